@@ -1,0 +1,187 @@
+"""From a spec's axes to the table of trials: populations, each the trials that one program trains."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import ENGINE_VERSION, LOSSES, MLP, OPTIMIZERS, Program, trace_step
+from engine.neuron import layer_tensors
+from experiments.datasets import Dataset, accuracy_threshold
+from experiments.errors import SpecError
+from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
+from experiments.spec import Sweepable
+from experiments.tables import CLASSIFICATION
+
+_STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
+_ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
+_FROM_LOGITS = "cross_entropy"
+_MAX_EACH = 200
+"""Weights of a network at most whose gradients are recorded one by one: MLflow's pages choke on more metrics."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a program is made from, and how long it runs. `activation` is None where no layer uses one."""
+
+    hidden: tuple[int, ...]
+    activation: str | None
+    output: str
+    loss: str
+    optimizer: str
+    steps: int
+
+    def widths(self, dataset: Dataset) -> tuple[int, ...]:
+        """Layer widths, inputs first."""
+        return (dataset.feature_count, *self.hidden, dataset.output_count)
+
+    def trace(self, dataset: Dataset) -> Program:
+        """The program of one training step on this data set."""
+        model = MLP(self.widths(dataset), self.activation or "identity", self.output, initializer="zeros")
+        threshold = accuracy_threshold(self.loss, self.output) if dataset.task == CLASSIFICATION else None
+        return trace_step(
+            model,
+            LOSSES[self.loss],
+            OPTIMIZERS[self.optimizer],
+            features=dataset.feature_count,
+            targets=dataset.output_count,
+            threshold=threshold,
+        )
+
+
+@dataclass(frozen=True)
+class Population:
+    """Trials that share an architecture.
+
+    `columns`: hyperparameter -> one value a trial. `first`: the number of the first trial in the sweep.
+    """
+
+    architecture: Architecture
+    columns: Mapping[str, np.ndarray[Any, Any]]
+    first: int
+
+    @property
+    def trials(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Every hyperparameter of one trial that has a part in it, swept or fixed."""
+        structure = {k: v for k, v in asdict(self.architecture).items() if v is not None}
+        return {**structure, **{name: column[trial].item() for name, column in self.columns.items()}}
+
+
+def trial_id(configuration: Mapping[str, Any], fingerprint: str) -> str:
+    """A hash, 32 hexadecimal digits, of everything that determines a trial's numbers."""
+    identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION, "kernel": "reference"}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
+    """Every trial of the sweep once, grouped by architecture, in the order of the axes.
+
+    Hyperparameters that an architecture has no use for (momentum under sgd) are left out of its trials, and the
+    trials that would be the same are one. Raises SpecError for a combination that makes no sense, and for a
+    hyperparameter that was given but is used by no trial.
+    """
+    populations: list[Population] = []
+    seen: set[Architecture] = set()
+    used: set[str] = set()
+    first = 0
+    for structure in _structures(sweepable):
+        architecture = _architecture(structure, sweepable, dataset, used)
+        if architecture in seen:
+            continue
+        seen.add(architecture)
+        population = Population(architecture, _columns(architecture, sweepable), first)
+        used.update(population.columns)
+        populations.append(population)
+        first += population.trials
+    for name in [*sweepable.axes, *sweepable.fixed]:
+        if name not in used:
+            raise sweepable.refuse(name, f"no trial of this sweep uses {name}{_why_unused(name)}; leave it out")
+    return populations
+
+
+def _why_unused(name: str) -> str:
+    if name == "activation":
+        return ": a single neuron's activation is its output, and cross_entropy takes logits, so that output is linear"
+    if name in _optimizer_hyperparameters():
+        users = [rule.name for rule in OPTIMIZERS.values() if name in rule.hyperparameters]
+        return f": it belongs to {' and '.join(users)}"
+    return ""
+
+
+def _optimizer_hyperparameters() -> set[str]:
+    return {name for rule in OPTIMIZERS.values() for name in rule.hyperparameters}
+
+
+def _structures(sweepable: Sweepable) -> Iterator[dict[str, Any]]:
+    swept = [name for name in sweepable.axes if name in _STRUCTURE]
+    fixed = {name: sweepable.fixed.get(name, HYPERPARAMETERS[name].default) for name in _STRUCTURE}
+    for values in itertools.product(*(sweepable.axes[name] for name in swept)):
+        yield {**fixed, **dict(zip(swept, values, strict=True))}
+
+
+def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: Dataset, used: set[str]) -> Architecture:
+    """Fill in what depends on the rest, note what was used, and refuse what does not go together."""
+    hidden, activation, output = structure["hidden"], structure["activation"], structure["output"]
+    loss = structure["loss"] or (_FROM_LOGITS if dataset.task == CLASSIFICATION else "mean_squared_error")
+    used.update(("hidden", "loss", "optimizer", "steps"))
+    if dataset.task != CLASSIFICATION and loss in (_FROM_LOGITS, "hinge"):
+        raise sweepable.refuse("loss", f"{loss} needs classes, but {dataset.name} has a regression target")
+    if loss == _FROM_LOGITS and output not in (None, "identity"):
+        raise sweepable.refuse("output", f"cross_entropy takes logits, so the output is linear; leave out {output}")
+    if output is not None:
+        used.add("output")
+    if hidden:
+        used.add("activation")
+        activation, output = activation or "tanh", output or "identity"
+    elif output is None and loss != _FROM_LOGITS:
+        used.add("activation")
+        activation, output = None, activation or "identity"
+    else:
+        activation, output = None, output or "identity"
+    architecture = Architecture(hidden, activation, output, loss, structure["optimizer"], structure["steps"])
+    _check_size(architecture, sweepable, dataset)
+    return architecture
+
+
+def _check_size(architecture: Architecture, sweepable: Sweepable, dataset: Dataset) -> None:
+    weights = sum(tensor.size for tensor in layer_tensors(architecture.widths(dataset)))
+    if weights > MAX_WEIGHTS:
+        widths = "-".join(map(str, architecture.widths(dataset)))
+        raise sweepable.refuse("hidden", f"{widths} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
+    if sweepable.spec.record.gradients == "each" and weights > _MAX_EACH:
+        raise SpecError(
+            f"{sweepable.source.place(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many to "
+            f"record the gradient of each (at most {_MAX_EACH}); write tensor"
+        )
+
+
+def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, np.ndarray[Any, Any]]:
+    rule = OPTIMIZERS[architecture.optimizer]
+    relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
+    swept = [name for name in sweepable.axes if name in relevant]
+    defaults = {**{name: HYPERPARAMETERS[name].default for name in _ALWAYS}, **rule.hyperparameters}
+    fixed = {name: sweepable.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
+    columns = _product({name: sweepable.axes[name] for name in swept})
+    trials = len(next(iter(columns.values()))) if columns else 1
+    columns.update({name: np.repeat(_array([value]), trials) for name, value in fixed.items()})
+    return {name: columns[name] for name in relevant}
+
+
+def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Columns of the axes' product; the last axis varies fastest."""
+    grids = np.meshgrid(*(_array(values) for values in axes.values()), indexing="ij")
+    return {name: grid.ravel() for name, grid in zip(axes, grids, strict=True)}
+
+
+def _array(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Integers as int64, numbers as float64, words as text."""
+    return np.array(values)

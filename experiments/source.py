@@ -1,0 +1,135 @@
+"""Where a spec's data comes from: YAML text with the line of every key, and `--set` overrides on top of it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.errors import SpecError
+
+KeyPath = tuple[str | int, ...]
+
+_AXIS_FORMS = ("range", "linspace", "logspace", "values")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-3 is a number, as in YAML 1.2 and as people write learning rates."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec's raw data, and where each part of it stands, for messages."""
+
+    data: Any
+    origin: str
+    folder: Path = field(default_factory=Path)
+    places: Mapping[KeyPath, str] = field(default_factory=dict)
+
+    def place(self, path: KeyPath) -> str:
+        """`moons.yaml:7` for the deepest known part of a path."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.places:
+                return self.places[path[:length]]
+        return self.origin
+
+
+def read_yaml(text: str, origin: str, folder: Path) -> Source:
+    """Parse one YAML document of plain data. Raises SpecError with the line of what is wrong."""
+    loader = _Loader(text)
+    try:
+        _refuse_aliases(text, origin)
+        node = loader.get_single_node()
+        if node is None:
+            raise SpecError(f"{origin}: the file is empty; `gradgrid sweep moons --dry-run` shows a ready sweep's")
+        places = {path: f"{origin}:{line + 1}" for path, line in _walk(node, (), origin)}
+        return Source(loader.construct_document(node), origin, folder, places)
+    except yaml.MarkedYAMLError as error:
+        raise _translated(error, origin) from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{origin}: this is no YAML text: {' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{origin}: this YAML can't be read: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _translated(error: yaml.MarkedYAMLError, origin: str) -> SpecError:
+    mark = error.problem_mark or error.context_mark
+    place = f"{origin}:{mark.line + 1}" if mark else origin
+    problem = error.problem or "this is no YAML"
+    if "could not determine a constructor" in problem:
+        tag = problem.rpartition("tag ")[2]
+        return SpecError(f"{place}: the tag {tag} is refused: a sweep file holds plain data, it constructs no objects")
+    return SpecError(f"{place}: the YAML does not parse: {problem}")
+
+
+def _refuse_aliases(text: str, origin: str) -> None:
+    """A few lines of aliases to aliases spell out to billions of values."""
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            place = f"{origin}:{event.start_mark.line + 1}" if event.start_mark else origin
+            raise SpecError(f"{place}: the alias *{event.anchor} is refused: write the value out here")
+
+
+def _walk(node: yaml.Node, path: KeyPath, origin: str) -> Iterator[tuple[KeyPath, int]]:
+    """Each part's path and line; a key's line is where the key stands. Refuses a key that stands twice."""
+    if not path:
+        yield path, node.start_mark.line
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line
+            if name in seen:
+                raise SpecError(f"{origin}:{line + 1}: the key {name!r} stands here a second time; keep one of them")
+            seen.add(name)
+            yield (*path, name), line
+            yield from _walk(value, (*path, name), origin)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, index), item.start_mark.line
+            yield from _walk(item, (*path, index), origin)
+
+
+def override(source: Source, assignments: tuple[str, ...]) -> Source:
+    """The source with each `key.path=value` set; values are YAML. Raises SpecError where one can't be set."""
+    data: Any = copy.deepcopy(source.data)
+    places = dict(source.places)
+    for assignment in assignments:
+        keys, equals, text = assignment.partition("=")
+        origin = f"--set {assignment}"
+        if not equals or not keys or not all(keys.split(".")):
+            raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
+        value = read_yaml(text, origin, source.folder).data
+        path = tuple(keys.split("."))
+        if path == ("dataset", "path"):
+            value = str(Path(str(value)).absolute())
+        _set(data, path, value, origin)
+        places = {known: place for known, place in places.items() if known[: len(path)] != path}
+        places[path] = origin
+    return Source(data, source.origin, source.folder, places)
+
+
+def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:
+    if not isinstance(data, dict):
+        raise SpecError(f"{origin}: the sweep file is no mapping of keys to values")
+    for key in path[:-1]:
+        if not isinstance(data.get(key), dict):
+            data[key] = {}
+        data = data[key]
+    if path[-1] in _AXIS_FORMS and path[0] == "grid":
+        for form in _AXIS_FORMS:
+            data.pop(form, None)
+    data[path[-1]] = value

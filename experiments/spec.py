@@ -1,0 +1,263 @@
+"""The sweep file: its schema, its defaults, every check and its message."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from experiments.axis import MAX_TRIALS, Axis, parse_axis
+from experiments.errors import SpecError, nearest
+from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.source import KeyPath, Source, override, read_yaml
+
+MAX_LISTED = 5
+"""Mistakes that one message names at most."""
+
+
+def _checked(value: Any, info: ValidationInfo) -> Any:
+    """A fixed hyperparameter by its own check; None while it is left out."""
+    return None if value is None else HYPERPARAMETERS[str(info.field_name)].check(value)
+
+
+def _in_section(section: str) -> tuple[str, ...]:
+    return tuple(name for name, row in HYPERPARAMETERS.items() if row.section == section)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetSpec(_Section):
+    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`."""
+
+    name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
+    path: str | None = Field(default=None, description="a CSV or Parquet file, from the sweep file's folder")
+    target: str | None = Field(default=None, description="the column to be predicted; with path")
+    task: Literal["classification", "regression"] | None = Field(
+        default=None, description="by the target when left out"
+    )
+    features: list[str] | None = Field(
+        default=None, description="the columns to be used, all when left out", min_length=1
+    )
+    classes: list[str] | None = Field(
+        default=None, description="the classes to be used, all when left out", min_length=2
+    )
+    samples: int | None = Field(default=None, description="samples of a toy data set", ge=2, le=1_000_000)
+    noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
+    seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
+    test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
+    standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DatasetSpec:
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
+        if self.path is not None and self.target is None:
+            raise ValueError("a data set read from a path needs target, the column to be predicted")
+        if self.name is not None and self.target is not None:
+            raise ValueError("target goes with path; a built-in data set has its own")
+        return self
+
+
+class ModelSpec(_Section):
+    """The network: activation(w . x + b), layer upon layer."""
+
+    hidden: Any = None
+    activation: Any = None
+    output: Any = None
+    initializer: Any = None
+    init_scale: Any = None
+
+    _check = field_validator(*_in_section("model"), mode="before")(_checked)
+
+
+class RecordSpec(_Section):
+    """What of each trial goes into MLflow."""
+
+    points: int = Field(
+        default=25, description="points a curve, spread over the steps, first and last included", ge=2, le=1000
+    )
+    gradients: Literal["norm", "tensor", "each"] = Field(
+        default="tensor",
+        description="the norm of the whole gradient, of each tensor's too, or each weight's gradient as well",
+    )
+
+
+class Spec(_Section):
+    """A sweep: a data set, a model, how it is trained, and the axes of the grid."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    description: str | None = None
+    dataset: DatasetSpec
+    model: ModelSpec = ModelSpec()
+    loss: Any = None
+    optimizer: Any = None
+    steps: Any = None
+    learning_rate: Any = None
+    momentum: Any = None
+    beta1: Any = None
+    beta2: Any = None
+    epsilon: Any = None
+    seed: Any = None
+    grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
+    record: RecordSpec = RecordSpec()
+
+    _check = field_validator(*_in_section(""), mode="before")(_checked)
+
+
+@dataclass(frozen=True)
+class Sweepable:
+    """A checked spec: `fixed` holds what was given outside the grid, `axes` the values of each swept one, in order."""
+
+    spec: Spec
+    source: Source
+    fixed: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+
+    def refuse(self, hyperparameter: str, message: str) -> SpecError:
+        """A SpecError placed where a hyperparameter, swept or fixed, was given."""
+        section = HYPERPARAMETERS[hyperparameter].section
+        swept: KeyPath = ("grid", hyperparameter)
+        path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
+        return SpecError(f"{self.source.place(path)}: {'.'.join(map(str, path))}: {message}")
+
+
+def ready_sweeps() -> dict[str, Path]:
+    """Name -> file of the sweeps that come with gradgrid."""
+    folder = Path(str(resources.files("experiments")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_spec(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...] = ()) -> Sweepable:
+    """Read a sweep file, a ready sweep's name or a mapping, apply `key=value` assignments, and check all of it.
+
+    Raises SpecError naming file, line, what is wrong and what would be right.
+    """
+    source = _source(spec)
+    if assignments:
+        source = override(source, assignments)
+    return check_spec(source)
+
+
+def _source(spec: str | Path | Mapping[str, Any]) -> Source:
+    if isinstance(spec, Mapping):
+        return Source(dict(spec), "spec", Path.cwd())
+    path = Path(spec)
+    ready = ready_sweeps()
+    if not path.exists() and str(spec) in ready:
+        path = ready[str(spec)]
+    elif not path.exists():
+        raise SpecError(f"{spec}: there is no such file, and no ready sweep of that name{nearest(spec, ready)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{spec}: the file can't be read: {error}") from None
+    return read_yaml(text, path.name, path.absolute().parent)
+
+
+def check_spec(source: Source) -> Sweepable:
+    """Check a source against the schema and every axis against its hyperparameter."""
+    if not isinstance(source.data, dict):
+        raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
+    try:
+        spec = Spec.model_validate(source.data)
+    except ValidationError as error:
+        raise SpecError("\n".join(_messages(error, source))) from None
+    axes = _checked_axes(spec.grid, source)
+    given = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
+    fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
+    for name in axes:
+        if name in fixed:
+            raise SpecError(
+                f"{source.place(('grid', name))}: {name} is given outside the grid as well; keep one of them"
+            )
+    return Sweepable(spec, source, fixed, axes)
+
+
+def _checked_axes(grid: Mapping[str, Any], source: Source) -> dict[str, Sequence[Any]]:
+    axes: dict[str, Axis] = {}
+    for name, raw in grid.items():
+        place = source.place(("grid", name))
+        if name not in HYPERPARAMETERS:
+            raise SpecError(f"{place}: no hyperparameter is called {name!r}{nearest(name, HYPERPARAMETERS)}")
+        axes[name] = _placed(place, f"grid.{name}", lambda raw=raw: parse_axis(raw))  # type: ignore[misc]
+    size = math.prod(axis.length for axis in axes.values())
+    if size > MAX_TRIALS:
+        factors = " x ".join(f"{axis.length:,} {name}" for name, axis in axes.items())
+        raise SpecError(
+            f"{source.place(('grid',))}: the grid has {size:,} trials ({factors}); "
+            f"at most {MAX_TRIALS:,} are run in one sweep: shorten an axis or split the sweep"
+        )
+    return {name: _checked_values(name, axis, source) for name, axis in axes.items()}
+
+
+def _checked_values(name: str, axis: Axis, source: Source) -> list[Any]:
+    values: list[Any] = []
+    seen: set[Any] = set()
+    for index, raw in enumerate(axis.make()):
+        place = source.place(("grid", name, index))
+        value = _placed(place, f"grid.{name}", lambda raw=raw: HYPERPARAMETERS[name].check(raw))  # type: ignore[misc]
+        if value in seen:
+            raise SpecError(f"{place}: grid.{name}: {raw!r} stands there twice; each value makes trials of its own")
+        seen.add(value)
+        values.append(value)
+    return values
+
+
+def _placed(place: str, subject: str, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except ValueError as error:
+        raise SpecError(f"{place}: {subject}: {error}") from None
+
+
+def _messages(error: ValidationError, source: Source) -> list[str]:
+    mistakes = error.errors(include_url=False)
+    lines = [_message(mistake, source) for mistake in mistakes[:MAX_LISTED]]
+    return lines if len(mistakes) <= MAX_LISTED else [*lines, f"and {len(mistakes) - MAX_LISTED} more"]
+
+
+def _message(mistake: Any, source: Source) -> str:
+    path: KeyPath = mistake["loc"]
+    place, subject = source.place(path), ".".join(map(str, path)) or "the file"
+    kind, value = mistake["type"], mistake["input"]
+    if kind == "extra_forbidden":
+        section = _SECTIONS.get(path[:-1], Spec)
+        return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
+    if kind == "missing":
+        return f"{place}: {subject} is missing"
+    if kind == "value_error":
+        return f"{place}: {subject}: {mistake['ctx']['error']}"
+    message = mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}"
+
+
+_SECTIONS: dict[KeyPath, type[_Section]] = {
+    (): Spec,
+    ("dataset",): DatasetSpec,
+    ("model",): ModelSpec,
+    ("record",): RecordSpec,
+}
+
+
+def _where_it_belongs(path: KeyPath, section: type[_Section]) -> str:
+    """The section that knows the key, or the nearest key of this one."""
+    for known, other in _SECTIONS.items():
+        if path[-1] in other.model_fields and known != path[:-1]:
+            return f"; it belongs {f'under {known[0]}:' if known else 'at the top of the file'}"
+    return nearest(path[-1], section.model_fields)

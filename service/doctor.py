@@ -1,0 +1,80 @@
+"""Is everything there that a sweep needs, and if not, what is to be done?"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from experiments.errors import GradgridError
+
+_PACKAGES = ("gradgrid", "numpy", "ray", "mlflow", "click")
+_OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is well, what was seen, and what to do if it isn't."""
+
+    subject: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(tracking_uri: str | None, address: str | None) -> list[Finding]:
+    """Look at everything; what fails is a finding, not an error."""
+    return [_python(), *map(_package, _PACKAGES), _cores(), _store(tracking_uri), _ray(address)]
+
+
+def _python() -> Finding:
+    recent = sys.version_info >= _OLDEST_PYTHON
+    return Finding("python", recent, platform.python_version(), "" if recent else "install Python 3.11 or newer")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", f"pip install {name}")
+
+
+def _cores() -> Finding:
+    from service.cluster import available_cores
+
+    cores = available_cores()
+    return Finding("cores", True, f"{cores} for the sweep's workers")
+
+
+def _store(tracking_uri: str | None) -> Finding:
+    from service.recording.store import resolve, shown, sqlite_path
+    from service.recording.sweeps import Store
+
+    uri = resolve(tracking_uri)
+    path = sqlite_path(uri)
+    if path and not path.exists() and path.parent.is_dir():
+        return Finding("store", True, f"{shown(uri)}: not there yet; the first sweep makes it")
+    try:
+        sweeps = len(Store(tracking_uri).sweeps())
+    except GradgridError as error:
+        return _failed("store", error)
+    return Finding("store", True, f"{shown(uri)}: {sweeps} sweep{'' if sweeps == 1 else 's'}")
+
+
+def _ray(address: str | None) -> Finding:
+    from service.cluster import open_pool
+
+    try:
+        with open_pool(address=address) as pool:
+            workers = pool.workers
+    except GradgridError as error:
+        return _failed("ray", error)
+    where = f"reached at {address}" if address else "starts on this machine"
+    return Finding("ray", True, f"{where}, {workers} worker{'' if workers == 1 else 's'}")
+
+
+def _failed(subject: str, error: GradgridError) -> Finding:
+    """Our messages say what is wrong before a colon or semicolon, and after it what to do."""
+    detail, _, remedy = str(error).rpartition(": ")
+    return Finding(subject, False, detail or str(error), remedy if detail else "")

@@ -1,0 +1,151 @@
+"""From a spec to the work: populations are cut into shards, each a program and some of the trials that share it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import Program
+from engine.population import recorded_steps
+from experiments.datasets import Dataset, load_dataset
+from experiments.errors import DataError
+from experiments.grid import Architecture, Population, make_grid, trial_id
+from experiments.spec import Sweepable
+from experiments.tables import CLASSIFICATION
+
+# A first guess of what the reference kernel costs: seconds an instruction, for each number in its array and for the
+# call itself. It decides on sizes only; results do not depend on it.
+_SECONDS_PER_NUMBER = 0.35e-9
+_SECONDS_PER_CALL = 1.0e-6
+_NUMBERS_PER_CALL = 32_768
+
+_SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
+_SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be seen
+_MAX_TRIALS = 2_000  # a shard: what the driver holds of its curves while it records them
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The slice of a population that one task trains. `numbers`: (trials,) the trials' numbers in the sweep."""
+
+    program: Program
+    architecture: Architecture
+    columns: Mapping[str, np.ndarray[Any, Any]]
+    numbers: np.ndarray[Any, np.dtype[np.int64]]
+    points: int
+    gradients: bool
+
+    @property
+    def trials(self) -> int:
+        return len(self.numbers)
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Every hyperparameter of the shard's trial at this position."""
+        return Population(self.architecture, self.columns, 0).configuration(trial)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be trained, decided before anything runs."""
+
+    sweepable: Sweepable
+    dataset: Dataset
+    populations: tuple[Population, ...]
+    programs: tuple[Program, ...]
+
+    @property
+    def name(self) -> str:
+        return self.sweepable.spec.name
+
+    @property
+    def trials(self) -> int:
+        return sum(population.trials for population in self.populations)
+
+    @property
+    def seconds(self) -> float:
+        """About how long one core trains, by the kernel's rough cost."""
+        pairs = zip(self.populations, self.programs, strict=True)
+        return sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
+
+    @property
+    def objective(self) -> str:
+        """The metric that trials are ranked by: the loss on the test part where there is one.
+
+        Values of different losses can't be compared; where the loss is swept, classifiers go by accuracy.
+        """
+        by = "loss"
+        if "loss" in self.sweepable.axes and self.dataset.task == CLASSIFICATION:
+            by = "accuracy"
+        return f"test_{by}" if len(self.dataset.test_targets) else by
+
+    @property
+    def metric_rows(self) -> int:
+        """How many metric points MLflow will hold of all trials, if none diverges."""
+        return sum(
+            population.trials
+            * len(recorded_steps(population.architecture.steps, self.sweepable.spec.record.points))
+            * self._curve_count(program)
+            for population, program in zip(self.populations, self.programs, strict=True)
+        )
+
+    def _curve_count(self, program: Program) -> int:
+        measured = [name for name in program.output_names if name not in ("weights", "state", "gradient")]
+        record = self.sweepable.spec.record.gradients
+        kept = [name for name in measured if record != "norm" or not name.startswith("grad_norm.")]
+        tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
+        return len(kept) + tested + (program.weight_count if record == "each" else 0)
+
+    def trial_ids(self) -> list[str]:
+        """The identity of every trial, by number."""
+        return [
+            trial_id(population.configuration(trial), self.dataset.fingerprint)
+            for population in self.populations
+            for trial in range(population.trials)
+        ]
+
+    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
+        """The work, without the trials whose numbers are `done`; `size` fixes the trials a shard."""
+        shards: list[Shard] = []
+        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        for population, program in zip(self.populations, self.programs, strict=True):
+            numbers = np.arange(population.first, population.first + population.trials)
+            if done:
+                numbers = numbers[[number not in done for number in numbers]]
+            if not len(numbers):
+                continue
+            seconds = _cost(len(numbers), population, program, self.dataset)
+            count = max(math.ceil(seconds / target), math.ceil(len(numbers) / _MAX_TRIALS))
+            count = math.ceil(len(numbers) / size) if size else min(count, len(numbers))
+            shards.extend(self._shard(population, program, part) for part in np.array_split(numbers, count))
+        return shards
+
+    def _shard(self, population: Population, program: Program, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Shard:
+        record = self.sweepable.spec.record
+        columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
+        return Shard(program, population.architecture, columns, numbers, record.points, record.gradients == "each")
+
+
+def make_plan(sweepable: Sweepable) -> Plan:
+    """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
+    spec = sweepable.spec
+    try:
+        dataset = load_dataset(spec.dataset, sweepable.source.folder)
+    except DataError as error:
+        raise DataError(f"{sweepable.source.place(('dataset',))}: dataset: {error}") from None
+    populations = tuple(make_grid(sweepable, dataset))
+    traced: dict[Architecture, Program] = {}
+    for population in populations:
+        traced[population.architecture] = population.architecture.trace(dataset)
+    return Plan(sweepable, dataset, populations, tuple(traced[p.architecture] for p in populations))
+
+
+def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:
+    numbers = trials * len(dataset.training_targets)
+    calls = math.ceil(numbers / _NUMBERS_PER_CALL)
+    instructions = len(program.only("loss", "weights", "state").instructions)
+    step = instructions * (numbers * _SECONDS_PER_NUMBER + calls * _SECONDS_PER_CALL)
+    return population.architecture.steps * step

@@ -1,0 +1,102 @@
+"""What one sees while a sweep runs: a live bar on a terminal, now and then a plain line elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from service.plan import Plan
+
+if TYPE_CHECKING:
+    from service.recording.sweeps import SweepInfo
+
+_PLAIN_SECONDS = 10.0
+
+
+class LiveProgress:
+    """Trials done, trials a second, the best so far, time left."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+        )
+        self._task = TaskID(0)
+        self._done = 0
+        self._began = 0.0
+        self._objective = ""
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+        _tell(_introduction(plan, sweep, done, workers))
+        self._began = time.monotonic()
+        self._objective = plan.objective
+        self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
+        self._bar.start()
+
+    def advance(self, trials: int, best: float | None) -> None:
+        self._done += trials
+        self._bar.update(
+            self._task,
+            advance=trials,
+            rate=f"{self._done / (time.monotonic() - self._began):,.0f}/s",
+            best="" if best is None else f"best {self._objective} {best:.4g}",
+        )
+
+    def end(self) -> None:
+        self._bar.stop()
+
+
+class PlainProgress:
+    """A line at the beginning and one every ten seconds, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._done = 0
+        self._before = 0
+        self._began = self._told = 0.0
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+        _tell(_introduction(plan, sweep, done, workers))
+        self._plan, self._done, self._before = plan, done, done
+        self._began = self._told = time.monotonic()
+
+    def advance(self, trials: int, best: float | None) -> None:
+        self._done += trials
+        now = time.monotonic()
+        if self._plan and now - self._told >= _PLAIN_SECONDS:
+            self._told = now
+            rate = (self._done - self._before) / (now - self._began)
+            found = "" if best is None else f", best {self._plan.objective} {best:.4g}"
+            left = (self._plan.trials - self._done) / rate
+            _tell(f"{self._done:,} of {self._plan.trials:,} trials, {rate:,.0f}/s{found}, {left:,.0f} s left")
+
+    def end(self) -> None:
+        pass
+
+
+def make_progress() -> LiveProgress | PlainProgress:
+    """The bar where stderr is a terminal, else plain lines."""
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int) -> str:
+    programs = len(plan.programs)
+    already = f", {done:,} of them recorded already" if done else ""
+    return (
+        f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
+        f"on {workers} worker{'s' if workers > 1 else ''}{already}"
+    )

@@ -1,0 +1,59 @@
+"""Recording through MLflow's public client: works with every store, one run after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from mlflow.entities import Metric, Param
+
+from service.interrupts import deferred_interrupts
+from service.recording.store import translated_errors
+from service.records import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_MAX_METRICS = 1_000  # of one log_batch
+_Item = TypeVar("_Item")
+
+
+class ClientRecorder:
+    """Writes a run a trial."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, uri: str, runs: dict[str, str]) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._uri = uri
+        self.runs = runs
+
+    def record(self, records: Iterable[TrialRecord]) -> Iterator[str]:
+        for record in records:
+            if record.trial not in self.runs:
+                with translated_errors(self._uri), deferred_interrupts():
+                    self.runs[record.trial] = self._write(record)
+            yield record.trial
+
+    def _write(self, record: TrialRecord) -> str:
+        run = self._client.create_run(
+            self._experiment_id, start_time=record.start_time, tags=dict(record.tags), run_name=record.name
+        )
+        run_id = str(run.info.run_id)
+        params = [Param(key, value) for key, value in record.params.items()]
+        for batch in _batches(list(_metrics(record)), _MAX_METRICS - len(params)):
+            self._client.log_batch(run_id, metrics=batch, params=params)
+            params = []
+        self._client.log_dict(run_id, {"tensors": list(record.weights)}, "final_weights.json")
+        self._client.set_terminated(run_id, record.status, record.end_time)
+        return run_id
+
+
+def _metrics(record: TrialRecord) -> Iterator[Metric]:
+    for name, points in record.curves.items():
+        for step, value, time in points:
+            yield Metric(name, value, time, step)
+
+
+def _batches(items: list[_Item], size: int) -> Iterator[list[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,291 @@
+"""A sweep in MLflow: its two experiments, its own run, and finding it again."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, ViewType
+
+from engine import ENGINE_VERSION
+from experiments.errors import NotFoundError, StoreError, nearest
+from service.recording import Recorder
+from service.recording.client import ClientRecorder
+from service.recording.store import open_client, resolve, translated_errors
+from service.records import lower_is_better
+
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
+_SWEEPS, _TRIALS = "sweeps", "trials"
+_WHOLE = ("FINISHED", "FAILED")  # how a run ends once all of a trial is written
+_PAGE = 1_000
+_SPEC_FILE = "spec.yaml"
+_TABLE_FILE = "trials.parquet"
+
+
+@dataclass(frozen=True)
+class SweepInfo:
+    """A sweep as the store knows it. `experiment_id` is where its trials are; `metrics` are the sweep run's."""
+
+    sweep: str
+    spec: str
+    run_id: str
+    experiment_id: str
+    status: str
+    start_time: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """A trial as the store knows it; metrics are those of its final weights."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+    outcome: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A sweep's best trials by a metric, the best first."""
+
+    sweep: SweepInfo
+    metric: str
+    trials: Sequence[TrialInfo]
+
+
+class Store:
+    """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError."""
+
+    def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
+        self.uri = resolve(tracking_uri)
+        self._client: MlflowClient = open_client(self.uri, create=create)
+
+    # ------------------------------------------------------------------------------------------------------ writing
+
+    def begin(
+        self, sweep: str, name: str, spec: Mapping[str, Any], tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> SweepInfo:
+        """Make the sweep's experiments and its run, with the spec on it."""
+        with translated_errors(self.uri):
+            parent = self._experiment(name, _SWEEPS)
+            trials = self._experiment(f"{name}/{sweep}", _TRIALS)
+            own = {"gradgrid.kind": "sweep", "gradgrid.sweep": sweep, "gradgrid.spec": name}
+            own["gradgrid.experiment"] = trials
+            run = self._client.create_run(parent, tags={**own, **tags}, run_name=sweep)
+            run_id = str(run.info.run_id)
+            self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+            self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
+            return _sweep_info(self._client.get_run(run_id))
+
+    def _experiment(self, name: str, kind: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return str(self._client.create_experiment(name, tags={**_KIND, "gradgrid.kind": kind}))
+        if found.lifecycle_stage != "active":
+            raise StoreError(f"the experiment {name!r} was deleted; restore it, or give the sweep another name")
+        return str(found.experiment_id)
+
+    def recorder(self, sweep: SweepInfo, runs: dict[str, str]) -> Recorder:
+        """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
+        return ClientRecorder(self._client, sweep.experiment_id, self.uri, runs)
+
+    def reopen(self, sweep: SweepInfo) -> None:
+        """Mark the sweep's run as running again."""
+        with translated_errors(self.uri):
+            self._client.update_run(sweep.run_id, status="RUNNING")
+
+    def discard_unfinished(self, sweep: SweepInfo) -> None:
+        """Delete the trials' runs that a sweep cut off in the middle of writing; only its own driver may."""
+        with translated_errors(self.uri):
+            for run in list(self._runs([sweep.experiment_id], "attributes.status = 'RUNNING'")):
+                self._client.delete_run(run.info.run_id)
+
+    def end(
+        self,
+        sweep: SweepInfo,
+        status: str,
+        *,
+        table: pd.DataFrame,
+        metrics: Mapping[str, float],
+        description: str,
+        files: Mapping[str, bytes],
+    ) -> None:
+        """Put table, summary, description and files on the sweep's run, and end it."""
+        with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / _TABLE_FILE
+            table.to_parquet(path, index=False)
+            self._client.log_artifact(sweep.run_id, str(path))
+            for name, content in files.items():
+                other = Path(folder) / name
+                other.write_bytes(content)
+                self._client.log_artifact(sweep.run_id, str(other))
+            finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
+            self._client.log_batch(sweep.run_id, metrics=[Metric(k, v, 0, 0) for k, v in finite.items()])
+            self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
+            self._client.set_terminated(sweep.run_id, status)
+
+    def abandon(self, sweep: SweepInfo) -> None:
+        """End the sweep's run as failed, if the store still lets us; what went wrong before is told elsewhere."""
+        with suppress(Exception):
+            self._client.set_terminated(sweep.run_id, "FAILED")
+
+    # ------------------------------------------------------------------------------------------------------ reading
+
+    def sweeps(self) -> list[SweepInfo]:
+        """Every sweep of the store, newest first."""
+        with translated_errors(self.uri):
+            experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_SWEEPS}'")
+            runs = self._runs([e.experiment_id for e in experiments], "tags.`gradgrid.kind` = 'sweep'")
+            return sorted(map(_sweep_info, runs), key=lambda info: info.start_time, reverse=True)
+
+    def find_sweep(self, name: str) -> SweepInfo:
+        """The sweep of this id, the beginning of it, its run's id, `spec/id`, or the newest of a spec.
+
+        Raises NotFoundError where there is none, or where the beginning is that of several.
+        """
+        sweeps = self.sweeps()
+        exact = [s for s in sweeps if name in (s.sweep, s.run_id, f"{s.spec}/{s.sweep}")]
+        if exact:
+            return exact[0]
+        newest = [s for s in sweeps if s.spec == name]
+        if newest:
+            return newest[0]
+        begun = [s for s in sweeps if s.sweep.startswith(name)]
+        if len(begun) == 1:
+            return begun[0]
+        if begun:
+            raise NotFoundError(f"{len(begun)} sweeps begin with {name!r}: {', '.join(s.sweep for s in begun[:5])}")
+        raise NotFoundError(f"the store at {self.uri} has no sweep {name!r}; `gradgrid list` shows what it has")
+
+    def find(self, name: str) -> SweepInfo | TrialInfo:
+        """A sweep by any of its names, or a trial by its run id or the beginning of it. Raises NotFoundError."""
+        try:
+            return self.find_sweep(name)
+        except NotFoundError as error:
+            found = self._trials_beginning_with(name)
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise NotFoundError(f"several runs begin with {name!r}; give more of the run id") from None
+            raise NotFoundError(f"{error}, and no trial whose run id begins so") from None
+
+    def _trials_beginning_with(self, run_id: str) -> list[TrialInfo]:
+        if not run_id.isalnum():
+            return []
+        with translated_errors(self.uri):
+            experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_TRIALS}'")
+            ids = [experiment.experiment_id for experiment in experiments]
+            runs = self._client.search_runs(ids, f"attributes.run_id LIKE '{run_id}%'", max_results=2) if ids else []
+            return [_trial_info(run) for run in runs]
+
+    def ranking(self, sweep: str, metric: str | None, count: int) -> Ranking:
+        """The best finished trials of a sweep by a metric at their final weights; by the sweep's own when None.
+
+        Raises NotFoundError where there is no such sweep, or where no finished trial has the metric.
+        """
+        info = self.find_sweep(sweep)
+        by = metric or info.tags["gradgrid.objective"]
+        order = f"metrics.`{by}` {'ASC' if lower_is_better(by) else 'DESC'}"
+        with translated_errors(self.uri):
+            found = self._client.search_runs(
+                [info.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[order]
+            )
+        trials = [_trial_info(run) for run in found]
+        ranked = [trial for trial in trials if by in trial.metrics]
+        if metric and trials and not ranked:
+            raise NotFoundError(f"the trials of {info.sweep} have no metric {by!r}{nearest(by, trials[0].metrics)}")
+        return Ranking(info, by, ranked)
+
+    def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
+        """Every trial of the sweep that was recorded whole."""
+        with translated_errors(self.uri):
+            for run in self._runs([sweep.experiment_id], "tags.`gradgrid.trial` != ''"):
+                if run.info.status in _WHOLE:
+                    yield _trial_info(run)
+
+    def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(step, value) of a recorded curve."""
+        with translated_errors(self.uri):
+            return [(m.step, _as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
+
+    def final_weights(self, run_id: str) -> list[dict[str, Any]]:
+        """The trial's tensors: name, shape, values."""
+        tensors: list[dict[str, Any]] = json.loads(self._artifact(run_id, "final_weights.json"))["tensors"]
+        return tensors
+
+    def spec(self, sweep: SweepInfo) -> Any:
+        """The sweep file's content that the sweep was made from."""
+        return yaml.safe_load(self._artifact(sweep.run_id, _SPEC_FILE))
+
+    def _artifact(self, run_id: str, name: str) -> str:
+        with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
+            return Path(self._client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+
+    def _runs(self, experiment_ids: Sequence[str], condition: str) -> Iterator[Run]:
+        token: str | None = None
+        while experiment_ids:
+            page = self._client.search_runs(
+                list(experiment_ids), condition, ViewType.ACTIVE_ONLY, max_results=_PAGE, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def sweep_tags(fingerprint: str, folder: Path, objective: str) -> dict[str, str]:
+    """What a sweep must agree with to be resumed, where its relative paths begin, and what its trials are ranked by."""
+    return {
+        "gradgrid.fingerprint": fingerprint,
+        "gradgrid.engine": ENGINE_VERSION,
+        "gradgrid.folder": str(folder),
+        "gradgrid.objective": objective,
+    }
+
+
+def _sweep_info(run: Run) -> SweepInfo:
+    tags = run.data.tags
+    return SweepInfo(
+        sweep=tags["gradgrid.sweep"],
+        spec=tags["gradgrid.spec"],
+        run_id=run.info.run_id,
+        experiment_id=tags["gradgrid.experiment"],
+        status=run.info.status,
+        start_time=run.info.start_time,
+        tags=tags,
+        metrics=run.data.metrics,
+        params=run.data.params,
+    )
+
+
+def _trial_info(run: Run) -> TrialInfo:
+    return TrialInfo(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        experiment_id=run.info.experiment_id,
+        outcome=run.data.tags.get("gradgrid.outcome", ""),
+        params=run.data.params,
+        metrics={name: _as_recorded(value) for name, value in run.data.metrics.items()},
+        tags=run.data.tags,
+    )
+
+
+def _as_recorded(value: float) -> float:
+    """MLflow keeps an infinity as the greatest number."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

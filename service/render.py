@@ -1,0 +1,224 @@
+"""Text and JSON of what the commands show. Results go to stdout, what is said about them to stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from experiments.axis import MAX_TRIALS
+from service.plan import Plan
+from service.records import RECORDED_A_SECOND
+
+if TYPE_CHECKING:
+    from service.doctor import Finding
+    from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
+    from service.sweep import SweepResult
+
+_WIDE = 200  # columns where nobody's terminal sets a limit
+_SHORT_ID = 8
+_LISTED = 10
+_CURVE_POINTS = 9
+
+
+def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
+    """What a dry run tells."""
+    return {
+        "name": plan.name,
+        "trials": plan.trials,
+        "programs": len(plan.programs),
+        "shards": len(plan.shards(workers)),
+        "metric_rows": plan.metric_rows,
+        "seconds": round(plan.seconds / workers + plan.trials / RECORDED_A_SECOND, 1),
+    }
+
+
+def plan_text(plan: Plan, workers: int) -> str:
+    """What a dry run tells, in words."""
+    values = plan_values(plan, workers)
+    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
+    weights = sorted({program.weight_count for program in plan.programs})
+    data = plan.dataset
+    return "\n".join(
+        [
+            f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+            (f"data      {data.name}: {data.task}, {len(data.training_targets):,} samples to train on, "
+             f"{len(data.test_targets):,} to test, {data.feature_count} feature{'s' if data.feature_count > 1 else ''}",
+            f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
+            f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
+            f"MLflow    {plan.trials:,} runs, {values['metric_rows']:,} metric rows",
+            f"time      about {values['seconds']:,.0f} s",
+        ]
+    )
+
+
+def result_values(result: SweepResult) -> dict[str, Any]:
+    """A sweep's result; the keys are a contract."""
+    return {
+        "sweep": result.sweep,
+        "sweep_run_id": result.sweep_run_id,
+        "experiment_id": result.experiment_id,
+        "tracking_uri": result.tracking_uri,
+        "trials": result.trials,
+        "finished": result.finished,
+        "diverged": result.diverged,
+        "seconds": round(result.seconds, 3),
+        "best": result.best,
+    }
+
+
+def result_text(result: SweepResult, tracking_uri: str | None) -> None:
+    """The leaderboard of a sweep that has just been run, and where to go from here."""
+    from service.table import METRICS, PARAMS, leaderboard, row_values, shown_params
+
+    best = leaderboard(result.table, result.objective, _LISTED)
+    swept = shown_params(result.table.columns, result.swept)
+    rows = [
+        _ranked(n, row["run_id"], row_values(row, METRICS), row_values(row, PARAMS), result.objective, swept)
+        for n, (_, row) in enumerate(best.iterrows(), start=1)
+    ]
+    rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}")
+    rate = result.trials / result.seconds
+    option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    click.echo(
+        f"{result.finished:,} trials finished, {result.diverged:,} diverged, in {result.seconds:.1f} s "
+        f"({rate:,.0f} a second), each an MLflow run in {result.tracking_uri}\n"
+        f"one of them:   gradgrid show {rows[0]['run'] if rows else 'RUN'}{option}\n"
+        f"the dashboard: gradgrid dashboard{option}",
+        err=True,
+    )
+
+
+def _ranked(
+    place: int, run_id: str, metrics: Mapping[str, Any], params: Mapping[str, Any], by: str, shown: Sequence[str]
+) -> dict[str, Any]:
+    others = [name for name in ("test_accuracy", "accuracy", "test_loss", "loss") if name in metrics and name != by]
+    row: dict[str, Any] = {"": place, by: metrics[by], **{name: metrics[name] for name in others[:1]}}
+    row.update({name: params.get(name, "") for name in shown})
+    return {**row, "run": run_id[:_SHORT_ID]}
+
+
+def top_text(ranking: Ranking) -> None:
+    """The leaderboard of a recorded sweep."""
+    swept = [name.removeprefix("grid.") for name in ranking.sweep.params if name.startswith("grid.")]
+    known = set().union(*(trial.params for trial in ranking.trials))
+    shown = ["output" if name == "activation" and name not in known else name for name in swept]
+    rows = [
+        _ranked(n, trial.run_id, trial.metrics, trial.params, ranking.metric, shown)
+        for n, trial in enumerate(ranking.trials, start=1)
+    ]
+    rows_text(rows, title=f"{ranking.sweep.spec}/{ranking.sweep.sweep} by {ranking.metric}")
+
+
+def trial_values(trial: TrialInfo) -> dict[str, Any]:
+    """A recorded trial."""
+    return {
+        "run_id": trial.run_id,
+        "outcome": trial.outcome,
+        "params": dict(trial.params),
+        "metrics": dict(trial.metrics),
+        "tags": {name: value for name, value in trial.tags.items() if name.startswith("gradgrid.")},
+    }
+
+
+def trial_text(trial: TrialInfo, store: Store) -> None:
+    """A recorded trial: what it was, how it went, what it came to."""
+    click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.tags['gradgrid.trial']}")
+    click.echo(
+        f"{trial.outcome} after {trial.tags['gradgrid.last_step']} steps; kernel {trial.tags['gradgrid.kernel']}"
+    )
+    rows_text([{"hyperparameter": name, "value": value} for name, value in sorted(trial.params.items())])
+    curves = {name: dict(store.curve(trial.run_id, name)) for name in trial.metrics if "." not in name}
+    steps = sorted(set().union(*curves.values()))
+    chosen = steps[:: max(1, len(steps) // _CURVE_POINTS)]
+    rows = [
+        {"step": s, **{name: curve.get(s) for name, curve in curves.items()}} for s in sorted({*chosen, *steps[-1:]})
+    ]
+    rows_text(rows)
+    for tensor in store.final_weights(trial.run_id):
+        values = ", ".join(f"{value:.6g}" for value in tensor["values"][:_CURVE_POINTS])
+        more = ", ..." if len(tensor["values"]) > _CURVE_POINTS else ""
+        click.echo(f"{tensor['name']} {tensor['shape']}: {values}{more}")
+
+
+def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
+    """A recorded sweep."""
+    return {
+        "sweep": sweep.sweep,
+        "spec": sweep.spec,
+        "sweep_run_id": sweep.run_id,
+        "experiment_id": sweep.experiment_id,
+        "status": sweep.status,
+        "start_time": sweep.start_time,
+        "params": dict(sweep.params),
+        "metrics": dict(sweep.metrics),
+    }
+
+
+def sweep_text(sweep: SweepInfo, store: Store) -> None:
+    """A recorded sweep: its spec in short, how it went, and its best trials."""
+    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep.status)}, begun {_when(sweep.start_time)}")
+    rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
+    rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
+    top_text(store.ranking(sweep.sweep, None, _LISTED))
+
+
+def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
+    """The store's sweeps."""
+    rows = []
+    for sweep in sweeps:
+        best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
+        counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
+        shown = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
+        row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep.status), **counts}
+        rows.append({**row, "best": shown, "begun": _when(sweep.start_time)})
+    if rows:
+        rows_text(rows)
+    else:
+        click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
+
+
+def _status(status: str) -> str:
+    return {"KILLED": "interrupted"}.get(status, status.lower())
+
+
+def _when(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def findings_text(findings: Sequence[Finding]) -> None:
+    """What the doctor saw, and below it what to do."""
+    rows_text([{"": "ok" if f.ok else "WRONG", "subject": f.subject, "seen": f.detail} for f in findings])
+    for finding in findings:
+        if not finding.ok:
+            click.echo(f"{finding.subject}: {finding.remedy}", err=True)
+
+
+def rows_text(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """A table on stdout; where it is no terminal, lines are as long as they need to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for name in columns:
+        numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={item:g}" for name, item in value.items())
+    return str(value)

@@ -1,0 +1,244 @@
+"""The main job, in one sentence: a spec becomes a table of trials; trials that share a program are cut into shards;
+Ray tasks turn shards into histories; the driver records histories as MLflow runs.
+
+The order matters where something can go wrong: all input is checked, the store opened and Ray reached before the first
+thing is written.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pandas as pd
+
+from engine import DIVERGED, FINISHED
+from experiments.errors import GradgridError, Interrupted, SpecError
+from experiments.spec import Sweepable
+from service import report
+from service.cluster import Pool, open_pool
+from service.interrupts import deferred_interrupts, terminable
+from service.plan import Plan, make_plan
+from service.recording.sweeps import Store, SweepInfo, TrialInfo, sweep_tags
+from service.records import SweepIdentity, is_better, trial_records
+from service.table import METRICS, PARAMS, assemble, leaderboard, recovered_rows, row_values, trained_rows
+
+
+class Observer(Protocol):
+    """Who is told how a sweep goes on."""
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None: ...
+
+    def advance(self, trials: int, best: float | None) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+        pass
+
+    def advance(self, trials: int, best: float | None) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to. `table` has a row a trial; `best` is the row to look at first, or None."""
+
+    sweep: str
+    sweep_run_id: str
+    experiment_id: str
+    tracking_uri: str
+    seconds: float
+    objective: str
+    swept: tuple[str, ...]
+    table: pd.DataFrame = field(repr=False)
+
+    @property
+    def trials(self) -> int:
+        return len(self.table)
+
+    @property
+    def diverged(self) -> int:
+        return int((self.table["outcome"] == DIVERGED).sum())
+
+    @property
+    def finished(self) -> int:
+        return self.trials - self.diverged
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """Run id, params and metrics of the best finished trial by the objective; None where all diverged."""
+        for _, row in leaderboard(self.table, self.objective, 1).iterrows():
+            return {"run_id": row["run_id"], "params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+        return None
+
+
+def run_sweep(
+    sweepable: Sweepable,
+    *,
+    tracking_uri: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    inline: bool = False,
+    resume: str | None = None,
+    observer: Observer | None = None,
+    shard_size: int | None = None,
+) -> SweepResult:
+    """Train every trial of the spec and record each as an MLflow run; returns when all are recorded.
+
+    `resume` names a sweep whose missing trials are to be trained. `shard_size` fixes the trials a task, for tests: the
+    numbers don't depend on it. Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
+    """
+    began = time.monotonic()
+    plan = make_plan(sweepable)
+    store = Store(tracking_uri, create=True)
+    with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+        with deferred_interrupts():
+            sweep = _resumed(store, resume, plan) if resume else _begun(store, plan)
+        ledger = _Ledger(plan, list(store.trials(sweep)) if resume else [])
+        with _ended(store, sweep, ledger, began):
+            _train_and_record(plan, pool, store, sweep, ledger, observer or Silent(), shard_size)
+    seconds = time.monotonic() - began
+    axes = tuple(sweepable.axes)
+    return SweepResult(
+        sweep.sweep, sweep.run_id, sweep.experiment_id, store.uri, seconds, plan.objective, axes, ledger.table()
+    )
+
+
+class _Ledger:
+    """Which trials there are, which of them are recorded, and their rows."""
+
+    def __init__(self, plan: Plan, recorded: list[TrialInfo]) -> None:
+        self.plan = plan
+        self.trials = plan.trial_ids()
+        numbers = {trial: number for number, trial in enumerate(self.trials)}
+        recorded = [info for info in recorded if info.tags["gradgrid.trial"] in numbers]
+        self.runs = {info.tags["gradgrid.trial"]: info.run_id for info in recorded}
+        self.done = frozenset(numbers[trial] for trial in self.runs)
+        self.best: float | None = None
+        self._parts = [recovered_rows(plan, numbers, recorded)]
+        self._values: dict[str, float] = {}
+        for info in recorded:
+            if info.outcome == FINISHED:
+                self._rank(info.metrics.get(plan.objective, math.nan))
+
+    def expect(self, rows: pd.DataFrame) -> None:
+        """Rows of trials that are about to be recorded; they count as soon as `runs` has them."""
+        self._parts.append(rows)
+        finished = rows[rows["outcome"] == FINISHED]
+        self._values = dict(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
+
+    def recorded(self, trial: str) -> None:
+        self._rank(self._values.get(trial, math.nan))
+
+    def _rank(self, value: float) -> None:
+        if is_better(self.plan.objective, value, self.best):
+            self.best = value
+
+    def table(self) -> pd.DataFrame:
+        return assemble(self._parts, self.runs)
+
+
+def _train_and_record(
+    plan: Plan,
+    pool: Pool,
+    store: Store,
+    sweep: SweepInfo,
+    ledger: _Ledger,
+    observer: Observer,
+    shard_size: int | None,
+) -> None:
+    gradients = plan.sweepable.spec.record.gradients
+    identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), gradients)
+    recorder = store.recorder(sweep, ledger.runs)
+    shards = plan.shards(pool.workers, ledger.done, shard_size)
+    observer.begin(plan, sweep, len(ledger.done), pool.workers)
+    try:
+        with closing(pool.run(shards, plan.dataset)) as results:
+            for trained in results:
+                trials = [ledger.trials[number] for number in trained.shard.numbers]
+                ledger.expect(trained_rows(trained, trials, gradients))
+                for trial in recorder.record(trial_records(trained, trials, identity)):
+                    ledger.recorded(trial)
+                    observer.advance(1, ledger.best)
+    finally:
+        observer.end()
+
+
+def _begun(store: Store, plan: Plan) -> SweepInfo:
+    sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    source = plan.sweepable.source
+    tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective)
+    return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan))
+
+
+def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
+    """The sweep to go on with. Raises SpecError where it is not of this spec, data or engine."""
+    sweep = store.find_sweep(name)
+    tags = sweep_tags(plan.dataset.fingerprint, plan.sweepable.source.folder, plan.objective)
+    known = {"its data": "gradgrid.fingerprint", "its engine version": "gradgrid.engine"}
+    differs = [what for what, tag in known.items() if sweep.tags.get(tag) != tags[tag]]
+    if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
+        differs.append("its spec")
+    if differs:
+        raise SpecError(
+            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} differ(s) from what it began with; "
+            f"put that back, or start a new sweep"
+        )
+    store.discard_unfinished(sweep)
+    store.reopen(sweep)
+    return sweep
+
+
+@contextmanager
+def _ended(store: Store, sweep: SweepInfo, ledger: _Ledger, began: float) -> Iterator[None]:
+    """End the sweep's run as what it came to, with the table of what was recorded."""
+    how_to_resume = f"`gradgrid sweep --resume {sweep.sweep}` trains the rest"
+    try:
+        yield
+    except KeyboardInterrupt:
+        with deferred_interrupts():
+            _end(store, sweep, "KILLED", ledger, began)
+        recorded = len(ledger.table())
+        raise Interrupted(
+            f"interrupted: {recorded:,} of {ledger.plan.trials:,} trials are recorded; {how_to_resume}"
+        ) from None
+    except GradgridError as error:
+        store.abandon(sweep)
+        raise type(error)(f"{error}\nwhat was recorded stays; {how_to_resume}") from error
+    except BaseException:
+        store.abandon(sweep)
+        raise
+    with deferred_interrupts():
+        _end(store, sweep, "FINISHED", ledger, began)
+
+
+def _end(store: Store, sweep: SweepInfo, status: str, ledger: _Ledger, began: float) -> None:
+    table = ledger.table()
+    store.end(
+        sweep,
+        status,
+        table=table,
+        metrics=_summary(table, ledger.plan.objective, time.monotonic() - began),
+        description=report.description(ledger.plan, sweep.experiment_id, table),
+        files=report.pictures(ledger.plan, table),
+    )
+
+
+def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str, float]:
+    diverged = int((table["outcome"] == DIVERGED).sum())
+    metrics = {"trials": len(table), "finished": len(table) - diverged, "diverged": diverged, "seconds": seconds}
+    best = leaderboard(table, objective, 1)[METRICS + objective]
+    return {**metrics, f"best_{objective}": float(best.iloc[0])} if len(best) else metrics

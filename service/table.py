@@ -1,0 +1,100 @@
+"""The table of a sweep: a row a trial with its hyperparameters, outcome and final metrics (trials.parquet).
+
+Columns are named as MLflow names those of `mlflow.search_runs`: `params.loss` is the loss that was chosen, and
+`metrics.loss` what it came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from engine import FINISHED
+from experiments.hyperparameters import HYPERPARAMETERS
+from service.plan import Plan
+from service.recording.sweeps import TrialInfo
+from service.records import as_text, kept_curves, lower_is_better
+from service.worker import Trained
+
+PARAMS, METRICS = "params.", "metrics."
+
+_FIRST = ["number", "trial", "run_id"]
+_OUTCOME = ["outcome", "last_step"]
+
+
+def trained_rows(trained: Trained, trials: Sequence[str], gradients: str) -> pd.DataFrame:
+    """The rows of a shard that was trained."""
+    history, shard = trained.history, trained.shard
+    configurations = [shard.configuration(position) for position in range(shard.trials)]
+    return pd.DataFrame(
+        {
+            "number": shard.numbers,
+            "trial": trials,
+            **{PARAMS + name: [_cell(c[name]) for c in configurations] for name in configurations[0]},
+            "outcome": [history.outcome(position) for position in range(history.trials)],
+            "last_step": history.last_step,
+            **{METRICS + name: history.final(name) for name in kept_curves(history, gradients)},
+        }
+    )
+
+
+def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
+    """The rows of trials that an earlier run of the sweep recorded; `numbers`: trial -> number."""
+    configurations = [p.configuration(trial) for p in plan.populations for trial in range(p.trials)]
+    rows = []
+    for info in recorded:
+        trial = info.tags["gradgrid.trial"]
+        final = {METRICS + name: value for name, value in info.metrics.items() if not name.startswith("gradient.")}
+        configuration = {PARAMS + name: _cell(value) for name, value in configurations[numbers[trial]].items()}
+        own = {"number": numbers[trial], "trial": trial, "outcome": info.outcome}
+        rows.append({**own, "last_step": int(info.tags["gradgrid.last_step"]), **configuration, **final})
+    return pd.DataFrame(rows)
+
+
+def assemble(parts: Sequence[pd.DataFrame], runs: Mapping[str, str]) -> pd.DataFrame:
+    """One table of the trials that have a run, by number, columns in one order whatever came first."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=[*_FIRST, *_OUTCOME])
+    table = pd.concat(filled, ignore_index=True)
+    table = table[table["trial"].isin(runs.keys())].sort_values("number", ignore_index=True)
+    table["run_id"] = table["trial"].map(dict(runs))
+    params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in table]
+    metrics = [name for name in table.columns if name.startswith(METRICS)]
+    return table[[*_FIRST, *params, *_OUTCOME, *sorted(metrics, key=_metric_order)]]
+
+
+def leaderboard(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
+    """The best finished trials by a metric; equal ones by number."""
+    column = METRICS + metric
+    if column not in table:
+        return table.iloc[:0]
+    finished = table[(table["outcome"] == FINISHED) & table[column].notna()]
+    return finished.sort_values([column, "number"], ascending=[lower_is_better(metric), True]).head(count)
+
+
+def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
+    """A row's params or metrics under their own names, in plain Python values, without those it has none of."""
+    names = [name for name in row.index if name.startswith(prefix) and not pd.isna(row[name])]
+    return {name.removeprefix(prefix): _plain(row[name]) for name in names}
+
+
+def shown_params(columns: Iterable[str], swept: Sequence[str]) -> list[str]:
+    """The swept hyperparameters that the table has; a single neuron's activation stands there as its output."""
+    names = {name.removeprefix(PARAMS) for name in columns if name.startswith(PARAMS)}
+    renamed = ["output" if name == "activation" and name not in names else name for name in swept]
+    return [name for name in renamed if name in names]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _metric_order(name: str) -> tuple[bool, str]:
+    return name.startswith(f"{METRICS}grad_norm"), name
+
+
+def _cell(value: Any) -> Any:
+    return as_text(value) if isinstance(value, tuple) else value

@@ -1,0 +1,56 @@
+"""What one task does: train a shard. A plain function that knows no Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import History, initial_weights, train
+from engine.history import Floats
+from experiments.datasets import Dataset
+from service.plan import Shard
+
+_NOT_COLUMNS = ("seed", "initializer", "init_scale")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A shard's history, and when its training began and ended: milliseconds since 1970."""
+
+    shard: Shard
+    history: History
+    start_time: int
+    end_time: int
+
+
+def train_shard(shard: Shard, dataset: Dataset) -> Trained:
+    """Train every trial of the shard."""
+    start = time.time_ns() // 1_000_000
+    architecture = shard.architecture
+    history = train(
+        shard.program,
+        _initial(shard.columns, architecture.widths(dataset)),
+        {name: column for name, column in shard.columns.items() if name not in _NOT_COLUMNS},
+        dataset.training(architecture.loss, architecture.output),
+        dataset.test(architecture.loss, architecture.output),
+        steps=architecture.steps,
+        points=shard.points,
+        gradients=shard.gradients,
+    )
+    return Trained(shard, history, start, time.time_ns() // 1_000_000)
+
+
+def _initial(columns: Mapping[str, np.ndarray[Any, Any]], widths: tuple[int, ...]) -> Floats:
+    """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
+    draws: dict[tuple[str, int, float], Floats] = {}
+    rows = []
+    for name, seed, scale in zip(columns["initializer"], columns["seed"], columns["init_scale"], strict=True):
+        key = (str(name), int(seed), float(scale))
+        if key not in draws:
+            draws[key] = initial_weights(widths, *key)
+        rows.append(draws[key])
+    return np.stack(rows)
