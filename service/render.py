@@ -44,11 +44,11 @@ def plan_text(plan: Plan, workers: int) -> str:
     axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
     data = plan.dataset
-    training, test = len(data.training_targets), len(data.test_targets)
+    parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
     return "\n".join(
         [
             f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
-            f"data      {data.name}: {data.task}, {training:,} training samples, {test:,} test, {data.feature_count} features",
+            f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs",
             f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
             f"MLflow    {plan.trials:,} runs, {values['metric_rows']:,} metric rows",

@@ -1,0 +1,192 @@
+"""What holds for every kernel: gradients, determinism, divergence, recorded points."""
+
+import math
+
+import numpy as np
+import pytest
+
+from engine import ACTIVATIONS, LOSSES, MLP, OPTIMIZERS, History, Samples, recorded_steps, train
+from engine.history import Floats
+
+_WIDTHS = (2, 4, 1)
+
+
+def _columns(trials: int, **values: float) -> dict[str, Floats]:
+    return {name: np.full(trials, value) for name, value in {"learning_rate": 0.1, **values}.items()}
+
+
+def _same(a: History, b: History) -> bool:
+    """To the last bit, NaN included."""
+    arrays = [(a.weights, b.weights), (a.last_step, b.last_step), (a.diverged, b.diverged)]
+    arrays += [(a.curves[name], b.curves[name]) for name in a.curves]
+    return a.curves.keys() == b.curves.keys() and all(x.tobytes() == y.tobytes() for x, y in arrays)
+
+
+def _part(history: History, trials: slice) -> History:
+    from dataclasses import replace
+
+    return replace(
+        history,
+        weights=np.ascontiguousarray(history.weights[trials]),
+        last_step=history.last_step[trials],
+        diverged=history.diverged[trials],
+        curves={name: np.ascontiguousarray(curve[trials]) for name, curve in history.curves.items()},
+    )
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_gradients_and_losses_are_those_of_parameters(trace, circle, starts, activation: str, loss: str) -> None:  # type: ignore[no-untyped-def]
+    """One trial by hand, sample by sample, on Parameters: 1e-12 relative."""
+    start = starts(1)
+    program = trace(activation=activation, loss=loss)
+    columns = _columns(1)
+    history = train(program, start, columns, circle, steps=1, points=2, gradients=True)
+    model = MLP(_WIDTHS, activation, weights=start[0])
+    total = 0.0
+    for features, targets in zip(circle.features, circle.targets, strict=True):
+        error = LOSSES[loss](model(features.tolist()), targets.tolist())
+        error.backward()
+        total += error.value
+    samples = len(circle.features)
+    gradient = np.array([p.grad for p in model.parameters()]) / samples
+    assert history.gradients is not None
+    np.testing.assert_allclose(history.gradients[0, 0], gradient, rtol=1e-12, atol=1e-15)
+    assert history.curves["loss"][0, 0] == pytest.approx(total / samples, rel=1e-12)
+    assert history.curves["grad_norm"][0, 0] == pytest.approx(math.sqrt((gradient**2).sum()), rel=1e-12)
+    assert history.curves["grad_norm.layer1.weight"][0, 0] == pytest.approx(math.sqrt((gradient[:8] ** 2).sum()))
+    np.testing.assert_allclose(history.weights[0], start[0] - 0.1 * gradient, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("samples", [1, 2, 7, 60])
+def test_a_trial_does_not_depend_on_its_neighbours(trace, circle, starts, optimizer: str, samples: int) -> None:  # type: ignore[no-untyped-def]
+    """Nor on how many there are: any slice of a population, down to one trial, gives the same bits."""
+    few = Samples(circle.features[:samples], circle.targets[:samples])
+    rule = OPTIMIZERS[optimizer].hyperparameters
+    rates = np.geomspace(0.01, 1e4, 23)  # the last ones diverge
+    columns = {**_columns(23, **rule), "learning_rate": rates}
+    program = trace(optimizer=optimizer, activation="gelu")
+    together = train(program, starts(23), columns, few, circle, steps=12, points=5)
+    for part in (slice(0, 1), slice(1, 2), slice(3, 12), slice(22, 23), slice(7, 23)):
+        alone = train(
+            program, starts(23)[part], {k: v[part] for k, v in columns.items()}, few, circle, steps=12, points=5
+        )
+        assert _same(alone, _part(together, part))
+
+
+def test_a_population_larger_than_a_block_is_joined_in_order(trace, circle, starts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    program, columns = trace(), _columns(10)
+    whole = train(program, starts(10), columns, circle, steps=3, points=2, gradients=True)
+    monkeypatch.setattr("engine.kernels.reference._BLOCK_ELEMENTS", 3 * 60)
+    blocks = train(program, starts(10), columns, circle, steps=3, points=2, gradients=True)
+    assert _same(whole, blocks)
+    assert whole.gradients is not None
+    assert blocks.gradients is not None
+    assert whole.gradients.tobytes() == blocks.gradients.tobytes()
+
+
+def test_a_diverging_trial_is_frozen_and_the_others_go_on(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    columns = {"learning_rate": np.array([0.1, 1e30, 0.1, 1e9])}
+    program = trace(activation="relu")
+    history = train(program, starts(4), columns, circle, circle, steps=50, points=6)
+    assert [history.outcome(trial) for trial in range(4)] == ["finished", "diverged", "finished", "diverged"]
+    assert np.isfinite(history.weights).all()
+    assert np.isfinite(history.final("loss")).all()
+    assert (history.last_step[[0, 2]] == 50).all()
+    assert (history.last_step[[1, 3]] < 50).all()
+    alone = train(program, starts(4)[[0]], {"learning_rate": np.array([0.1])}, circle, circle, steps=50, points=6)
+    assert _same(alone, _part(history, slice(0, 1)))
+
+
+def test_a_diverged_trial_was_finite_at_its_last_step_and_not_at_the_next(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    columns = {"learning_rate": np.array([1e9])}
+    program = trace(activation="relu")
+    history = train(program, starts(1), columns, circle, steps=60, points=2)
+    last = int(history.last_step[0])
+    assert 1 <= last < 60
+    shorter = train(program, starts(1), columns, circle, steps=last, points=2)
+    assert shorter.outcome(0) == "finished"
+    assert shorter.weights.tobytes() == history.weights.tobytes()
+    assert shorter.final("loss") == history.final("loss")
+    assert train(program, starts(1), columns, circle, steps=last + 1, points=2).outcome(0) == "diverged"
+
+
+def test_the_points_of_a_diverged_trial_end_at_its_last_step(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    program = trace(activation="relu")
+    history = train(program, starts(1), {"learning_rate": np.array([1e9])}, circle, circle, steps=60, points=61)
+    last = int(history.last_step[0])
+    assert [step for _, step in history.points(0)] == list(range(last + 1))
+    for name, curve in history.curves.items():
+        assert np.isfinite(curve[0, [k for k, _ in history.points(0)]]).all() or name.startswith("grad_norm")
+        assert np.isnan(curve[0, last:-1]).all()
+
+
+def test_a_start_outside_the_numbers_has_diverged_at_once(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    start = starts(2)
+    start[1] = 1e200
+    history = train(trace(activation="relu"), start, _columns(2), circle, steps=5, points=3)
+    assert [history.outcome(trial) for trial in range(2)] == ["finished", "diverged"]
+    assert history.last_step.tolist() == [5, 0]
+    assert (history.weights[1] == 1e200).all()
+    assert history.points(1) == [(2, 0)]
+    assert history.final("loss")[1] == math.inf
+
+
+def test_points_belong_to_the_weights_before_their_step(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    """The point at step s of a long training is the last point of a training of s steps."""
+    program, columns = trace(), _columns(3)
+    long = train(program, starts(3), columns, circle, circle, steps=10, points=11)
+    for step in (1, 4, 9):
+        short = train(program, starts(3), columns, circle, circle, steps=step, points=2)
+        for name in long.curves:
+            assert (long.curves[name][:, step] == short.final(name)).all(), name
+    assert set(long.curves) >= {"loss", "test_loss", "accuracy", "test_accuracy", "grad_norm"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "points", "expected"),
+    [(10, 3, [0, 5, 10]), (1, 25, [0, 1]), (3, 25, [0, 1, 2, 3]), (300, 4, [0, 100, 200, 300])],
+)
+def test_recorded_steps_are_spread_with_both_ends(steps: int, points: int, expected: list[int]) -> None:
+    assert recorded_steps(steps, points).tolist() == expected
+
+
+def test_final_weights_come_by_tensor(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    history = train(trace(), starts(2), _columns(2), circle, steps=1, points=2)
+    named = dict(history.tensor_values(1))
+    assert {name: values.shape for name, values in named.items()} == {
+        "layer1.weight": (4, 2), "layer1.bias": (4,), "layer2.weight": (1, 4), "layer2.bias": (1,),
+    }  # fmt: skip
+    assert np.concatenate([v.ravel() for v in named.values()]).tolist() == history.weights[1].tolist()
+
+
+def test_accuracy_counts_right_predictions(trace, starts) -> None:  # type: ignore[no-untyped-def]
+    samples = Samples(np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]), np.array([[1.0], [0], [0], [1]]))
+    start = np.array([[0.25, 0.0, 0.5]])  # predicts 0.75, 0.25, 1.0, 1.25: the third is wrong
+    program = trace(widths=(2, 1))
+    history = train(program, start, _columns(1), samples, steps=1, points=2)
+    assert history.curves["accuracy"][0, 0] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"points": 1}, "points at least 2"),
+        ({"initial": np.zeros((2, 3))}, r"initial weights are \(trials, 17\)"),
+        ({"columns": {}}, "needs a column 'learning_rate'"),
+        ({"columns": {"learning_rate": np.ones(3)}}, "of 2 values"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(trace, circle, starts, change, complaint: str) -> None:  # type: ignore[no-untyped-def]
+    arguments = {"initial": starts(2), "columns": _columns(2), "steps": 1, "points": 2, **change}
+    with pytest.raises(ValueError, match=complaint):
+        train(trace(), training=circle, **arguments)
+
+
+def test_samples_must_fit_together() -> None:
+    with pytest.raises(ValueError, match="not"):
+        Samples(np.zeros((3, 2)), np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="no samples"):
+        Samples(np.zeros((0, 2)), np.zeros((0, 1)))

@@ -1,0 +1,128 @@
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from engine import LOSSES, OPTIMIZERS, Parameter, Program, ProgramError, Tensor, TraceError, trace_step
+from engine.kernels.reference import Evaluator
+from engine.operations import cos, neg, power, relu, select
+from engine.program import Input, Instruction
+from engine.samples import Samples
+from engine.tracing import Trace
+
+
+def _program(*instructions: Instruction, outputs: tuple[int, ...] = (2,)) -> Program:
+    return Program((Input("weight", 0), Input("feature", 0)), (), instructions, (("loss", outputs),))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "complaint"),
+    [
+        (Instruction("mul", (0, 2)), "not computed before"),
+        (Instruction("mul", (0,)), "takes 2 operand"),
+        (Instruction("sigmoid", (0,)), "no primitive is called 'sigmoid'"),
+        (Instruction("mul", (0, 1)), "differs by sample"),
+    ],
+)
+def test_a_program_that_makes_no_sense_is_not_built(instruction: Instruction, complaint: str) -> None:
+    with pytest.raises(ProgramError, match=complaint):
+        _program(instruction)
+
+
+def test_an_output_that_is_no_value_and_an_unknown_input_are_refused() -> None:
+    with pytest.raises(ProgramError, match="there are 3 values"):
+        _program(Instruction("neg", (0,)), outputs=(3,))
+    with pytest.raises(ProgramError, match="an input is one of"):
+        Program((Input("wieght", 0),), (), (), ())
+
+
+def test_text_hash_and_pickle(trace) -> None:  # type: ignore[no-untyped-def]
+    program, same, other = trace(), trace(), trace(activation="sin")
+    assert (program == same, hash(program) == hash(same), program == other) == (True, True, False)
+    assert pickle.loads(pickle.dumps(program)) == program
+    lines = str(program).splitlines()
+    assert lines[0] == "%0 = weight 0"
+    assert sum(" = tanh " in line for line in lines) == 4
+    assert lines[-1].startswith("grad_norm.layer2.bias -> %")
+
+
+def test_each_expression_is_computed_once_and_constants_never() -> None:
+    trace = Trace()
+    x = trace.input("weight", 0)
+    three = 1.0 + 2.0
+    y = (x * three) + (3.0 * x) + power(x, 2.0) + x * x + neg(neg(x)) * 1.0
+    program = trace.finish({"loss": [y]})
+    assert sorted(i.operation for i in program.instructions) == ["add", "add", "add", "add", "mul", "mul"]
+    assert program.constants == (3.0,)
+
+
+def test_what_no_output_needs_is_left_out() -> None:
+    trace = Trace()
+    x = trace.input("weight", 0)
+    cos(x)
+    assert [i.operation for i in trace.finish({"loss": [x + 1.0]}).instructions] == ["add"]
+
+
+def test_signed_zeros_are_different_constants() -> None:
+    trace = Trace()
+    x = trace.input("weight", 0)
+    assert trace.finish({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
+
+
+def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+    program = trace()
+    part = program.only("loss")
+    assert len(part.instructions) < len(program.instructions) / 2
+    inputs = (starts(5).T, np.zeros((0, 5)), {"learning_rate": np.ones(5)}, circle)
+    assert (Evaluator(part)(*inputs)["loss"] == Evaluator(program)(*inputs)["loss"]).all()
+
+
+class OneWeight:
+    """A model of the user's own, with whatever body."""
+
+    tensors = (Tensor("w", (1,)),)
+
+    def __init__(self, body) -> None:  # type: ignore[no-untyped-def]
+        self.weight = Parameter(0.5)
+        self.body = body
+
+    def parameters(self) -> list[Parameter]:
+        return [self.weight]
+
+    def __call__(self, inputs):  # type: ignore[no-untyped-def]
+        return [self.body(self.weight, inputs[0])]
+
+
+def _trace_own(body) -> Program:  # type: ignore[no-untyped-def]
+    return trace_step(OneWeight(body), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
+
+
+def test_a_users_own_model_is_traced_and_its_values_are_given_back() -> None:
+    model = OneWeight(lambda w, x: relu(w * x) + cos(x))
+    program = trace_step(model, LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
+    samples = Samples(np.array([[2.0]]), np.array([[0.0]]))
+    result = Evaluator(program)(np.array([[0.5]]), np.zeros((0, 1)), {"learning_rate": np.array([0.1])}, samples)
+    prediction = 1.0 + math.cos(2.0)
+    assert result["gradient"][0, 0] == pytest.approx(2 * prediction * 2.0)
+    assert result["weights"][0, 0] == pytest.approx(0.5 - 0.1 * 2 * prediction * 2.0)
+    assert model.weight.value == 0.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda w, x: w * x if w.value > 0 else w,
+        lambda w, x: w * math.sin(x),
+        lambda w, x: w * (2.0 if x else 1.0),
+        lambda w, x: max(w.value, x),
+    ],
+)
+def test_control_flow_that_depends_on_values_is_refused(body) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TraceError, match=r"select\(a, b, x, y\)"):
+        _trace_own(body)
+
+
+def test_a_loss_without_weights_is_refused() -> None:
+    with pytest.raises(TraceError, match="does not depend on any weight"):
+        _trace_own(lambda w, x: x * 2.0)
