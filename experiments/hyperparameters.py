@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS
 from experiments.errors import nearest
@@ -28,9 +27,11 @@ class Hyperparameter:
     structural: bool = False  # part of the program (or of how long it runs), not a column of the population
 
 
-def _number(low: float, high: float, *, low_open: bool = False, high_open: bool = False) -> Callable[[Any], float]:
+def _number(
+    low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
+) -> Callable[[Any], float]:
     interval = f"{'above' if low_open else 'at least'} {low:g}"
-    if np.isfinite(high):
+    if math.isfinite(high):
         interval += f" and {'below' if high_open else 'at most'} {high:g}"
 
     def check(value: Any) -> float:
@@ -38,8 +39,8 @@ def _number(low: float, high: float, *, low_open: bool = False, high_open: bool 
             raise ValueError(f"must be a number, not {value!r}")
         too_low = value <= low if low_open else value < low
         too_high = value >= high if high_open else value > high
-        if not np.isfinite(value) or too_low or too_high:
-            raise ValueError(f"must be {interval}, not {value!r}")
+        if not math.isfinite(value) or too_low or too_high:
+            raise ValueError(f"must be a finite number {interval}, not {value!r}")
         return float(value)
 
     return check
@@ -97,9 +98,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Hyperparameter("loss", "", _choice("loss", LOSSES), "what is minimised; by the task", structural=True),
         Hyperparameter("optimizer", "", _choice("optimizer", OPTIMIZERS), "the update rule", "sgd", structural=True),
         Hyperparameter("steps", "", _integer(1, MAX_STEPS), "updates of the weights", 100, structural=True),
-        Hyperparameter(
-            "learning_rate", "", _number(0.0, 1e9, low_open=True), "step size; by the optimizer when left out"
-        ),
+        Hyperparameter("learning_rate", "", _number(0.0, low_open=True), "step size; by the optimizer when left out"),
         Hyperparameter("momentum", "", _number(0.0, 1.0, high_open=True), "decay of the velocity"),
         Hyperparameter("beta1", "", _number(0.0, 1.0, high_open=True), "decay of the first moment"),
         Hyperparameter("beta2", "", _number(0.0, 1.0, high_open=True), "decay of the second moment"),

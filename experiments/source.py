@@ -48,8 +48,8 @@ class Source:
 
 def read_yaml(text: str, origin: str, folder: Path) -> Source:
     """Parse one YAML document of plain data. Raises SpecError with the line of what is wrong."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         _refuse_aliases(text, origin)
         node = loader.get_single_node()
         if node is None:
@@ -62,8 +62,6 @@ def read_yaml(text: str, origin: str, folder: Path) -> Source:
         raise SpecError(f"{origin}: this is no YAML text: {' '.join(str(error).split())}") from None
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{origin}: this YAML can't be read: {error}") from None
-    finally:
-        loader.dispose()
 
 
 def _translated(error: yaml.MarkedYAMLError, origin: str) -> SpecError:
@@ -118,7 +116,8 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
         places = {known: place for known, place in places.items() if known[: len(path)] != path}
-        places[path] = origin
+        own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
+        places.update({path[:length]: origin for length in range(own, len(path) + 1)})
     return Source(data, source.origin, source.folder, places)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -24,6 +24,9 @@ from experiments.axis import MAX_TRIALS, Axis, parse_axis
 from experiments.errors import SpecError, nearest
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.source import KeyPath, Source, override, read_yaml
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 
 MAX_LISTED = 5
 """Mistakes that one message names at most."""
@@ -101,7 +104,7 @@ class RecordSpec(_Section):
 class Spec(_Section):
     """A sweep: a data set, a model, how it is trained, and the axes of the grid."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    name: str
     description: str | None = None
     dataset: DatasetSpec
     model: ModelSpec = ModelSpec()
@@ -118,6 +121,16 @@ class Spec(_Section):
     record: RecordSpec = RecordSpec()
 
     _check = field_validator(*_in_section(""), mode="before")(_checked)
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                "may hold letters, digits, and . _ - between them, begins with a letter or digit, "
+                f"and has at most 100 characters; not {name!r}"
+            )
+        return name
 
 
 @dataclass(frozen=True)
@@ -198,7 +211,7 @@ def _checked_axes(grid: Mapping[str, Any], source: Source) -> dict[str, Sequence
         axes[name] = _placed(place, f"grid.{name}", lambda raw=raw: parse_axis(raw))  # type: ignore[misc]
     size = math.prod(axis.length for axis in axes.values())
     if size > MAX_TRIALS:
-        factors = " x ".join(f"{axis.length:,} {name}" for name, axis in axes.items())
+        factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
         raise SpecError(
             f"{source.place(('grid',))}: the grid has {size:,} trials ({factors}); "
             f"at most {MAX_TRIALS:,} are run in one sweep: shorten an axis or split the sweep"
@@ -243,6 +256,8 @@ def _message(mistake: Any, source: Source) -> str:
         return f"{place}: {subject} is missing"
     if kind == "value_error":
         return f"{place}: {subject}: {mistake['ctx']['error']}"
+    if kind in _NO_MAPPING:
+        return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
     message = mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}"
 

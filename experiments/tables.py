@@ -150,5 +150,5 @@ def _read_target(column: Any, task: str | None, name: str) -> tuple[str, Floats,
         return task, targets, ()
     classes, indices = np.unique(column.to_numpy(), return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"{name}: the target {column.name!r} has a single class, {classes[0]!r}: nothing to learn")
+        raise DataError(f"{name}: the target {column.name!r} has a single class, {str(classes[0])!r}: nothing to learn")
     return task, indices.astype(float), tuple(str(c) for c in classes)

@@ -135,7 +135,8 @@ def make_plan(sweepable: Sweepable) -> Plan:
     try:
         dataset = load_dataset(spec.dataset, sweepable.source.folder)
     except DataError as error:
-        raise DataError(f"{sweepable.source.place(('dataset',))}: dataset: {error}") from None
+        place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
+        raise DataError(f"{place}: dataset: {error}") from None
     populations = tuple(make_grid(sweepable, dataset))
     traced: dict[Architecture, Program] = {}
     for population in populations:

@@ -103,8 +103,8 @@ def run_sweep(
     """
     began = time.monotonic()
     plan = make_plan(sweepable)
-    store = Store(tracking_uri, create=True)
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+        store = Store(tracking_uri, create=True)
         with deferred_interrupts():
             sweep = _resumed(store, resume, plan) if resume else _begun(store, plan)
         ledger = _Ledger(plan, list(store.trials(sweep)) if resume else [])

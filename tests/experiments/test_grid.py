@@ -1,0 +1,70 @@
+from pathlib import Path
+from typing import Any
+
+from experiments.datasets import load_dataset
+from experiments.grid import Population, make_grid, trial_id
+from experiments.spec import load_spec
+
+
+def _grid(**spec: Any) -> list[Population]:
+    sweepable = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
+    return make_grid(sweepable, load_dataset(sweepable.spec.dataset, Path()))
+
+
+def _configurations(grid: list[Population]) -> list[dict[str, Any]]:
+    return [p.configuration(trial) for p in grid for trial in range(p.trials)]
+
+
+def test_the_sweep_is_the_product_of_its_axes_with_every_trial_once() -> None:
+    grid = _grid(
+        model={"hidden": [2]}, grid={"activation": ["relu", "tanh"], "learning_rate": [0.1, 1.0], "seed": [3, 4]}
+    )
+    configurations = _configurations(grid)
+    assert [(c["activation"], c["learning_rate"], c["seed"]) for c in configurations] == [
+        (activation, rate, seed) for activation in ("relu", "tanh") for rate in (0.1, 1.0) for seed in (3, 4)
+    ]
+    assert len({trial_id(c, "data") for c in configurations}) == 8
+    assert [p.first for p in grid] == [0, 4]
+
+
+def test_trials_that_share_a_program_are_one_population() -> None:
+    grid = _grid(grid={"learning_rate": [0.1, 1.0], "initializer": ["zeros", "normal"], "init_scale": [0.5, 1.0]})
+    assert [p.trials for p in grid] == [8]
+
+
+def test_hyperparameters_that_a_trial_has_no_use_for_make_no_copies_of_it() -> None:
+    grid = _grid(grid={"optimizer": ["sgd", "momentum"], "momentum": [0.5, 0.9]})
+    assert [(c["optimizer"], c.get("momentum")) for c in _configurations(grid)] == [
+        ("sgd", None), ("momentum", 0.5), ("momentum", 0.9),
+    ]  # fmt: skip
+    grid = _grid(grid={"hidden": [[], [2]], "activation": ["relu", "tanh"]})
+    assert [(c["hidden"], c.get("activation")) for c in _configurations(grid)] == [
+        ((), None), ((2,), "relu"), ((2,), "tanh"),
+    ]  # fmt: skip
+
+
+def test_what_is_left_out_has_the_value_that_the_optimiser_or_task_gives_it() -> None:
+    (configuration,) = _configurations(_grid(optimizer="adam"))
+    assert configuration == {
+        "hidden": (), "output": "identity", "loss": "cross_entropy", "optimizer": "adam", "steps": 100,
+        "initializer": "xavier_uniform", "init_scale": 1.0, "learning_rate": 0.001, "seed": 0,
+        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-08,
+    }  # fmt: skip
+    (configuration,) = _configurations(_grid(dataset={"name": "sine"}))
+    assert (configuration["loss"], configuration["learning_rate"]) == ("mean_squared_error", 0.01)
+
+
+def test_a_single_neurons_activation_is_its_output() -> None:
+    outputs = [
+        c["output"] for c in _configurations(_grid(loss="mean_squared_error", grid={"activation": ["relu", "sin"]}))
+    ]
+    assert outputs == ["relu", "sin"]
+
+
+def test_a_trials_identity_is_all_that_determines_it() -> None:
+    (configuration,) = _configurations(_grid())
+    identity = trial_id(configuration, "data")
+    assert len(identity) == 32
+    assert trial_id(dict(reversed(configuration.items())), "data") == identity
+    assert trial_id({**configuration, "seed": 1}, "data") != identity
+    assert trial_id(configuration, "other data") != identity

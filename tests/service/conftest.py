@@ -1,0 +1,50 @@
+"""One small sweep, trained in this process and recorded once, that many tests look at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from experiments.spec import Sweepable, load_spec
+from service.recording.sweeps import Store
+from service.sweep import SweepResult, run_sweep
+
+SPEC = {
+    "name": "small",
+    "dataset": {"name": "moons", "samples": 40, "noise": 0.1},
+    "model": {"hidden": [3]},
+    "loss": "mean_squared_error",
+    "steps": 20,
+    "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 3}},
+    "record": {"points": 6},
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finished sweep and the store that it is in."""
+
+    uri: str
+    sweepable: Sweepable
+    result: SweepResult
+    client: MlflowClient
+    store: Store
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        sweepable = load_spec(SPEC)
+        result = run_sweep(sweepable, tracking_uri=uri, inline=True)
+        yield Recorded(uri, sweepable, result, MlflowClient(uri), Store(uri))
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """Where a store could be made."""
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

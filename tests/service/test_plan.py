@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from engine import train
+from experiments.errors import DataError
+from experiments.spec import load_spec
+from service.plan import Plan, make_plan
+from service.worker import train_shard
+
+
+def _plan(**changes: object) -> Plan:
+    return make_plan(load_spec({"name": "a", "dataset": {"name": "moons"}, **changes}))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 64])
+def test_shards_hold_every_trial_once(workers: int) -> None:
+    plan = make_plan(load_spec("moons"))
+    numbers = [n for shard in plan.shards(workers) for n in shard.numbers]
+    assert numbers == list(range(1000))
+
+
+def test_shards_are_cut_by_cost() -> None:
+    small = _plan(grid={"seed": {"range": 50}})
+    assert len(small.shards(2)) == 1  # tens of milliseconds: not worth a second task
+    large = make_plan(load_spec("moons", ("steps=20000",)))
+    shards = large.shards(2)
+    assert len(shards) > 20
+    for activation in ("relu", "tanh"):
+        sizes = [shard.trials for shard in shards if shard.architecture.activation == activation]
+        assert max(sizes) - min(sizes) <= 1
+    assert len(_plan(grid={"seed": {"range": 5000}}).shards(2)) >= 3  # bounded by what the driver holds
+
+
+def test_trials_that_are_done_are_left_out() -> None:
+    plan = _plan(grid={"seed": {"range": 10}})
+    shards = plan.shards(1, done=frozenset({0, 3, 9}))
+    assert [n for shard in shards for n in shard.numbers] == [1, 2, 4, 5, 6, 7, 8]
+    assert [shard.configuration(0)["seed"] for shard in shards] == [1]
+    assert plan.shards(1, done=frozenset(range(10))) == []
+
+
+def test_ids_and_configurations_go_with_the_numbers() -> None:
+    plan = _plan(model={"hidden": [2]}, grid={"activation": ["relu", "tanh"], "seed": [5, 6]})
+    assert len(set(plan.trial_ids())) == 4
+    shards = plan.shards(1, size=1)
+    assert [shard.configuration(0)["seed"] for shard in shards] == [5, 6, 5, 6]
+    assert [shard.configuration(0)["activation"] for shard in shards] == ["relu", "relu", "tanh", "tanh"]
+
+
+def test_what_a_dry_run_tells_is_what_is_recorded() -> None:
+    plan = _plan(steps=10, record={"points": 4}, grid={"seed": {"range": 3}})
+    (shard,) = plan.shards(1)
+    history = train_shard(shard, plan.dataset).history
+    assert plan.metric_rows == 3 * 4 * len(history.curves)
+    assert plan.trials == history.trials == 3
+
+
+def test_a_worker_trains_what_the_shard_says() -> None:
+    plan = _plan(grid={"initializer": ["zeros", "normal"], "init_scale": [0.5, 2.0], "seed": [1, 2]}, steps=1)
+    (shard,) = plan.shards(1)
+    history = train_shard(shard, plan.dataset).history
+    zeros = np.array([shard.configuration(trial)["initializer"] == "zeros" for trial in range(8)])
+    assert len(np.unique(history.weights[zeros], axis=0)) == 1
+    assert len(np.unique(history.weights[~zeros], axis=0)) == 4
+    samples = plan.dataset.training("cross_entropy", "identity")
+    start = np.zeros((1, 3))
+    alone = train(plan.programs[0], start, {"learning_rate": np.array([0.01])}, samples, steps=1, points=25)
+    assert (alone.weights == history.weights[zeros][0]).all()
+
+
+def test_a_data_error_says_where_the_data_set_stands() -> None:
+    with pytest.raises(DataError, match=r"^spec: dataset: no data set is called 'moonz'; did you mean 'moons'"):
+        _plan(dataset={"name": "moonz"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "objective"),
+    [
+        ({}, "test_loss"),
+        ({"dataset": {"name": "xor"}}, "loss"),
+        ({"grid": {"loss": ["hinge", "cross_entropy"]}}, "test_accuracy"),
+    ],
+)
+def test_what_trials_are_ranked_by(changes: dict[str, object], objective: str) -> None:
+    assert _plan(**changes).objective == objective

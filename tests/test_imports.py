@@ -1,0 +1,69 @@
+"""The house's one direction: engine <- experiments <- service; ray and mlflow each behind one door."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FORBIDDEN = {"engine": {"experiments", "service"}, "experiments": {"service"}, "service": set[str]()}
+
+
+def _modules(package: Path) -> list[Path]:
+    return sorted(package.rglob("*.py"))
+
+
+def _imported(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            yield str(node.module).partition(".")[0]
+
+
+@pytest.mark.parametrize("package", sorted(_FORBIDDEN))
+def test_nothing_imports_against_the_direction(root: Path, package: str) -> None:
+    modules = _modules(root / package)
+    assert len(modules) > 3
+    for module in modules:
+        assert not set(_imported(module)) & _FORBIDDEN[package], module
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("ray", "service/cluster.py"), ("mlflow", "service/recording"), ("alembic", "service/recording")],
+)
+def test_ray_and_mlflow_are_each_imported_in_one_place(root: Path, library: str, home: str) -> None:
+    users = [
+        str(module.relative_to(root))
+        for package in _FORBIDDEN
+        for module in _modules(root / package)
+        if library in _imported(module)
+    ]
+    assert users
+    assert all(user.startswith(home) for user in users)
+
+
+def test_the_engine_needs_only_numpy(root: Path) -> None:
+    """scipy is imported where the error function is asked for, and nowhere else."""
+    standard = set(sys.stdlib_module_names)
+    outside = {name for module in _modules(root / "engine") for name in _imported(module)} - standard - {"engine"}
+    assert outside == {"numpy", "scipy"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import json, sys\nfrom service.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    heavy = {"ray", "mlflow", "numpy", "pandas", "pydantic", "rich", "sklearn", "matplotlib", "yaml"}
+    assert not loaded & heavy
+    assert "Usage: " in done.stdout
