@@ -13,7 +13,7 @@ from rich.table import Table
 
 from experiments.axis import MAX_TRIALS
 from service.plan import Plan
-from service.records import RECORDED_A_SECOND
+from service.records import SECONDS_A_ROW, SECONDS_A_RUN
 
 if TYPE_CHECKING:
     from service.doctor import Finding
@@ -24,17 +24,19 @@ _WIDE = 200  # columns where nobody's terminal sets a limit
 _SHORT_ID = 8
 _LISTED = 10
 _CURVE_POINTS = 9
+_START_SECONDS = 6.0  # of Ray and MLflow
 
 
 def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
     """What a dry run tells."""
+    recording = plan.trials * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
     return {
         "name": plan.name,
         "trials": plan.trials,
         "programs": len(plan.programs),
         "shards": len(plan.shards(workers)),
         "metric_rows": plan.metric_rows,
-        "seconds": round(plan.seconds / workers + plan.trials / RECORDED_A_SECOND, 1),
+        "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
     }
 
 

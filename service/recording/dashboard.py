@@ -17,6 +17,7 @@ from service.recording.store import open_client, resolve
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60
+_STDERR = 2  # what the server says is no result of ours
 
 
 def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], object]) -> None:
@@ -32,7 +33,8 @@ def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], obje
     with socket.socket() as probe:
         if probe.connect_ex((_HOST, port)) == 0:
             raise StoreError(f"port {port} is taken: choose another with --port")
-    server = subprocess.Popen(_command(uri, port), env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(_command(uri, port), env=environment, stdout=_STDERR)
     try:
         _wait_until_up(server, port)
         announce(f"The MLflow dashboard is at http://{_HOST}:{port} (Ctrl-C ends it)")

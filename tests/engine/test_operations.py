@@ -18,7 +18,11 @@ from engine import ACTIVATIONS, OPERATIONS, Parameter
 from engine.operations import PRIMITIVES, Operation, exp, expm1, log1p, logsumexp, maximum, select, sigmoid, softplus
 
 # points where nothing is undefined or kinked within the difference's reach
-_POINTS = {1: [(0.3,), (1.7,), (0.9,)], 2: [(1.3, 0.4), (0.7, 2.1)], 4: [(0.2, 0.9, 1.5, -2.0), (0.9, 0.2, 1.5, -2.0)]}
+_POINTS: dict[int, list[tuple[float, ...]]] = {
+    1: [(0.3,), (1.7,), (0.9,)],
+    2: [(1.3, 0.4), (0.7, 2.1)],
+    4: [(0.2, 0.9, 1.5, -2.0), (0.9, 0.2, 1.5, -2.0)],
+}
 _NEGATIVE_TOO = {*ACTIVATIONS, "absolute", "neg", "exp", "expm1", "cos", "erf"}
 
 
@@ -44,7 +48,7 @@ def check_derivative(operation: Operation, point: tuple[float, ...]) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_derivative_agrees_with_finite_differences(name: str) -> None:
     operation = OPERATIONS[name]
-    points = list(_POINTS[operation.arity or 2])
+    points = [*_POINTS[operation.arity or 2]]
     if name in _NEGATIVE_TOO:
         points += [(-0.3,), (-1.7,), (-4.2,)]
     for point in points:

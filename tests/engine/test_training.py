@@ -1,10 +1,13 @@
 """Training comes out where others' does: PyTorch's optimisers, scikit-learn's solutions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from engine import LOSSES, MLP, OPTIMIZERS, Samples, trace_step, train
+from engine.history import Floats
 from experiments.datasets import Dataset, load_dataset
 from experiments.spec import DatasetSpec
 
@@ -44,7 +47,7 @@ def test_optimisers_follow_pytorch(optimizer: str) -> None:
     assert history.weights[0].tolist() == pytest.approx(expected, rel=1e-10)
 
 
-def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, steps: int) -> np.ndarray:  # type: ignore[type-arg]
+def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, steps: int) -> Floats:
     """Coefficients and intercept of one linear neuron, trained with Nesterov's momentum."""
     program = trace_step(
         MLP([dataset.feature_count, 1]), LOSSES[loss], OPTIMIZERS["nesterov"], features=dataset.feature_count, targets=1
@@ -53,12 +56,11 @@ def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, 
     start = np.zeros((1, dataset.feature_count + 1))
     history = train(program, start, columns, dataset.training(loss, "identity"), steps=steps, points=2)
     assert history.final("grad_norm")[0] < 1e-6
-    return history.weights[0]
+    weights: Floats = history.weights[0]
+    return weights
 
 
 def _dataset(**chosen: object) -> Dataset:
-    from pathlib import Path
-
     return load_dataset(DatasetSpec.model_validate({"test_fraction": 0, **chosen}), Path())
 
 

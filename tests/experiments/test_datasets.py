@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from experiments.errors import DataError
 from experiments.spec import DatasetSpec
 
 
-def _load(folder: Path = Path(), **spec: object) -> Dataset:
+def _load(folder: Path = Path(), **spec: Any) -> Dataset:
     return load_dataset(DatasetSpec.model_validate(spec), folder)
 
 
@@ -83,7 +84,7 @@ def test_features_and_classes_can_be_chosen() -> None:
         ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
     ],
 )
-def test_messages(spec: dict[str, object], message: str) -> None:
+def test_messages(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         _load(**spec)
 
@@ -119,7 +120,7 @@ def test_regression_targets_stay_as_they_are() -> None:
 # ------------------------------------------------------------------------------------------------------- own files
 
 
-def _csv(folder: Path, text: str, **spec: object) -> Dataset:
+def _csv(folder: Path, text: str, **spec: Any) -> Dataset:
     (folder / "own.csv").write_text(text, encoding="utf-8")
     return _load(folder, path="own.csv", **{"target": "y", "test_fraction": 0, **spec})
 

@@ -6,7 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -291,33 +293,47 @@ def test_the_dashboard_serves_the_store(recorded: Recorded, tmp_path: Path) -> N
     assert "Traceback" not in stderr
 
 
-def test_a_sweep_on_a_running_ray(recorded: Recorded, tmp_path: Path, uri: str) -> None:
-    port = free_port()
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+@pytest.fixture
+def running_ray() -> Iterator[str]:
+    """The address of a Ray head of two cores, in a folder whose name is short enough for its sockets."""
+    address = f"127.0.0.1:{free_port()}"
     ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
-    options = ["--head", "--port", str(port), "--num-cpus", "2", "--include-dashboard", "false", "--block"]
-    head = subprocess.Popen(
-        [*ray, "start", *options, "--temp-dir", str(tmp_path / "ray")],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            process = _start(
-                "sweep", _spec(tmp_path, SPEC), "--address", f"127.0.0.1:{port}", "--json", "--tracking-uri", uri,
-                cwd=tmp_path,
-            )  # fmt: skip
-            stdout, stderr = process.communicate(timeout=60)
-            if process.returncode == 0:
-                break
-            assert "127.0.0.1" in stderr, stderr
-            time.sleep(0.5)
-        assert json.loads(stdout)["best"]["metrics"] == (recorded.result.best or {})["metrics"]
-    finally:
-        head.send_signal(signal.SIGTERM)
-        head.wait(timeout=30)
+    options = [
+        "--head",
+        "--port",
+        address.partition(":")[2],
+        "--num-cpus",
+        "2",
+        "--include-dashboard",
+        "false",
+        "--block",
+    ]
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        head = subprocess.Popen(
+            [*ray, "start", *options, "--temp-dir", folder],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            health = [*ray, "health-check", "--address", address]
+            deadline = time.monotonic() + 60
+            while subprocess.run(health, capture_output=True, check=False).returncode != 0:
+                assert time.monotonic() < deadline, "Ray did not start"
+            yield address
+        finally:
+            head.send_signal(signal.SIGTERM)
+            head.wait(timeout=30)
+
+
+def test_a_sweep_on_a_running_ray(recorded: Recorded, running_ray: str, tmp_path: Path, uri: str) -> None:
+    arguments = ("sweep", _spec(tmp_path, SPEC), "--address", running_ray, "--json", "--tracking-uri", uri)
+    process = _start(*arguments, cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    best = recorded.result.best
+    assert best is not None
+    assert json.loads(stdout)["best"]["metrics"] == best["metrics"]
 
 
 def test_something_that_is_no_ray_is_told_within_fifteen_seconds() -> None:

@@ -56,7 +56,7 @@ def test_a_trials_run_says_all_about_it(recorded: Recorded) -> None:
         }  # fmt: skip
         assert run.data.params["hidden"] == "[3]"
     assert len({run.data.tags["gradgrid.trial"] for run in _runs(recorded)}) == 12
-    assert "activation=tanh, learning_rate=0.1, seed=2" in {run.info.run_name for run in _runs(recorded)}
+    assert "tanh, 0.1, 2" in {run.info.run_name for run in _runs(recorded)}
 
 
 def test_curves_have_their_points_at_the_recorded_steps(recorded: Recorded) -> None:
