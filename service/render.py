@@ -85,7 +85,7 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
         for n, (_, row) in enumerate(best.iterrows(), start=1)
     ]
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}")
-    rate = result.trials / result.seconds
+    rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
     click.echo(
         f"{result.finished:,} trials finished, {result.diverged:,} diverged, in {result.seconds:.1f} s "

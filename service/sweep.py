@@ -54,7 +54,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to. `table` has a row a trial; `best` is the row to look at first, or None."""
+    """What a sweep came to. `table` has a row a trial; `recorded` of them were recorded in these `seconds`."""
 
     sweep: str
     sweep_run_id: str
@@ -63,6 +63,7 @@ class SweepResult:
     seconds: float
     objective: str
     swept: tuple[str, ...]
+    recorded: int
     table: pd.DataFrame = field(repr=False)
 
     @property
@@ -110,10 +111,17 @@ def run_sweep(
         ledger = _Ledger(plan, list(store.trials(sweep)) if resume else [])
         with _ended(store, sweep, ledger, began):
             _train_and_record(plan, pool, store, sweep, ledger, observer or Silent(), shard_size)
-    seconds = time.monotonic() - began
-    axes = tuple(sweepable.axes)
+    table = ledger.table()
     return SweepResult(
-        sweep.sweep, sweep.run_id, sweep.experiment_id, store.uri, seconds, plan.objective, axes, ledger.table()
+        sweep=sweep.sweep,
+        sweep_run_id=sweep.run_id,
+        experiment_id=sweep.experiment_id,
+        tracking_uri=store.uri,
+        seconds=time.monotonic() - began,
+        objective=plan.objective,
+        swept=tuple(sweepable.axes),
+        recorded=len(table) - len(ledger.done),
+        table=table,
     )
 
 
