@@ -36,8 +36,8 @@ class LiveProgress:
         self._began = 0.0
         self._objective = ""
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
-        _tell(_introduction(plan, sweep, done, workers))
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+        _tell(_introduction(plan, sweep, done, workers, note))
         self._began = time.monotonic()
         self._objective = plan.objective
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
@@ -65,8 +65,8 @@ class PlainProgress:
         self._before = 0
         self._began = self._told = 0.0
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
-        _tell(_introduction(plan, sweep, done, workers))
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+        _tell(_introduction(plan, sweep, done, workers, note))
         self._plan, self._done, self._before = plan, done, done
         self._began = self._told = time.monotonic()
 
@@ -93,10 +93,10 @@ def _tell(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int) -> str:
+def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> str:
     programs = len(plan.programs)
     already = f", {done:,} of them recorded already" if done else ""
     return (
         f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
-        f"on {workers} worker{'s' if workers > 1 else ''}{already}"
+        f"on {workers} worker{'s' if workers > 1 else ''}{already}{note and '; '}{note}"
     )

@@ -32,7 +32,7 @@ from service.table import METRICS, PARAMS, assemble, leaderboard, recovered_rows
 class Observer(Protocol):
     """Who is told how a sweep goes on."""
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None: ...
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None: ...
 
     def advance(self, trials: int, best: float | None) -> None: ...
 
@@ -42,7 +42,7 @@ class Observer(Protocol):
 class Silent:
     """An observer that says nothing."""
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         pass
 
     def advance(self, trials: int, best: float | None) -> None:
@@ -172,7 +172,7 @@ def _train_and_record(
     identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), gradients)
     recorder = store.recorder(sweep, ledger.runs)
     shards = plan.shards(pool.workers, ledger.done, shard_size)
-    observer.begin(plan, sweep, len(ledger.done), pool.workers)
+    observer.begin(plan, sweep, len(ledger.done), pool.workers, recorder.note)
     try:
         with closing(pool.run(shards, plan.dataset)) as results:
             for trained in results:
@@ -181,6 +181,7 @@ def _train_and_record(
                 for trial in recorder.record(trial_records(trained, trials, identity)):
                     ledger.recorded(trial)
                     observer.advance(1, ledger.best)
+        recorder.close()
     finally:
         observer.end()
 

@@ -9,13 +9,22 @@ from service.records import TrialRecord
 
 
 class Recorder(Protocol):
-    """Writes trials into one experiment. `runs`: trial -> run id of every trial that is recorded, whole."""
+    """Writes trials into one experiment.
+
+    `runs`: trial -> run id of every trial that is recorded, whole. `note`: what the user should know of the way of
+    recording, if anything.
+    """
 
     runs: dict[str, str]
+    note: str
 
     def record(self, records: Iterable[TrialRecord]) -> Iterator[str]:
         """Write the records that aren't there yet, and yield each trial once it is there.
 
         An interruption comes between two trials. Raises StoreError, after which `runs` still tells what was written.
         """
+        ...
+
+    def close(self) -> None:
+        """What is to be done once all is written."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities import Metric, Param
 
@@ -14,6 +14,8 @@ from service.records import TrialRecord
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+WEIGHTS_FILE = "final_weights.json"
+
 _MAX_METRICS = 1_000  # of one log_batch
 _Item = TypeVar("_Item")
 
@@ -21,7 +23,10 @@ _Item = TypeVar("_Item")
 class ClientRecorder:
     """Writes a run a trial."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, uri: str, runs: dict[str, str]) -> None:
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, uri: str, runs: dict[str, str], note: str = ""
+    ) -> None:
+        self.note = note
         self._client = client
         self._experiment_id = experiment_id
         self._uri = uri
@@ -34,6 +39,9 @@ class ClientRecorder:
                     self.runs[record.trial] = self._write(record)
             yield record.trial
 
+    def close(self) -> None:
+        pass
+
     def _write(self, record: TrialRecord) -> str:
         run = self._client.create_run(
             self._experiment_id, start_time=record.start_time, tags=dict(record.tags), run_name=record.name
@@ -43,9 +51,14 @@ class ClientRecorder:
         for batch in _batches(list(_metrics(record)), _MAX_METRICS - len(params)):
             self._client.log_batch(run_id, metrics=batch, params=params)
             params = []
-        self._client.log_dict(run_id, {"tensors": list(record.weights)}, "final_weights.json")
+        self._client.log_dict(run_id, weights_content(record), WEIGHTS_FILE)
         self._client.set_terminated(run_id, record.status, record.end_time)
         return run_id
+
+
+def weights_content(record: TrialRecord) -> dict[str, Any]:
+    """What stands in a trial's final_weights.json."""
+    return {"tensors": list(record.weights)}
 
 
 def _metrics(record: TrialRecord) -> Iterator[Metric]:

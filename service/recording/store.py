@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,10 @@ def resolve(tracking_uri: str | None) -> str:
 
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for every other kind."""
-    scheme, _, path = uri.partition(":///")
-    return Path(path) if scheme.partition("+")[0] == "sqlite" and path else None
+    if not uri.startswith("sqlite"):
+        return None
+    database = sqlalchemy.make_url(uri).database
+    return Path(database) if database and database != ":memory:" else None
 
 
 def open_client(uri: str, *, create: bool) -> MlflowClient:
@@ -76,6 +79,7 @@ def translated_errors(uri: str) -> Iterator[None]:
         sqlalchemy.exc.SQLAlchemyError,
         requests.RequestException,
         alembic.util.CommandError,
+        sqlite3.Error,
         OSError,
     ) as error:
         raise StoreError(f"MLflow's store at {shown(uri)} failed: {_first_line(error)}") from error

@@ -20,7 +20,8 @@ from mlflow.entities import Metric, Param, Run, ViewType
 from engine import ENGINE_VERSION
 from experiments.errors import NotFoundError, StoreError, nearest
 from service.recording import Recorder
-from service.recording.client import ClientRecorder
+from service.recording.client import WEIGHTS_FILE
+from service.recording.recorders import make_recorder
 from service.recording.store import open_client, resolve, translated_errors
 from service.records import lower_is_better
 
@@ -103,7 +104,8 @@ class Store:
 
     def recorder(self, sweep: SweepInfo, runs: dict[str, str]) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
-        return ClientRecorder(self._client, sweep.experiment_id, self.uri, runs)
+        with translated_errors(self.uri):
+            return make_recorder(self._client, self.uri, sweep.experiment_id, sweep.sweep, runs)
 
     def reopen(self, sweep: SweepInfo) -> None:
         """Mark the sweep's run as running again."""
@@ -226,7 +228,7 @@ class Store:
 
     def final_weights(self, run_id: str) -> list[dict[str, Any]]:
         """The trial's tensors: name, shape, values."""
-        tensors: list[dict[str, Any]] = json.loads(self._artifact(run_id, "final_weights.json"))["tensors"]
+        tensors: list[dict[str, Any]] = json.loads(self._artifact(run_id, WEIGHTS_FILE))["tensors"]
         return tensors
 
     def spec(self, sweep: SweepInfo) -> Any:

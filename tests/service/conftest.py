@@ -1,6 +1,7 @@
 """One small sweep, trained in this process and recorded once, that many tests look at."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 from experiments.spec import Sweepable, load_spec
 from service.recording.sweeps import Store
 from service.sweep import SweepResult, run_sweep
+from tests.service.postgres import binaries, running_postgres
 
 SPEC = {
     "name": "small",
@@ -48,3 +50,25 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
 def uri(tmp_path: Path) -> str:
     """Where a store could be made."""
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[str]:
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed; .ci/run installs it")
+    with running_postgres() as address:
+        yield address
+
+
+@pytest.fixture
+def make_postgres(_postgres_server: str) -> Callable[[], str]:
+    """Makes a new database and returns its tracking URI."""
+    import psycopg
+
+    def make() -> str:
+        name = f"d{uuid.uuid4().hex}"
+        with psycopg.connect(_postgres_server.replace("+psycopg", "") + "/postgres", autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        return f"{_postgres_server}/{name}"
+
+    return make

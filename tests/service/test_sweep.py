@@ -63,7 +63,7 @@ class _Stopping:
         self.left = after
         self.done = 0
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self.done = done
 
     def advance(self, trials: int, best: float | None) -> None:
@@ -119,7 +119,7 @@ def test_resuming_a_sweep_that_is_not_there(recorded: Recorded) -> None:
 class _Failing:
     """An observer whose store fails under it."""
 
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int) -> None:
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         pass
 
     def advance(self, trials: int, best: float | None) -> None:

@@ -1,0 +1,276 @@
+"""One contract for every way of recording: the same runs, field by field, whichever wrote them."""
+
+import json
+import math
+import sqlite3
+import threading
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from experiments.errors import StoreError
+from service.recording import Recorder
+from service.recording import recorders as chooser
+from service.recording.bulk import BulkRecorder, run_id
+from service.recording.client import ClientRecorder
+from service.recording.sweeps import Store, SweepInfo
+from service.records import TrialRecord
+
+_BEGAN = 1_790_000_000_000
+
+
+def _record(number: int, **changes: Any) -> TrialRecord:
+    record = TrialRecord(
+        number=number,
+        trial=f"trial{number:04}",
+        name=f"relu, 0.1, {number}",
+        status="FINISHED",
+        params={"learning_rate": "0.1", "hidden": "[8, 8]", "seed": str(number)},
+        tags={"gradgrid.trial": f"trial{number:04}", "gradgrid.outcome": "finished", "gradgrid.last_step": "20"},
+        curves={
+            "loss": [(0, 1.5 + number, _BEGAN), (10, 0.1 + 0.2, _BEGAN + 5), (20, 5e-324 * number, _BEGAN + 9)],
+            "grad_norm.layer1.weight": [(0, -0.0, _BEGAN), (20, 1e300, _BEGAN + 9)],
+        },
+        weights=[{"name": "layer1.weight", "shape": [1, 2], "values": [0.1, -3e-17]}],
+        start_time=_BEGAN,
+        end_time=_BEGAN + 9,
+    )
+    return replace(record, **changes)
+
+
+_RECORDS = [
+    *(_record(n) for n in range(5)),
+    _record(5, status="FAILED", curves={"loss": [(0, 2.0, _BEGAN), (3, math.inf, _BEGAN + 9)]}),
+    _record(6, curves={"loss": [(0, math.nan, _BEGAN), (3, -math.inf, _BEGAN), (20, math.nan, _BEGAN + 9)]}),
+    _record(7, name="ünïcode ' \" \\ %s ?", params={"note": "a\tb\nc ; drop table runs"}),
+]
+
+Kind = tuple[Store, SweepInfo, Recorder]
+
+
+def _begin(uri: str) -> tuple[Store, SweepInfo]:
+    """A sweep of an id of its own: MLflow's client remembers where a run's artifacts are by the run's id alone."""
+    store = Store(uri, create=True)
+    return store, store.begin(f"20260101-000000-{uuid.uuid4().hex[:8]}", "s", {"name": "s"}, {}, {})
+
+
+@pytest.fixture(params=["client", "bulk", "postgres"])
+def kind(request: pytest.FixtureRequest, uri: str) -> Kind:
+    """A store, a sweep and a recorder of each kind."""
+    where = request.getfixturevalue("make_postgres")() if request.param == "postgres" else uri
+    store, sweep = _begin(where)
+    recorder = store.recorder(sweep, {})
+    assert isinstance(recorder, BulkRecorder)
+    if request.param == "client":
+        recorder = ClientRecorder(MlflowClient(where), sweep.experiment_id, where, {})
+    return store, sweep, recorder
+
+
+def _seen(store: Store, sweep: SweepInfo, folder: Path) -> dict[str, Any]:
+    """All that MLflow's client tells of a sweep's runs, by trial, without what must differ (ids, places)."""
+    client = MlflowClient(store.uri)
+    seen = {}
+    for run in client.search_runs([sweep.experiment_id], max_results=1000):
+        identity = run.info.run_id
+        info = run.info
+        (artifact,) = client.list_artifacts(identity)
+        content = Path(client.download_artifacts(identity, artifact.path, str(folder))).read_text(encoding="utf-8")
+        place = client.get_experiment(sweep.experiment_id).artifact_location
+        assert info.artifact_uri == f"{place}/{identity}/artifacts"
+        seen[run.data.tags["gradgrid.trial"]] = {
+            "info": (info.run_name, info.status, info.start_time, info.end_time, info.lifecycle_stage, info.user_id),
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "latest": {k: repr(v) for k, v in run.data.metrics.items()},
+            "history": {
+                k: sorted((m.step, repr(m.value), m.timestamp) for m in client.get_metric_history(identity, k))
+                for k in run.data.metrics
+            },
+            "artifact": (artifact.path, json.loads(content)),
+        }
+    return seen
+
+
+def test_every_kind_writes_what_the_client_writes(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Into a database of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
+    store, sweep, recorder = kind
+    assert list(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+    recorder.close()
+    other = f"sqlite:///{tmp_path / 'client.db'}"
+    if store.uri.startswith("postgresql"):
+        other = request.getfixturevalue("make_postgres")()
+    peer, peer_sweep = _begin(other)
+    list(ClientRecorder(MlflowClient(other), peer_sweep.experiment_id, other, {}).record(_RECORDS))
+    ours, theirs = _seen(store, sweep, tmp_path), _seen(peer, peer_sweep, tmp_path)
+    assert ours.keys() == theirs.keys()
+    for trial, fields in theirs.items():
+        for field, value in fields.items():
+            assert ours[trial][field] == value, (trial, field)
+
+
+def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
+    store, sweep, recorder = kind
+    list(recorder.record(_RECORDS))
+    client = MlflowClient(store.uri)
+
+    def found(condition: str, *order: str) -> list[str]:
+        runs = client.search_runs([sweep.experiment_id], condition, order_by=list(order))
+        return [run.data.tags["gradgrid.trial"] for run in runs]
+
+    assert found("params.seed = '3'") == ["trial0003"]
+    assert found("metrics.loss > 1e300") == ["trial0005"]
+    assert found("attributes.status = 'FAILED'") == ["trial0005"]
+    assert (
+        found("tags.`gradgrid.outcome` = 'finished' and metrics.loss < 1e-300", "metrics.loss DESC")[0] == "trial0007"
+    )
+    assert found("", "metrics.loss ASC")[:2] == ["trial0000", "trial0001"]
+    assert found("", "metrics.loss ASC")[-1] == "trial0006"  # NaN comes last
+    assert store.find(kind[2].runs["trial0002"][:12]).run_id == kind[2].runs["trial0002"]
+
+
+def test_a_trial_is_never_there_twice(kind: Kind) -> None:
+    store, sweep, recorder = kind
+    list(recorder.record(_RECORDS[:3]))
+    assert list(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+    assert len(list(store.trials(sweep))) == len(_RECORDS) == len(set(recorder.runs.values()))
+
+
+@pytest.mark.parametrize("where", ["uri", "make_postgres"])
+def test_bulk_writes_a_trial_once_even_if_it_forgot_or_another_was_first(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    given = request.getfixturevalue(where)
+    store, sweep = _begin(given if isinstance(given, str) else given())
+    for part in (_RECORDS[:3], _RECORDS[2:], _RECORDS):
+        list(store.recorder(sweep, {}).record(part))  # each begins without knowing of the others
+    client = MlflowClient(store.uri)
+    assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial) for r in _RECORDS}
+    assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002"), "loss")) == 3
+
+
+def test_users_can_do_with_a_run_what_they_do_with_any_other(kind: Kind) -> None:
+    store, sweep, recorder = kind
+    list(recorder.record(_RECORDS))
+    client = MlflowClient(store.uri)
+    run = recorder.runs["trial0001"]
+    client.set_tag(run, "mine", "yes")
+    client.log_metric(run, "loss", 0.25, step=30)
+    client.log_metric(run, "mine", 1.0)
+    client.log_param(run, "mine", 2)
+    client.log_text(run, "hello", "note.txt")
+    client.update_run(run, name="renamed")
+    data = client.get_run(run)
+    assert (data.info.run_name, data.data.metrics["loss"], data.data.params["mine"]) == ("renamed", 0.25, "2")
+    assert {a.path for a in client.list_artifacts(run)} == {"final_weights.json", "note.txt"}
+    client.delete_run(run)
+    active = client.search_runs([sweep.experiment_id], run_view_type=ViewType.ACTIVE_ONLY)
+    assert run not in {r.info.run_id for r in active}
+    client.restore_run(run)
+    assert client.get_run(run).info.lifecycle_stage == "active"
+
+
+def test_the_tables_hold_the_same_rows(tmp_path: Path) -> None:
+    """Column by column, what no API shows included; only ids and places may differ."""
+    tables = {}
+    for kind in ("client", "bulk"):
+        uri = f"sqlite:///{tmp_path / kind}.db"
+        store, sweep = _begin(uri)
+        recorder = store.recorder(sweep, {})
+        if kind == "client":
+            recorder = ClientRecorder(MlflowClient(uri), sweep.experiment_id, uri, {})
+        list(recorder.record(_RECORDS))
+        names = {run: trial for trial, run in recorder.runs.items()}
+        with sqlite3.connect(tmp_path / f"{kind}.db") as connection:
+            connection.row_factory = sqlite3.Row
+            for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
+                rows = [dict(row) for row in connection.execute(f"select * from {table}")]
+                own = [
+                    {**row, "run_uuid": names[row["run_uuid"]], "artifact_uri": ""}
+                    for row in rows
+                    if row["run_uuid"] in names
+                ]
+                tables[kind, table] = sorted(map(repr, own))
+        connection.close()
+    for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
+        assert tables["bulk", table] == tables["client", table]
+        assert len(tables["bulk", table]) >= len(_RECORDS)
+
+
+def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
+    import sqlalchemy
+    from mlflow.store.db.utils import _verify_schema
+
+    store, sweep = _begin(uri)
+    recorder = store.recorder(sweep, {})
+    list(recorder.record(_RECORDS))
+    recorder.close()
+    engine = sqlalchemy.create_engine(uri)
+    _verify_schema(engine)  # type: ignore[no-untyped-call]
+    engine.dispose()
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+        assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+        assert connection.execute("select count(*) from sqlite_stat1 where tbl = 'latest_metrics'").fetchone()[0] > 0
+    connection.close()
+
+
+def test_a_failing_transaction_leaves_nothing_behind(uri: str) -> None:
+    store, sweep = _begin(uri)
+    recorder = store.recorder(sweep, {})
+    twice = [(0, 1.0, _BEGAN), (0, 1.0, _BEGAN)]  # against the primary key
+    with pytest.raises(StoreError, match="UNIQUE constraint failed"):
+        list(recorder.record([*_RECORDS, _record(99, curves={"loss": twice})]))
+    assert recorder.runs == {}
+    assert list(store.trials(sweep)) == []
+    assert len(list(recorder.record(_RECORDS))) == len(_RECORDS)
+
+
+def test_several_write_into_one_store_at_once(uri: str) -> None:
+    store, sweep = _begin(uri)
+    errors: list[BaseException] = []
+
+    def write(first: int) -> None:
+        try:
+            for start in range(first, first + 100, 10):
+                list(store.recorder(sweep, {}).record([_record(n) for n in range(start, start + 10)]))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 50, 100)]  # the first two overlap
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(list(store.trials(sweep))) == 200
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("KNOWN_SCHEMAS", frozenset({"another"}), "its schema dc11669786a5 is not known here"),
+        ("_local_folder", lambda location: None, "the store's artifacts are not in a local folder"),
+        ("_database", lambda uri: None, "the store is no SQLite or PostgreSQL"),
+    ],
+)
+def test_where_bulk_is_not_safe_the_client_writes_and_says_why(
+    uri: str, monkeypatch: pytest.MonkeyPatch, setting: str, value: Any, reason: str
+) -> None:
+    store, sweep = _begin(uri)
+    monkeypatch.setattr(chooser, setting, value)
+    recorder = store.recorder(sweep, {})
+    assert isinstance(recorder, ClientRecorder)
+    assert reason in recorder.note
+    list(recorder.record(_RECORDS[:1]))
+    assert len(list(store.trials(sweep))) == 1
+
+
+def test_a_run_id_is_that_of_sweep_and_trial_alone() -> None:
+    assert run_id("a", "b") == run_id("a", "b")
+    assert len({run_id("a", "b"), run_id("a", "c"), run_id("b", "b")}) == 3
+    assert len(run_id("a", "b")) == 32
