@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test check bench format clean
+.PHONY: help demo dashboard test kill check bench format clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on what was recorded here
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
+
+kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, twenty rounds
+	GRADGRID_KILL_ROUNDS=20 $(BIN)/python -m pytest tests/service/test_kill.py
 
 check: $(INSTALLED) ## Lint, formatting and types
 	$(BIN)/ruff check .

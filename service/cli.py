@@ -88,9 +88,11 @@ def sweep(
     if inline and address:
         raise click.UsageError("--inline trains without Ray; leave --address out.")
     if spec is None:
+        from service.recording.sweeps import Store
         from service.resume import recorded_spec
 
-        sweepable = recorded_spec(str(resume), tracking_uri)
+        store = Store(tracking_uri)
+        sweepable = recorded_spec(store, store.find_sweep(str(resume)))
     else:
         sweepable = load_spec(spec, assignments)
     if dry_run:
@@ -178,6 +180,68 @@ def list_sweeps(tracking_uri: str | None, as_json: bool) -> None:
 
     sweeps = Store(tracking_uri).sweeps()
     _print_json({"sweeps": list(map(sweep_values, sweeps))}) if as_json else sweeps_text(sweeps)
+
+
+@main.command()
+@click.argument("target", metavar="SWEEP|RUN")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only N trials, chosen at random.")
+@_tracking_uri
+@_as_json
+@_reported
+def verify(target: str, sample: int | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Train recorded trials again, and compare every recorded figure and final weight with what comes out."""
+    from service.recording.sweeps import Store, SweepInfo
+    from service.render import verdict_text, verdict_values
+    from service.verify import verify as audit
+
+    store = Store(tracking_uri)
+    found = store.find(target)
+    if isinstance(found, SweepInfo):
+        verdict = audit(store, found, sample=sample)
+    else:
+        verdict = audit(store, store.find_sweep(found.tags["gradgrid.sweep"]), run_id=found.run_id)
+    _print_json(verdict_values(verdict)) if as_json else verdict_text(verdict)
+    sys.exit(1 if verdict.significant else 0)
+
+
+@main.command()
+@click.argument("sweep")
+@click.option("-o", "--output", metavar="FILE", help="Its ending is the format; by default SWEEP.parquet here.")
+@_tracking_uri
+@_as_json
+@_reported
+def export(sweep: str, output: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Write every trial of SWEEP, a row each, to a .parquet, .csv or .json file."""
+    from pathlib import Path
+
+    from service.export import export_sweep
+    from service.recording.sweeps import Store
+
+    store = Store(tracking_uri)
+    found = store.find_sweep(sweep)
+    path = Path(output or f"{found.sweep}.parquet")
+    trials = export_sweep(store, found, path)
+    if as_json:
+        _print_json({"sweep": found.sweep, "file": str(path), "trials": trials})
+    else:
+        click.echo(f"{trials:,} trials of {found.spec}/{found.sweep} are in {path}", err=True)
+
+
+@main.command()
+@click.argument("sweep")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_tracking_uri
+@_reported
+def delete(sweep: str, yes: bool, tracking_uri: str | None) -> None:
+    """Delete SWEEP and its trials, as MLflow deletes: they can be restored until `mlflow gc` is run."""
+    from service.recording.sweeps import Store
+
+    store = Store(tracking_uri)
+    found = store.find_sweep(sweep)
+    if not yes:
+        click.confirm(f"Delete {found.spec}/{found.sweep} and all its trials?", abort=True, err=True)
+    store.delete(found)
+    click.echo(f"{found.spec}/{found.sweep} is deleted", err=True)
 
 
 @main.command()

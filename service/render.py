@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from service.doctor import Finding
     from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
     from service.sweep import SweepResult
+    from service.verify import Verdict
 
 _WIDE = 200  # columns where nobody's terminal sets a limit
 _SHORT_ID = 8
@@ -199,6 +200,30 @@ def findings_text(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if not finding.ok:
             click.echo(f"{finding.subject}: {finding.remedy}", err=True)
+
+
+def verdict_values(verdict: Verdict) -> dict[str, Any]:
+    """What an audit found."""
+    return {
+        "trials": verdict.trials,
+        "figures": verdict.figures,
+        "equal": verdict.figures - len(verdict.differences),
+        "within_tolerance": len(verdict.differences) - len(verdict.significant),
+        "differences": [vars(difference) for difference in verdict.significant],
+    }
+
+
+def verdict_text(verdict: Verdict) -> None:
+    """What an audit found, in words, and the first figures that differ."""
+    within = len(verdict.differences) - len(verdict.significant)
+    click.echo(
+        f"{verdict.trials:,} trials trained again, {verdict.figures:,} figures compared: "
+        f"{verdict.figures - len(verdict.differences):,} equal to the last bit"
+        + (f", {within:,} within 1e-9, as on another machine or with another NumPy" if within else "")
+        + (f", {len(verdict.significant):,} DIFFERENT" if verdict.significant else "")
+    )
+    if verdict.significant:
+        rows_text([{**vars(d), "relative": d.relative} for d in verdict.significant[:_LISTED]])
 
 
 def rows_text(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:

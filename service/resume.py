@@ -1,4 +1,4 @@
-"""The spec of a sweep that is to be resumed, from the store alone."""
+"""The spec of a sweep that was recorded, from the store alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from pathlib import Path
 
 from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
-from service.recording.sweeps import Store
+from service.recording.sweeps import Store, SweepInfo
 
 
-def recorded_spec(sweep: str, tracking_uri: str | None) -> Sweepable:
-    """Read the spec that a sweep was begun with. Raises NotFoundError where there is no such sweep."""
-    store = Store(tracking_uri)
-    found = store.find_sweep(sweep)
-    folder = Path(found.tags.get("gradgrid.folder", "."))
-    return check_spec(Source(store.spec(found), f"the spec of {found.sweep}", folder))
+def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
+    """The spec that a sweep was begun with; relative paths begin where they did then."""
+    folder = Path(sweep.tags.get("gradgrid.folder", "."))
+    return check_spec(Source(store.spec(sweep), f"the spec of {sweep.sweep}", folder))

@@ -24,7 +24,7 @@ from service import report
 from service.cluster import Pool, open_pool
 from service.interrupts import deferred_interrupts, terminable
 from service.plan import Plan, make_plan
-from service.recording.sweeps import Store, SweepInfo, TrialInfo, sweep_tags
+from service.recording.sweeps import Store, SweepInfo, TrialInfo, differences, sweep_tags
 from service.records import SweepIdentity, is_better, trial_records
 from service.table import METRICS, PARAMS, assemble, leaderboard, recovered_rows, row_values, trained_rows
 
@@ -196,9 +196,7 @@ def _begun(store: Store, plan: Plan) -> SweepInfo:
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
     """The sweep to go on with. Raises SpecError where it is not of this spec, data or engine."""
     sweep = store.find_sweep(name)
-    tags = sweep_tags(plan.dataset.fingerprint, plan.sweepable.source.folder, plan.objective)
-    known = {"its data": "gradgrid.fingerprint", "its engine version": "gradgrid.engine"}
-    differs = [what for what, tag in known.items() if sweep.tags.get(tag) != tags[tag]]
+    differs = differences(sweep, plan.dataset.fingerprint)
     if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
         differs.append("its spec")
     if differs:

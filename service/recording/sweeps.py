@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -28,6 +29,7 @@ from service.records import lower_is_better
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
 _SWEEPS, _TRIALS = "sweeps", "trials"
 _WHOLE = ("FINISHED", "FAILED")  # how a run ends once all of a trial is written
+_ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on it
 _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
 _TABLE_FILE = "trials.parquet"
@@ -235,9 +237,27 @@ class Store:
         """The sweep file's content that the sweep was made from."""
         return yaml.safe_load(self._artifact(sweep.run_id, _SPEC_FILE))
 
+    def table(self, sweep: SweepInfo) -> pd.DataFrame:
+        """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""
+        if sweep.status not in _ENDED:
+            raise NotFoundError(
+                f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
+                f"`gradgrid sweep --resume {sweep.sweep}` completes one that was killed"
+            )
+        return pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, _TABLE_FILE)))
+
+    def delete(self, sweep: SweepInfo) -> None:
+        """Delete a sweep's run and its trials' experiment, as MLflow deletes: `mlflow gc` removes them for good."""
+        with translated_errors(self.uri):
+            self._client.delete_experiment(sweep.experiment_id)
+            self._client.delete_run(sweep.run_id)
+
     def _artifact(self, run_id: str, name: str) -> str:
+        return self._artifact_bytes(run_id, name).decode("utf-8")
+
+    def _artifact_bytes(self, run_id: str, name: str) -> bytes:
         with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
-            return Path(self._client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+            return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
 
     def _runs(self, experiment_ids: Sequence[str], condition: str) -> Iterator[Run]:
         token: str | None = None
@@ -259,6 +279,12 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str) -> dict[str, str]
         "gradgrid.folder": str(folder),
         "gradgrid.objective": objective,
     }
+
+
+def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
+    """In what data and engine are not those that the sweep was begun with."""
+    now = {"its data": ("gradgrid.fingerprint", fingerprint), "its engine version": ("gradgrid.engine", ENGINE_VERSION)}
+    return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
 def _sweep_info(run: Run) -> SweepInfo:

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from mlflow import MlflowClient
 
 from experiments.datasets import BUILTINS
 from service.cli import main
-from service.recording.sweeps import Store
+from service.recording.sweeps import Store, TrialInfo
 from tests.ports import free_port
 from tests.service.conftest import SPEC, Recorded
 
@@ -203,6 +205,82 @@ def test_list_shows_the_sweeps(recorded: Recorded, uri: str) -> None:
     assert "no sweeps yet" in empty.stderr
 
 
+@pytest.mark.parametrize(
+    ("ending", "read"), [("parquet", pd.read_parquet), ("csv", pd.read_csv), ("json", pd.read_json)]
+)
+def test_export_writes_every_trial(recorded: Recorded, ending: str, read: Any) -> None:
+    values = _json("export", "small", "-o", f"t.{ending}", "--tracking-uri", recorded.uri)
+    assert values == {"sweep": recorded.result.sweep, "file": f"t.{ending}", "trials": 12}
+    table = read(f"t.{ending}")
+    assert list(table.columns) == list(recorded.result.table.columns)
+    finished = table["outcome"] == "finished"
+    assert table.loc[finished, "metrics.loss"].to_numpy() == pytest.approx(
+        recorded.result.table.loc[finished.to_numpy(), "metrics.loss"].to_numpy(), rel=1e-14
+    )
+    assert [file.name for file in Path.cwd().iterdir()] == [f"t.{ending}"]
+
+
+def test_verify_finds_every_figure_equal(recorded: Recorded) -> None:
+    result = _run("verify", "small", "--tracking-uri", recorded.uri)
+    assert result.exit_code == 0
+    figures = re.search(
+        r"^12 trials trained again, ([\d,]+) figures compared: \1 equal to the last bit$", result.stdout
+    )
+    assert figures is not None, result.stdout
+    points = sum(len(recorded.store.curve(t.run_id, name)) for t in _trials(recorded) for name in t.metrics)
+    assert int(figures[1].replace(",", "")) == points + 12 * 13
+    sampled = _json("verify", "small", "--sample", "4", "--tracking-uri", recorded.uri)
+    assert (sampled["trials"], sampled["differences"]) == (4, [])
+    run = _trials(recorded)[0].run_id
+    assert _json("verify", run, "--tracking-uri", recorded.uri)["trials"] == 1
+
+
+def _trials(recorded: Recorded) -> list[TrialInfo]:
+    return list(recorded.store.trials(recorded.store.find_sweep("small")))
+
+
+@pytest.mark.parametrize("what", ["a point", "a weight", "a missing point"])
+def test_verify_finds_what_was_changed(tmp_path: Path, uri: str, what: str) -> None:
+    import sqlite3
+
+    sweep = _json("sweep", _spec(tmp_path, _TINY), "--inline", "--tracking-uri", uri)
+    run = sweep["best"]["run_id"]
+    if what == "a weight":
+        (file,) = Path.cwd().rglob(f"{run}/artifacts/final_weights.json")
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content["tensors"][0]["values"][1] += 1e-6
+        file.write_text(json.dumps(content), encoding="utf-8")
+    else:
+        change = "delete from metrics" if what == "a missing point" else "update metrics set value = value * (1 + 1e-8)"
+        with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+            connection.execute(f"{change} where run_uuid = ? and key = 'loss' and step = 2", [run])
+        connection.close()
+    result = _run("verify", "tiny", "--tracking-uri", uri)
+    assert result.exit_code == 1
+    assert "1 DIFFERENT" in result.stdout
+    assert ("layer1.weight[1]" if what == "a weight" else "loss at step 2") in result.stdout
+
+
+def test_export_says_what_it_cannot_do(recorded: Recorded) -> None:
+    wrong = _run("export", "small", "-o", "t.xlsx", "--tracking-uri", recorded.uri)
+    assert (wrong.exit_code, "end it in .parquet, .csv, .json" in wrong.stderr) == (2, True)
+    nowhere = _run("export", "small", "-o", "nowhere/t.csv", "--tracking-uri", recorded.uri)
+    assert (nowhere.exit_code, "nowhere/t.csv can't be written" in nowhere.stderr) == (1, True)
+
+
+def test_a_deleted_sweep_is_gone_until_mlflow_restores_it(tmp_path: Path, uri: str) -> None:
+    sweep = _json("sweep", _spec(tmp_path, _TINY), "--inline", "--tracking-uri", uri)
+    refused = CliRunner().invoke(main, ["delete", "tiny", "--tracking-uri", uri], input="n\n")
+    assert refused.exit_code == 1
+    assert len(_json("list", "--tracking-uri", uri)["sweeps"]) == 1
+    assert _run("delete", "tiny", "--yes", "--tracking-uri", uri).exit_code == 0
+    assert _json("list", "--tracking-uri", uri)["sweeps"] == []
+    client = MlflowClient(uri)
+    client.restore_run(sweep["sweep_run_id"])
+    client.restore_experiment(sweep["experiment_id"])
+    assert len(_json("top", "tiny", "--tracking-uri", uri)["top"]) == 3
+
+
 def test_the_lists_of_what_there_is() -> None:
     assert [row["name"] for row in _json("datasets")["datasets"]] == list(BUILTINS)
     assert {"relu", "gelu", "mish"} <= {row["name"] for row in _json("activations")["activations"]}
@@ -236,7 +314,7 @@ def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
-    spec = {**SPEC, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 60}}}
+    spec = {**SPEC, "steps": 2000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 300}}}
     process = _start("sweep", _spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _recorded_count(uri) < 5:
@@ -245,15 +323,15 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    told = re.search(r"(\d+) of 120 trials are recorded; `gradgrid sweep --resume (\S+)` trains the rest", stderr)
+    told = re.search(r"(\d+) of 600 trials are recorded; `gradgrid sweep --resume (\S+)` trains the rest", stderr)
     assert told is not None, stderr
     store = Store(uri)
     trials = list(store.trials(store.find_sweep(told[2])))
-    assert 5 <= len(trials) == int(told[1]) < 120
+    assert 5 <= len(trials) == int(told[1]) < 600
     values = _json("sweep", "--resume", told[2], "--inline", "--tracking-uri", uri)
-    assert values["trials"] == 120
+    assert values["trials"] == 600
     trials = list(store.trials(store.find_sweep(told[2])))
-    assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 120
+    assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 600
 
 
 def _recorded_count(uri: str) -> int:
