@@ -104,7 +104,10 @@ def run_sweep(
     """
     began = time.monotonic()
     plan = make_plan(sweepable)
-    with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+    with (
+        open_pool(inline=inline, address=address, workers=workers) as pool,
+        terminable(),
+    ):  # Ray sets handlers of its own
         store = Store(tracking_uri, create=True)
         with deferred_interrupts():
             sweep = _resumed(store, resume, plan) if resume else _begun(store, plan)
