@@ -31,14 +31,13 @@ def _blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in _TEXT if _commands(name)])
-def test_the_pages_commands_run_in_the_order_they_are_printed(name: str, tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
+def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
+    Path("own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
     for command in _commands(name):
         if any(command.startswith(prefix) for prefix in _LONG_RUNNING):
             continue
-        arguments = [sys.executable, "-m", "service.cli", *shlex.split(command)[1:]]
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        done = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
+        assert done.exit_code == 0, f"{command}\n{done.output}"
 
 
 @pytest.mark.parametrize("name", [name for name in _TEXT if _blocks(name, "python")])

@@ -314,7 +314,7 @@ def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
-    spec = {**SPEC, "steps": 2000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 300}}}
+    spec = {**SPEC, "steps": 1200, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 300}}}
     process = _start("sweep", _spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _recorded_count(uri) < 5:

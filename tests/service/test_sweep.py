@@ -81,7 +81,7 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
     with pytest.raises(
         Interrupted, match=r"5 of 12 trials are recorded; `gradgrid sweep --resume \S+` trains the rest"
     ):
-        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5))
+        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     assert sweep.status == "KILLED"
