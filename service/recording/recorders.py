@@ -59,9 +59,13 @@ def _local_folder(location: str) -> Path | None:
 
 
 def _weights_writer(folder: Path) -> Callable[[str, TrialRecord], None]:
+    folder.mkdir(parents=True, exist_ok=True)
+
     def write(run_id: str, record: TrialRecord) -> None:
-        artifacts = folder / run_id / "artifacts"
-        artifacts.mkdir(parents=True, exist_ok=True)
+        run = folder / run_id
+        run.mkdir(exist_ok=True)
+        artifacts = run / "artifacts"
+        artifacts.mkdir(exist_ok=True)
         (artifacts / WEIGHTS_FILE).write_text(json.dumps(weights_content(record)), encoding="utf-8")
 
     return write
