@@ -71,7 +71,10 @@ def _choice(kind: str, known: Iterable[str]) -> Callable[[Any], str]:
 def _hidden(value: Any) -> tuple[int, ...]:
     layers = value if isinstance(value, (list, tuple)) else None
     if layers is None or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in layers):
-        raise ValueError(f"must be a list of layer widths such as [8, 8], or [] for a single neuron, not {value!r}")
+        raise ValueError(
+            "must be a list of layer widths such as [8, 8] ([] is a single neuron; an axis is a list of such lists), "
+            f"not {value!r}"
+        )
     return tuple(layers)
 
 

@@ -89,8 +89,9 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
     click.echo(
-        f"{result.finished:,} trials finished, {result.diverged:,} diverged, in {result.seconds:.1f} s "
-        f"({rate:,.0f} a second), each an MLflow run in {result.tracking_uri}\n"
+        f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged, "
+        f"in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
+        f"each an MLflow run in {result.tracking_uri}\n"
         f"one of them:   gradgrid show {rows[0]['run'] if rows else 'RUN'}{option}\n"
         f"the dashboard: gradgrid dashboard{option}",
         err=True,

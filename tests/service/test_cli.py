@@ -349,21 +349,27 @@ def _recorded_count(uri: str) -> int:
     return int(count)
 
 
-def test_the_dashboard_serves_the_store(recorded: Recorded, tmp_path: Path) -> None:
-    port = free_port()
-    process = _start("dashboard", "--port", str(port), "--tracking-uri", recorded.uri, cwd=tmp_path)
+def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path, uri: str) -> None:
+    spec, port = _spec(tmp_path, _TINY), free_port()
+    sweep = _json("sweep", spec, "--inline", "--tracking-uri", uri)
+    server = f"http://127.0.0.1:{port}"
+    process = _start("dashboard", "--port", str(port), "--tracking-uri", uri, cwd=tmp_path)
     try:
         assert process.stdout is not None
-        assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-        found = requests.post(
-            f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search",
-            json={"experiment_ids": [recorded.result.experiment_id]},
-            timeout=10,
-        )
-        assert len(found.json()["runs"]) == 12
-        assert "MLflow" in requests.get(f"http://127.0.0.1:{port}/", timeout=10).text
-        taken = _run("dashboard", "--port", str(port), "--tracking-uri", recorded.uri)
+        assert server in process.stdout.readline()
+        query = {"experiment_ids": [sweep["experiment_id"]]}
+        found = requests.post(f"{server}/api/2.0/mlflow/runs/search", json=query, timeout=10)
+        assert len(found.json()["runs"]) == 3
+        assert "MLflow" in requests.get(server, timeout=10).text
+        taken = _run("dashboard", "--port", str(port), "--tracking-uri", uri)
         assert (taken.exit_code, "choose another with --port" in taken.stderr) == (1, True)
+        through = _run("sweep", spec, "--inline", "--json", "--tracking-uri", server)
+        assert through.exit_code == 0, through.stderr
+        assert "recording through MLflow's client, run by run" in through.stderr
+        second = json.loads(through.stdout)
+        assert second["best"]["metrics"] == sweep["best"]["metrics"]
+        assert len(_json("top", second["sweep"], "--tracking-uri", server)["top"]) == 3
+        assert _json("verify", second["sweep"], "--tracking-uri", server)["differences"] == []
     finally:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
