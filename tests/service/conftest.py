@@ -1,14 +1,18 @@
 """One small sweep, trained in this process and recorded once, that many tests look at."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from experiments.spec import Sweepable, load_spec
+from service.cli import main
 from service.recording.sweeps import Store
 from service.sweep import SweepResult, run_sweep
 from tests.service.postgres import binaries, running_postgres
@@ -22,6 +26,8 @@ SPEC = {
     "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 3}},
     "record": {"points": 6},
 }
+
+TINY = {"name": "tiny", "dataset": {"name": "xor"}, "steps": 5, "grid": {"seed": {"range": 3}}}
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,25 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         sweepable = load_spec(SPEC)
         result = run_sweep(sweepable, tracking_uri=uri, inline=True)
         yield Recorded(uri, sweepable, result, MlflowClient(uri), Store(uri))
+
+
+def run_command(*arguments: str) -> Result:
+    """The command, in this process."""
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def run_for_json(*arguments: str) -> Any:
+    """What the command prints with --json."""
+    result = run_command(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def write_spec(folder: Path, spec: dict[str, Any]) -> str:
+    """The spec as a file; returns its path."""
+    file = folder / f"{spec['name']}.yaml"
+    file.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML
+    return str(file)
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""The command in processes of its own: signals, servers, a running Ray."""
+
+import http.server
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from service.recording.sweeps import Store
+from tests.ports import free_port
+from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
+
+
+def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "service.cli", *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
+    spec = {**SPEC, "steps": 1200, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 300}}}
+    process = _start("sweep", write_spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and _recorded_count(uri) < 5:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    told = re.search(r"(\d+) of 600 trials are recorded; `gradgrid sweep --resume (\S+)` trains the rest", stderr)
+    assert told is not None, stderr
+    store = Store(uri)
+    trials = list(store.trials(store.find_sweep(told[2])))
+    assert 5 <= len(trials) == int(told[1]) < 600
+    values = run_for_json("sweep", "--resume", told[2], "--inline", "--tracking-uri", uri)
+    assert values["trials"] == 600
+    trials = list(store.trials(store.find_sweep(told[2])))
+    assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 600
+
+
+def _recorded_count(uri: str) -> int:
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            count = connection.execute("select count(*) from runs where status = 'FINISHED'").fetchone()[0]
+        connection.close()
+    except sqlite3.OperationalError:
+        return 0
+    return int(count)
+
+
+def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path, uri: str) -> None:
+    spec, port = write_spec(tmp_path, TINY), free_port()
+    sweep = run_for_json("sweep", spec, "--inline", "--tracking-uri", uri)
+    server = f"http://127.0.0.1:{port}"
+    process = _start("dashboard", "--port", str(port), "--tracking-uri", uri, cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        assert server in process.stdout.readline()
+        query = {"experiment_ids": [sweep["experiment_id"]]}
+        found = requests.post(f"{server}/api/2.0/mlflow/runs/search", json=query, timeout=10)
+        assert len(found.json()["runs"]) == 3
+        assert "MLflow" in requests.get(server, timeout=10).text
+        taken = run_command("dashboard", "--port", str(port), "--tracking-uri", uri)
+        assert (taken.exit_code, "choose another with --port" in taken.stderr) == (1, True)
+        through = run_command("sweep", spec, "--inline", "--json", "--tracking-uri", server)
+        assert through.exit_code == 0, through.stderr
+        assert "recording through MLflow's client, run by run" in through.stderr
+        second = json.loads(through.stdout)
+        assert second["best"]["metrics"] == sweep["best"]["metrics"]
+        assert len(run_for_json("top", second["sweep"], "--tracking-uri", server)["top"]) == 3
+        assert run_for_json("verify", second["sweep"], "--tracking-uri", server)["differences"] == []
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in stderr
+
+
+@pytest.fixture
+def running_ray() -> Iterator[str]:
+    """The address of a Ray head of two cores, in a folder whose name is short enough for its sockets."""
+    address = f"127.0.0.1:{free_port()}"
+    ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+    options = [
+        "--head",
+        "--port",
+        address.partition(":")[2],
+        "--num-cpus",
+        "2",
+        "--include-dashboard",
+        "false",
+        "--block",
+    ]
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        head = subprocess.Popen(
+            [*ray, "start", *options, "--temp-dir", folder],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            health = [*ray, "health-check", "--address", address]
+            deadline = time.monotonic() + 60
+            while subprocess.run(health, capture_output=True, check=False).returncode != 0:
+                assert time.monotonic() < deadline, "Ray did not start"
+            yield address
+        finally:
+            head.send_signal(signal.SIGTERM)
+            head.wait(timeout=30)
+
+
+def test_a_sweep_on_a_running_ray(recorded: Recorded, running_ray: str, tmp_path: Path, uri: str) -> None:
+    arguments = ("sweep", write_spec(tmp_path, SPEC), "--address", running_ray, "--json", "--tracking-uri", uri)
+    process = _start(*arguments, cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    best = recorded.result.best
+    assert best is not None
+    assert json.loads(stdout)["best"]["metrics"] == best["metrics"]
+
+
+def test_something_that_is_no_ray_is_told_within_fifteen_seconds() -> None:
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    began = time.monotonic()
+    try:
+        result = run_command("sweep", "moons", "--address", f"127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert time.monotonic() - began < 15
+    assert result.exit_code == 1
+    assert "does not answer as a Ray head" in result.stderr
