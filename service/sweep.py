@@ -215,24 +215,25 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
 @contextmanager
 def _ended(store: Store, sweep: SweepInfo, ledger: _Ledger, began: float) -> Iterator[None]:
     """End the sweep's run as what it came to, with the table of what was recorded."""
-    how_to_resume = f"`gradgrid sweep --resume {sweep.sweep}` trains the rest"
+    how_to_resume = f"`gradgrid sweep --resume {sweep.sweep}{store.option}` trains the rest"
     try:
-        yield
-    except KeyboardInterrupt:
+        try:
+            yield
+        except KeyboardInterrupt:
+            with deferred_interrupts():
+                _end(store, sweep, "KILLED", ledger, began)
+            told = f"{len(ledger.table()):,} of {ledger.plan.trials:,} trials are recorded"
+            raise Interrupted(f"interrupted: {told}; {how_to_resume}") from None
         with deferred_interrupts():
-            _end(store, sweep, "KILLED", ledger, began)
-        recorded = len(ledger.table())
-        raise Interrupted(
-            f"interrupted: {recorded:,} of {ledger.plan.trials:,} trials are recorded; {how_to_resume}"
-        ) from None
+            _end(store, sweep, "FINISHED", ledger, began)
+    except Interrupted:
+        raise
     except GradgridError as error:
         store.abandon(sweep)
         raise type(error)(f"{error}\nwhat was recorded stays; {how_to_resume}") from error
-    except BaseException:
+    except Exception:
         store.abandon(sweep)
         raise
-    with deferred_interrupts():
-        _end(store, sweep, "FINISHED", ledger, began)
 
 
 def _end(store: Store, sweep: SweepInfo, status: str, ledger: _Ledger, began: float) -> None:
@@ -250,5 +251,6 @@ def _end(store: Store, sweep: SweepInfo, status: str, ledger: _Ledger, began: fl
 def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str, float]:
     diverged = int((table["outcome"] == DIVERGED).sum())
     metrics = {"trials": len(table), "finished": len(table) - diverged, "diverged": diverged, "seconds": seconds}
-    best = leaderboard(table, objective, 1)[METRICS + objective]
-    return {**metrics, f"best_{objective}": float(best.iloc[0])} if len(best) else metrics
+    for _, best in leaderboard(table, objective, 1).iterrows():
+        metrics[f"best_{objective}"] = float(best[METRICS + objective])
+    return metrics

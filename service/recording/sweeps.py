@@ -73,10 +73,14 @@ class Ranking:
 
 
 class Store:
-    """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError."""
+    """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError.
+
+    `option` is what a command line must say to open the same store.
+    """
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
         self.uri = resolve(tracking_uri)
+        self.option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
         self._client: MlflowClient = open_client(self.uri, create=create)
 
     # ------------------------------------------------------------------------------------------------------ writing

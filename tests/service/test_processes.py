@@ -38,7 +38,9 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    told = re.search(r"(\d+) of 600 trials are recorded; `gradgrid sweep --resume (\S+)` trains the rest", stderr)
+    told = re.search(
+        r"(\d+) of 600 trials are recorded; `gradgrid sweep --resume (\S+) --tracking-uri \S+` trains the rest", stderr
+    )
     assert told is not None, stderr
     store = Store(uri)
     trials = list(store.trials(store.find_sweep(told[2])))

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import ClusterError, NotFoundError, SpecError, StoreError
+from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
 from experiments.spec import load_spec
 from service.plan import Plan
 from service.recording.sweeps import Store, SweepInfo
-from service.sweep import run_sweep
+from service.sweep import Silent, run_sweep
 from tests.service.conftest import SPEC, Recorded
 
 
@@ -76,10 +76,9 @@ class _Stopping:
 
 
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
-    from experiments.errors import Interrupted
-
     with pytest.raises(
-        Interrupted, match=r"5 of 12 trials are recorded; `gradgrid sweep --resume \S+` trains the rest"
+        Interrupted,
+        match=r"5 of 12 trials are recorded; `gradgrid sweep --resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
     store = Store(uri)
@@ -96,6 +95,20 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 12
     assert MlflowClient(uri).get_run(half.info.run_id).info.lifecycle_stage == "deleted"
     assert store.find_sweep(sweep.sweep).status == "FINISHED"
+
+
+class _StoppingAtOnce(Silent):
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Recorded, uri: str) -> None:
+    with pytest.raises(Interrupted, match="0 of 12 trials are recorded"):
+        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_StoppingAtOnce())
+    (sweep,) = Store(uri).sweeps()
+    assert (sweep.status, sweep.metrics["trials"]) == ("KILLED", 0)
+    result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    _assert_same(result.table, recorded.result.table)
 
 
 @pytest.mark.parametrize(
