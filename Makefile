@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test kill check bench format clean
+.PHONY: help demo dashboard test slow kill check bench format clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on what was recorded here
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
+slow: $(INSTALLED) ## Run the tests that kill sweeps, which make test leaves out
+	$(BIN)/python -m pytest -m slow
+
 kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, twenty rounds
-	GRADGRID_KILL_ROUNDS=20 $(BIN)/python -m pytest tests/service/test_kill.py
+	GRADGRID_KILL_ROUNDS=20 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
 
 check: $(INSTALLED) ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """A sweep killed at any instant and resumed has every trial exactly once, with the bits of one never killed.
 
-`make kill` does twenty rounds; the suite does one of each kind.
+`make slow` does one round of each kind, `make kill` twenty.
 """
 
 import json
@@ -23,6 +23,8 @@ from experiments.spec import load_spec
 from service.recording.bulk import run_id
 from service.recording.sweeps import Store
 from service.sweep import SweepResult, run_sweep
+
+pytestmark = pytest.mark.slow
 
 _ROUNDS = int(os.environ.get("GRADGRID_KILL_ROUNDS", "1"))
 _SPEC: dict[str, Any] = {

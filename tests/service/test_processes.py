@@ -27,7 +27,7 @@ def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
     spec = {**SPEC, "steps": 1200, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
     process = _start("sweep", write_spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
