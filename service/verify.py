@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from experiments.errors import SpecError
 from service.plan import Plan, make_plan
@@ -65,8 +66,8 @@ def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample:
         trial = chosen[record.trial]
         for figure, recorded, computed in _compared(store, trial, record):
             figures += 1
-            if recorded != computed and not (math.isnan(recorded) and math.isnan(computed)):
-                found.append(Difference(trial.run_id, figure, recorded, computed))
+            if not _equal(recorded, computed):
+                found.append(Difference(trial.run_id, figure, _or_nan(recorded), _or_nan(computed)))
     return Verdict(len(chosen), figures, tuple(found))
 
 
@@ -87,20 +88,26 @@ def _trained_again(plan: Plan, sweep: SweepInfo, chosen: Mapping[str, TrialInfo]
         yield from trial_records(train_shard(shard, plan.dataset), [ids[n] for n in shard.numbers], identity)
 
 
-def _compared(store: Store, trial: TrialInfo, record: TrialRecord) -> Iterator[tuple[str, float, float]]:
-    """(figure, recorded, computed) of every point of every curve and every final weight; nan where one has none."""
+def _compared(store: Store, trial: TrialInfo, record: TrialRecord) -> Iterator[tuple[str, float | None, float | None]]:
+    """(figure, recorded, computed) of every point of every curve and every final weight; None where one has none."""
     for name in sorted({*record.curves, *trial.metrics}):
         computed = {step: value for step, value, _ in record.curves.get(name, ())}
         recorded = dict(store.curve(trial.run_id, name))
         for step in sorted({*computed, *recorded}):
-            yield f"{name} at step {step}", recorded.get(step, math.nan), computed.get(step, math.inf)
+            yield f"{name} at step {step}", recorded.get(step), computed.get(step)
     weights = {tensor["name"]: tensor["values"] for tensor in store.final_weights(trial.run_id)}
     for tensor in record.weights:
-        yield from _compared_weights(tensor["name"], weights.get(tensor["name"], []), tensor["values"])
+        pairs = zip_longest(weights.get(tensor["name"], []), tensor["values"])
+        for index, (kept, value) in enumerate(pairs):
+            yield f"{tensor['name']}[{index}]", kept, value
 
 
-def _compared_weights(
-    name: str, recorded: Sequence[float], computed: Sequence[float]
-) -> Iterator[tuple[str, float, float]]:
-    for index, value in enumerate(computed):
-        yield f"{name}[{index}]", recorded[index] if index < len(recorded) else math.nan, value
+def _equal(recorded: float | None, computed: float | None) -> bool:
+    """To the last bit; what is missing is equal to nothing."""
+    if recorded is None or computed is None:
+        return False
+    return recorded == computed or (math.isnan(recorded) and math.isnan(computed))
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
