@@ -43,14 +43,13 @@ def _database(uri: str) -> Database | None:
 
 
 def _why_no_bulk(database: Database | None, folder: Path | None) -> str:
+    by_client = "recording through MLflow's client, run by run: "
     if database is None:
-        return "recording through MLflow's client, run by run: the store is no SQLite or PostgreSQL that is open to us"
+        return by_client + "the store is no SQLite or PostgreSQL that is open to us"
     if folder is None:
-        return "recording through MLflow's client, run by run: the store's artifacts are not in a local folder"
+        return by_client + "the store's artifacts are not in a local folder"
     revision, _ = schema_revision()
-    if revision not in KNOWN_SCHEMAS:
-        return f"recording through MLflow's client, run by run: its schema {revision} is not known here"
-    return ""
+    return "" if revision in KNOWN_SCHEMAS else by_client + f"its schema {revision} is not known here"
 
 
 def _local_folder(location: str) -> Path | None:
