@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from engine.neuron import Tensor
+from engine.neuron import Floats, Tensor
+from engine.outcomes import Outcomes, classify
+from engine.training import Integers, Training
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-
-FINISHED = "finished"
-DIVERGED = "diverged"
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class History:
     column belongs to the final weights, and so to step `last_step` of its trial; the columns between are NaN.
 
     steps: (points,) recorded steps, first 0, last the number of updates asked for.
-    curves: metric -> (trials, points): loss, grad_norm, grad_norm.<tensor>, accuracy, test_loss, test_accuracy.
+    curves: metric -> (trials, points): loss, accuracy, test_loss, test_accuracy; grad_norm, update_ratio, dead_units,
+    each also by tensor or layer after a point. What is measured of an update is NaN where a trial has diverged.
     weights: (trials, weights), flat in the order of `tensors`: the last for which the loss was finite.
     last_step: (trials,) how many updates led to `weights`.
     diverged: (trials,) whether the trial left the finite numbers, at the step after `last_step`.
@@ -32,21 +33,48 @@ class History:
     """
 
     steps: Integers
-    curves: dict[str, Floats]
+    curves: Mapping[str, Floats]
     weights: Floats
     last_step: Integers
-    diverged: np.ndarray[Any, np.dtype[np.bool_]]
+    diverged: Flags
     tensors: tuple[Tensor, ...]
     kernel: str
     gradients: Floats | None = None
+
+    @classmethod
+    def ended(
+        cls,
+        training: Training,
+        *,
+        curves: Mapping[str, Floats],
+        weights: Floats,
+        last_step: Integers,
+        diverged: Flags,
+        kernel: str,
+        gradients: Floats | None,
+    ) -> History:
+        """What a kernel has noted, without the points that a trial did not live to see. Changes the arrays in place."""
+        passed = training.record[None, :-1] >= last_step[:, None]
+        for curve in [*curves.values(), *([] if gradients is None else [gradients])]:
+            curve[:, :-1][passed] = np.nan
+        for name, curve in curves.items():
+            if name.startswith("update_ratio"):
+                curve[diverged, -1] = np.nan
+        tensors = training.program.tensors
+        return cls(training.record, curves, weights, last_step, diverged, tensors, kernel, gradients)
 
     @property
     def trials(self) -> int:
         return len(self.last_step)
 
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """How each trial ended, and the step at which that began."""
+        return classify(self.steps, self.curves, self.last_step, self.diverged, self.tensors)
+
     def outcome(self, trial: int) -> str:
-        """How the trial ended: `finished` or `diverged`."""
-        return DIVERGED if self.diverged[trial] else FINISHED
+        """How the trial ended: one of `outcomes.OUTCOMES`."""
+        return self.outcomes.name(trial)
 
     def final(self, metric: str) -> Floats:
         """The metric at each trial's final weights, shape (trials,)."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.draws import normal
 from engine.operations import ACTIVATIONS, Operation, Scalar, identity
 from engine.parameter import Parameter
 
@@ -19,7 +20,7 @@ Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
-    return lambda rng, shape: rng.normal(size=shape) * math.sqrt(variance(shape[1], shape[0]))
+    return lambda rng, shape: normal(rng, shape) * math.sqrt(variance(shape[1], shape[0]))
 
 
 def _uniform(variance: Callable[[int, int], float]) -> Draw:
@@ -58,22 +59,30 @@ INITIALIZERS: dict[str, Draw] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """Name and shape of a group of weights; groups stand one after another in the flat order of a model's weights."""
+    """Name and shape of a group of weights; groups stand one after another in the flat order of a model's weights.
+
+    `units`: whether each weight is the bias of a unit that can die, so that its gradient is the unit's own.
+    """
 
     name: str
     shape: tuple[int, ...]
+    units: bool = False
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
 
-def layer_tensors(widths: Sequence[int]) -> tuple[Tensor, ...]:
-    """The tensors of an MLP of these widths, inputs first: for each layer a (units, inputs) weight and a bias."""
+def layer_tensors(widths: Sequence[int], activations: Sequence[Operation] = ()) -> tuple[Tensor, ...]:
+    """The tensors of an MLP of these widths, inputs first: for each layer a (units, inputs) weight and a bias.
+
+    Given the layers' activations, the biases of those that are not linear are marked as units that can die.
+    """
     tensors: list[Tensor] = []
-    for number, (inputs, units) in enumerate(pairwise(widths), start=1):
+    bends = [activation is not identity for activation in activations] or [False] * (len(widths) - 1)
+    for number, ((inputs, units), bent) in enumerate(zip(pairwise(widths), bends, strict=True), start=1):
         tensors.append(Tensor(f"layer{number}.weight", (units, inputs)))
-        tensors.append(Tensor(f"layer{number}.bias", (units,)))
+        tensors.append(Tensor(f"layer{number}.bias", (units,), units=bent))
     return tuple(tensors)
 
 
@@ -142,12 +151,12 @@ class MLP:
         scale: float = 1.0,
         weights: Sequence[Scalar] | Floats | None = None,
     ) -> None:
-        self.tensors = layer_tensors(widths)
+        layers = len(widths) - 1
+        functions = [_activation(output if n == layers - 1 else activation) for n in range(layers)]
+        self.tensors = layer_tensors(widths, functions)
         flat = iter(initial_weights(widths, initializer, seed, scale) if weights is None else weights)
         self.layers: list[Layer] = []
-        last = len(widths) - 2
-        for number, (inputs, units) in enumerate(pairwise(widths)):
-            function = _activation(output if number == last else activation)
+        for (inputs, units), function in zip(pairwise(widths), functions, strict=True):
             matrix = [[next(flat) for _ in range(inputs)] for _ in range(units)]
             self.layers.append(Layer([Neuron(row, next(flat), function) for row in matrix]))
 

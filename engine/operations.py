@@ -89,6 +89,7 @@ class Operation:
     forward: Callable[..., Scalar]
     derivative: Callable[..., tuple[Scalar | None, ...]]
     primitive: bool = False
+    exact: bool = False  # whether its result is the correctly rounded one, and so the same on every machine
     template: tuple[str | int, ...] = ()
     tight: frozenset[int] = frozenset()
     formula: str = ""
@@ -97,7 +98,10 @@ class Operation:
         """Compute on numbers and arrays; record on Parameters and Symbols."""
         if self.arity is not None and len(operands) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} operand(s), not {len(operands)}")
-        recorder = max((o for o in operands if isinstance(o, Operand)), key=lambda o: o.precedence, default=None)
+        recorder: Operand | None = None
+        for operand in operands:
+            if isinstance(operand, Operand) and (recorder is None or operand.precedence > recorder.precedence):
+                recorder = operand
         if recorder is not None:
             return recorder.apply(self, operands)
         if not self.primitive:
@@ -124,11 +128,13 @@ def _operation(
     derivative: Callable[..., tuple[Scalar | None, ...]],
     *,
     primitive: bool = False,
+    exact: bool = False,
     template: tuple[str | int, ...] = (),
     tight: frozenset[int] = frozenset(),
     formula: str = "",
 ) -> Operation:
-    row = Operation(name, arity, forward, derivative, primitive, template, tight, formula)
+    primitive = primitive or exact
+    row = Operation(name, arity, forward, derivative, primitive, exact, template, tight, formula)
     OPERATIONS[name] = row
     if primitive:
         PRIMITIVES[name] = row
@@ -168,19 +174,27 @@ def _minimum_derivative(g: Scalar, y: Scalar, a: Scalar, b: Scalar) -> tuple[Sca
 
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
-add = _operation("add", 2, operator.add, lambda g, y, a, b: (g, g), primitive=True, template=("[", 0, " + ", 1, "]"))
-sub = _operation("sub", 2, operator.sub, lambda g, y, a, b: (g, -g), primitive=True, template=("[", 0, " - ", 1, "]"))
-mul = _operation("mul", 2, operator.mul, lambda g, y, a, b: (b * g, a * g), primitive=True, template=(0, " * ", 1))
+add = _operation("add", 2, operator.add, lambda g, y, a, b: (g, g), exact=True, template=("[", 0, " + ", 1, "]"))
+sub = _operation("sub", 2, operator.sub, lambda g, y, a, b: (g, -g), exact=True, template=("[", 0, " - ", 1, "]"))
+mul = _operation("mul", 2, operator.mul, lambda g, y, a, b: (b * g, a * g), exact=True, template=(0, " * ", 1))
 div: Operation = _operation(
     "div",
     2,
     np.divide,
     lambda g, y, a, b: (div(g, b), -g * div(y, b)),
-    primitive=True,
+    exact=True,
     template=(0, " / ", 1),
     tight=frozenset({1}),
 )
-neg = _operation("neg", 1, operator.neg, lambda g, y, x: (-g,), primitive=True, template=("-", 0))
+fma = _operation(  # a kernel that can rounds it once
+    "fma",
+    3,
+    lambda a, b, c: a * b + c,
+    lambda g, y, a, b, c: (b * g, a * g, g),
+    primitive=True,
+    template=("[", 0, " * ", 1, " + ", 2, "]"),
+)
+neg = _operation("neg", 1, operator.neg, lambda g, y, x: (-g,), exact=True, template=("-", 0))
 power: Operation = _operation(
     "power", 2, np.float_power, _power_derivative, primitive=True, template=(0, "**", 1), tight=frozenset({0, 1})
 )
@@ -189,24 +203,25 @@ absolute = _operation(
     1,
     abs,
     lambda g, y, x: (select(x, 0.0, select(0.0, x, 0.0, -g), g),),
-    primitive=True,
+    exact=True,
     template=("|", 0, "|"),
 )
-maximum = _operation("maximum", 2, np.maximum, _maximum_derivative, primitive=True)
-minimum = _operation("minimum", 2, np.minimum, _minimum_derivative, primitive=True)
+floor = _operation("floor", 1, np.floor, lambda g, y, x: (None,), exact=True, template=("⌊", 0, "⌋"))
+maximum = _operation("maximum", 2, np.maximum, _maximum_derivative, exact=True)
+minimum = _operation("minimum", 2, np.minimum, _minimum_derivative, exact=True)
 select: Operation = _operation(
     "select",
     4,
     _less_or_equal,
     lambda g, y, a, b, x, z: (None, None, select(a, b, g, 0.0), select(a, b, 0.0, g)),
-    primitive=True,
+    exact=True,
     template=("(", 2, " if ", 0, " <= ", 1, " else ", 3, ")"),
 )
 exp: Operation = _operation("exp", 1, np.exp, lambda g, y, x: (g * y,), primitive=True)
 expm1 = _operation("expm1", 1, np.expm1, lambda g, y, x: (g * exp(x),), primitive=True)
 log: Operation = _operation("log", 1, np.log, lambda g, y, x: (div(g, x),), primitive=True)
 log1p = _operation("log1p", 1, np.log1p, lambda g, y, x: (div(g, 1.0 + x),), primitive=True)
-sqrt = _operation("sqrt", 1, np.sqrt, lambda g, y, x: (div(0.5 * g, y),), primitive=True)
+sqrt = _operation("sqrt", 1, np.sqrt, lambda g, y, x: (div(0.5 * g, y),), exact=True)
 tanh = _operation(
     "tanh", 1, np.tanh, lambda g, y, x: (g * (1.0 - y * y),), primitive=True, formula="(e^x - e^-x) / (e^x + e^-x)"
 )

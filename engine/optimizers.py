@@ -12,8 +12,13 @@ from engine.operations import Scalar, div, sqrt
 from engine.parameter import Parameter
 
 Columns = Mapping[str, Scalar]
-Update = Callable[[Scalar, Scalar, Columns, Columns, Columns], tuple[Scalar, dict[str, Scalar]]]
-"""(weight, gradient, the weight's slots, the trial's slots after this step, hyperparameters) -> (weight, slots)."""
+Move = tuple[Scalar, dict[str, Scalar]]
+"""A weight and its slots after a step."""
+Update = Callable[[Scalar, Scalar, Columns, Columns, Columns], Move]
+"""(weight, gradient, the weight's slots, the trial's slots after this step, hyperparameters) -> Move.
+
+The learning rate among the hyperparameters is that of the step.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,26 +37,47 @@ class Optimizer:
     advance: Callable[[Columns, Columns], dict[str, Scalar]] = lambda shared, columns: {}
 
 
-def _sgd(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> tuple[Scalar, dict[str, Scalar]]:
+def _sgd(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
     return w - g * h["learning_rate"], {}
 
 
-def _momentum(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> tuple[Scalar, dict[str, Scalar]]:
+def _momentum(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
     velocity = h["momentum"] * slots["velocity"] + g
     return w - velocity * h["learning_rate"], {"velocity": velocity}
 
 
-def _nesterov(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> tuple[Scalar, dict[str, Scalar]]:
+def _nesterov(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
     velocity = h["momentum"] * slots["velocity"] + g
     return w - (g + h["momentum"] * velocity) * h["learning_rate"], {"velocity": velocity}
 
 
-def _adam(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> tuple[Scalar, dict[str, Scalar]]:
+def _rmsprop(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+    average = h["alpha"] * slots["square_average"] + (1.0 - h["alpha"]) * (g * g)
+    velocity = h["momentum"] * slots["velocity"] + div(g, sqrt(average) + h["epsilon"])
+    return w - velocity * h["learning_rate"], {"square_average": average, "velocity": velocity}
+
+
+def _adagrad(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+    total = slots["square_sum"] + g * g
+    rate = div(h["learning_rate"], 1.0 + (shared["count"] - 1.0) * h["learning_rate_decay"])
+    scale = sqrt(total + h["initial_accumulator_value"]) + h["epsilon"]
+    return w - rate * div(g, scale), {"square_sum": total}
+
+
+def _count(shared: Columns, h: Columns) -> dict[str, Scalar]:
+    return {"count": shared["count"] + 1.0}
+
+
+def _adam(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
     first = h["beta1"] * slots["first_moment"] + (1.0 - h["beta1"]) * g
     second = h["beta2"] * slots["second_moment"] + (1.0 - h["beta2"]) * (g * g)
     rate = div(h["learning_rate"], 1.0 - shared["beta1_power"])
     scale = div(sqrt(second), sqrt(1.0 - shared["beta2_power"])) + h["epsilon"]
     return w - rate * div(first, scale), {"first_moment": first, "second_moment": second}
+
+
+def _adamw(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+    return _adam(w * (1.0 - h["learning_rate"] * h["weight_decay"]), g, slots, shared, h)
 
 
 def _adam_advance(shared: Columns, h: Columns) -> dict[str, Scalar]:
@@ -61,6 +87,10 @@ def _adam_advance(shared: Columns, h: Columns) -> dict[str, Scalar]:
     }
 
 
+_ADAM = {"learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+_MOMENTS = ("first_moment", "second_moment")
+_POWERS = {"beta1_power": 1.0, "beta2_power": 1.0}
+
 OPTIMIZERS: dict[str, Optimizer] = {
     rule.name: rule
     for rule in (
@@ -68,14 +98,27 @@ OPTIMIZERS: dict[str, Optimizer] = {
         # Sutskever et al., On the importance of initialization and momentum in deep learning, 2013, in PyTorch's form
         Optimizer("momentum", {"learning_rate": 0.01, "momentum": 0.9}, _momentum, slots=("velocity",)),
         Optimizer("nesterov", {"learning_rate": 0.01, "momentum": 0.9}, _nesterov, slots=("velocity",)),
-        # Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, algorithm 1
+        # Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012, with PyTorch's momentum
         Optimizer(
-            "adam",
-            {"learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-            _adam,
-            slots=("first_moment", "second_moment"),
-            shared={"beta1_power": 1.0, "beta2_power": 1.0},
-            advance=_adam_advance,
+            "rmsprop",
+            {"learning_rate": 0.01, "alpha": 0.99, "momentum": 0.0, "epsilon": 1e-8},
+            _rmsprop,
+            slots=("square_average", "velocity"),
+        ),
+        # Duchi et al., Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, 2011
+        Optimizer(
+            "adagrad",
+            {"learning_rate": 0.01, "learning_rate_decay": 0.0, "initial_accumulator_value": 0.0, "epsilon": 1e-10},
+            _adagrad,
+            slots=("square_sum",),
+            shared={"count": 0.0},
+            advance=_count,
+        ),
+        # Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, algorithm 1
+        Optimizer("adam", _ADAM, _adam, slots=_MOMENTS, shared=_POWERS, advance=_adam_advance),
+        # Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2
+        Optimizer(
+            "adamw", {**_ADAM, "weight_decay": 0.01}, _adamw, slots=_MOMENTS, shared=_POWERS, advance=_adam_advance
         ),
     )
 }

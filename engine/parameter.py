@@ -69,6 +69,11 @@ class Parameter(Operand):
     _name = name
 
     @property
+    def given_name(self) -> str | None:
+        """The name that was given, if any."""
+        return self._given_name
+
+    @property
     def parents(self) -> tuple[Parameter, ...]:
         """The operands this was computed from, in order; empty for a leaf."""
         return self._parents
@@ -124,6 +129,31 @@ class Parameter(Operand):
 
     def __float__(self) -> float:
         return float(self._value)
+
+    # Comparisons are of values; while a model is traced they raise TraceError, for there are none yet.
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether this is the same node, or has the value of a plain number."""
+        if isinstance(other, (int, float, np.number)):
+            return bool(self._value == other)
+        return self is other
+
+    __hash__ = Operand.__hash__
+
+    def __lt__(self, other: Scalar) -> bool:
+        return bool(self._value < _value(other))
+
+    def __le__(self, other: Scalar) -> bool:
+        return bool(self._value <= _value(other))
+
+    def __gt__(self, other: Scalar) -> bool:
+        return bool(self._value > _value(other))
+
+    def __ge__(self, other: Scalar) -> bool:
+        return bool(self._value >= _value(other))
 
     def exp(self) -> Any:
         return ops.exp(self)
@@ -213,6 +243,10 @@ def _checked(value: Scalar) -> Scalar:
     if isinstance(value, (int, float, np.floating, np.integer)):
         return float(value)
     raise TypeError(f"a Parameter holds a number, not {value!r} of type {type(value).__name__}")
+
+
+def _value(scalar: Scalar) -> Any:
+    return scalar._value if isinstance(scalar, Parameter) else scalar
 
 
 def _nonzero(gradient: Scalar) -> bool:

@@ -1,7 +1,7 @@
 """`Program`: one training step of one model for one sample of one trial, as inert data.
 
 A straight line of scalar instructions, verified when built. Values are numbered: inputs first, then constants, then
-one value an instruction. What depends on a feature or a target differs from sample to sample; `sample_mean` makes one
+one value an instruction. What depends on a feature or a target differs from sample to sample; a reduction makes one
 value of the many. Kernels add what a Program doesn't mention: trials, samples and steps.
 """
 
@@ -10,14 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engine.neuron import Tensor
 from engine.operations import PRIMITIVES
 
-SAMPLE_MEAN = "sample_mean"
 _PER_SAMPLE_KINDS = frozenset({"feature", "target"})
-_KINDS = frozenset({"weight", "state", "column"}) | _PER_SAMPLE_KINDS
+_KINDS = frozenset({"weight", "state", "column", "step", "steps"}) | _PER_SAMPLE_KINDS
+_NO_CURVES = frozenset({"weights", "state", "gradient"})
+
+
+class Reduction:
+    """What makes one value of a sample's many: their mean, or whether any differs from 0."""
+
+    MEAN: Final = "sample_mean"
+    """Of a value, or of a product of two, which a kernel may round once with the sum."""
+    ANY: Final = "sample_any"
+    """1 where the value of some sample is not 0, else 0."""
+    ARITIES: Final = {MEAN: (1, 2), ANY: (1,)}
+    ALL: Final = frozenset(ARITIES)
 
 
 class ProgramError(ValueError):
@@ -25,14 +36,17 @@ class ProgramError(ValueError):
 
 
 class Input(NamedTuple):
-    """A number from outside: a weight, a state, a feature or a target by position, or a column by name."""
+    """A number from outside: a weight, a state, a feature or a target by position, or a column by name.
+
+    `step` is how many updates came before, `steps` how many there will be in all; their key is 0.
+    """
 
     kind: str
     key: int | str
 
 
 class Instruction(NamedTuple):
-    """A primitive of the table, or `sample_mean`, on values computed before."""
+    """A primitive of the table, or a reduction, on values computed before."""
 
     operation: str
     operands: tuple[int, ...]
@@ -42,9 +56,8 @@ class Instruction(NamedTuple):
 class Program:
     """See the module. `outputs` are named groups of values; equal Programs compute the same, and hash alike.
 
-    The outputs of a traced training step: `loss`, `weights` and `state` (after the step), `gradient`, `grad_norm`,
-    `grad_norm.<tensor>`, and `accuracy` where that applies; all but the second and third belong to the weights before
-    the step.
+    The outputs of a traced training step (`step.trace_step`) are `weights` and `state` after the step, `gradient`, and
+    what is measured of the weights before it: `curves`.
     """
 
     inputs: tuple[Input, ...]
@@ -65,14 +78,16 @@ class Program:
                 if not 0 <= value < self.size:
                     raise ProgramError(f"output {name} names %{value}, but there are {self.size} values")
                 if self.per_sample[value]:
-                    raise ProgramError(f"output {name} is %{value}, which differs by sample; take its {SAMPLE_MEAN}")
+                    raise ProgramError(f"output {name} is %{value}, which differs by sample; take its {Reduction.MEAN}")
 
     def _check_instruction(self, number: int, operation: str, operands: tuple[int, ...]) -> None:
-        arity = 1 if operation == SAMPLE_MEAN else PRIMITIVES[operation].arity if operation in PRIMITIVES else None
-        if arity is None:
+        arities = Reduction.ARITIES.get(operation) or (operation in PRIMITIVES and (PRIMITIVES[operation].arity,))
+        if not arities:
             raise ProgramError(f"%{number}: no primitive is called {operation!r}")
-        if len(operands) != arity:
-            raise ProgramError(f"%{number}: {operation} takes {arity} operand(s), not {len(operands)}")
+        if len(operands) not in arities:
+            raise ProgramError(
+                f"%{number}: {operation} takes {' or '.join(map(str, arities))} operand(s), not {len(operands)}"
+            )
         if not all(0 <= operand < number for operand in operands):
             raise ProgramError(f"%{number}: {operation} {operands} uses a value that is not computed before it")
 
@@ -94,12 +109,31 @@ class Program:
     def output_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.outputs)
 
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The names of the outputs that are measurements, each of one value."""
+        return tuple(name for name in self.output_names if name not in _NO_CURVES)
+
+    def constant(self, value: int) -> float | None:
+        """The number that a value is, or None where it is no constant."""
+        number = value - len(self.inputs)
+        return self.constants[number] if 0 <= number < len(self.constants) else None
+
     @cached_property
     def per_sample(self) -> tuple[bool, ...]:
-        """For each value, whether it differs from sample to sample."""
+        """For each value, whether it differs from sample to sample.
+
+        Raises ProgramError where one does and yet needs a reduction: a step goes over the samples once.
+        """
         flags = [given.kind in _PER_SAMPLE_KINDS for given in self.inputs] + [False] * len(self.constants)
-        for operation, operands in self.instructions:
-            flags.append(operation != SAMPLE_MEAN and any(flags[operand] for operand in operands))
+        reduced = [False] * len(flags)
+        for number, (operation, operands) in enumerate(self.instructions, start=len(flags)):
+            differs = any(flags[operand] for operand in operands)
+            after = any(reduced[operand] for operand in operands)
+            if differs and after:
+                raise ProgramError(f"%{number}: {operation} mixes a sample's value with a reduction of all samples")
+            flags.append(differs and operation not in Reduction.ALL)
+            reduced.append(after or operation in Reduction.ALL)
         return tuple(flags)
 
     def only(self, *names: str) -> Program:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.history import Floats
+import numpy as np
+
+from engine.neuron import Floats
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,11 @@ class Samples:
             )
         if not len(self.features):
             raise ValueError("there are no samples")
+
+    def cast(self, dtype: str) -> Samples:
+        """The same numbers, rounded to a type, each array in one piece. Raises ValueError where one is too large."""
+        with np.errstate(over="ignore"):
+            features, targets = (np.ascontiguousarray(array, dtype=dtype) for array in (self.features, self.targets))
+        if not np.isfinite(features).all() or not np.isfinite(targets).all():
+            raise ValueError(f"a feature or target is not finite in {dtype}")
+        return Samples(features, targets)

@@ -1,22 +1,21 @@
 """Tracing: run a model once on symbols instead of numbers, and what it did stands there as a Program.
 
-Simplification happens as instructions are recorded: each expression once, constants computed, and rewrites that hold
-to the last bit for every number. What no output needs is left out at the end, and the rest put in an order that uses
-each value soon after it is made.
+Simplification happens as instructions are recorded: each expression once, constants computed, rewrites that hold to the
+last bit for every number, and a product that is added to something fused with the addition. What no output needs is
+left out at the end, and the rest put in an order that uses each value soon after it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from engine import operations as ops
-from engine.losses import Loss, correct
 from engine.neuron import Tensor
 from engine.operations import Operand, Operation, Scalar
-from engine.optimizers import Optimizer
 from engine.parameter import Parameter
-from engine.program import SAMPLE_MEAN, Input, Instruction, Program
+from engine.program import Input, Instruction, Program, Reduction
 
 _COMMUTATIVE = frozenset({"add", "mul"})
 
@@ -36,7 +35,71 @@ class Model(Protocol):
     def __call__(self, inputs: Sequence[Scalar], /) -> list[Any]: ...
 
 
-class Symbol(Operand):
+class Fusing(Operand):
+    """A scalar of kernel arithmetic: a product that is added or subtracted is rounded once with the sum, as one fma.
+
+    Subclasses are computed in this one way, so that they come to the same bits.
+    """
+
+    __slots__ = ()
+
+    def made_by(self) -> tuple[str, tuple[Scalar, ...]] | None:
+        """The primitive and the operands that this is the result of, or None where it is given."""
+        raise NotImplementedError
+
+    def compute(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
+        """The result of a primitive, as it stands."""
+        raise NotImplementedError
+
+    def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
+        if not operation.primitive:
+            return operation.forward(*operands)
+        simpler = _simplified(operation, operands)
+        return self.compute(operation, operands) if simpler is None else simpler
+
+
+def factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
+    """What a scalar is the product of, or None where it is no product."""
+    made = _made(scalar, "mul")
+    return None if made is None else (made[0], made[1])
+
+
+def _made(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
+    made = scalar.made_by() if isinstance(scalar, Fusing) else None
+    return made[1] if made is not None and made[0] == operation else None
+
+
+def _simplified(operation: Operation, operands: tuple[Scalar, ...]) -> Scalar | None:
+    """The same result, for every number, by less; or fused; None where there is nothing to simplify."""
+    first, second = operands[0], operands[-1]
+    if operation is ops.add or operation is ops.sub:
+        return _fused(operation, first, second)
+    if operation is ops.neg:
+        inner = _made(first, "neg")
+        return None if inner is None else inner[0]
+    if operation is ops.mul and _is(first, 1.0):
+        return second
+    if operation in (ops.mul, ops.div, ops.power) and _is(second, 1.0):
+        return first
+    return ops.mul(first, first) if operation is ops.power and _is(second, 2.0) else None
+
+
+def _fused(operation: Operation, first: Scalar, second: Scalar) -> Scalar | None:
+    product = factors(second)
+    if product is not None:
+        a, b = product
+        return ops.fma(a if operation is ops.add else ops.neg(a), b, first)
+    product = factors(first)
+    if product is not None:
+        return ops.fma(*product, second if operation is ops.add else ops.neg(second))
+    return None
+
+
+def _is(scalar: Scalar, number: float) -> bool:
+    return isinstance(scalar, (int, float)) and scalar == number
+
+
+class Symbol(Fusing):
     """A number that isn't known yet: an input, or the result of an instruction."""
 
     __slots__ = ("index", "trace")
@@ -46,10 +109,11 @@ class Symbol(Operand):
         self.trace = trace
         self.index = index
 
-    def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        if not operation.primitive:
-            return operation.forward(*operands)
-        return self.trace.record(operation.name, tuple(self.trace.index_of(o) for o in operands))
+    def made_by(self) -> tuple[str, tuple[Scalar, ...]] | None:
+        return self.trace.made_by(self.index)
+
+    def compute(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
+        return self.trace.record(operation.name, tuple([self.trace.index_of(o) for o in operands]))
 
     def _unknown(self, *_: object) -> NoReturn:
         raise TraceError(
@@ -57,7 +121,8 @@ class Symbol(Operand):
             "Where it chooses between two values, write select(a, b, x, y), which is x where a <= b, else y"
         )
 
-    __bool__ = __float__ = __int__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+    __bool__ = __float__ = __int__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+    __hash__ = Operand.__hash__
 
 
 class Trace:
@@ -75,7 +140,29 @@ class Trace:
     def sample_mean(self, value: Scalar) -> Scalar:
         """The mean over samples; a value that is the same for each is its own mean."""
         index = self.index_of(value)
-        return self.record(SAMPLE_MEAN, (index,)) if self._per_sample[index] else value
+        if not self._per_sample[index]:
+            return value
+        product = factors(value)
+        operands = (index,) if product is None else tuple(self.index_of(factor) for factor in product)
+        return self.record(Reduction.MEAN, operands)
+
+    def sample_any(self, value: Scalar) -> Scalar:
+        """1 where the value of some sample is not 0, else 0."""
+        index = self.index_of(value)
+        if self._per_sample[index]:
+            return self.record(Reduction.ANY, (index,))
+        return ops.select(ops.absolute(value), 0.0, 0.0, 1.0)
+
+    def made_by(self, index: int) -> tuple[str, tuple[Scalar, ...]] | None:
+        """The operation and operands of a node that is an instruction."""
+        node = self._nodes[index]
+        if not isinstance(node, Instruction):
+            return None
+        return node.operation, tuple(self._scalar(operand) for operand in node.operands)
+
+    def _scalar(self, index: int) -> Scalar:
+        node = self._nodes[index]
+        return node if isinstance(node, float) else Symbol(self, index)
 
     def index_of(self, operand: Scalar) -> int:
         """The node of a symbol of this trace or of a plain number. Raises TraceError for anything else."""
@@ -86,24 +173,21 @@ class Trace:
         raise TraceError(f"{operand!r} can't stand in a traced expression: numbers and this trace's symbols can")
 
     def record(self, operation: str, operands: tuple[int, ...]) -> Scalar:
-        """Record an instruction, unless its value is at hand already; returns a Symbol, or a number where it is one."""
-        nodes = [self._nodes[operand] for operand in operands]
-        if all(isinstance(node, float) for node in nodes):
-            return ops.PRIMITIVES[operation](*nodes)
-        shortcut = _shortcut(operation, operands, nodes)
-        if shortcut is not None:
-            node = self._nodes[shortcut]
-            return node if isinstance(node, float) else Symbol(self, shortcut)
-        if operation == "power" and nodes[1] == 2.0:
-            operation, operands = "mul", (operands[0], operands[0])
-        if operation in _COMMUTATIVE:
-            operands = (min(operands), max(operands))
-        per_sample = operation != SAMPLE_MEAN and any(self._per_sample[operand] for operand in operands)
+        """Record an instruction, unless its value is at hand already; returns a Symbol, or a number where it is one.
+
+        Constants are computed where every machine rounds alike; else a program would depend on where it was traced.
+        """
+        if isinstance(self._nodes[operands[0]], float):
+            nodes = [self._nodes[operand] for operand in operands]
+            primitive = ops.PRIMITIVES.get(operation)
+            if primitive is not None and primitive.exact and all(isinstance(node, float) for node in nodes):
+                return primitive(*nodes)
+        differs = self._per_sample
+        per_sample = operation not in Reduction.ALL and any(map(differs.__getitem__, operands))
         return Symbol(self, self._add(Instruction(operation, operands), per_sample))
 
     def _add(self, node: Input | float | Instruction, per_sample: bool) -> int:
-        key: object = node.hex() if isinstance(node, float) else node  # 0.0 and -0.0 are not the same constant
-        index = self._known.setdefault(key, len(self._nodes))
+        index = self._known.setdefault(_key(node), len(self._nodes))
         if index == len(self._nodes):
             self._nodes.append(node)
             self._per_sample.append(per_sample)
@@ -118,12 +202,12 @@ class Trace:
         """The Program that computes these outputs."""
         wanted = {name: [self.index_of(value) for value in values] for name, values in outputs.items()}
         order = self._order(index for indexes in wanted.values() for index in indexes)
-        inputs = [i for i in range(len(self._nodes)) if isinstance(self._nodes[i], Input)]
+        inputs = sorted(i for i in order if isinstance(self._nodes[i], Input))
         constants = [i for i in order if isinstance(self._nodes[i], float)]
         instructions = [i for i in order if isinstance(self._nodes[i], Instruction)]
         number = {index: n for n, index in enumerate([*inputs, *constants, *instructions])}
         return Program(
-            inputs=tuple(node for node in self._nodes if isinstance(node, Input)),
+            inputs=tuple(node for node in map(self._nodes.__getitem__, inputs) if isinstance(node, Input)),
             constants=tuple(node for node in map(self._nodes.__getitem__, constants) if isinstance(node, float)),
             instructions=tuple(
                 Instruction(node.operation, tuple(number[o] for o in node.operands))
@@ -154,122 +238,24 @@ class Trace:
         return order
 
 
-def _shortcut(operation: str, operands: tuple[int, ...], nodes: Sequence[object]) -> int | None:
-    """The operand that the result is equal to bit for bit, for every number; None where there is no such operand."""
-    if operation == "mul" and nodes[0] == 1.0:
-        return operands[1]
-    if operation in ("mul", "div", "power") and nodes[1] == 1.0:
-        return operands[0]
-    if operation == "select" and operands[2] == operands[3]:
-        return operands[2]
-    if operation == "neg":
-        inner = nodes[0]
-        if isinstance(inner, Instruction) and inner.operation == "neg":
-            return inner.operands[0]
-    return None
+def _key(node: Input | float | Instruction) -> object:
+    """Nodes of one key are equal. 0.0 and -0.0 are not the same constant."""
+    if isinstance(node, float):
+        return node.hex()
+    if isinstance(node, Instruction) and node.operation in _COMMUTATIVE:
+        return Instruction(node.operation, tuple(sorted(node.operands)))
+    return node
 
 
-def trace_step(
-    model: Model, loss: Loss, optimizer: Optimizer, *, features: int, targets: int, threshold: float | None = None
-) -> Program:
-    """One training step of `model`: forward, derivative and update in one straight line.
-
-    `features` and `targets` are how many numbers a sample has of each. With a `threshold` the accuracy is traced too
-    (see `losses.correct`). The model's own values are lent to the trace and given back. Raises TraceError where the
-    model can't be traced.
-    """
-    trace = Trace()
+@contextmanager
+def lent(model: Model, weights: Sequence[Scalar]) -> Iterator[list[Parameter]]:
+    """The model's parameters with other values, and no gradient; they have their own again at the end."""
     parameters = model.parameters()
-    weights = [trace.input("weight", index) for index in range(len(parameters))]
-    predictions, errors, gradient = _differentiate(model, parameters, weights, loss, _samples(trace, features, targets))
-    outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(errors)]}
-    if threshold is not None:
-        expected = [trace.input("target", k) for k in range(targets)]
-        outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
-    mean_gradient = [trace.sample_mean(share) for share in gradient]
-    state, initial_state = _update(trace, optimizer, weights, mean_gradient, outputs)
-    outputs["state"] = state
-    outputs["gradient"] = mean_gradient
-    outputs.update(_gradient_norms(model.tensors, mean_gradient))
-    return trace.finish(outputs, model.tensors, initial_state)
-
-
-def _samples(trace: Trace, features: int, targets: int) -> tuple[list[Symbol], list[Symbol]]:
-    return (
-        [trace.input("feature", j) for j in range(features)],
-        [trace.input("target", k) for k in range(targets)],
-    )
-
-
-def _differentiate(
-    model: Model,
-    parameters: Sequence[Parameter],
-    weights: Sequence[Symbol],
-    loss: Loss,
-    sample: tuple[list[Symbol], list[Symbol]],
-) -> tuple[list[Scalar], Scalar, list[Scalar]]:
-    """Predictions, loss and gradient of one sample, as symbols."""
-    lent = [(parameter.value, parameter.grad) for parameter in parameters]
+    kept = [(parameter.value, parameter.grad) for parameter in parameters]
     try:
-        for parameter, symbol in zip(parameters, weights, strict=True):
-            parameter.value, parameter.grad = symbol, 0.0
-        outputs = model(sample[0])
-        error = loss(outputs, sample[1])
-        if not isinstance(error, Parameter):
-            raise TraceError("the loss does not depend on any weight of the model")
-        error.backward()
-        return [_value(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
+        for parameter, weight in zip(parameters, weights, strict=True):
+            parameter.value, parameter.grad = weight, 0.0
+        yield parameters
     finally:
-        for parameter, (value, grad) in zip(parameters, lent, strict=True):
+        for parameter, (value, grad) in zip(parameters, kept, strict=True):
             parameter.value, parameter.grad = value, grad
-
-
-def _value(scalar: Scalar) -> Scalar:
-    return scalar.value if isinstance(scalar, Parameter) else scalar
-
-
-class _Columns(dict[str, Scalar]):
-    """Hyperparameters become columns when a rule asks for them."""
-
-    def __init__(self, make: Callable[[str], Symbol]) -> None:
-        self._make = make
-
-    def __missing__(self, name: str) -> Symbol:
-        return self._make(name)
-
-
-def _update(
-    trace: Trace,
-    optimizer: Optimizer,
-    weights: Sequence[Symbol],
-    gradient: Sequence[Scalar],
-    outputs: dict[str, list[Scalar]],
-) -> tuple[list[Scalar], tuple[float, ...]]:
-    """Trace the optimiser for every weight. State: first what is shared, then each weight's slots."""
-    columns = _Columns(lambda name: trace.input("column", name))
-    shared = {name: trace.input("state", index) for index, name in enumerate(optimizer.shared)}
-    advanced = optimizer.advance(shared, columns)
-    state = [advanced[name] for name in optimizer.shared]
-    moved: list[Scalar] = []
-    for index, (weight, share) in enumerate(zip(weights, gradient, strict=True)):
-        first = len(shared) + index * len(optimizer.slots)
-        slots = {name: trace.input("state", first + n) for n, name in enumerate(optimizer.slots)}
-        new_weight, new_slots = optimizer.update(weight, share, slots, advanced, columns)
-        moved.append(new_weight)
-        state.extend(new_slots[name] for name in optimizer.slots)
-    outputs["weights"] = moved
-    return state, (*optimizer.shared.values(), *[0.0] * (len(weights) * len(optimizer.slots)))
-
-
-def _gradient_norms(tensors: Sequence[Tensor], gradient: Sequence[Scalar]) -> dict[str, list[Scalar]]:
-    shares = iter(gradient)
-    squares = {tensor.name: _sum([g * g for g in (next(shares) for _ in range(tensor.size))]) for tensor in tensors}
-    norms = {f"grad_norm.{name}": [ops.sqrt(total)] for name, total in squares.items()}
-    return {"grad_norm": [ops.sqrt(_sum(list(squares.values())))], **norms}
-
-
-def _sum(terms: Sequence[Scalar]) -> Scalar:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total

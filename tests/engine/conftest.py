@@ -1,14 +1,31 @@
 """A small population for the engine's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
 
-from engine import LOSSES, MLP, OPTIMIZERS, Program, Samples, initial_weights, trace_step
-from engine.history import Floats
+from engine import (
+    KERNELS,
+    LOSSES,
+    MLP,
+    OPTIMIZERS,
+    SCHEDULES,
+    Program,
+    Samples,
+    UpdateRule,
+    initial_weights,
+    trace_step,
+)
+from engine.neuron import Floats
 
 Tracer = Callable[..., Program]
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> str:
+    """Each kernel in turn: what a test says holds for all of them."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +39,16 @@ def trace() -> Tracer:
         loss: str = "mean_squared_error",
         optimizer: str = "sgd",
         threshold: float | None = 0.5,
+        schedule: str = "constant",
+        options: Iterable[str] = (),
     ) -> Program:
-        model = MLP(widths, activation, output)
         return trace_step(
-            model, LOSSES[loss], OPTIMIZERS[optimizer], features=widths[0], targets=widths[-1], threshold=threshold
+            MLP(widths, activation, output),
+            LOSSES[loss],
+            UpdateRule(OPTIMIZERS[optimizer], SCHEDULES[schedule], frozenset(options)),
+            features=widths[0],
+            targets=widths[-1],
+            threshold=threshold,
         )
 
     return make

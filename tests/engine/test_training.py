@@ -1,50 +1,44 @@
 """Training comes out where others' does: PyTorch's optimisers, scikit-learn's solutions."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from engine import LOSSES, MLP, OPTIMIZERS, Samples, trace_step, train
-from engine.history import Floats
+from engine import LOSSES, MLP, OPTIMIZERS, OPTIONS, SCHEDULES, Samples, UpdateRule, trace_step, train
+from engine.neuron import Floats
 from experiments.datasets import Dataset, load_dataset
 from experiments.spec import DatasetSpec
 
-# Weights after 50 steps of torch.optim (PyTorch 2.13.0, float64) on a tanh neuron with the start, data and
-# hyperparameters below, mean squared error: `SGD(lr)`, `SGD(lr, momentum)`, `SGD(..., nesterov=True)`, `Adam`.
-_PYTORCH = {
-    "sgd": (
-        {"learning_rate": 0.1},
-        [0.38365340838075446, -1.0710362745807442, 1.0180732975221076],
-    ),
-    "momentum": (
-        {"learning_rate": 0.05, "momentum": 0.8},
-        [0.7397772443858471, -1.4601595547604156, 1.2609588625389132],
-    ),
-    "nesterov": (
-        {"learning_rate": 0.05, "momentum": 0.8},
-        [0.7209580441883244, -1.439501367140823, 1.2494945425023953],
-    ),
-    "adam": (
-        {"learning_rate": 0.03, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6},
-        [0.43431059564042584, -1.069334713427192, 0.9833802396187474],
-    ),
-}
+_PYTORCH = json.loads((Path(__file__).parent / "pytorch_values.json").read_text(encoding="utf-8"))["cases"]
+_DATA = Samples(np.array([[0.5, -1.0], [1.5, 2.0], [-0.7, 0.3], [0.1, -0.4]]), np.array([[1.0], [-0.5], [0.25], [2.0]]))
+_START = np.array([[0.3, -0.2, 0.8, 0.5, 0.1, -0.1, 0.6, -0.9, 0.2]])
 
 
-@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-def test_optimisers_follow_pytorch(optimizer: str) -> None:
-    hyperparameters, expected = _PYTORCH[optimizer]
-    features = np.array([[0.5, -1.0], [1.5, 2.0], [-0.7, 0.3], [0.1, -0.4]])
-    targets = np.array([[1.0], [-0.5], [0.25], [2.0]])
-    program = trace_step(
-        MLP([2, 1], output="tanh"), LOSSES["mean_squared_error"], OPTIMIZERS[optimizer], features=2, targets=1
-    )
-    columns = {name: np.array([value]) for name, value in hyperparameters.items()}
-    start = np.array([[0.3, -0.2, 0.1]])
-    history = train(program, start, columns, Samples(features, targets), steps=50, points=2)
-    assert history.weights[0].tolist() == pytest.approx(expected, rel=1e-10)
+def _label(case: dict[str, Any]) -> str:
+    return " ".join([case["optimizer"], case["schedule"], *sorted(set(case["hyperparameters"]) & set(OPTIONS))])
+
+
+@pytest.mark.parametrize("case", _PYTORCH, ids=_label)
+def test_updates_are_those_of_pytorch(kernel: str, case: dict[str, Any]) -> None:
+    """Weights of a 2-2-1 network after 50 steps; `pytorch_values.py` has how PyTorch was asked."""
+    optimizer, schedule = OPTIMIZERS[case["optimizer"]], SCHEDULES[case["schedule"]]
+    own = {*optimizer.hyperparameters, *schedule.hyperparameters}
+    rule = UpdateRule(optimizer, schedule, frozenset(OPTIONS) & set(case["hyperparameters"]) - own)
+    program = trace_step(MLP([2, 2, 1]), LOSSES["mean_squared_error"], rule, features=2, targets=1)
+    columns = {name: np.array([value]) for name, value in case["hyperparameters"].items()}
+    history = train(program, _START, columns, _DATA, steps=50, points=2, kernel=kernel)
+    assert history.weights[0].tolist() == pytest.approx(case["weights"], rel=1e-11)
+    assert set(columns) == set(rule.hyperparameters)
+
+
+def test_every_optimiser_schedule_and_option_was_asked_of_pytorch() -> None:
+    assert {case["optimizer"] for case in _PYTORCH} == set(OPTIMIZERS)
+    assert {case["schedule"] for case in _PYTORCH} == {*SCHEDULES}
+    assert set(OPTIONS) <= {name for case in _PYTORCH for name in case["hyperparameters"]}
 
 
 def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, steps: int) -> Floats:

@@ -1,0 +1,309 @@
+"""The functions of the table as vector code: exp, log, tanh, ... out of additions, multiplications, fma and bits.
+
+Each takes any double, subnormals, infinities and NaN included, and comes within 2 ulp of the correctly rounded result;
+tests hold that against an arbitrary-precision library. The polynomials are minimax (`tests/engine/minimax.py` finds
+them); the way each function is reduced to one is the classical one (Muller, Elementary Functions, 2016, chapter 11).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from engine.kernels.machine import Machine
+from engine.kernels.trigonometry import cos, define_reduction, sin
+from engine.kernels.vectors import REAL, Code, Lanes, fma, nearest, polynomial, where
+
+_BIAS = 1023 << 52
+_LOG2_E = 1.4426950408889634
+_LN2 = 0.6931471805599453
+_LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fefa38p-1"), float.fromhex("0x1.ef35793c7673p-45")
+"""ln 2 in two parts; the first has 42 bits, so its product with an exponent is exact."""
+_LARGEST_EXPONENT, _SMALLEST_EXPONENT = 710.0, -746.0  # exp overflows above, and is 0 below
+_SMALLEST_NORMAL = 2.0**-1022
+_HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of the square root of 1/2
+_MANTISSA = (1 << 52) - 1
+_TWO_52_BITS = 0x4330000000000000
+
+# (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2
+_EXPM1 = tuple(map(float.fromhex, (
+    "0x1.0000000000005p-1", "0x1.555555555555cp-3", "0x1.555555555212fp-5", "0x1.111111110e6cfp-7",
+    "0x1.6c16c17f2c488p-10", "0x1.a01a01b5da259p-13", "0x1.a019a69ff51abp-16", "0x1.71ddea00d0e04p-19",
+    "0x1.28a296a135b9dp-22", "0x1.af76b34f75de0p-26",
+)))  # fmt: skip
+# (ln((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, for (1 + s) / (1 - s) from the root of 1/2 to that of 2
+_LOG = tuple(map(float.fromhex, (
+    "0x1.5555555555593p-1", "0x1.999999997fca9p-2", "0x1.2492494201ef0p-2", "0x1.c71c51fa38048p-3",
+    "0x1.74664250cfeafp-3", "0x1.39a15b61d11c6p-3", "0x1.2f096a9c9ec85p-3",
+)))  # fmt: skip
+# erf(x) / x in x^2 for |x| <= 1
+_ERF = tuple(map(float.fromhex, (
+    "0x1.20dd750429b6dp+0", "-0x1.812746b0379bdp-2", "0x1.ce2f21a040d21p-4", "-0x1.b82ce311fab6ap-6",
+    "0x1.565bccf92ea93p-8", "-0x1.c02db03e3cce0p-11", "0x1.f9a2bab00eb27p-14", "-0x1.f4ca4dbca8823p-17",
+    "0x1.b97fd5d5c5c94p-20", "-0x1.5c072df7906c9p-23", "0x1.d71b21ce0a842p-27", "-0x1.abae35383b22bp-31",
+)))  # fmt: skip
+# the same function less 2/3, over s^2: for a logarithm in two parts
+_LOG_TAIL = tuple(map(float.fromhex, (
+    "0x1.9999999999999p-2", "0x1.2492492492891p-2", "0x1.c71c71c661561p-3", "0x1.745d17ca38fcap-3",
+    "0x1.3b137d763c461p-3", "0x1.111cd5ba1916cp-3", "0x1.decb0ef2af2ffp-4", "0x1.e64f8f5a2b76bp-4",
+)))  # fmt: skip
+# exp(x^2) erfc(x) in (x - 3) / (x + 3) for 1 <= x <= 6
+_ERFC = tuple(map(float.fromhex, (
+    "0x1.6e9827d229817p-3", "-0x1.4e102b9d04e92p-2", "0x1.f6ff203f5ef57p-3", "-0x1.336ffbe9a997bp-3",
+    "0x1.258b17282b042p-4", "-0x1.8fa4d6b21fa2fp-6", "0x1.17dca4b41414ap-8", "0x1.75e8a86c07019p-11",
+    "-0x1.30a914940cbfdp-11", "0x1.40697a9e3846ep-14", "0x1.afce52aa066a4p-14", "0x1.fe1ffc5d915d0p-17",
+)))  # fmt: skip
+
+
+def exp(x: Lanes) -> Lanes:
+    """e^x = 2^n e^r, with r within ln(2) / 2 of 0."""
+    x = _clamp(x, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
+    bits, n = nearest(x, _LOG2_E)
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
+    return _scale(_expm1_near_zero(r) + 1.0, bits)
+
+
+def expm1(x: Lanes) -> Lanes:
+    """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), computed at half its size lest 2^n overflow."""
+    clamped = _clamp(x, -50.0, _LARGEST_EXPONENT)
+    bits, n = nearest(clamped, _LOG2_E)
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, clamped))
+    half = _power_of_two(bits, _BIAS - (1 << 52))
+    result = fma(half, _expm1_near_zero(r), half - 0.5) * 2.0
+    return where(x.absolute() < 2.0**-54, x, result)  # x to the last bit, and the sign of zero
+
+
+def tanh(x: Lanes) -> Lanes:
+    """|t| / (t + 2) for t = e^w - 1 and w = 2 |x|, or w = -2 |x| near 0: there t + 2 loses less.
+
+    From 20 on it is 1 to the last bit. ln 2 need not have a second part, for tanh is flat where n is not small.
+    """
+    a = _least(x.absolute(), 20.0)
+    double = a + a
+    w = where(a < 0.1732, -double, double)
+    bits, n = nearest(w, _LOG2_E)
+    r = fma(n, -_LN2, w)
+    scale = _power_of_two(bits, _BIAS)
+    scaled = scale * r
+    t = fma(scaled * r, polynomial(r, _EXPM1), scaled + (scale - 1.0))
+    return (t / (t + 2.0)).call("copysign", x)
+
+
+def log(x: Lanes) -> Lanes:
+    """ln x = k ln 2 + ln m, with m between the roots of 1/2 and 2."""
+    small = x < _SMALLEST_NORMAL
+    k, m = _exponent_and_mantissa(where(small, x * 2.0**54, x))
+    k = where(small, k - 54.0, k)
+    result = _log_near_one(m - 1.0, k, k.like(0.0))
+    return _log_ends(x, result, x)
+
+
+def log1p(x: Lanes) -> Lanes:
+    """ln(1 + x) by the logarithm of the rounded sum, and what was rounded off."""
+    total = x + 1.0
+    # both parts of the exact sum (Knuth's two-sum)
+    part = total - x
+    lost = (x - (total - part)) + (part.like(1.0) - part)
+    k, m = _exponent_and_mantissa(total)
+    near = k.equals(0.0)
+    f = where(near, x, m - 1.0)
+    result = _log_near_one(f, k, where(near, k.like(0.0), lost / total))
+    result = where(x.equals(0.0), x, result)  # the sign of zero
+    return _log_ends(total, result, x)
+
+
+def erf(x: Lanes) -> Lanes:
+    """x P(x^2) up to 1; beyond, 1 - exp(-x^2) Q, which from 6 on is 1 to the last bit."""
+    a = x.absolute()
+    near = x * polynomial(x * x, _ERF)
+    b = _least(where(a < 1.0, a.like(1.0), a), 6.0)
+    square = b * b
+    bits, n = nearest(square, -_LOG2_E)
+    tail = _expm1_near_zero(fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, -square))) + 1.0
+    tail = tail * _power_of_two(bits, _BIAS) * polynomial((b - 3.0) / (b + 3.0), _ERFC)
+    far = (-tail + 1.0).call("copysign", x)
+    return where(a < 1.0, near, far)
+
+
+def power(x: Lanes, y: Lanes) -> Lanes:
+    """x^y = e^(y ln |x|), the logarithm and the product in two doubles each; the exceptions are C's."""
+    high, low = _log_in_two(x.absolute())
+    product = y * high
+    rest = fma(y, high, -product) + y * low
+    outside = ~(product.absolute() < 800.0)
+    rest = where(outside, rest.like(0.0), rest)
+    product = _clamp(product, -800.0, 800.0)
+    bits, n = nearest(product, _LOG2_E)
+    r = fma(n, -_LN2_HIGH, product) + fma(n, -_LN2_LOW, rest)
+    result = _scale(_expm1_near_zero(r) + 1.0, bits)
+
+    whole = y.equals(y.call("floor"))
+    half = y * 0.5
+    odd = whole & ~half.equals(half.call("floor"))
+    negative = x.bits().compare("slt", 0)
+    result = where(negative & odd, -result, result)
+    finite = x.absolute() < math.inf
+    unreal = (x < 0.0) & ~whole & finite
+    result = where(unreal | x.is_nan() | y.is_nan(), result.like(math.nan), result)
+    minus_one = x.equals(-1.0) & y.absolute().equals(math.inf)
+    one = y.equals(0.0) | x.equals(1.0) | minus_one
+    return where(one, result.like(1.0), result)
+
+
+INTRINSICS = {"fma": 3, "fabs": 1, "sqrt": 1, "floor": 1, "copysign": 2}
+"""LLVM's own functions of vectors that are used here and by kernels, and how many operands they have."""
+
+FUNCTIONS: dict[str, Callable[..., Lanes]] = {
+    function.__name__: function for function in (exp, expm1, log, log1p, tanh, sin, cos, erf, power)
+}
+
+
+def _clamp(x: Lanes, low: float, high: float) -> Lanes:
+    """NaN passes."""
+    x = where(x > high, x.like(high), x)
+    return where(x < low, x.like(low), x)
+
+
+def _least(x: Lanes, high: float) -> Lanes:
+    """NaN passes."""
+    return where(x > high, x.like(high), x)
+
+
+def _power_of_two(bits: Lanes, bias: int) -> Lanes:
+    """2^n, from n in the low bits, where that is a normal number."""
+    return ((bits << 52) + bias).real()
+
+
+def _scale(x: Lanes, bits: Lanes) -> Lanes:
+    """x 2^n for any n: in two steps, lest 2^n overflow by itself, and rounded by the second alone."""
+    half = bits >> 1
+    return x * _power_of_two(half, _BIAS) * _power_of_two(bits - half, _BIAS)
+
+
+def _expm1_near_zero(r: Lanes) -> Lanes:
+    return fma(r * r, polynomial(r, _EXPM1), r)
+
+
+def _exponent_and_mantissa(x: Lanes) -> tuple[Lanes, Lanes]:
+    """k, as a real, and m with x = m 2^k and m between the roots of 1/2 and 2, for a normal x above 0."""
+    shifted = x.bits() + ((1023 << 52) - _HALF_ROOT_BITS)
+    k = ((shifted >> 52) | _TWO_52_BITS).real() - (2.0**52 + 1023.0)
+    return k, ((shifted & _MANTISSA) + _HALF_ROOT_BITS).real()
+
+
+def _log_near_one(f: Lanes, k: Lanes, correction: Lanes) -> Lanes:
+    """ln(1 + f) + k ln 2 + correction."""
+    s = f / (f + 2.0)
+    z = s * s
+    r = z * polynomial(z, _LOG)
+    half_square = f * f * 0.5
+    rest = fma(s, half_square + r, fma(k, _LN2_LOW, correction))
+    return fma(k, _LN2_HIGH, f - (half_square - rest))
+
+
+def _log_ends(argument: Lanes, result: Lanes, x: Lanes) -> Lanes:
+    """The logarithm's values at 0, at infinity and where it has none."""
+    result = where(argument.equals(0.0), result.like(-math.inf), result)
+    result = where(argument.equals(math.inf), argument, result)
+    return where(~(argument >= 0.0), x.like(math.nan), result)
+
+
+def _log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
+    """ln x to about 2^-65 of itself, as a sum of two doubles, for x >= 0."""
+    small = x < _SMALLEST_NORMAL
+    k, m = _exponent_and_mantissa(where(small, x * 2.0**54, x))
+    k = where(small, k - 54.0, k)
+    f = m - 1.0
+    # s = f / (2 + f), z = s^2 and s^3, in two parts each
+    d = m + 1.0
+    s = f / d
+    s_low = (fma(-s, d, f) - s * (m - (d - 1.0))) / d
+    z = s * s
+    z_low = fma(s, s, -z) + s * s_low * 2.0
+    cube = s * z
+    cube_low = fma(s, z, -cube) + s * z_low + s_low * z
+    # the series 2/3 + 2/5 z + ..., its first term in two parts
+    third = 2.0 / 3.0
+    more = fma(z, polynomial(z, _LOG_TAIL), 2.0**-54 / 1.5)
+    series = more + third
+    series_low = (series.like(third) - series) + more
+    t = cube * series
+    t_low = fma(cube, series, -t) + cube * series_low + cube_low * series
+    double = s + s
+    near = double + t
+    near_low = ((double - near) + t) + (s_low + s_low + t_low)
+    shift = k * _LN2_HIGH
+    high = shift + near
+    low = ((shift - high) + near) + fma(k, _LN2_LOW, near_low)
+    end = x.equals(0.0) | x.equals(math.inf) | x.is_nan()
+    value = where(x.equals(0.0), x.like(-math.inf), x)
+    return where(end, value, high), where(end, low.like(0.0), low)
+
+
+def library(called: Iterable[tuple[str, int]], machine: Machine, dtype: str) -> list[str]:
+    """The lines of the functions (name, vectors at once) that are called, and of what they need themselves.
+
+    They compute in doubles. Of floats a vector holds twice as many: they are taken apart, and rounded at the end.
+    """
+    code = Code(machine.lanes)
+    names = sorted(called)
+    if dtype == "float32" and names:
+        for intrinsic, arity in INTRINSICS.items():
+            code.line(f"declare {code.real} @llvm.{intrinsic}.{code.suffix}({', '.join([code.real] * arity)})")
+        code.line(f"declare i1 @llvm.vector.reduce.or.v{code.lanes}i1(<{code.lanes} x i1>)")
+    if any(name in ("sin", "cos") for name, _ in names):
+        define_reduction(code)
+    for name, count in names:
+        kind = code.real if dtype == "float64" else f"<{2 * code.lanes} x float>"
+        operands = [[f"%{letter}{n}" for n in range(count)] for letter in ("xy" if name == "power" else "x")]
+        arguments = ", ".join(f"{kind} {operand}" for row in operands for operand in row)
+        result = result_type(kind, count)
+        code.line(f"define internal {machine.convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
+        if dtype == "float64":
+            _define(code, name, operands)
+        else:
+            _define_for_floats(code, name, operands)
+        code.line("}")
+    return code.lines
+
+
+def _define(code: Code, name: str, names: Sequence[Sequence[str]]) -> None:
+    """Write the body of a function of these operands, some vectors each."""
+    _return(code, code.real, FUNCTIONS[name](*(Lanes(code, REAL, row) for row in names)).names)
+
+
+def _define_for_floats(code: Code, name: str, names: Sequence[Sequence[str]]) -> None:
+    lanes, floats = code.lanes, f"<{2 * code.lanes} x float>"
+    halves = [", ".join(f"i32 {n}" for n in range(begin, begin + lanes)) for begin in (0, lanes)]
+    operands = []
+    for row in names:
+        parts = [
+            code.value(f"shufflevector {floats} {whole}, {floats} poison, <{lanes} x i32> <{half}>")
+            for whole in row
+            for half in halves
+        ]
+        operands.append([code.value(f"fpext <{lanes} x float> {part} to {code.real}") for part in parts])
+    result = FUNCTIONS[name](*(Lanes(code, REAL, row) for row in operands))
+    rounded = [code.value(f"fptrunc {code.real} {part} to <{lanes} x float>") for part in result.names]
+    both = ", ".join(f"i32 {n}" for n in range(2 * lanes))
+    half = f"<{lanes} x float>"
+    joined = [
+        code.value(f"shufflevector {half} {low}, {half} {high}, <{2 * lanes} x i32> <{both}>")
+        for low, high in zip(rounded[::2], rounded[1::2], strict=True)
+    ]
+    _return(code, floats, joined)
+
+
+def _return(code: Code, kind: str, names: Sequence[str]) -> None:
+    result = result_type(kind, len(names))
+    value = names[0]
+    if len(names) > 1:
+        value = "poison"
+        for n, name in enumerate(names):
+            value = code.value(f"insertvalue {result} {value}, {kind} {name}, {n}")
+    code.line(f"ret {result} {value}")
+
+
+def result_type(kind: str, count: int) -> str:
+    """What a function of `count` vectors returns."""
+    return kind if count == 1 else "{" + ", ".join([kind] * count) + "}"
