@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.history import Floats
+from engine.neuron import Floats
 from engine.samples import Samples
 from experiments.errors import DataError, nearest
 from experiments.spec import DatasetSpec

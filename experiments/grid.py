@@ -11,7 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from engine import ENGINE_VERSION, LOSSES, MLP, OPTIMIZERS, Program, trace_step
+from engine import (
+    ENGINE_VERSION,
+    LOSSES,
+    MLP,
+    OPTIMIZERS,
+    OPTIONS,
+    SCHEDULES,
+    Program,
+    UpdateRule,
+    resolve_kernel,
+    trace_step,
+)
 from engine.neuron import layer_tensors
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
@@ -28,14 +39,28 @@ _MAX_EACH = 200
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a program is made from, and how long it runs. `activation` is None where no layer uses one."""
+    """What a program is made from, and how it is run.
+
+    activation: None where no layer uses one. options: the `engine.OPTIONS` that take part. batch_size: None for all
+    samples.
+    """
 
     hidden: tuple[int, ...]
     activation: str | None
     output: str
     loss: str
     optimizer: str
+    schedule: str
+    options: tuple[str, ...]
     steps: int
+    batch_size: int | None
+    dtype: str
+    kernel: str
+
+    @property
+    def rule(self) -> UpdateRule:
+        """How weights are updated."""
+        return UpdateRule(OPTIMIZERS[self.optimizer], SCHEDULES[self.schedule], frozenset(self.options))
 
     def widths(self, dataset: Dataset) -> tuple[int, ...]:
         """Layer widths, inputs first."""
@@ -48,7 +73,7 @@ class Architecture:
         return trace_step(
             model,
             LOSSES[self.loss],
-            OPTIMIZERS[self.optimizer],
+            self.rule,
             features=dataset.feature_count,
             targets=dataset.output_count,
             threshold=threshold,
@@ -72,13 +97,13 @@ class Population:
 
     def configuration(self, trial: int) -> dict[str, Any]:
         """Every hyperparameter of one trial that has a part in it, swept or fixed."""
-        structure = {k: v for k, v in asdict(self.architecture).items() if v is not None}
+        structure = {k: v for k, v in asdict(self.architecture).items() if v is not None and k != "options"}
         return {**structure, **{name: column[trial].item() for name, column in self.columns.items()}}
 
 
 def trial_id(configuration: Mapping[str, Any], fingerprint: str) -> str:
     """A hash, 32 hexadecimal digits, of everything that determines a trial's numbers."""
-    identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION, "kernel": "reference"}
+    identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -111,14 +136,9 @@ def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
 def _why_unused(name: str) -> str:
     if name == "activation":
         return ": a single neuron's activation is its output, and cross_entropy takes logits, so that output is linear"
-    if name in _optimizer_hyperparameters():
-        users = [rule.name for rule in OPTIMIZERS.values() if name in rule.hyperparameters]
-        return f": it belongs to {' and '.join(users)}"
-    return ""
-
-
-def _optimizer_hyperparameters() -> set[str]:
-    return {name for rule in OPTIMIZERS.values() for name in rule.hyperparameters}
+    owners = [("optimizer", row.name) for row in OPTIMIZERS.values() if name in row.hyperparameters]
+    owners += [("schedule", row.name) for row in SCHEDULES.values() if name in row.hyperparameters]
+    return f": it belongs to {owners[0][0]} {' and '.join(owner for _, owner in owners)}" if owners else ""
 
 
 def _structures(sweepable: Sweepable) -> Iterator[dict[str, Any]]:
@@ -132,7 +152,7 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
     """Fill in what depends on the rest, note what was used, and refuse what does not go together."""
     hidden, activation, output = structure["hidden"], structure["activation"], structure["output"]
     loss = structure["loss"] or (_FROM_LOGITS if dataset.task == CLASSIFICATION else "mean_squared_error")
-    used.update(("hidden", "loss", "optimizer", "steps"))
+    used.update(("hidden", "loss", "optimizer", "schedule", "steps", "batch_size", "dtype", "kernel"))
     if dataset.task != CLASSIFICATION and loss in (_FROM_LOGITS, "hinge"):
         raise sweepable.refuse("loss", f"{loss} needs classes, but {dataset.name} has a regression target")
     if loss == _FROM_LOGITS and output not in (None, "identity"):
@@ -147,25 +167,45 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
         activation, output = None, activation or "identity"
     else:
         activation, output = None, output or "identity"
-    architecture = Architecture(hidden, activation, output, loss, structure["optimizer"], structure["steps"])
-    _check_size(architecture, sweepable, dataset)
-    return architecture
+    widths = (dataset.feature_count, *hidden, dataset.output_count)
+    weights = _checked_size(widths, sweepable)
+    return Architecture(
+        hidden=hidden,
+        activation=activation,
+        output=output,
+        loss=loss,
+        options=_options(structure, sweepable),
+        kernel=resolve_kernel(structure["kernel"], weights),
+        **{name: structure[name] for name in ("optimizer", "schedule", "steps", "batch_size", "dtype")},
+    )
 
 
-def _check_size(architecture: Architecture, sweepable: Sweepable, dataset: Dataset) -> None:
-    weights = sum(tensor.size for tensor in layer_tensors(architecture.widths(dataset)))
+def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, ...]:
+    """The options that were given and are not the optimiser's or the schedule's own."""
+    own = {
+        *OPTIMIZERS[structure["optimizer"]].hyperparameters,
+        *SCHEDULES[structure["schedule"]].hyperparameters,
+    }
+    given = {*sweepable.axes, *sweepable.fixed}
+    return tuple(name for name in OPTIONS if name in given and name not in own)
+
+
+def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:
+    """How many weights a network has. Raises SpecError where they are too many."""
+    weights = sum(tensor.size for tensor in layer_tensors(widths))
     if weights > MAX_WEIGHTS:
-        widths = "-".join(map(str, architecture.widths(dataset)))
-        raise sweepable.refuse("hidden", f"{widths} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
+        shown = "-".join(map(str, widths))
+        raise sweepable.refuse("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
     if sweepable.spec.record.gradients == "each" and weights > _MAX_EACH:
         raise SpecError(
             f"{sweepable.source.place(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many to "
             f"record the gradient of each (at most {_MAX_EACH}); write tensor"
         )
+    return weights
 
 
 def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, np.ndarray[Any, Any]]:
-    rule = OPTIMIZERS[architecture.optimizer]
+    rule = architecture.rule
     relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
     swept = [name for name in sweepable.axes if name in relevant]
     defaults = {**{name: HYPERPARAMETERS[name].default for name in _ALWAYS}, **rule.hyperparameters}

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS
+from engine import ACTIVATIONS, DTYPES, INITIALIZERS, KERNELS, LOSSES, OPTIMIZERS, SCHEDULES
 from experiments.errors import nearest
 
+AUTO = "auto"
 MAX_STEPS = 10_000_000
 MAX_WEIGHTS = 10_000
 """Weights of a network at most: gradgrid is for small ones."""
@@ -101,11 +102,31 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Hyperparameter("loss", "", _choice("loss", LOSSES), "what is minimised; by the task", structural=True),
         Hyperparameter("optimizer", "", _choice("optimizer", OPTIMIZERS), "the update rule", "sgd", structural=True),
         Hyperparameter("steps", "", _integer(1, MAX_STEPS), "updates of the weights", 100, structural=True),
+        Hyperparameter(
+            "batch_size", "", _integer(1, 10**9), "samples an update; all of them when left out", structural=True
+        ),
+        Hyperparameter(
+            "schedule", "", _choice("schedule", SCHEDULES), "of the learning rate", "constant", structural=True
+        ),
+        Hyperparameter("dtype", "", _choice("dtype", DTYPES), "numbers trained in", "float64", structural=True),
+        Hyperparameter(
+            "kernel", "", _choice("kernel", (AUTO, *KERNELS)), "what runs the program", AUTO, structural=True
+        ),
         Hyperparameter("learning_rate", "", _number(0.0, low_open=True), "step size; by the optimizer when left out"),
         Hyperparameter("momentum", "", _number(0.0, 1.0, high_open=True), "decay of the velocity"),
         Hyperparameter("beta1", "", _number(0.0, 1.0, high_open=True), "decay of the first moment"),
         Hyperparameter("beta2", "", _number(0.0, 1.0, high_open=True), "decay of the second moment"),
-        Hyperparameter("epsilon", "", _number(0.0, 1.0, low_open=True), "added to the root of the second moment"),
-        Hyperparameter("seed", "", _integer(0, 2**63 - 1), "of the initial weights", 0),
+        Hyperparameter("alpha", "", _number(0.0, 1.0, high_open=True), "decay of rmsprop's average"),
+        Hyperparameter("epsilon", "", _number(0.0, 1.0, low_open=True), "added to the root that is divided by"),
+        Hyperparameter("learning_rate_decay", "", _number(0.0), "of adagrad's learning rate"),
+        Hyperparameter("initial_accumulator_value", "", _number(0.0), "of adagrad's sum of squares"),
+        Hyperparameter("weight_decay", "", _number(0.0), "share of the weights that is taken off"),
+        Hyperparameter("clip_value", "", _number(0.0, low_open=True), "greatest size of a number of the gradient"),
+        Hyperparameter("clip_norm", "", _number(0.0, low_open=True), "greatest norm of the gradient"),
+        Hyperparameter("warmup_steps", "", _number(0.0), "steps in which the learning rate rises to its own"),
+        Hyperparameter("step_size", "", _number(0.0, low_open=True), "steps between two falls of schedule step"),
+        Hyperparameter("gamma", "", _number(0.0, low_open=True), "factor of a fall of schedule step or exponential"),
+        Hyperparameter("eta_min", "", _number(0.0), "learning rate at the end of schedule cosine"),
+        Hyperparameter("seed", "", _integer(0, 2**63 - 1), "of the initial weights and the order of minibatches", 0),
     )
 }

@@ -99,6 +99,10 @@ class RecordSpec(_Section):
         default="tensor",
         description="the norm of the whole gradient, of each tensor's too, or each weight's gradient as well",
     )
+    health: Literal["none", "total", "tensor"] = Field(
+        default="total",
+        description="the share of dead units and the update-to-weight ratio, of each layer and tensor too, or neither",
+    )
 
 
 class Spec(_Section):
@@ -111,11 +115,25 @@ class Spec(_Section):
     loss: Any = None
     optimizer: Any = None
     steps: Any = None
+    batch_size: Any = None
+    schedule: Any = None
+    dtype: Any = None
+    kernel: Any = None
     learning_rate: Any = None
     momentum: Any = None
     beta1: Any = None
     beta2: Any = None
+    alpha: Any = None
     epsilon: Any = None
+    learning_rate_decay: Any = None
+    initial_accumulator_value: Any = None
+    weight_decay: Any = None
+    clip_value: Any = None
+    clip_norm: Any = None
+    warmup_steps: Any = None
+    step_size: Any = None
+    gamma: Any = None
+    eta_min: Any = None
     seed: Any = None
     grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
     record: RecordSpec = RecordSpec()

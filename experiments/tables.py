@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.history import Floats
+from engine.neuron import Floats
 from experiments.errors import DataError, nearest
 
 CLASSIFICATION = "classification"

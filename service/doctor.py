@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+import numpy as np
+
 from experiments.errors import GradgridError
 
-_PACKAGES = ("gradgrid", "numpy", "ray", "mlflow", "click")
+_PACKAGES = ("gradgrid", "numpy", "llvmlite", "ray", "mlflow", "click")
 _OLDEST_PYTHON = (3, 11)
 
 
@@ -25,7 +28,7 @@ class Finding:
 
 def examine(tracking_uri: str | None, address: str | None) -> list[Finding]:
     """Look at everything; what fails is a finding, not an error."""
-    return [_python(), *map(_package, _PACKAGES), _cores(), _store(tracking_uri), _ray(address)]
+    return [_python(), *map(_package, _PACKAGES), _kernels(), _cores(), _store(tracking_uri), _ray(address)]
 
 
 def _python() -> Finding:
@@ -38,6 +41,24 @@ def _package(name: str) -> Finding:
         return Finding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding(name, False, "not installed", f"pip install {name}")
+
+
+def _kernels() -> Finding:
+    """Train a neuron with both."""
+    from engine import KERNELS, LOSSES, MLP, OPTIMIZERS, Samples, compiled_for, initial_weights, trace_step, train
+
+    widths = (2, 1)
+    program = trace_step(MLP(widths), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)
+    start, rate = initial_weights(widths, "lecun_normal", 0)[None], {"learning_rate": np.array([0.1])}
+    samples = Samples(np.array([[0.0, 1.0], [1.0, 0.5]]), np.array([[1.0], [0.0]]))
+    try:
+        losses = [train(program, start, rate, samples, steps=10, kernel=k).final("loss")[0] for k in KERNELS]
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding("kernels", False, str(error), "pip install --force-reinstall llvmlite, or set kernel: reference")
+    alike = math.isclose(*losses, rel_tol=1e-9)
+    return Finding(
+        "kernels", alike, compiled_for(), "" if alike else "they differ; set kernel: reference, and report it"
+    )
 
 
 def _cores() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, trial_id
 from experiments.spec import Sweepable
 from experiments.tables import CLASSIFICATION
+from service.curves import kept_curves
 
-# A first guess of what the reference kernel costs: seconds an instruction, for each number in its array and for the
-# call itself. It decides on sizes only; results do not depend on it.
-_SECONDS_PER_NUMBER = 0.35e-9
-_SECONDS_PER_CALL = 1.0e-6
-_NUMBERS_PER_CALL = 32_768
+# A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;
+# results do not depend on it.
+_REFERENCE_SECONDS = 0.4e-9
+_COMPILED_SECONDS, _COMPILED_FUNCTION_SECONDS = 0.045e-9, 0.9e-9
+_COMPILATION_SECONDS, _COMPILATION_SECONDS_EACH = 0.05, 5e-5  # of a program, and for each of its instructions
+_FUNCTIONS = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "erf", "power"})
 
 _SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be seen
@@ -69,7 +71,18 @@ class Plan:
     def seconds(self) -> float:
         """About how long one core trains, by the kernel's rough cost."""
         pairs = zip(self.populations, self.programs, strict=True)
-        return sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
+        training = sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
+        return training + sum(_compilation(program) for program in set(self.programs))
+
+    @property
+    def note(self) -> str:
+        """What the user should know of how it will be trained, if anything."""
+        slow = {p.architecture.widths(self.dataset) for p in self.populations if p.architecture.kernel == "reference"}
+        asked = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
+        if not slow or "reference" in asked:
+            return ""
+        shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
+        return f"{shown}: too many weights to be compiled, the reference kernel trains them"
 
     @property
     def objective(self) -> str:
@@ -93,11 +106,10 @@ class Plan:
         )
 
     def _curve_count(self, program: Program) -> int:
-        measured = [name for name in program.output_names if name not in ("weights", "state", "gradient")]
-        record = self.sweepable.spec.record.gradients
-        kept = [name for name in measured if record != "norm" or not name.startswith("grad_norm.")]
+        record = self.sweepable.spec.record
+        kept = kept_curves(program.curves, record)
         tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
-        return len(kept) + tested + (program.weight_count if record == "each" else 0)
+        return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)
 
     def trial_ids(self) -> list[str]:
         """The identity of every trial, by number."""
@@ -139,14 +151,28 @@ def make_plan(sweepable: Sweepable) -> Plan:
         raise DataError(f"{place}: dataset: {error}") from None
     populations = tuple(make_grid(sweepable, dataset))
     traced: dict[Architecture, Program] = {}
+    programs = []
     for population in populations:
-        traced[population.architecture] = population.architecture.trace(dataset)
-    return Plan(sweepable, dataset, populations, tuple(traced[p.architecture] for p in populations))
+        traits = replace(population.architecture, steps=0, batch_size=None, dtype="", kernel="")  # what is traced
+        if traits not in traced:
+            traced[traits] = population.architecture.trace(dataset)
+        programs.append(traced[traits])
+    return Plan(sweepable, dataset, populations, tuple(programs))
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:
-    numbers = trials * len(dataset.training_targets)
-    calls = math.ceil(numbers / _NUMBERS_PER_CALL)
-    instructions = len(program.only("loss", "weights", "state").instructions)
-    step = instructions * (numbers * _SECONDS_PER_NUMBER + calls * _SECONDS_PER_CALL)
-    return population.architecture.steps * step
+    architecture = population.architecture
+    samples = len(dataset.training_targets)
+    seen = architecture.steps * min(architecture.batch_size or samples, samples)
+    part = program.only("loss", "weights", "state")
+    first = part.first_instruction
+    operations = [i.operation for n, i in enumerate(part.instructions, start=first) if part.per_sample[n]]
+    functions = sum(operation in _FUNCTIONS for operation in operations)
+    if architecture.kernel == "reference":
+        return trials * seen * len(operations) * _REFERENCE_SECONDS
+    each = len(operations) * _COMPILED_SECONDS + functions * _COMPILED_FUNCTION_SECONDS
+    return trials * seen * each
+
+
+def _compilation(program: Program) -> float:
+    return _COMPILATION_SECONDS + len(program.instructions) * _COMPILATION_SECONDS_EACH

@@ -94,9 +94,10 @@ def _tell(text: str) -> None:
 
 
 def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> str:
-    programs = len(plan.programs)
+    programs = len(set(plan.programs))
     already = f", {done:,} of them recorded already" if done else ""
-    return (
+    begun = (
         f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
-        f"on {workers} worker{'s' if workers > 1 else ''}{already}{note and '; '}{note}"
+        f"on {workers} worker{'s' if workers > 1 else ''}{already}"
     )
+    return "; ".join(part for part in (begun, note, plan.note) if part)

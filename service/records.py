@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from engine import DIVERGED, ENGINE_VERSION, History
+from experiments.spec import RecordSpec
+from service.curves import kept_curves
 from service.worker import Trained
 
 SECONDS_A_RUN, SECONDS_A_ROW = 0.02, 0.00018
@@ -34,13 +36,15 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class SweepIdentity:
-    """What every run of a sweep carries: the sweep's id and its own run, the spec's name, the swept hyperparameters."""
+    """What every run of a sweep carries: the sweep's id and its own run, the spec's name, the swept hyperparameters,
+    and how much is recorded.
+    """
 
     sweep: str
     sweep_run_id: str
     spec: str
     swept: tuple[str, ...]
-    gradients: str
+    record: RecordSpec
 
 
 def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdentity) -> Iterator[TrialRecord]:
@@ -61,11 +65,12 @@ def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdenti
                 "gradgrid.trial": trial,
                 "gradgrid.number": str(trained.shard.numbers[position]),
                 "gradgrid.outcome": outcome,
+                "gradgrid.outcome_step": str(history.outcomes.began[position]),
                 "gradgrid.last_step": str(history.last_step[position]),
                 "gradgrid.kernel": history.kernel,
                 "gradgrid.engine": ENGINE_VERSION,
             },
-            curves=_curves(trained, position, identity.gradients),
+            curves=_curves(trained, position, identity.record),
             weights=[
                 {"name": name, "shape": list(values.shape), "values": values.ravel().tolist()}
                 for name, values in history.tensor_values(position)
@@ -86,19 +91,14 @@ def _name(configuration: Mapping[str, Any], swept: Sequence[str]) -> str:
     return ", ".join(as_text(configuration[name]) for name in shown if name in configuration)
 
 
-def kept_curves(history: History, gradients: str) -> list[str]:
-    """The names of the curves that are recorded."""
-    return [name for name in history.curves if gradients != "norm" or not name.startswith("grad_norm.")]
-
-
-def _curves(trained: Trained, position: int, gradients: str) -> dict[str, list[tuple[int, float, int]]]:
+def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
     """Times are spread evenly over the shard's, for there is one time for all its trials."""
     history = trained.history
     points = history.points(position)
     span = trained.end_time - trained.start_time
     steps = int(history.steps[-1])
     times = [trained.start_time + span * step // steps for _, step in points]
-    chosen = {name: history.curves[name][position] for name in kept_curves(history, gradients)}
+    chosen = {name: history.curves[name][position] for name in kept_curves(history.curves, record)}
     if history.gradients is not None:
         chosen.update(zip(_weight_names(history), history.gradients[position].T, strict=True))
     return {

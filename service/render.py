@@ -34,7 +34,7 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
     return {
         "name": plan.name,
         "trials": plan.trials,
-        "programs": len(plan.programs),
+        "programs": len(set(plan.programs)),
         "shards": len(plan.shards(workers)),
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
@@ -70,6 +70,7 @@ def result_values(result: SweepResult) -> dict[str, Any]:
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
+        "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
     }
@@ -88,9 +89,10 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}")
     rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
-        f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged, "
-        f"in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
+        f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
+        f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
         f"each an MLflow run in {result.tracking_uri}\n"
         f"one of them:   gradgrid show {rows[0]['run'] if rows else 'RUN'}{option}\n"
         f"the dashboard: gradgrid dashboard{option}",

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from engine import DIVERGED, FINISHED
+from engine import DIVERGED, OUTCOMES
 from experiments.errors import GradgridError, Interrupted, SpecError
 from experiments.spec import Sweepable
 from service import report
@@ -71,8 +71,13 @@ class SweepResult:
         return len(self.table)
 
     @property
+    def outcomes(self) -> dict[str, int]:
+        """How many trials came to each outcome."""
+        return _outcomes(self.table)
+
+    @property
     def diverged(self) -> int:
-        return int((self.table["outcome"] == DIVERGED).sum())
+        return self.outcomes[DIVERGED]
 
     @property
     def finished(self) -> int:
@@ -142,13 +147,13 @@ class _Ledger:
         self._parts = [recovered_rows(plan, numbers, recorded)]
         self._values: dict[str, float] = {}
         for info in recorded:
-            if info.outcome == FINISHED:
+            if info.outcome != DIVERGED:
                 self._rank(info.metrics.get(plan.objective, math.nan))
 
     def expect(self, rows: pd.DataFrame) -> None:
         """Rows of trials that are about to be recorded; they count as soon as `runs` has them."""
         self._parts.append(rows)
-        finished = rows[rows["outcome"] == FINISHED]
+        finished = rows[rows["outcome"] != DIVERGED]
         self._values = dict(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
 
     def recorded(self, trial: str) -> None:
@@ -171,8 +176,8 @@ def _train_and_record(
     observer: Observer,
     shard_size: int | None,
 ) -> None:
-    gradients = plan.sweepable.spec.record.gradients
-    identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), gradients)
+    record = plan.sweepable.spec.record
+    identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), record)
     recorder = store.recorder(sweep, ledger.runs)
     shards = plan.shards(pool.workers, ledger.done, shard_size)
     observer.begin(plan, sweep, len(ledger.done), pool.workers, recorder.note)
@@ -180,7 +185,7 @@ def _train_and_record(
         with closing(pool.run(shards, plan.dataset)) as results:
             for trained in results:
                 trials = [ledger.trials[number] for number in trained.shard.numbers]
-                ledger.expect(trained_rows(trained, trials, gradients))
+                ledger.expect(trained_rows(trained, trials, record))
                 for trial in recorder.record(trial_records(trained, trials, identity)):
                     ledger.recorded(trial)
                     observer.advance(1, ledger.best)
@@ -248,9 +253,13 @@ def _end(store: Store, sweep: SweepInfo, status: str, ledger: _Ledger, began: fl
     )
 
 
+def _outcomes(table: pd.DataFrame) -> dict[str, int]:
+    return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}
+
+
 def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str, float]:
-    diverged = int((table["outcome"] == DIVERGED).sum())
-    metrics = {"trials": len(table), "finished": len(table) - diverged, "diverged": diverged, "seconds": seconds}
+    outcomes = _outcomes(table)
+    metrics = {"trials": len(table), "finished": len(table) - outcomes[DIVERGED], "seconds": seconds, **outcomes}
     for _, best in leaderboard(table, objective, 1).iterrows():
         metrics[f"best_{objective}"] = float(best[METRICS + objective])
     return metrics

@@ -11,20 +11,22 @@ from typing import Any
 
 import pandas as pd
 
-from engine import FINISHED
+from engine import DIVERGED
 from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.spec import RecordSpec
+from service.curves import kept_curves
 from service.plan import Plan
 from service.recording.sweeps import TrialInfo
-from service.records import as_text, kept_curves, lower_is_better
+from service.records import as_text, lower_is_better
 from service.worker import Trained
 
 PARAMS, METRICS = "params.", "metrics."
 
 _FIRST = ["number", "trial", "run_id"]
-_OUTCOME = ["outcome", "last_step"]
+_OUTCOME = ["outcome", "outcome_step", "last_step"]
 
 
-def trained_rows(trained: Trained, trials: Sequence[str], gradients: str) -> pd.DataFrame:
+def trained_rows(trained: Trained, trials: Sequence[str], record: RecordSpec) -> pd.DataFrame:
     """The rows of a shard that was trained."""
     history, shard = trained.history, trained.shard
     configurations = [shard.configuration(position) for position in range(shard.trials)]
@@ -34,8 +36,9 @@ def trained_rows(trained: Trained, trials: Sequence[str], gradients: str) -> pd.
             "trial": trials,
             **{PARAMS + name: [_cell(c[name]) for c in configurations] for name in configurations[0]},
             "outcome": [history.outcome(position) for position in range(history.trials)],
+            "outcome_step": history.outcomes.began,
             "last_step": history.last_step,
-            **{METRICS + name: history.final(name) for name in kept_curves(history, gradients)},
+            **{METRICS + name: history.final(name) for name in kept_curves(history.curves, record)},
         }
     )
 
@@ -49,7 +52,8 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
         final = {METRICS + name: value for name, value in info.metrics.items() if not name.startswith("gradient.")}
         configuration = {PARAMS + name: _cell(value) for name, value in configurations[numbers[trial]].items()}
         own = {"number": numbers[trial], "trial": trial, "outcome": info.outcome}
-        rows.append({**own, "last_step": int(info.tags["gradgrid.last_step"]), **configuration, **final})
+        steps = {name: int(info.tags[f"gradgrid.{name}"]) for name in _OUTCOME[1:]}
+        rows.append({**own, **steps, **configuration, **final})
     return pd.DataFrame(rows)
 
 
@@ -71,7 +75,7 @@ def leaderboard(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
     column = METRICS + metric
     if column not in table:
         return table.iloc[:0]
-    finished = table[(table["outcome"] == FINISHED) & table[column].notna()]
+    finished = table[(table["outcome"] != DIVERGED) & table[column].notna()]
     return finished.sort_values([column, "number"], ascending=[lower_is_better(metric), True]).head(count)
 
 

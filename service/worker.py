@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine import History, initial_weights, train
-from engine.history import Floats
+from engine.neuron import Floats
 from experiments.datasets import Dataset
 from service.plan import Shard
 
@@ -40,6 +40,10 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
         steps=architecture.steps,
         points=shard.points,
         gradients=shard.gradients,
+        batch_size=architecture.batch_size,
+        seeds=shard.columns["seed"],
+        dtype=architecture.dtype,
+        kernel=architecture.kernel,
     )
     return Trained(shard, history, start, time.time_ns() // 1_000_000)
 

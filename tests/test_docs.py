@@ -69,6 +69,13 @@ def test_every_hyperparameter_and_ready_sweep_is_documented() -> None:
         assert f"`{name}`" in _TEXT["sweep-file.md"], name
 
 
+def test_the_pictured_graph_is_the_one_that_the_page_draws(tmp_path: Path) -> None:
+    (block,) = [block for block in _blocks("engine.md", "python") if "to_svg" in block]
+    subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, check=True)
+    pictured = (_ROOT / "docs" / "images" / "graph.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == pictured
+
+
 @pytest.mark.parametrize("name", sorted(_TEXT))
 def test_links_within_the_repository_lead_somewhere(name: str) -> None:
     folder = _ROOT if name == "README.md" else _ROOT / "docs"

@@ -47,6 +47,7 @@ def test_what_is_left_out_has_the_value_that_the_optimiser_or_task_gives_it() ->
     (configuration,) = _configurations(_grid(optimizer="adam"))
     assert configuration == {
         "hidden": (), "output": "identity", "loss": "cross_entropy", "optimizer": "adam", "steps": 100,
+        "schedule": "constant", "dtype": "float64", "kernel": "compiled",
         "initializer": "xavier_uniform", "init_scale": 1.0, "learning_rate": 0.001, "seed": 0,
         "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-08,
     }  # fmt: skip

@@ -94,7 +94,10 @@ def test_message(text: str, message: str) -> None:
             "a.yaml:3: grid.activation: no trial of this sweep uses activation",
         ),
         (_BASE + "model: {activation: relu}", "a.yaml:3: model.activation: no trial of this sweep uses activation"),
-        (_BASE + "momentum: 0.9", "a.yaml:3: momentum: no trial .* uses momentum: it belongs to momentum and nesterov"),
+        (
+            _BASE + "momentum: 0.9",
+            "a.yaml:3: momentum: no trial .* it belongs to optimizer momentum and nesterov and",
+        ),
         (_BASE + "model: {output: tanh}", "a.yaml:3: model.output: cross_entropy takes logits"),
         (_BASE + "model: {hidden: [2000, 2000]}", "a.yaml:3: model.hidden: 2-2000-2000-1 has 4,010,001 weights"),
         (

@@ -32,7 +32,7 @@ _SPEC: dict[str, Any] = {
     "dataset": {"name": "moons", "samples": 60},
     "model": {"hidden": [4]},
     "loss": "mean_squared_error",
-    "steps": 600,
+    "steps": 20_000,
     "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 150}},
     "record": {"points": 4},
 }

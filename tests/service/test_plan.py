@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from engine import train
+from engine import KERNELS, train
 from experiments.errors import DataError
 from experiments.spec import load_spec
+from service.curves import kept_curves
 from service.plan import Plan, make_plan
 from service.worker import train_shard
 
@@ -22,7 +23,7 @@ def test_shards_hold_every_trial_once(workers: int) -> None:
 def test_shards_are_cut_by_cost() -> None:
     small = _plan(grid={"seed": {"range": 50}})
     assert len(small.shards(2)) == 1  # tens of milliseconds: not worth a second task
-    large = make_plan(load_spec("moons", ("steps=20000",)))
+    large = make_plan(load_spec("moons", ("steps=200000",)))
     shards = large.shards(2)
     assert len(shards) > 20
     for activation in ("relu", "tanh"):
@@ -51,7 +52,11 @@ def test_what_a_dry_run_tells_is_what_is_recorded() -> None:
     plan = _plan(steps=10, record={"points": 4}, grid={"seed": {"range": 3}})
     (shard,) = plan.shards(1)
     history = train_shard(shard, plan.dataset).history
-    assert plan.metric_rows == 3 * 4 * len(history.curves)
+    record = plan.sweepable.spec.record
+    assert plan.metric_rows == 3 * 4 * len(kept_curves(history.curves, record))
+    assert set(history.curves) - set(kept_curves(history.curves, record)) == {
+        "update_ratio.layer1.weight", "update_ratio.layer1.bias"
+    }  # fmt: skip
     assert plan.trials == history.trials == 3
 
 
@@ -83,3 +88,17 @@ def test_a_data_error_says_where_the_data_set_stands() -> None:
 )
 def test_what_trials_are_ranked_by(changes: dict[str, object], objective: str) -> None:
     assert _plan(**changes).objective == objective
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["moons", "breast_cancer"])
+def test_both_kernels_give_a_ready_sweep_the_same_outcomes(name: str) -> None:
+    outcomes: dict[str, list[tuple[int, int]]] = {}
+    for kernel in KERNELS:
+        plan = make_plan(load_spec(name, (f"kernel={kernel}",)))
+        histories = [train_shard(shard, plan.dataset).history for shard in plan.shards(1)]
+        outcomes[kernel] = [
+            pair for h in histories for pair in zip(h.outcomes.codes.tolist(), h.outcomes.began.tolist(), strict=True)
+        ]
+    assert len(outcomes["compiled"]) == make_plan(load_spec(name)).trials
+    assert outcomes["compiled"] == outcomes["reference"]

@@ -29,7 +29,7 @@ def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
-    spec = {**SPEC, "steps": 1200, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
+    spec = {**SPEC, "steps": 200_000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
     process = _start("sweep", write_spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _recorded_count(uri) < 5:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from engine import OUTCOMES
 from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
 from experiments.spec import load_spec
 from service.plan import Plan
@@ -42,9 +43,11 @@ def test_the_same_bits_from_ray_with_any_number_of_workers(recorded: Recorded, u
 def test_the_result_counts_outcomes_and_names_the_best(recorded: Recorded) -> None:
     result = recorded.result
     assert (result.trials, result.finished, result.diverged) == (12, 6, 6)
+    assert sum(result.outcomes.values()) == 12
+    assert set(result.outcomes) == set(OUTCOMES)
     best = result.best
     assert best is not None
-    finished = result.table[result.table["outcome"] == "finished"]
+    finished = result.table[result.table["outcome"] != "diverged"]
     assert best["metrics"]["test_loss"] == finished["metrics.test_loss"].min()
     assert best["params"]["loss"] == "mean_squared_error"
     assert isinstance(best["metrics"]["loss"], float)
