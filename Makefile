@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test slow kill check bench format clean
+.PHONY: help demo dashboard test slow kill check bench speed format clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on what was recorded here
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
-slow: $(INSTALLED) ## Run the tests that kill sweeps, which make test leaves out
+slow: $(INSTALLED) ## Run what make test leaves out: killed sweeps, whole ready sweeps, an emulated processor
 	$(BIN)/python -m pytest -m slow
 
 kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, twenty rounds
@@ -42,6 +42,10 @@ format: $(INSTALLED) ## Put the code in its form
 
 bench: $(INSTALLED) ## Time the demo against a plain MLflow loop
 	$(BIN)/python benchmarks/demo.py
+
+speed: $(INSTALLED) ## Time the engine against NumPy, JAX and PyTorch, which it installs; half an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/engine.py
 
 clean: ## Remove what was set up and cached; recorded sweeps stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
