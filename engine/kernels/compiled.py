@@ -110,7 +110,9 @@ class _Population:
         self._gradients = np.empty((trials, points, self._weights.shape[1])) if training.gradients else None
 
     def train(self) -> History:
-        with np.errstate(over="ignore"):  # what is too large for a float32 is an infinity, and its trial diverges
+        # what is too large for a float32 is an infinity, and its trial diverges; points that it did not live to see are
+        # whatever bits the memory held, until History blanks them
+        with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, self._training.trials, _CHUNK_TRIALS):
                 self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._training.trials)))
         return History.ended(

@@ -141,6 +141,19 @@ def test_how_loops_are_cut_does_not_matter(
     compiled._compile.cache_clear()
 
 
+@pytest.mark.parametrize("name", TRAININGS)
+def test_what_memory_held_before_is_never_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    expected, clean = compiled.train(TRAININGS[name]()), compiled._aligned
+
+    def littered(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        memory = clean(shape, dtype)
+        memory.view(np.uint32)[...] = 0x7FA00001  # a NaN of either width that raises a flag when it is used
+        return memory
+
+    monkeypatch.setattr(compiled, "_aligned", littered)
+    assert same(compiled.train(TRAININGS[name]()), expected)
+
+
 @pytest.mark.parametrize("widths", [(1, 1), (5, 3, 2, 1), (2, 17, 1), (2, 7, 9, 1), (40, 1), (2, 3, 3, 3, 3, 1)])
 def test_any_widths_train_as_by_the_reference_kernel(widths: tuple[int, ...]) -> None:
     work = training(widths, "silu", "cross_entropy")
