@@ -23,11 +23,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder engine.py would hide the engine
 
-from engine.population import recorded_steps
-from experiments.datasets import Dataset, load_dataset
-from experiments.spec import load_spec
+import numpy as np  # noqa: E402
+
+from engine.population import recorded_steps  # noqa: E402
+from experiments.datasets import Dataset, load_dataset  # noqa: E402
+from experiments.spec import load_spec  # noqa: E402
 
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "relu": (lambda z: np.maximum(z, 0.0), lambda z, y: (z > 0).astype(float)),

@@ -36,7 +36,7 @@ _ONE_CORE = {
 os.environ.update(_ONE_CORE)  # before any of the libraries is imported
 
 _ROOT = Path(__file__).absolute().parent.parent
-sys.path[:] = [str(_ROOT), *(path for path in sys.path if path != str(_ROOT / "benchmarks"))]  # this file is no package
+sys.path[0] = str(_ROOT)  # in this folder engine.py would hide the engine
 
 import numpy as np  # noqa: E402
 

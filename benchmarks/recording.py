@@ -19,10 +19,12 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder engine.py would hide the engine
 
-from service.recording.sweeps import Store
-from service.records import TrialRecord
+import numpy as np  # noqa: E402
+
+from service.recording.sweeps import Store  # noqa: E402
+from service.records import TrialRecord  # noqa: E402
 
 _CURVES, _POINTS, _SHARD = 6, 25, 200
 
