@@ -6,6 +6,7 @@ GradgridError                 failed; exit code 1
 │   ├── DataError             in a data set
 │   └── NotFoundError         a sweep or run that isn't in the store
 ├── StoreError                MLflow's store can't be opened, read or written
+│   └── StoreAway             for now: it may be back in a while
 ├── ClusterError              Ray can't be started or reached, or a task was lost
 └── Interrupted               stopped by Ctrl-C or SIGTERM; exit code 130
 """
@@ -42,6 +43,10 @@ class NotFoundError(UserError):
 
 class StoreError(GradgridError):
     """MLflow's store can't be used."""
+
+
+class StoreAway(StoreError):  # noqa: N818
+    """MLflow's store can't be used for now: it is restarting, locked by another, or its disk is full."""
 
 
 class ClusterError(GradgridError):

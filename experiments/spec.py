@@ -28,6 +28,9 @@ from experiments.source import KeyPath, Source, override, read_yaml
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 
+MAX_TOP = 100_000
+"""Runs that `record: {runs: {top: N}}` may ask for."""
+
 MAX_LISTED = 5
 """Mistakes that one message names at most."""
 
@@ -89,9 +92,23 @@ class ModelSpec(_Section):
     _check = field_validator(*_in_section("model"), mode="before")(_checked)
 
 
+@dataclass(frozen=True)
+class TopRuns:
+    """Runs for the `top` best trials alone."""
+
+    top: int
+
+
 class RecordSpec(_Section):
     """What of each trial goes into MLflow."""
 
+    runs: Literal["all", "summary"] | TopRuns = Field(
+        default="all",
+        description="a run for every trial, for the N best alone {top: N}, or for none; trials.parquet has every trial",
+    )
+    weights: Literal["artifact", "none"] = Field(
+        default="artifact", description="final weights as final_weights.json of each run, or not at all"
+    )
     points: int = Field(
         default=25, description="points a curve, spread over the steps, first and last included", ge=2, le=1000
     )
@@ -103,6 +120,17 @@ class RecordSpec(_Section):
         default="total",
         description="the share of dead units and the update-to-weight ratio, of each layer and tensor too, or neither",
     )
+
+    @field_validator("runs", mode="plain")
+    @classmethod
+    def _runs(cls, value: Any) -> Any:
+        if value in ("all", "summary"):
+            return value
+        if isinstance(value, Mapping) and list(value) == ["top"]:
+            top = value["top"]
+            if isinstance(top, int) and not isinstance(top, bool) and 1 <= top <= MAX_TOP:
+                return TopRuns(top)
+        raise ValueError(f"is all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
 
 
 class Spec(_Section):

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from experiments.errors import GradgridError
+
+if TYPE_CHECKING:
+    from experiments.spec import Sweepable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,6 +45,26 @@ _tracking_uri = click.option(
     metavar="URI",
     help="MLflow's store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.",
 )
+_backend_store_uri = click.option(
+    "--backend-store-uri",
+    metavar="URI",
+    help="The database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.",
+)
+_patience = click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a store that is away is waited for.",
+)
+_workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one a core.")
+_address = click.option(
+    "--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else one of its own."
+)
+_inline = click.option(
+    "--inline", is_flag=True, help="Train in this process, without Ray: same numbers, for debugging."
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
@@ -63,10 +86,12 @@ def main() -> None:
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Override a key: --set grid.seed.range=3.")
 @click.option("--dry-run", is_flag=True, help="Say how much it would be, and run nothing.")
 @click.option("--resume", metavar="SWEEP", help="Train what an interrupted sweep has not recorded.")
-@click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one a core.")
-@click.option("--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else one of its own.")
-@click.option("--inline", is_flag=True, help="Train in this process, without Ray: same numbers, for debugging.")
+@_workers
+@_address
+@_inline
 @_tracking_uri
+@_backend_store_uri
+@_patience
 @_as_json
 @_reported
 def sweep(
@@ -75,48 +100,60 @@ def sweep(
     dry_run: bool,
     resume: str | None,
     workers: int | None,
-    address: str | None,
-    inline: bool,
     tracking_uri: str | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Train every trial of SPEC, a sweep file or the name of a ready sweep, and record each as an MLflow run."""
     from experiments.spec import load_spec
 
     if spec is None and resume is None:
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready()}.")
-    if inline and address:
+    sweepable = load_spec(spec, assignments) if spec is not None else None
+    if sweepable is None or not dry_run:
+        _run(sweepable, tracking_uri, resume, as_json, workers=workers, **options)
+        return
+    from service.cluster import available_cores
+    from service.plan import make_plan
+    from service.render import plan_text, plan_values
+
+    plan = make_plan(sweepable)
+    cores = workers or available_cores()
+    _print_json(plan_values(plan, cores)) if as_json else click.echo(plan_text(plan, cores))
+
+
+@main.command()
+@click.argument("sweep")
+@_workers
+@_address
+@_inline
+@_tracking_uri
+@_backend_store_uri
+@_patience
+@_as_json
+@_reported
+def resume(sweep: str, tracking_uri: str | None, as_json: bool, **options: Any) -> None:
+    """Train what an interrupted SWEEP has not recorded; its spec is read back from the store."""
+    _run(None, tracking_uri, sweep, as_json, **options)
+
+
+def _run(
+    sweepable: Sweepable | None, tracking_uri: str | None, resume: str | None, as_json: bool, **options: Any
+) -> None:
+    """Run a sweep, or what is left of one, and show what it came to."""
+    if options["inline"] and options["address"]:
         raise click.UsageError("--inline trains without Ray; leave --address out.")
-    if spec is None:
+    from service.progress import make_progress
+    from service.render import result_text, result_values
+    from service.resume import recorded_spec
+    from service.sweep import run_sweep
+
+    if sweepable is None:
         from service.recording.sweeps import Store
-        from service.resume import recorded_spec
 
         store = Store(tracking_uri)
         sweepable = recorded_spec(store, store.find_sweep(str(resume)))
-    else:
-        sweepable = load_spec(spec, assignments)
-    if dry_run:
-        from service.cluster import available_cores
-        from service.plan import make_plan
-        from service.render import plan_text, plan_values
-
-        plan = make_plan(sweepable)
-        cores = workers or available_cores()
-        _print_json(plan_values(plan, cores)) if as_json else click.echo(plan_text(plan, cores))
-        return
-    from service.progress import make_progress
-    from service.render import result_text, result_values
-    from service.sweep import run_sweep
-
-    result = run_sweep(
-        sweepable,
-        tracking_uri=tracking_uri,
-        workers=workers,
-        address=address,
-        inline=inline,
-        resume=resume,
-        observer=make_progress(),
-    )
+    result = run_sweep(sweepable, tracking_uri=tracking_uri, resume=resume, observer=make_progress(), **options)
     if as_json:
         _print_json(result_values(result))
     else:

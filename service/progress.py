@@ -18,10 +18,31 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 10.0
 
 
-class LiveProgress:
+class _Waits:
+    """Tells that the store is waited for, once and then every ten seconds, and that it is back."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def waiting(self, why: str, seconds: float, bound: float) -> None:
+        if seconds >= self._next:
+            reason = f"{why}; training goes on meanwhile" if seconds == 0 else "the store is away still"
+            self._say(f"{reason}: waiting, {seconds:,.0f} of {bound:,.0f} s")
+            self._next = seconds + _PLAIN_SECONDS
+
+    def back(self) -> None:
+        self._next = 0.0
+        self._say("the store is there again")
+
+    def _say(self, text: str) -> None:
+        _tell(text)
+
+
+class LiveProgress(_Waits):
     """Trials done, trials a second, the best so far, time left."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -55,11 +76,15 @@ class LiveProgress:
     def end(self) -> None:
         self._bar.stop()
 
+    def _say(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False)
 
-class PlainProgress:
+
+class PlainProgress(_Waits):
     """A line at the beginning and one every ten seconds, for logs and pipes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._plan: Plan | None = None
         self._done = 0
         self._before = 0

@@ -7,29 +7,31 @@ thing is written.
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pandas as pd
 
 from engine import DIVERGED, OUTCOMES
-from experiments.errors import GradgridError, Interrupted, SpecError
+from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
 from experiments.spec import Sweepable
 from service import report
 from service.cluster import Pool, open_pool
 from service.interrupts import deferred_interrupts, terminable
+from service.keeping import Keeper, Recording, RowKeeper, RunKeeper
+from service.patience import DEFAULT_SECONDS, Patience, Waiting
 from service.plan import Plan, make_plan
-from service.recording.sweeps import Store, SweepInfo, TrialInfo, differences, sweep_tags
-from service.records import SweepIdentity, is_better, trial_records
+from service.recording.sweeps import Store, SweepInfo, differences, sweep_tags
+from service.records import SweepIdentity, is_better
 from service.table import METRICS, PARAMS, assemble, leaderboard, recovered_rows, row_values, trained_rows
+from service.worker import Trained
 
 
-class Observer(Protocol):
+class Observer(Waiting, Protocol):
     """Who is told how a sweep goes on."""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None: ...
@@ -46,6 +48,12 @@ class Silent:
         pass
 
     def advance(self, trials: int, best: float | None) -> None:
+        pass
+
+    def waiting(self, why: str, seconds: float, bound: float) -> None:
+        pass
+
+    def back(self) -> None:
         pass
 
     def end(self) -> None:
@@ -101,24 +109,29 @@ def run_sweep(
     resume: str | None = None,
     observer: Observer | None = None,
     shard_size: int | None = None,
+    backend_store_uri: str | None = None,
+    patience: float = DEFAULT_SECONDS,
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; returns when all are recorded.
 
-    `resume` names a sweep whose missing trials are to be trained. `shard_size` fixes the trials a task, for tests: the
-    numbers don't depend on it. Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
+    `resume` names a sweep whose missing trials are to be trained. `patience`: seconds that a store which is away is
+    waited for, while training goes on. `shard_size` fixes the trials a task, for tests: the numbers don't depend on it.
+    Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
     """
     began = time.monotonic()
     plan = make_plan(sweepable)
+    observer = observer or Silent()
     with (
         open_pool(inline=inline, address=address, workers=workers) as pool,
         terminable(),
     ):  # Ray sets handlers of its own
-        store = Store(tracking_uri, create=True)
+        store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
         with deferred_interrupts():
             sweep = _resumed(store, resume, plan) if resume else _begun(store, plan)
-        ledger = _Ledger(plan, list(store.trials(sweep)) if resume else [])
-        with _ended(store, sweep, ledger, began):
-            _train_and_record(plan, pool, store, sweep, ledger, observer or Silent(), shard_size)
+        ledger = _recovered(store, sweep, plan) if resume else _Ledger(plan)
+        job = _Job(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
+        with _ended(job, began):
+            job.run(shard_size)
     table = ledger.table()
     return SweepResult(
         sweep=sweep.sweep,
@@ -134,64 +147,104 @@ def run_sweep(
 
 
 class _Ledger:
-    """Which trials there are, which of them are recorded, and their rows."""
+    """Which trials there are, which of them are kept, and their rows. `runs`: trial -> run id of those that have one.
 
-    def __init__(self, plan: Plan, recorded: list[TrialInfo]) -> None:
+    `rows`: of the trials that an earlier run of the sweep kept.
+    """
+
+    def __init__(self, plan: Plan, rows: pd.DataFrame | None = None, runs: Mapping[str, str] | None = None) -> None:
         self.plan = plan
         self.trials = plan.trial_ids()
-        numbers = {trial: number for number, trial in enumerate(self.trials)}
-        recorded = [info for info in recorded if info.tags["gradgrid.trial"] in numbers]
-        self.runs = {info.tags["gradgrid.trial"]: info.run_id for info in recorded}
-        self.done = frozenset(numbers[trial] for trial in self.runs)
+        self.runs = dict(runs or {})
         self.best: float | None = None
-        self._parts = [recovered_rows(plan, numbers, recorded)]
+        self._parts: list[pd.DataFrame] = []
         self._values: dict[str, float] = {}
-        for info in recorded:
-            if info.outcome != DIVERGED:
-                self._rank(info.metrics.get(plan.objective, math.nan))
+        self._kept: set[str] = set()
+        self.done: frozenset[int] = frozenset()
+        if rows is not None and len(rows):
+            self.expect(rows)
+            self.done = frozenset(rows["number"])
+            for trial in rows["trial"]:
+                self.keep(trial)
 
     def expect(self, rows: pd.DataFrame) -> None:
-        """Rows of trials that are about to be recorded; they count as soon as `runs` has them."""
+        """Rows of trials that are about to be kept."""
         self._parts.append(rows)
         finished = rows[rows["outcome"] != DIVERGED]
         self._values = dict(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
 
-    def recorded(self, trial: str) -> None:
-        self._rank(self._values.get(trial, math.nan))
-
-    def _rank(self, value: float) -> None:
-        if is_better(self.plan.objective, value, self.best):
+    def keep(self, trial: str) -> bool:
+        """The trial is safe in the store; returns whether that is new."""
+        before = len(self._kept)
+        self._kept.add(trial)
+        value = self._values.get(trial)
+        if value is not None and is_better(self.plan.objective, value, self.best):
             self.best = value
+        return len(self._kept) > before
 
     def table(self) -> pd.DataFrame:
-        return assemble(self._parts, self.runs)
+        return assemble(self._parts, self._kept, self.runs)
 
 
-def _train_and_record(
-    plan: Plan,
-    pool: Pool,
-    store: Store,
-    sweep: SweepInfo,
-    ledger: _Ledger,
-    observer: Observer,
-    shard_size: int | None,
-) -> None:
-    record = plan.sweepable.spec.record
-    identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), record)
-    recorder = store.recorder(sweep, ledger.runs)
-    shards = plan.shards(pool.workers, ledger.done, shard_size)
-    observer.begin(plan, sweep, len(ledger.done), pool.workers, recorder.note)
-    try:
-        with closing(pool.run(shards, plan.dataset)) as results:
+@dataclass
+class _Job:
+    """A sweep under way."""
+
+    plan: Plan
+    pool: Pool
+    store: Store
+    sweep: SweepInfo
+    ledger: _Ledger
+    observer: Observer
+    patience: Patience
+
+    def run(self, shard_size: int | None) -> None:
+        """Train what is missing and keep it; then, where only the best are to have runs, record those."""
+        runs = self.plan.sweepable.spec.record.runs
+        with closing(self._run_keeper() if runs == "all" else self._row_keeper()) as keeper:
+            self.observer.begin(self.plan, self.sweep, len(self.ledger.done), self.pool.workers, keeper.note)
+            try:
+                self._train_and_keep(self.ledger.done, keeper, shard_size)
+            finally:
+                self.observer.end()
+        if not isinstance(runs, str):
+            self._record_best(runs.top, shard_size)
+
+    def _record_best(self, count: int, shard_size: int | None) -> None:
+        """Train the best once more, which gives the same bits, and record them as runs."""
+        best = leaderboard(self.ledger.table(), self.plan.objective, count)
+        missing = best[~best["trial"].isin(self.ledger.runs.keys())]["number"]
+        with closing(self._run_keeper()) as keeper:
+            self._train_and_keep(frozenset(range(self.plan.trials)) - frozenset(missing), keeper, shard_size)
+
+    def _train_and_keep(self, left_out: frozenset[int], keeper: Keeper, shard_size: int | None) -> None:
+        def keep(trained: Trained) -> Generator[None, None, None]:
+            trials = [self.ledger.trials[number] for number in trained.shard.numbers]
+            rows = trained_rows(trained, trials, self.plan.sweepable.spec.record)
+            self.ledger.expect(rows)
+            for trial in keeper.keep(trained, trials, rows):
+                if self.ledger.keep(trial):
+                    self.observer.advance(1, self.ledger.best)
+                yield
+
+        shards = self.plan.shards(self.pool.workers, left_out, shard_size)
+        with (
+            closing(self.pool.run(shards, self.plan.dataset)) as results,
+            Recording(keep, self.patience) as recording,
+        ):
             for trained in results:
-                trials = [ledger.trials[number] for number in trained.shard.numbers]
-                ledger.expect(trained_rows(trained, trials, record))
-                for trial in recorder.record(trial_records(trained, trials, identity)):
-                    ledger.recorded(trial)
-                    observer.advance(1, ledger.best)
-        recorder.close()
-    finally:
-        observer.end()
+                recording.put(trained)
+        keeper.finish()
+
+    def _run_keeper(self) -> RunKeeper:
+        record = self.plan.sweepable.spec.record
+        swept = tuple(self.plan.sweepable.axes)
+        identity = SweepIdentity(self.sweep.sweep, self.sweep.run_id, self.plan.name, swept, record)
+        recorder = self.store.recorder(self.sweep, self.ledger.runs, weights=record.weights == "artifact")
+        return RunKeeper(recorder, identity, self.patience)
+
+    def _row_keeper(self) -> RowKeeper:
+        return RowKeeper(self.store, self.sweep, self.patience)
 
 
 def _begun(store: Store, plan: Plan) -> SweepInfo:
@@ -217,20 +270,32 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
     return sweep
 
 
+def _recovered(store: Store, sweep: SweepInfo, plan: Plan) -> _Ledger:
+    """What an earlier run of the sweep kept: the runs, or the rows where not every trial has a run."""
+    trials = plan.trial_ids()
+    numbers = {trial: number for number, trial in enumerate(trials)}
+    recorded = [info for info in store.trials(sweep) if info.tags["gradgrid.trial"] in numbers]
+    runs = {info.tags["gradgrid.trial"]: info.run_id for info in recorded}
+    if plan.sweepable.spec.record.runs == "all":
+        return _Ledger(plan, recovered_rows(plan, numbers, recorded), runs)
+    rows = store.kept_rows(sweep)
+    return _Ledger(plan, rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows, runs)
+
+
 @contextmanager
-def _ended(store: Store, sweep: SweepInfo, ledger: _Ledger, began: float) -> Iterator[None]:
-    """End the sweep's run as what it came to, with the table of what was recorded."""
-    how_to_resume = f"`gradgrid sweep --resume {sweep.sweep}{store.option}` trains the rest"
+def _ended(job: _Job, began: float) -> Iterator[None]:
+    """End the sweep's run as what it came to, with the table of what was kept."""
+    sweep, store, ledger = job.sweep, job.store, job.ledger
+    how_to_resume = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     try:
         try:
             yield
+            job.patience.call(lambda: _end(job, "FINISHED", began))
         except KeyboardInterrupt:
-            with deferred_interrupts():
-                _end(store, sweep, "KILLED", ledger, began)
+            with suppress(StoreError):  # what is recorded can be resumed without
+                _end(job, "KILLED", began)
             told = f"{len(ledger.table()):,} of {ledger.plan.trials:,} trials are recorded"
             raise Interrupted(f"interrupted: {told}; {how_to_resume}") from None
-        with deferred_interrupts():
-            _end(store, sweep, "FINISHED", ledger, began)
     except Interrupted:
         raise
     except GradgridError as error:
@@ -241,16 +306,17 @@ def _ended(store: Store, sweep: SweepInfo, ledger: _Ledger, began: float) -> Ite
         raise
 
 
-def _end(store: Store, sweep: SweepInfo, status: str, ledger: _Ledger, began: float) -> None:
-    table = ledger.table()
-    store.end(
-        sweep,
-        status,
-        table=table,
-        metrics=_summary(table, ledger.plan.objective, time.monotonic() - began),
-        description=report.description(ledger.plan, sweep.experiment_id, table),
-        files=report.pictures(ledger.plan, table),
-    )
+def _end(job: _Job, status: str, began: float) -> None:
+    plan, table = job.plan, job.ledger.table()
+    with deferred_interrupts():
+        job.store.end(
+            job.sweep,
+            status,
+            table=table,
+            metrics=_summary(table, plan.objective, time.monotonic() - began),
+            description=report.description(plan, job.sweep.experiment_id, table),
+            files=report.pictures(plan, table),
+        )
 
 
 def _outcomes(table: pd.DataFrame) -> dict[str, int]:

@@ -6,7 +6,7 @@ Columns are named as MLflow names those of `mlflow.search_runs`: `params.loss` i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -57,13 +57,16 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     return pd.DataFrame(rows)
 
 
-def assemble(parts: Sequence[pd.DataFrame], runs: Mapping[str, str]) -> pd.DataFrame:
-    """One table of the trials that have a run, by number, columns in one order whatever came first."""
+def assemble(parts: Sequence[pd.DataFrame], kept: Collection[str], runs: Mapping[str, str]) -> pd.DataFrame:
+    """One table of the trials that are kept, by number, columns in one order whatever came first.
+
+    runs: trial -> run id, of those that have a run.
+    """
     filled = [part for part in parts if len(part)]
     if not filled:
         return pd.DataFrame(columns=[*_FIRST, *_OUTCOME])
     table = pd.concat(filled, ignore_index=True)
-    table = table[table["trial"].isin(runs.keys())].sort_values("number", ignore_index=True)
+    table = table[table["trial"].isin(list(kept))].drop_duplicates("trial").sort_values("number", ignore_index=True)
     table["run_id"] = table["trial"].map(dict(runs))
     params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in table]
     metrics = [name for name in table.columns if name.startswith(METRICS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from service.records import TrialRecord
@@ -18,13 +18,18 @@ class Recorder(Protocol):
     runs: dict[str, str]
     note: str
 
-    def record(self, records: Iterable[TrialRecord]) -> Iterator[str]:
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
         """Write the records that aren't there yet, and yield each trial once it is there.
 
-        An interruption comes between two trials. Raises StoreError, after which `runs` still tells what was written.
+        Raises StoreError, or StoreAway where another attempt may do better; `runs` tells what was written. Whoever
+        needs no more of them closes the iterator: what has been begun is completed then.
         """
         ...
 
+    def finish(self) -> None:
+        """What is to be done once all is written. Raises StoreError."""
+        ...
+
     def close(self) -> None:
-        """What is to be done once all is written."""
+        """Let go of what was open, whatever was written."""
         ...

@@ -9,54 +9,31 @@ that a trial can't be there twice, whoever writes it again.
 from __future__ import annotations
 
 import math
-import sqlite3
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
-from experiments.errors import StoreError
-from service.interrupts import deferred_interrupts
+from service.recording.databases import Database, Row, Rows
 from service.recording.store import translated_errors
+from service.recording.weights import Weights
 from service.records import TrialRecord
 
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17
 
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
-_BUSY_SECONDS = 60  # how long a writer waits for another one's transaction
-_RUNS_A_STATEMENT = 500
+_NUMBERS = 16**6  # above the trials that a sweep may have
+_BATCH = 250  # runs a transaction: others get their turn between two, and progress is seen
 _LARGEST = sys.float_info.max
 
-_COLUMNS = {
-    "runs": "run_uuid name source_type source_name entry_point_name user_id status start_time end_time source_version "
-    "lifecycle_stage artifact_uri experiment_id",
-    "metrics": "key value timestamp run_uuid step is_nan",
-    "latest_metrics": "key value timestamp run_uuid step is_nan",
-    "params": "key value run_uuid",
-    "tags": "key value run_uuid",
-}
-Rows = dict[str, list[tuple[Any, ...]]]
-Children = Callable[[frozenset[str]], Rows]
-"""The rows of every table but `runs`, for the runs of these ids."""
 
+def run_id(sweep: str, trial: str, number: int) -> str:
+    """The id of a trial's run, 32 hexadecimal digits: two of the sweep, six of the trial's number, 24 of both.
 
-class Database(Protocol):
-    """The few things that differ from one database to another."""
-
-    def write(self, runs: Sequence[tuple[Any, ...]], children: Children) -> None:
-        """In one transaction: the runs that aren't there yet, and the children of those. Raises StoreError."""
-        ...
-
-    def refresh_statistics(self) -> None:
-        """Let the database know how large its tables have become, so that MLflow's UI sorts fast."""
-        ...
-
-
-def run_id(sweep: str, trial: str) -> str:
-    """The id of a trial's run: 32 hexadecimal digits that sweep and trial determine."""
-    return uuid.uuid5(_NAMESPACE, f"{sweep}/{trial}").hex
+    Ids that rise as trials are written keep the indexes' ends in memory, which halves the time that SQLite takes; and
+    eight digits are enough to tell a sweep's runs apart.
+    """
+    sweep_digits = uuid.uuid5(_NAMESPACE, sweep).hex[:2]
+    return f"{sweep_digits}{number % _NUMBERS:06x}{uuid.uuid5(_NAMESPACE, f'{sweep}/{trial}').hex[:24]}"
 
 
 class BulkRecorder:
@@ -69,7 +46,7 @@ class BulkRecorder:
         database: Database,
         experiment_id: str,
         artifact_location: str,
-        keep_weights: Callable[[str, TrialRecord], None],
+        weights: Weights,
         sweep: str,
         uri: str,
         runs: dict[str, str],
@@ -77,35 +54,42 @@ class BulkRecorder:
         self._database = database
         self._experiment_id = int(experiment_id)
         self._artifact_location = artifact_location.rstrip("/")
-        self._keep_weights = keep_weights
+        self._weights = weights
         self._sweep = sweep
         self._uri = uri
         self.runs = runs
 
-    def record(self, records: Iterable[TrialRecord]) -> Iterator[str]:
-        everything = list(records)
-        fresh = {run_id(self._sweep, r.trial): r for r in everything if r.trial not in self.runs}
-        with translated_errors(self._uri), deferred_interrupts():
-            for identity, record in fresh.items():
-                self._keep_weights(identity, record)  # first: a run that is there has its weights
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
+        for start in range(0, len(records), _BATCH):
+            batch = records[start : start + _BATCH]
+            self._write([record for record in batch if record.trial not in self.runs])
+            for record in batch:
+                yield record.trial
+
+    def _write(self, records: Sequence[TrialRecord]) -> None:
+        fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
+        with translated_errors(self._uri):
+            self._weights.keep(fresh)  # first: a run that is there has its weights
             runs = [self._run(identity, record) for identity, record in fresh.items()]
             self._database.write(runs, lambda new: _children({i: fresh[i] for i in fresh if i in new}))
-            self.runs.update({record.trial: identity for identity, record in fresh.items()})
-        for record in everything:
-            yield record.trial
+        self.runs.update({record.trial: identity for identity, record in fresh.items()})
 
-    def close(self) -> None:
+    def finish(self) -> None:
         with translated_errors(self._uri):
             self._database.refresh_statistics()
 
-    def _run(self, identity: str, record: TrialRecord) -> tuple[Any, ...]:
+    def close(self) -> None:
+        self._database.close()
+        self._weights.close()
+
+    def _run(self, identity: str, record: TrialRecord) -> Row:
         times = (record.start_time, record.end_time)
         artifacts = f"{self._artifact_location}/{identity}/artifacts"
         source = ("UNKNOWN", "", "", "unknown")
         return (identity, record.name, *source, record.status, *times, "", "active", artifacts, self._experiment_id)
 
 
-def _children(records: dict[str, TrialRecord]) -> Rows:
+def _children(records: Mapping[str, TrialRecord]) -> Rows:
     rows: Rows = {"metrics": [], "latest_metrics": [], "params": [], "tags": []}
     for identity, record in records.items():
         for key, points in record.curves.items():
@@ -118,89 +102,9 @@ def _children(records: dict[str, TrialRecord]) -> Rows:
     return rows
 
 
-def _metric(key: str, value: float, time: int, identity: str, step: int) -> tuple[Any, ...]:
+def _metric(key: str, value: float, time: int, identity: str, step: int) -> Row:
     if math.isfinite(value):
         return (key, value, time, identity, step, False)
     if math.isnan(value):
         return (key, 0.0, time, identity, step, True)
     return (key, math.copysign(_LARGEST, value), time, identity, step, False)
-
-
-def _insert(table: str, mark: str, count: int = 1) -> str:
-    columns = _COLUMNS[table].split()
-    row = f"({', '.join([mark] * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"
-
-
-def _insert_runs(
-    execute: Callable[[str, list[Any]], Any], runs: Sequence[tuple[Any, ...]], mark: str
-) -> frozenset[str]:
-    """Insert the runs that aren't there; returns the ids of those that were inserted."""
-    new: set[str] = set()
-    for start in range(0, len(runs), _RUNS_A_STATEMENT):
-        part = runs[start : start + _RUNS_A_STATEMENT]
-        statement = f"{_insert('runs', mark, len(part))} ON CONFLICT DO NOTHING RETURNING run_uuid"
-        new.update(row[0] for row in execute(statement, [value for run in part for value in run]).fetchall())
-    return frozenset(new)
-
-
-class SqliteDatabase:
-    """MLflow's embedded default. In WAL, so that the UI reads while a sweep writes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, runs: Sequence[tuple[Any, ...]], children: Children) -> None:
-        with closing(self._connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                new = _insert_runs(connection.execute, runs, "?")
-                for table, rows in children(new).items():
-                    connection.executemany(_insert(table, "?"), rows)
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-
-    def refresh_statistics(self) -> None:
-        with closing(self._connect()) as connection:
-            connection.execute("PRAGMA analysis_limit = 1000")
-            connection.execute("ANALYZE")
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-
-class PostgresDatabase:
-    """By COPY, which is several times as fast as INSERT."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def write(self, runs: Sequence[tuple[Any, ...]], children: Children) -> None:
-        def write(connection: Any) -> None:
-            new = _insert_runs(connection.execute, runs, "%s")
-            for table, rows in children(new).items():
-                columns = ", ".join(_COLUMNS[table].split())
-                with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                    for row in rows:
-                        copy.write_row(row)
-
-        self._in_transaction(write)
-
-    def refresh_statistics(self) -> None:
-        self._in_transaction(
-            lambda connection: connection.execute("ANALYZE runs, metrics, latest_metrics, params, tags")
-        )
-
-    def _in_transaction(self, work: Callable[[Any], object]) -> None:
-        import psycopg
-
-        try:
-            with psycopg.connect(self._address) as connection:
-                work(connection)
-        except psycopg.Error as error:
-            raise StoreError(f"the database failed: {str(error).strip()}") from error

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from mlflow.entities import Metric, Param
 
-from service.interrupts import deferred_interrupts
 from service.recording.store import translated_errors
+from service.recording.weights import WEIGHTS_FILE, weights_text
 from service.records import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-WEIGHTS_FILE = "final_weights.json"
 
 _MAX_METRICS = 1_000  # of one log_batch
 _Item = TypeVar("_Item")
@@ -24,20 +22,31 @@ class ClientRecorder:
     """Writes a run a trial."""
 
     def __init__(
-        self, client: MlflowClient, experiment_id: str, uri: str, runs: dict[str, str], note: str = ""
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        uri: str,
+        runs: dict[str, str],
+        *,
+        weights: bool = True,
+        note: str = "",
     ) -> None:
         self.note = note
+        self._weights = weights
         self._client = client
         self._experiment_id = experiment_id
         self._uri = uri
         self.runs = runs
 
-    def record(self, records: Iterable[TrialRecord]) -> Iterator[str]:
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
         for record in records:
             if record.trial not in self.runs:
-                with translated_errors(self._uri), deferred_interrupts():
+                with translated_errors(self._uri):
                     self.runs[record.trial] = self._write(record)
             yield record.trial
+
+    def finish(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -51,14 +60,10 @@ class ClientRecorder:
         for batch in _batches(list(_metrics(record)), _MAX_METRICS - len(params)):
             self._client.log_batch(run_id, metrics=batch, params=params)
             params = []
-        self._client.log_dict(run_id, weights_content(record), WEIGHTS_FILE)
+        if self._weights:
+            self._client.log_text(run_id, weights_text(record), WEIGHTS_FILE)
         self._client.set_terminated(run_id, record.status, record.end_time)
         return run_id
-
-
-def weights_content(record: TrialRecord) -> dict[str, Any]:
-    """What stands in a trial's final_weights.json."""
-    return {"tensors": list(record.weights)}
 
 
 def _metrics(record: TrialRecord) -> Iterator[Metric]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import requests
 
 from experiments.errors import StoreError
-from service.recording.store import open_client, resolve
+from service.recording.store import is_server, open_client, resolve
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60
@@ -27,7 +27,7 @@ def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], obje
     """
     uri = resolve(tracking_uri)
     open_client(uri, create=False)
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         announce(uri)
         return
     with socket.socket() as probe:

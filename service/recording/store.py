@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import logging
 import os
 import sqlite3
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+# MLflow's client would by itself try for minutes, silently; `patience` waits longer than that, and says so
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import alembic.config
 import alembic.script
@@ -22,15 +26,23 @@ import mlflow
 import requests
 import sqlalchemy
 import sqlalchemy.exc
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
-from experiments.errors import StoreError
+from experiments.errors import StoreAway, StoreError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _REACH_SECONDS = 10
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses of a server that may do better in a while."""
+
+_PASSING_SQLITE = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+)
+_PASSING_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ESTALE, errno.EHOSTUNREACH})
 
 
 def resolve(tracking_uri: str | None) -> str:
@@ -48,6 +60,11 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(database) if database and database != ":memory:" else None
 
 
+def is_server(uri: str) -> bool:
+    """Whether the store is a tracking server's."""
+    return uri.startswith(("http://", "https://"))
+
+
 def open_client(uri: str, *, create: bool) -> MlflowClient:
     """A client of the store at `uri`; with `create` an SQLite store that isn't there yet is made.
 
@@ -59,7 +76,7 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         _check_server(uri)
     elif uri.partition(":")[0].partition("+")[0] in _DATABASES:
         _check_database(uri, path)
@@ -71,7 +88,7 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
 
 @contextmanager
 def translated_errors(uri: str) -> Iterator[None]:
-    """MLflow's, SQLAlchemy's and the network's errors as StoreError."""
+    """MLflow's, the databases' and the network's errors as StoreError; as StoreAway where they may pass."""
     try:
         yield
     except (
@@ -82,7 +99,34 @@ def translated_errors(uri: str) -> Iterator[None]:
         sqlite3.Error,
         OSError,
     ) as error:
-        raise StoreError(f"MLflow's store at {shown(uri)} failed: {_first_line(error)}") from error
+        kind = StoreAway if _passes(error) else StoreError
+        raise kind(f"MLflow's store at {shown(uri)} failed: {_first_line(error)}") from error
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether the error, or what it came from, is of a kind that passes."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error):
+            return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            return error.response.status_code in PASSING_STATUSES
+        if isinstance(error, (requests.RequestException, ConnectionError, TimeoutError, *_driver_errors())):
+            return True
+        if isinstance(error, OSError):
+            return error.errno in _PASSING_SYSTEM
+        if isinstance(error, RestException):
+            return error.get_http_status_code() in PASSING_STATUSES  # type: ignore[no-untyped-call]
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """The operational errors of PostgreSQL's driver, where it is installed: refused, shut down, out of disk."""
+    if not importlib.util.find_spec("psycopg"):
+        return ()
+    import psycopg
+
+    return (psycopg.OperationalError,)
 
 
 def shown(uri: str) -> str:
@@ -109,6 +153,16 @@ def _check_server(uri: str) -> None:
 def _check_database(uri: str, path: Path | None) -> None:
     if path:
         _check_writable(path)
+    found = stored_revision(uri)
+    if found is not None:
+        _check_revision(found, uri)
+
+
+def stored_revision(uri: str) -> str | None:
+    """The schema of the MLflow store in a database; None where the database is empty.
+
+    Raises StoreError where it can't be opened, or holds something else.
+    """
     try:
         engine = sqlalchemy.create_engine(uri)
         with engine.connect() as connection:
@@ -123,8 +177,7 @@ def _check_database(uri: str, path: Path | None) -> None:
         raise StoreError(f"the database at {shown(uri)} can't be opened: {_first_line(error)}") from None
     if tables and found is None:
         raise StoreError(f"the database at {shown(uri)} is no MLflow store; name another with --tracking-uri")
-    if found is not None:
-        _check_revision(str(found), uri)
+    return None if found is None else str(found)
 
 
 def _check_writable(path: Path) -> None:

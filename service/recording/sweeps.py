@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from engine import ENGINE_VERSION
 from experiments.errors import NotFoundError, StoreError, nearest
 from service.recording import Recorder
-from service.recording.client import WEIGHTS_FILE
 from service.recording.recorders import make_recorder
 from service.recording.store import open_client, resolve, translated_errors
+from service.recording.weights import WEIGHTS_FILE
 from service.records import lower_is_better
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
@@ -33,6 +37,7 @@ _ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on i
 _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
 _TABLE_FILE = "trials.parquet"
+_ROWS_FOLDER = "rows"
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,15 @@ class Ranking:
 class Store:
     """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError.
 
+    `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
     `option` is what a command line must say to open the same store.
     """
 
-    def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
+    def __init__(
+        self, tracking_uri: str | None = None, *, create: bool = False, backend_uri: str | None = None
+    ) -> None:
         self.uri = resolve(tracking_uri)
+        self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         self.option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
         self._client: MlflowClient = open_client(self.uri, create=create)
 
@@ -103,15 +112,53 @@ class Store:
     def _experiment(self, name: str, kind: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            return str(self._client.create_experiment(name, tags={**_KIND, "gradgrid.kind": kind}))
+            try:
+                return str(self._client.create_experiment(name, tags={**_KIND, "gradgrid.kind": kind}))
+            except MlflowException:
+                found = self._client.get_experiment_by_name(name)  # another sweep was faster, or an answer was lost
+                if found is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise StoreError(f"the experiment {name!r} was deleted; restore it, or give the sweep another name")
         return str(found.experiment_id)
 
-    def recorder(self, sweep: SweepInfo, runs: dict[str, str]) -> Recorder:
+    def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
         with translated_errors(self.uri):
-            return make_recorder(self._client, self.uri, sweep.experiment_id, sweep.sweep, runs)
+            return make_recorder(
+                self._client,
+                self.uri,
+                sweep.experiment_id,
+                sweep.sweep,
+                runs,
+                weights=weights,
+                backend_uri=self._backend_uri,
+            )
+
+    def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
+        """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
+        with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{rows['number'].iloc[0]:08}-{rows['number'].iloc[-1]:08}.parquet"
+            rows.to_parquet(path, index=False)
+            self._client.log_artifact(sweep.run_id, str(path), _ROWS_FOLDER)
+
+    def kept_rows(self, sweep: SweepInfo) -> pd.DataFrame:
+        """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
+        with translated_errors(self.uri):
+            names = [a.path for a in self._client.list_artifacts(sweep.run_id) if a.path == _TABLE_FILE]
+            names += [a.path for a in self._client.list_artifacts(sweep.run_id, _ROWS_FOLDER)]
+        parts = []
+        for name in names:
+            with suppress(pyarrow.ArrowInvalid):  # cut off by whatever ended the sweep; trained again
+                parts.append(pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, name))))
+        filled = [part for part in parts if len(part)]
+        return pd.concat(filled, ignore_index=True).drop_duplicates("trial") if filled else pd.DataFrame()
+
+    def _discard_rows(self, sweep: SweepInfo) -> None:
+        """Remove what `keep_rows` wrote; not every artifact store can."""
+        with suppress(Exception):
+            place = self._client.get_run(sweep.run_id).info.artifact_uri
+            get_artifact_repository(place, tracking_uri=self.uri).delete_artifacts(_ROWS_FOLDER)  # type: ignore[no-untyped-call]
 
     def reopen(self, sweep: SweepInfo) -> None:
         """Mark the sweep's run as running again."""
@@ -147,6 +194,7 @@ class Store:
             self._client.log_batch(sweep.run_id, metrics=[Metric(k, v, 0, 0) for k, v in finite.items()])
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
             self._client.set_terminated(sweep.run_id, status)
+        self._discard_rows(sweep)
 
     def abandon(self, sweep: SweepInfo) -> None:
         """End the sweep's run as failed, if the store still lets us; what went wrong before is told elsewhere."""

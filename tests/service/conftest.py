@@ -1,7 +1,6 @@
 """One small sweep, trained in this process and recorded once, that many tests look at."""
 
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from experiments.spec import Sweepable, load_spec
 from service.cli import main
 from service.recording.sweeps import Store
 from service.sweep import SweepResult, run_sweep
-from tests.service.postgres import binaries, running_postgres
+from tests.service.postgres import binaries, new_database, running_postgres
+from tests.service.tracking import TrackingServer, running_server
 
 SPEC = {
     "name": "small",
@@ -81,19 +81,18 @@ def uri(tmp_path: Path) -> str:
 def _postgres_server() -> Iterator[str]:
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed; .ci/run installs it")
-    with running_postgres() as address:
-        yield address
+    with running_postgres() as server:
+        yield server.address
 
 
 @pytest.fixture
 def make_postgres(_postgres_server: str) -> Callable[[], str]:
     """Makes a new database and returns its tracking URI."""
-    import psycopg
+    return lambda: new_database(_postgres_server)
 
-    def make() -> str:
-        name = f"d{uuid.uuid4().hex}"
-        with psycopg.connect(_postgres_server.replace("+psycopg", "") + "/postgres", autocommit=True) as connection:
-            connection.execute(f"create database {name}")
-        return f"{_postgres_server}/{name}"
 
-    return make
+@pytest.fixture(scope="session")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """A real `mlflow server` on a store of its own."""
+    with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server

@@ -5,8 +5,10 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ports import free_port
@@ -26,26 +28,54 @@ def _user() -> str | None:
     return "postgres" if os.geteuid() == 0 else None
 
 
+@dataclass
+class Postgres:
+    """A server that can be stopped and started again."""
+
+    folder: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"postgresql+psycopg://gradgrid@127.0.0.1:{self.port}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        binary = binaries()
+        assert binary is not None
+        command = [str(binary / program), "-D", f"{self.folder}/data", *arguments]
+        subprocess.run(command, user=_user(), cwd=self.folder, check=True, capture_output=True)
+
+    def start(self) -> None:
+        place = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        options = f"-p {self.port} {place} -c fsync=off"
+        self.run("pg_ctl", "-o", options, "-l", f"{self.folder}/log", "-w", "start")
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "-m", "immediate", "-w", "stop")
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """The server's address, with an empty password and every check of its own left on."""
-    folder = binaries()
-    assert folder is not None
+def running_postgres() -> Iterator[Postgres]:
+    """A server with an empty password and every check of its own left on."""
     user = _user()
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         if user:
             account = pwd.getpwnam(user)
             os.chown(name, account.pw_uid, account.pw_gid)
-        data, port = f"{name}/data", free_port()
-
-        def run(program: str, *arguments: str) -> None:
-            command = [str(folder / program), "-D", data, *arguments]
-            subprocess.run(command, user=user, cwd=name, check=True, capture_output=True)
-
-        run("initdb", "-U", "gradgrid", "-A", "trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={name} -c fsync=off"
-        run("pg_ctl", "-o", options, "-l", f"{name}/log", "-w", "start")
+        server = Postgres(name, free_port())
+        server.run("initdb", "-U", "gradgrid", "-A", "trust", "--no-sync")
+        server.start()
         try:
-            yield f"postgresql+psycopg://gradgrid@127.0.0.1:{port}"
+            yield server
         finally:
-            run("pg_ctl", "-m", "immediate", "-w", "stop")
+            server.stop()
+
+
+def new_database(address: str) -> str:
+    """Make a new database of the server at this address; returns its tracking URI."""
+    import psycopg
+
+    name = f"d{uuid.uuid4().hex}"
+    with psycopg.connect(address.replace("+psycopg", "") + "/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return f"{address}/{name}"

@@ -89,7 +89,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
         result.table.drop(columns="run_id"), undisturbed.table.drop(columns="run_id"), check_exact=True
     )
     trials = list(store.trials(sweep))
-    expected = {run_id(sweep.sweep, trial) for trial in undisturbed.table["trial"]}
+    expected = {run_id(sweep.sweep, trial, number) for number, trial in enumerate(undisturbed.table["trial"])}
     assert {t.run_id for t in trials} == expected
     assert len(trials) == len(expected) == 600
     client = MlflowClient(uri)

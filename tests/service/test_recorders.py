@@ -5,6 +5,8 @@ import math
 import sqlite3
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from service.recording import Recorder
 from service.recording import recorders as chooser
 from service.recording.bulk import BulkRecorder, run_id
 from service.recording.client import ClientRecorder
+from service.recording.http import HttpRecorder
 from service.recording.sweeps import Store, SweepInfo
 from service.records import TrialRecord
 
@@ -53,22 +56,38 @@ _RECORDS = [
 Kind = tuple[Store, SweepInfo, Recorder]
 
 
-def _begin(uri: str) -> tuple[Store, SweepInfo]:
+def _begin(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]:
     """A sweep of an id of its own: MLflow's client remembers where a run's artifacts are by the run's id alone."""
-    store = Store(uri, create=True)
+    store = Store(uri, create=True, backend_uri=backend)
     return store, store.begin(f"20260101-000000-{uuid.uuid4().hex[:8]}", "s", {"name": "s"}, {}, {})
 
 
-@pytest.fixture(params=["client", "bulk", "postgres"])
-def kind(request: pytest.FixtureRequest, uri: str) -> Kind:
+_KINDS = {
+    "client": ClientRecorder,
+    "bulk": BulkRecorder,
+    "postgres": BulkRecorder,
+    "http": HttpRecorder,
+    "behind http": BulkRecorder,
+}
+
+
+@pytest.fixture(params=list(_KINDS))
+def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
     """A store, a sweep and a recorder of each kind."""
-    where = request.getfixturevalue("make_postgres")() if request.param == "postgres" else uri
-    store, sweep = _begin(where)
+    where, backend = uri, None
+    if request.param == "postgres":
+        where = request.getfixturevalue("make_postgres")()
+    elif "http" in request.param:
+        server = request.getfixturevalue("tracking_server")
+        where, backend = server.uri, server.store if request.param == "behind http" else None
+    store, sweep = _begin(where, backend)
     recorder = store.recorder(sweep, {})
-    assert isinstance(recorder, BulkRecorder)
     if request.param == "client":
+        recorder.close()
         recorder = ClientRecorder(MlflowClient(where), sweep.experiment_id, where, {})
-    return store, sweep, recorder
+    assert isinstance(recorder, _KINDS[request.param])
+    with closing(recorder):
+        yield store, sweep, recorder
 
 
 def _seen(store: Store, sweep: SweepInfo, folder: Path) -> dict[str, Any]:
@@ -99,8 +118,8 @@ def _seen(store: Store, sweep: SweepInfo, folder: Path) -> dict[str, Any]:
 def test_every_kind_writes_what_the_client_writes(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Into a database of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
     store, sweep, recorder = kind
-    assert list(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
-    recorder.close()
+    assert sorted(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+    recorder.finish()
     other = f"sqlite:///{tmp_path / 'client.db'}"
     if store.uri.startswith("postgresql"):
         other = request.getfixturevalue("make_postgres")()
@@ -136,7 +155,7 @@ def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
 def test_a_trial_is_never_there_twice(kind: Kind) -> None:
     store, sweep, recorder = kind
     list(recorder.record(_RECORDS[:3]))
-    assert list(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+    assert sorted(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
     assert len(list(store.trials(sweep))) == len(_RECORDS) == len(set(recorder.runs.values()))
 
 
@@ -147,10 +166,11 @@ def test_bulk_writes_a_trial_once_even_if_it_forgot_or_another_was_first(
     given = request.getfixturevalue(where)
     store, sweep = _begin(given if isinstance(given, str) else given())
     for part in (_RECORDS[:3], _RECORDS[2:], _RECORDS):
-        list(store.recorder(sweep, {}).record(part))  # each begins without knowing of the others
+        with closing(store.recorder(sweep, {})) as recorder:  # each begins without knowing of the others
+            list(recorder.record(part))
     client = MlflowClient(store.uri)
-    assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial) for r in _RECORDS}
-    assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002"), "loss")) == 3
+    assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial, r.number) for r in _RECORDS}
+    assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002", 2), "loss")) == 3
 
 
 def test_users_can_do_with_a_run_what_they_do_with_any_other(kind: Kind) -> None:
@@ -208,6 +228,7 @@ def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
     store, sweep = _begin(uri)
     recorder = store.recorder(sweep, {})
     list(recorder.record(_RECORDS))
+    recorder.finish()
     recorder.close()
     engine = sqlalchemy.create_engine(uri)
     _verify_schema(engine)  # type: ignore[no-untyped-call]
@@ -237,7 +258,8 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
     def write(first: int) -> None:
         try:
             for start in range(first, first + 100, 10):
-                list(store.recorder(sweep, {}).record([_record(n) for n in range(start, start + 10)]))
+                with closing(store.recorder(sweep, {})) as recorder:
+                    list(recorder.record([_record(n) for n in range(start, start + 10)]))
         except BaseException as error:
             errors.append(error)
 
@@ -254,7 +276,6 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
     ("setting", "value", "reason"),
     [
         ("KNOWN_SCHEMAS", frozenset({"another"}), "its schema dc11669786a5 is not known here"),
-        ("_local_folder", lambda location: None, "the store's artifacts are not in a local folder"),
         ("_database", lambda uri: None, "the store is no SQLite or PostgreSQL"),
     ],
 )
@@ -271,6 +292,12 @@ def test_where_bulk_is_not_safe_the_client_writes_and_says_why(
 
 
 def test_a_run_id_is_that_of_sweep_and_trial_alone() -> None:
-    assert run_id("a", "b") == run_id("a", "b")
-    assert len({run_id("a", "b"), run_id("a", "c"), run_id("b", "b")}) == 3
-    assert len(run_id("a", "b")) == 32
+    assert run_id("a", "b", 0) == run_id("a", "b", 0)
+    assert len({run_id("a", "b", 0), run_id("a", "c", 0), run_id("b", "b", 0)}) == 3
+    assert len(run_id("a", "b", 9_999_999)) == 32
+
+
+def test_run_ids_rise_with_the_trials_number_and_eight_digits_tell_them_apart() -> None:
+    ids = [run_id("a", f"trial{n}", n) for n in (0, 1, 255, 256, 65_536, 9_999_999)]
+    assert ids == sorted(ids)
+    assert len({i[:8] for i in ids}) == len(ids)

@@ -145,7 +145,7 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
     info = recorded.store.find_sweep(recorded.result.sweep)
     known = {run.data.tags["gradgrid.trial"]: run.info.run_id for run in _runs(recorded)}
     recorder = recorded.store.recorder(info, dict(known))
-    assert list(recorder.record(trial_records(train_shard(shard, plan.dataset), trials, identity))) == trials
+    assert list(recorder.record(list(trial_records(train_shard(shard, plan.dataset), trials, identity)))) == trials
     assert recorder.runs == known
     assert len(_runs(recorded)) == 12
 

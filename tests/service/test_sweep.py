@@ -59,7 +59,7 @@ def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
     assert (result.diverged, result.best) == (1, None)
 
 
-class _Stopping:
+class _Stopping(Silent):
     """An observer that presses Ctrl-C after so many trials."""
 
     def __init__(self, after: int) -> None:
@@ -74,14 +74,11 @@ class _Stopping:
         if self.left <= 0:
             raise KeyboardInterrupt
 
-    def end(self) -> None:
-        pass
-
 
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
     with pytest.raises(
         Interrupted,
-        match=r"5 of 12 trials are recorded; `gradgrid sweep --resume \S+ --tracking-uri sqlite:\S+` trains the rest",
+        match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
     store = Store(uri)
@@ -132,7 +129,7 @@ def test_resuming_a_sweep_that_is_not_there(recorded: Recorded) -> None:
         run_sweep(recorded.sweepable, tracking_uri=recorded.uri, inline=True, resume="nope")
 
 
-class _Failing:
+class _Failing(Silent):
     """An observer whose store fails under it."""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
@@ -146,7 +143,7 @@ class _Failing:
 
 
 def test_a_sweep_that_fails_says_so_and_how_to_go_on(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(StoreError, match=r"the disk is full\nwhat was recorded stays; `gradgrid sweep --resume"):
+    with pytest.raises(StoreError, match=r"the disk is full\nwhat was recorded stays; `gradgrid resume"):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Failing())
     assert [sweep.status for sweep in Store(uri).sweeps()] == ["FAILED"]
 

@@ -1,0 +1,121 @@
+"""A real MLflow tracking server for the tests, and a proxy before it that loses what it is told to."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import requests
+
+from tests.ports import free_port
+
+PASSWORD = "a long password of the tests"
+
+
+@dataclass
+class TrackingServer:
+    """`mlflow server` in a folder of its own; can be stopped and started again."""
+
+    folder: Path
+    store: str
+    port: int = field(default_factory=free_port)
+    auth: bool = False
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        if self.auth:
+            command += ["--app-name", "basic-auth"]
+            environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "a secret of the tests"
+            environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = PASSWORD
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if requests.get(f"{self.uri}/health", timeout=1).ok:
+                    return
+            except requests.RequestException:
+                time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@contextmanager
+def running_server(folder: Path, *, auth: bool = False) -> Iterator[TrackingServer]:
+    """A tracking server on an SQLite store in the folder, artifacts served from there too."""
+    server = TrackingServer(folder, f"sqlite:///{folder / 'mlflow.db'}", auth=auth)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+Fault = Callable[[str], str]
+"""Given a request's path: "pass" it on, "refuse" it with 503, or "swallow" the answer after it was carried out."""
+
+
+@contextmanager
+def flaky(server: TrackingServer, fault: Fault) -> Iterator[str]:
+    """The address of a proxy before the server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            what = fault(self.path)
+            if what == "refuse":
+                self.send_error(503)
+                return
+            upstream = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Content-Length", "Accept-Encoding")}
+            upstream.request(self.command, self.path, body, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
+            upstream.close()
+            if what == "swallow":
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _forward
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.daemon_threads = True
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_port}"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
