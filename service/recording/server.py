@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import requests
+from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
@@ -37,16 +38,19 @@ class Server:
         self._request("PUT", path, content, "application/octet-stream")
 
     def _request(self, method: str, path: str, data: bytes, kind: str) -> requests.Response:
-        response: requests.Response = http_request(  # type: ignore[no-untyped-call]
-            self._credentials,
-            path,
-            method,
-            max_retries=0,
-            raise_on_status=False,
-            timeout=_SECONDS,
-            data=data,
-            extra_headers={"Content-Type": kind},
-        )
+        try:
+            response: requests.Response = http_request(  # type: ignore[no-untyped-call]
+                self._credentials,
+                path,
+                method,
+                max_retries=0,
+                raise_on_status=False,
+                timeout=_SECONDS,
+                data=data,
+                extra_headers={"Content-Type": kind},
+            )
+        except MlflowException as error:  # how it tells that no answer came
+            raise requests.ConnectionError(str(error)) from error
         if not response.ok:
             raise requests.HTTPError(_words(response), response=response)
         return response

@@ -104,7 +104,7 @@ def flaky(server: TrackingServer, fault: Fault) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _forward
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _forward  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,0 +1,263 @@
+"""Stores that are away for a while: each sweep ends complete, every trial once, or says how it is resumed."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from experiments.errors import Interrupted, StoreAway, StoreError
+from service.patience import Patience
+from service.recording import databases
+from service.recording.bulk import BulkRecorder
+from service.recording.databases import SqliteDatabase
+from service.recording.http import HttpRecorder
+from service.recording.sweeps import Store
+from service.spool import Spool
+from service.sweep import Silent, SweepResult, run_sweep
+from tests.service.conftest import SPEC, Recorded, run_command, write_spec
+from tests.service.postgres import binaries, new_database, running_postgres
+from tests.service.test_recorders import _RECORDS, _begin, _record
+from tests.service.tracking import PASSWORD, TrackingServer, flaky, running_server
+
+
+class _Watch(Silent):
+    """An observer that does something once, after so many trials, and once the store is waited for."""
+
+    def __init__(self, after: int, strike: Callable[[], object], mend: Callable[[], object]) -> None:
+        self.left, self.strike, self.mend = after, strike, mend
+        self.reasons: list[str] = []
+        self.returned = 0
+
+    def advance(self, trials: int, best: float | None) -> None:
+        self.left -= trials
+        if self.left == 0:
+            self.strike()
+
+    def waiting(self, why: str, seconds: float, bound: float) -> None:
+        self.reasons.append(why)
+        if len(self.reasons) == 3:
+            self.mend()
+
+    def back(self) -> None:
+        self.returned += 1
+
+
+def _same(result: SweepResult, recorded: Recorded) -> None:
+    ours, theirs = (r.table.drop(columns="run_id") for r in (result, recorded.result))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    store = Store(result.tracking_uri)
+    trials = [t.tags["gradgrid.trial"] for t in store.trials(store.find_sweep(result.sweep))]
+    assert sorted(trials) == sorted(theirs["trial"])
+
+
+def _sweep(recorded: Recorded, uri: str, watch: _Watch, **options: Any) -> SweepResult:
+    return run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=watch, shard_size=1, **options)
+
+
+def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded) -> None:
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed; .ci/run installs it")
+    with running_postgres() as server:
+        watch = _Watch(4, server.stop, server.start)
+        result = _sweep(recorded, new_database(server.address), watch)
+        _same(result, recorded)
+    assert watch.returned == 1
+    assert "the database failed" in watch.reasons[0]
+
+
+def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Recorded, tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        watch = _Watch(4, server.stop, server.start)
+        _same(_sweep(recorded, server.uri, watch), recorded)
+    assert watch.returned == 1
+
+
+def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: lock.execute("ROLLBACK"))
+    with closing(lock):
+        _same(_sweep(recorded, uri, watch), recorded)
+    assert "database is locked" in watch.reasons[0]
+
+
+def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
+    recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: None)
+    with (
+        closing(lock),
+        pytest.raises(StoreError, match=r"(?s)database is locked.*waited for \d+ s in vain.*gradgrid resume"),
+    ):
+        _sweep(recorded, uri, watch, patience=1.0)
+    (sweep,) = Store(uri).sweeps()
+    assert len(list(Store(uri).trials(sweep))) == 4
+    _same(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
+
+
+def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+
+    def interrupt() -> None:
+        lock.execute("ROLLBACK")
+        raise KeyboardInterrupt
+
+    watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), interrupt)
+    began = time.monotonic()
+    with closing(lock), pytest.raises(Interrupted, match="4 of 12 trials are recorded"):
+        _sweep(recorded, uri, watch)
+    assert time.monotonic() - began < 30
+
+
+def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) -> None:
+    store, sweep = _begin(uri)
+    records = [_record(n) for n in range(200)]
+    with closing(store.recorder(sweep, {})) as recorder:
+        assert isinstance(recorder, BulkRecorder)
+        database = recorder._database
+        assert isinstance(database, SqliteDatabase)
+        (pages,) = database._connected().execute("PRAGMA page_count").fetchone()
+        database._connected().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
+        with pytest.raises(StoreAway, match="database or disk is full"):
+            list(recorder.record(records))
+        assert list(store.trials(sweep)) == []
+        database._connected().execute("PRAGMA max_page_count = 1000000")
+        assert len(list(recorder.record(records))) == len(records)
+    assert len(list(store.trials(sweep))) == len(records)
+
+
+@pytest.mark.parametrize("what", ["refuse", "swallow"])
+@pytest.mark.parametrize("call", ["create", "log-batch", "update", "final_weights.json"])
+def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
+    tracking_server: TrackingServer, call: str, what: str
+) -> None:
+    """Every second request of the kind fails; a created run whose answer was lost is found, not created again."""
+    count, lock = 0, threading.Lock()
+
+    def fault(path: str) -> str:
+        nonlocal count
+        if not path.partition("?")[0].endswith(call):
+            return "pass"
+        with lock:
+            count += 1
+            return what if count % 2 else "pass"
+
+    with flaky(tracking_server, fault) as uri:
+        _, sweep = _begin(tracking_server.uri)
+        recorder = Store(uri).recorder(sweep, {})
+        assert isinstance(recorder, HttpRecorder)
+        done: set[str] = set()
+        patience = Patience(60, Silent())
+        with closing(recorder):
+            for trial in patience.each(lambda: recorder.record([r for r in _RECORDS if r.trial not in done])):
+                done.add(trial)
+            recorder.finish()
+    client = MlflowClient(tracking_server.uri)
+    runs = client.search_runs([sweep.experiment_id])
+    assert sorted(run.data.tags["gradgrid.trial"] for run in runs) == [r.trial for r in _RECORDS]
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}
+    assert {run.info.run_id for run in runs} == set(recorder.runs.values())
+    assert count >= len(_RECORDS)
+
+
+def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: TrackingServer) -> None:
+    """As when a request without an answer is carried out after it was looked for in vain."""
+    store, sweep = _begin(tracking_server.uri)
+    recorder = store.recorder(sweep, {})
+    assert isinstance(recorder, HttpRecorder)
+    with closing(recorder):
+        list(recorder.record(_RECORDS[:2]))
+        recorder._doubtful.add(_RECORDS[0].trial)
+        late = recorder._create(_RECORDS[0])
+        recorder.finish()
+    runs = MlflowClient(tracking_server.uri).search_runs([sweep.experiment_id])
+    assert late not in {run.info.run_id for run in runs}
+    assert {run.info.run_id for run in runs} == set(recorder.runs.values())
+
+
+def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_spec(tmp_path, SPEC)
+    with running_server(tmp_path, auth=True) as server:
+        refused = run_command("sweep", spec, "--inline", "--tracking-uri", server.uri)
+        assert refused.exit_code == 1
+        assert "not authenticated" in refused.stderr
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+        _same(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
+
+
+def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingServer, uri: str) -> None:
+    Store(uri, create=True)
+    store, sweep = _begin(tracking_server.uri, backend=uri)
+    with pytest.raises(StoreError, match=r"is not the one behind http://127\.0\.0\.1"):
+        store.recorder(sweep, {})
+
+
+@pytest.mark.parametrize("records", [1, 7])
+def test_the_spool_gives_back_what_it_was_given_in_order(records: int) -> None:
+    spool: Spool[int] = Spool(in_memory=2)
+    for item in range(records):
+        spool.put(item)
+    assert len(spool) == records
+    spool.end()
+    assert list(spool) == list(range(records))
+    spool.close()
+
+
+def test_the_spool_keeps_little_in_memory_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool: Spool[bytes] = Spool(in_memory=1)
+    for _ in range(5):
+        spool.put(bytes(1000))
+    assert len(list(tmp_path.rglob("*.pickle"))) == 4
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_spool_makes_training_wait() -> None:
+    spool: Spool[int] = Spool(in_memory=1, max_bytes=0)
+    spool.put(0)
+    thread = threading.Thread(target=lambda: spool.put(1), daemon=True)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    assert next(iter(spool)) == 0
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(spool) == 1
+    spool.close()
+
+
+def test_patience_waits_only_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = 0
+
+    def away() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise StoreAway("away")
+
+    began = time.monotonic()
+    with pytest.raises(StoreAway, match="away\nit was waited for"):
+        Patience(0.5, Silent()).call(away)
+    assert 0.4 < time.monotonic() - began < 5
+    assert attempts >= 2
+
+
+def test_what_is_wrong_for_good_is_not_waited_for() -> None:
+    def wrong() -> None:
+        raise StoreError("wrong")
+
+    with pytest.raises(StoreError, match=r"wrong$"):
+        Patience(60, Silent()).call(wrong)
