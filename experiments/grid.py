@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ class Architecture:
     dtype: str
     kernel: str
 
+    @cached_property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Those that play a part, by name."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "options"}
+        return {name: value for name, value in fields.items() if value is not None}
+
     @property
     def rule(self) -> UpdateRule:
         """How weights are updated."""
@@ -97,8 +104,8 @@ class Population:
 
     def configuration(self, trial: int) -> dict[str, Any]:
         """Every hyperparameter of one trial that has a part in it, swept or fixed."""
-        structure = {k: v for k, v in asdict(self.architecture).items() if v is not None and k != "options"}
-        return {**structure, **{name: column[trial].item() for name, column in self.columns.items()}}
+        values = {name: column[trial].item() for name, column in self.columns.items()}
+        return {**self.architecture.hyperparameters, **values}
 
 
 def trial_id(configuration: Mapping[str, Any], fingerprint: str) -> str:

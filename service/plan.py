@@ -96,14 +96,23 @@ class Plan:
         return f"test_{by}" if len(self.dataset.test_targets) else by
 
     @property
+    def runs(self) -> int:
+        """How many trials will have a run in MLflow."""
+        runs = self.sweepable.spec.record.runs
+        if isinstance(runs, str):
+            return self.trials if runs == "all" else 0
+        return min(runs.top, self.trials)
+
+    @property
     def metric_rows(self) -> int:
-        """How many metric points MLflow will hold of all trials, if none diverges."""
-        return sum(
+        """About how many metric points MLflow will hold, if none diverges; exactly where every trial has a run."""
+        rows = sum(
             population.trials
             * len(recorded_steps(population.architecture.steps, self.sweepable.spec.record.points))
             * self._curve_count(program)
             for population, program in zip(self.populations, self.programs, strict=True)
         )
+        return rows * self.runs // self.trials
 
     def _curve_count(self, program: Program) -> int:
         record = self.sweepable.spec.record

@@ -30,12 +30,13 @@ _START_SECONDS = 6.0  # of Ray and MLflow
 
 def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
     """What a dry run tells."""
-    recording = plan.trials * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
+    recording = plan.runs * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
     return {
         "name": plan.name,
         "trials": plan.trials,
         "programs": len(set(plan.programs)),
         "shards": len(plan.shards(workers)),
+        "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
     }
@@ -54,7 +55,7 @@ def plan_text(plan: Plan, workers: int) -> str:
             f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs",
             f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
-            f"MLflow    {plan.trials:,} runs, {values['metric_rows']:,} metric rows",
+            f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
             f"time      about {values['seconds']:,.0f} s",
         ]
     )
@@ -78,35 +79,44 @@ def result_values(result: SweepResult) -> dict[str, Any]:
 
 def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     """The leaderboard of a sweep that has just been run, and where to go from here."""
-    from service.table import METRICS, PARAMS, leaderboard, row_values, shown_params
+    from service.table import METRICS, PARAMS, leaderboard, none_if_missing, row_values, shown_params
 
     best = leaderboard(result.table, result.objective, _LISTED)
     swept = shown_params(result.table.columns, result.swept)
-    rows = [
-        _ranked(n, row["run_id"], row_values(row, METRICS), row_values(row, PARAMS), result.objective, swept)
-        for n, (_, row) in enumerate(best.iterrows(), start=1)
-    ]
+    rows = []
+    for n, (_, row) in enumerate(best.iterrows(), start=1):
+        values, params = row_values(row, METRICS), row_values(row, PARAMS)
+        rows.append(_ranked(n, none_if_missing(row["run_id"]), values, params, result.objective, swept))
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}")
     rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    one = rows[0]["run"] if rows else "RUN"
+    shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
-        f"each an MLflow run in {result.tracking_uri}\n"
-        f"one of them:   gradgrid show {rows[0]['run'] if rows else 'RUN'}{option}\n"
+        f"{_runs_text(result)} in {result.tracking_uri}\n"
+        f"{shown}"
         f"the dashboard: gradgrid dashboard{option}",
         err=True,
     )
 
 
+def _runs_text(result: SweepResult) -> str:
+    runs = int(result.table["run_id"].notna().sum())
+    if runs == result.trials:
+        return "each an MLflow run"
+    return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"
+
+
 def _ranked(
-    place: int, run_id: str, metrics: Mapping[str, Any], params: Mapping[str, Any], by: str, shown: Sequence[str]
+    place: int, run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], by: str, shown: Sequence[str]
 ) -> dict[str, Any]:
     others = [name for name in ("test_accuracy", "accuracy", "test_loss", "loss") if name in metrics and name != by]
     row: dict[str, Any] = {"": place, by: metrics[by], **{name: metrics[name] for name in others[:1]}}
     row.update({name: params.get(name, "") for name in shown})
-    return {**row, "run": run_id[:_SHORT_ID]}
+    return {**row, "run": (run_id or "")[:_SHORT_ID]}
 
 
 def top_text(ranking: Ranking) -> None:

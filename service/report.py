@@ -41,7 +41,8 @@ def description(plan: Plan, experiment_id: str, table: pd.DataFrame) -> str:
     lines = [f"[The {len(table):,} trials]({trials}), of which {diverged:,} diverged. The best by {metric}:", ""]
     lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]
     for _, row in leaderboard(table, metric, _LISTED).iterrows():
-        link = f"[{row[METRICS + metric]:.6g}]({trials}/{row['run_id']})"
+        value = f"{row[METRICS + metric]:.6g}"
+        link = value if pd.isna(row["run_id"]) else f"[{value}]({trials}/{row['run_id']})"
         lines.append("| " + " | ".join([link, *(short(row[PARAMS + name]) for name in names)]) + " |")
     return "\n".join(lines)
 

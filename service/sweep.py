@@ -27,7 +27,16 @@ from service.patience import DEFAULT_SECONDS, Patience, Waiting
 from service.plan import Plan, make_plan
 from service.recording.sweeps import Store, SweepInfo, differences, sweep_tags
 from service.records import SweepIdentity, is_better
-from service.table import METRICS, PARAMS, assemble, leaderboard, recovered_rows, row_values, trained_rows
+from service.table import (
+    METRICS,
+    PARAMS,
+    assemble,
+    leaderboard,
+    none_if_missing,
+    recovered_rows,
+    row_values,
+    trained_rows,
+)
 from service.worker import Trained
 
 
@@ -93,9 +102,16 @@ class SweepResult:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Run id, params and metrics of the best finished trial by the objective; None where all diverged."""
+        """Run id, params and metrics of the best finished trial by the objective; None where all diverged.
+
+        The run id is None where the trial has no run.
+        """
         for _, row in leaderboard(self.table, self.objective, 1).iterrows():
-            return {"run_id": row["run_id"], "params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+            return {
+                "run_id": none_if_missing(row["run_id"]),
+                "params": row_values(row, PARAMS),
+                "metrics": row_values(row, METRICS),
+            }
         return None
 
 
@@ -250,7 +266,9 @@ class _Job:
 def _begun(store: Store, plan: Plan) -> SweepInfo:
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     source = plan.sweepable.source
-    tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective)
+    runs = plan.sweepable.spec.record.runs
+    kept = runs if isinstance(runs, str) else f"top {runs.top}"
+    tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)
     return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan))
 
 

@@ -88,6 +88,11 @@ def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): _plain(row[name]) for name in names}
 
 
+def none_if_missing(value: Any) -> Any:
+    """A cell, None where there is nothing in it."""
+    return None if pd.isna(value) else value
+
+
 def shown_params(columns: Iterable[str], swept: Sequence[str]) -> list[str]:
     """The swept hyperparameters that the table has; a single neuron's activation stands there as its output."""
     names = {name.removeprefix(PARAMS) for name in columns if name.startswith(PARAMS)}

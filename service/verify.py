@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any, TypeVar
 
 from experiments.errors import SpecError
 from service.plan import Plan, make_plan
 from service.recording.sweeps import Store, SweepInfo, TrialInfo, differences
 from service.records import SweepIdentity, TrialRecord, trial_records
 from service.resume import recorded_spec
-from service.worker import train_shard
+from service.table import METRICS, trained_rows
+from service.worker import Trained, train_shard
 
 TOLERANCE = 1e-9
 """Relative: as far as NumPy's functions may carry the reference kernel apart on another machine. The compiled kernel's
@@ -59,49 +61,86 @@ class Verdict:
 def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample: int | None = None) -> Verdict:
     """Train a sweep's recorded trials again, one run's alone, or a random `sample` of them, and compare.
 
-    Raises SpecError where data or engine are not those that the sweep was trained with.
+    Where not every trial has a run, the rows of its table are compared. Raises SpecError where data or engine are not
+    those that the sweep was trained with.
     """
     plan = make_plan(recorded_spec(store, sweep))
     differing = differences(sweep, plan.dataset.fingerprint)
     if differing:
         raise SpecError(f"the sweep {sweep.sweep} can't be verified: {' and '.join(differing)} differ(s) by now")
-    chosen = _choose(list(store.trials(sweep)), run_id, sample)
+    if run_id is not None:
+        return _verdict(_compared_runs(store, plan, sweep, [t for t in store.trials(sweep) if t.run_id == run_id]))
+    if sweep.has_every_run:
+        return _verdict(_compared_runs(store, plan, sweep, _sampled(list(store.trials(sweep)), sample)))
+    rows = store.table(sweep)
+    return _verdict(_compared_rows(plan, _sampled(rows.to_dict("records"), sample)))
+
+
+_Item = TypeVar("_Item")
+_Comparison = tuple[str, float | None, float | None]  # figure, recorded, computed; None where there is none
+
+
+def _sampled(items: list[_Item], sample: int | None) -> list[_Item]:
+    if sample is None or sample >= len(items):
+        return items
+    return random.Random(_SAMPLE_SEED).sample(items, sample)
+
+
+def _verdict(compared: Iterable[tuple[str, str, Iterable[_Comparison]]]) -> Verdict:
+    """From each trial's run id, kernel and comparisons."""
     found: list[Difference] = []
-    figures = 0
-    for record in _trained_again(plan, sweep, chosen):
-        trial = chosen[record.trial]
-        allowed = 0.0 if trial.tags["gradgrid.kernel"].startswith("compiled") else TOLERANCE
-        for figure, recorded, computed in _compared(store, trial, record):
+    trials = figures = 0
+    for run_id, kernel, comparisons in compared:
+        trials += 1
+        allowed = 0.0 if kernel.startswith("compiled") else TOLERANCE
+        for figure, recorded, computed in comparisons:
             figures += 1
             if not _equal(recorded, computed):
-                found.append(Difference(trial.run_id, figure, _or_nan(recorded), _or_nan(computed), allowed))
-    return Verdict(len(chosen), figures, tuple(found))
+                found.append(Difference(run_id, figure, _or_nan(recorded), _or_nan(computed), allowed))
+    return Verdict(trials, figures, tuple(found))
 
 
-def _choose(trials: list[TrialInfo], run_id: str | None, sample: int | None) -> dict[str, TrialInfo]:
-    if run_id is not None:
-        trials = [trial for trial in trials if trial.run_id == run_id]
-    elif sample is not None and sample < len(trials):
-        trials = random.Random(_SAMPLE_SEED).sample(trials, sample)
-    return {trial.tags["gradgrid.trial"]: trial for trial in trials}
-
-
-def _trained_again(plan: Plan, sweep: SweepInfo, chosen: Mapping[str, TrialInfo]) -> Iterator[TrialRecord]:
-    ids = plan.trial_ids()
-    left_out = frozenset(number for number, trial in enumerate(ids) if trial not in chosen)
+def _compared_runs(
+    store: Store, plan: Plan, sweep: SweepInfo, chosen: Sequence[TrialInfo]
+) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
     record = plan.sweepable.spec.record
     identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), record)
+    trials = {trial.tags["gradgrid.trial"]: trial for trial in chosen}
+    for trained, ids in _trained_again(plan, trials):
+        for again in trial_records(trained, ids, identity):
+            trial = trials[again.trial]
+            comparisons = _compared(store, trial, again, kept_weights=record.weights == "artifact")
+            yield trial.run_id, trial.tags["gradgrid.kernel"], comparisons
+
+
+def _compared_rows(
+    plan: Plan, chosen: Sequence[Mapping[Hashable, Any]]
+) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
+    rows = {str(row["trial"]): row for row in chosen}
+    for trained, ids in _trained_again(plan, rows):
+        for again in trained_rows(trained, ids, plan.sweepable.spec.record).to_dict("records"):
+            row = rows[str(again["trial"])]
+            names = [str(name) for name in again if str(name).startswith(METRICS) or name == "last_step"]
+            comparisons = [(name, float(row.get(name, math.nan)), float(again[name])) for name in names]
+            yield f"trial {row['number']}", trained.history.kernel, comparisons
+
+
+def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[tuple[Trained, list[str]]]:
+    ids = plan.trial_ids()
+    left_out = frozenset(number for number, trial in enumerate(ids) if trial not in trials)
     for shard in plan.shards(1, left_out):
-        yield from trial_records(train_shard(shard, plan.dataset), [ids[n] for n in shard.numbers], identity)
+        yield train_shard(shard, plan.dataset), [ids[number] for number in shard.numbers]
 
 
-def _compared(store: Store, trial: TrialInfo, record: TrialRecord) -> Iterator[tuple[str, float | None, float | None]]:
-    """(figure, recorded, computed) of every point of every curve and every final weight; None where one has none."""
+def _compared(store: Store, trial: TrialInfo, record: TrialRecord, *, kept_weights: bool) -> Iterator[_Comparison]:
+    """Every point of every curve and every final weight."""
     for name in sorted({*record.curves, *trial.metrics}):
         computed = {step: value for step, value, _ in record.curves.get(name, ())}
         recorded = dict(store.curve(trial.run_id, name))
         for step in sorted({*computed, *recorded}):
             yield f"{name} at step {step}", recorded.get(step), computed.get(step)
+    if not kept_weights:
+        return
     weights = {tensor["name"]: tensor["values"] for tensor in store.final_weights(trial.run_id)}
     for tensor in record.weights:
         pairs = zip_longest(weights.get(tensor["name"], []), tensor["values"])

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from engine import ENGINE_VERSION
+from engine import DIVERGED, ENGINE_VERSION
 from experiments.errors import NotFoundError, StoreError, nearest
 from service.recording import Recorder
 from service.recording.recorders import make_recorder
@@ -54,10 +54,15 @@ class SweepInfo:
     metrics: Mapping[str, float]
     params: Mapping[str, str]
 
+    @property
+    def has_every_run(self) -> bool:
+        """Whether each of its trials has a run; else the table alone has them all."""
+        return self.tags.get("gradgrid.runs", "all") == "all"
+
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """A trial as the store knows it; metrics are those of its final weights."""
+    """A trial as the store knows it; metrics are those of its final weights. `run_id` is empty where it has no run."""
 
     run_id: str
     name: str
@@ -258,11 +263,18 @@ class Store:
         info = self.find_sweep(sweep)
         by = metric or info.tags["gradgrid.objective"]
         order = f"metrics.`{by}` {'ASC' if lower_is_better(by) else 'DESC'}"
-        with translated_errors(self.uri):
-            found = self._client.search_runs(
-                [info.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[order]
-            )
-        trials = [_trial_info(run) for run in found]
+        if info.has_every_run:
+            with translated_errors(self.uri):
+                found = self._client.search_runs(
+                    [info.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[order]
+                )
+            trials = [_trial_info(run) for run in found]
+        else:
+            rows = self.table(info) if info.status in _ENDED else self.kept_rows(info)
+            column = f"metrics.{by}"
+            if column in rows:
+                rows = rows.sort_values([column, "number"], ascending=[lower_is_better(by), True])
+            trials = [_listed(row, info) for row in rows[rows["outcome"] != DIVERGED].head(count).to_dict("records")]
         ranked = [trial for trial in trials if by in trial.metrics]
         if metric and trials and not ranked:
             raise NotFoundError(f"the trials of {info.sweep} have no metric {by!r}{nearest(by, trials[0].metrics)}")
@@ -323,13 +335,16 @@ class Store:
                 return
 
 
-def sweep_tags(fingerprint: str, folder: Path, objective: str) -> dict[str, str]:
-    """What a sweep must agree with to be resumed, where its relative paths begin, and what its trials are ranked by."""
+def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dict[str, str]:
+    """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
+    which of them have runs.
+    """
     return {
         "gradgrid.fingerprint": fingerprint,
         "gradgrid.engine": ENGINE_VERSION,
         "gradgrid.folder": str(folder),
         "gradgrid.objective": objective,
+        "gradgrid.runs": runs,
     }
 
 
@@ -363,6 +378,24 @@ def _trial_info(run: Run) -> TrialInfo:
         params=run.data.params,
         metrics={name: _as_recorded(value) for name, value in run.data.metrics.items()},
         tags=run.data.tags,
+    )
+
+
+def _listed(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
+    """A trial as the sweep's table knows it."""
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {str(k).removeprefix(prefix): v for k, v in row.items() if str(k).startswith(prefix) and not pd.isna(v)}
+
+    run_id = row.get("run_id")
+    return TrialInfo(
+        run_id="" if run_id is None or pd.isna(run_id) else str(run_id),
+        name="",
+        experiment_id=sweep.experiment_id,
+        outcome=str(row["outcome"]),
+        params={name: str(value) for name, value in part("params.").items()},
+        metrics={name: float(value) for name, value in part("metrics.").items()},
+        tags={"gradgrid.trial": str(row["trial"])},
     )
 
 

@@ -1,0 +1,138 @@
+"""How much of a sweep is recorded: every run, the best, or the table alone; with or without weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from experiments.errors import Interrupted, SpecError
+from experiments.spec import load_spec
+from service.plan import make_plan
+from service.recording.sweeps import Store
+from service.sweep import run_sweep
+from service.verify import verify
+from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
+from tests.service.test_sweep import _Stopping
+
+
+def _spec(**record: Any) -> dict[str, Any]:
+    return {**SPEC, "record": {"points": 6, **record}}
+
+
+def _without_runs(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns="run_id")
+
+
+@pytest.mark.parametrize(("runs", "count"), [("summary", 0), ({"top": 3}, 3), ({"top": 99}, 6)])
+def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri: str, runs: Any, count: int) -> None:
+    """Half of the trials diverge; those are never among the best."""
+    result = run_sweep(load_spec(_spec(runs=runs)), tracking_uri=uri, inline=True)
+    store = Store(uri)
+    sweep = store.find_sweep(result.sweep)
+    pd.testing.assert_frame_equal(_without_runs(store.table(sweep)), _without_runs(recorded.result.table))
+    assert result.recorded == 12
+    trials = list(store.trials(sweep))
+    assert len(trials) == count == result.table["run_id"].notna().sum()
+    best = recorded.result.table[recorded.result.table["outcome"] != "diverged"].sort_values("metrics.test_loss")
+    assert {t.tags["gradgrid.trial"] for t in trials} == set(best["trial"].head(count))
+    by_trial = {t.tags["gradgrid.trial"]: t for t in recorded.store.trials(recorded.store.find_sweep("small"))}
+    for trial in trials:
+        same = by_trial[trial.tags["gradgrid.trial"]]
+        assert trial.metrics == same.metrics
+        assert store.curve(trial.run_id, "loss") == recorded.store.curve(same.run_id, "loss")
+        assert store.final_weights(trial.run_id) == recorded.store.final_weights(same.run_id)
+    client = MlflowClient(uri)
+    assert not [a.path for a in client.list_artifacts(sweep.run_id) if a.path == "rows"]
+
+
+@pytest.mark.parametrize("runs", ["summary", {"top": 3}])
+def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, uri: str, runs: Any) -> None:
+    sweepable = load_spec(_spec(runs=runs))
+    with pytest.raises(Interrupted, match="5 of 12 trials are recorded"):
+        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+    store = Store(uri)
+    (sweep,) = store.sweeps()
+    assert len(store.kept_rows(sweep)) == 5
+    result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    assert result.recorded == 7
+    pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
+    verdict = verify(store, store.find_sweep(sweep.sweep))
+    assert (verdict.trials, verdict.differences) == (12, ())
+    again = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    assert (again.recorded, again.trials) == (0, 12)
+
+
+def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
+    sweepable = load_spec(_spec(runs="summary"))
+    with pytest.raises(Interrupted):
+        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+    store = Store(uri)
+    (sweep,) = store.sweeps()
+    client = MlflowClient(uri)
+    folder = Path(client.get_run(sweep.run_id).info.artifact_uri.removeprefix("file://"))
+    store.keep_rows(sweep, result_rows(recorded).iloc[6:8])
+    (part,) = (folder / "rows").iterdir()
+    part.write_bytes(part.read_bytes()[:100])
+    assert len(store.kept_rows(sweep)) == 5
+    result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
+
+
+def result_rows(recorded: Recorded) -> pd.DataFrame:
+    """The rows of a whole sweep, as they are kept while one runs."""
+    return recorded.result.table.drop(columns="run_id")
+
+
+def test_a_verdict_of_rows_finds_a_figure_that_was_changed(recorded: Recorded, uri: str) -> None:
+    result = run_sweep(load_spec(_spec(runs="summary")), tracking_uri=uri, inline=True)
+    store = Store(uri)
+    folder = Path(MlflowClient(uri).get_run(result.sweep_run_id).info.artifact_uri.removeprefix("file://"))
+    table = pd.read_parquet(folder / "trials.parquet")
+    table.loc[2, "metrics.loss"] *= 1 + 1e-15
+    table.to_parquet(folder / "trials.parquet", index=False)
+    (difference,) = verify(store, store.find_sweep(result.sweep)).significant
+    assert (difference.run_id, difference.figure) == ("trial 2", "metrics.loss")
+
+
+def test_runs_without_weights_have_none_and_are_shown_and_verified_so(recorded: Recorded, uri: str) -> None:
+    result = run_sweep(load_spec(_spec(weights="none")), tracking_uri=uri, inline=True)
+    client, store = MlflowClient(uri), Store(uri)
+    sweep = store.find_sweep(result.sweep)
+    runs = list(store.trials(sweep))
+    assert len(runs) == 12
+    assert all(client.list_artifacts(run.run_id) == [] for run in runs)
+    verdict = verify(store, sweep)
+    assert (verdict.trials, verdict.differences) == (12, ())
+    shown = run_command("show", runs[0].run_id, "--tracking-uri", uri)
+    assert (shown.exit_code, "no weights were recorded" in shown.stdout) == (0, True)
+    assert run_for_json("show", runs[0].run_id, "--tracking-uri", uri)["final_weights"] is None
+
+
+def test_commands_show_a_sweep_without_runs(recorded: Recorded, uri: str, tmp_path: Path) -> None:
+    spec = tmp_path / "small.yaml"
+    spec.write_text(json.dumps(_spec(runs="summary")))
+    values = run_for_json("sweep", str(spec), "--inline", "--tracking-uri", uri)
+    assert values["best"]["run_id"] is None
+    assert values["best"]["metrics"] == recorded.result.best["metrics"]  # type: ignore[index]
+    top = run_for_json("top", "small", "-n", "3", "--tracking-uri", uri)["top"]
+    assert [t["metrics"] for t in top][0] == values["best"]["metrics"]
+    shown = run_command("show", "small", "--tracking-uri", uri)
+    assert shown.exit_code == 0
+    told = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
+    assert "all in trials.parquet" in told.stderr
+
+
+@pytest.mark.parametrize("runs", ["al", 3, {"top": 0}, {"top": True}, {"top": 3, "x": 1}, {"best": 3}, None])
+def test_what_makes_no_sense_is_refused(runs: Any) -> None:
+    with pytest.raises(SpecError, match=r"record\.runs: is all, summary, or \{top: N\}"):
+        load_spec(_spec(runs=runs))
+
+
+@pytest.mark.parametrize(("runs", "count"), [("all", 12), ("summary", 0), ({"top": 3}, 3), ({"top": 99}, 12)])
+def test_a_dry_run_counts_the_runs(runs: Any, count: int) -> None:
+    plan = make_plan(load_spec(_spec(runs=runs)))
+    assert plan.runs == count
+    assert plan.metric_rows == make_plan(load_spec(_spec())).metric_rows * count // 12
