@@ -1,9 +1,10 @@
-"""How many runs a second reach MLflow's store: bulk writing, MlflowClient, and a plain fluent loop.
+"""How many runs a second reach MLflow's store: gradgrid, MlflowClient, a plain fluent loop, and raw requests.
 
-    python benchmarks/recording.py [--rounds 3] [--postgresql URI]
+    python benchmarks/recording.py [--rounds 3] [--only SQLite|PostgreSQL|HTTP]
 
 The same trials (6 curves of 25 points: 150 metric rows; params, tags and final weights) are written into new stores of
-the same kind, the ways in turn; figures are medians. `--postgresql` adds an empty PostgreSQL database.
+the same kind, the ways in turn; figures are medians. It starts its own PostgreSQL, where that is installed, and its own
+`mlflow server`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder engine.py would hide the engine
 
 import numpy as np  # noqa: E402
+import requests  # noqa: E402
 
+from service.recording.server import Concurrently  # noqa: E402
 from service.recording.sweeps import Store  # noqa: E402
 from service.records import TrialRecord  # noqa: E402
+from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402
+from tests.service.tracking import TrackingServer, running_server  # noqa: E402
 
-_CURVES, _POINTS, _SHARD = 6, 25, 200
+_CURVES, _POINTS, _SHARD = 6, 25, 500
+
+Way = Callable[[str, list[TrialRecord]], None]
 
 
 def _records(count: int) -> list[TrialRecord]:
@@ -51,14 +59,17 @@ def _records(count: int) -> list[TrialRecord]:
     ]
 
 
-def _bulk(uri: str, records: list[TrialRecord]) -> None:
-    store = Store(uri, create=True)
-    sweep = store.begin(uuid.uuid4().hex[:8], f"s{uuid.uuid4().hex[:8]}", {}, {}, {})
-    recorder = store.recorder(sweep, {})
-    assert not recorder.note, recorder.note
-    for start in range(0, len(records), _SHARD):
-        assert list(recorder.record(records[start : start + _SHARD]))
-    recorder.close()
+def _gradgrid(*, weights: bool, backend: str | None = None) -> Way:
+    def write(uri: str, records: list[TrialRecord]) -> None:
+        store = Store(uri, create=True, backend_uri=backend)
+        sweep = store.begin(uuid.uuid4().hex[:8], f"s{uuid.uuid4().hex[:8]}", {}, {}, {})
+        with closing(store.recorder(sweep, {}, weights=weights)) as recorder:
+            assert not recorder.note, recorder.note
+            for start in range(0, len(records), _SHARD):
+                assert list(recorder.record(records[start : start + _SHARD]))
+            recorder.finish()
+
+    return write
 
 
 def _client(uri: str, records: list[TrialRecord]) -> None:
@@ -85,43 +96,106 @@ def _fluent(uri: str, records: list[TrialRecord]) -> None:
             mlflow.log_dict({"tensors": list(record.weights)}, "final_weights.json")
 
 
-_WAYS: dict[str, tuple[Callable[[str, list[TrialRecord]], None], int]] = {
-    "plain loop: start_run, log_metrics": (_fluent, 30),
-    "MlflowClient: create_run, log_batch, set_terminated": (_client, 100),
-    "gradgrid in bulk": (_bulk, 3_000),
+def _raw(uri: str, records: list[TrialRecord]) -> None:
+    """The three requests that a run takes at least, as many at once as gradgrid sends, answers unread."""
+    api = f"{uri}/api/2.0/mlflow"
+    session = requests.Session()
+    body = {"name": uuid.uuid4().hex}
+    experiment = session.post(f"{api}/experiments/create", json=body, timeout=60).json()["experiment_id"]
+
+    def write(record: TrialRecord) -> None:
+        tags = [{"key": k, "value": v} for k, v in record.tags.items()]
+        run = {"experiment_id": experiment, "run_name": record.name, "start_time": record.start_time, "tags": tags}
+        created = session.post(f"{api}/runs/create", json=run, timeout=60).json()["run"]["info"]["run_id"]
+        params = [{"key": k, "value": v} for k, v in record.params.items()]
+        metrics = [
+            {"key": key, "value": value, "timestamp": at, "step": step}
+            for key, points in record.curves.items()
+            for step, value, at in points
+        ]
+        batch = {"run_id": created, "params": params, "metrics": metrics}
+        session.post(f"{api}/runs/log-batch", json=batch, timeout=60).raise_for_status()
+        ended = {"run_id": created, "status": "FINISHED", "end_time": record.end_time}
+        session.post(f"{api}/runs/update", json=ended, timeout=60).raise_for_status()
+
+    with closing(Concurrently()) as threads:
+        assert len(list(threads.each(write, records))) == len(records)
+
+
+_PLAIN = "plain loop: `start_run`, `log_metrics`"
+_CLIENT = "MlflowClient: `create_run`, `log_batch`, `set_terminated`"
+_DATABASE_WAYS: dict[str, tuple[Way, int]] = {
+    _PLAIN: (_fluent, 30),
+    _CLIENT: (_client, 100),
+    "gradgrid": (_gradgrid(weights=True), 3_000),
+    "gradgrid, `weights: none`": (_gradgrid(weights=False), 3_000),
 }
 
 
-def _measure(kind: str, uri_of: Callable[[Path], str], rounds: int) -> None:
-    rates: dict[str, list[float]] = {name: [] for name in _WAYS}
+def _server_ways(server: TrackingServer) -> dict[str, tuple[Way, int]]:
+    return {
+        _PLAIN: (_fluent, 20),
+        _CLIENT: (_client, 60),
+        "three raw requests a run, eight at once": (_raw, 300),
+        "gradgrid, `weights: none`": (_gradgrid(weights=False), 300),
+        "gradgrid": (_gradgrid(weights=True), 300),
+        "gradgrid with `--backend-store-uri`": (_gradgrid(weights=True, backend=server.store), 1_000),
+    }
+
+
+@contextmanager
+def _sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        yield f"sqlite:///{folder}/mlflow.db"
+        os.chdir("/")
+
+
+@contextmanager
+def _postgres(address: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:  # where artifacts go
+        os.chdir(folder)
+        yield new_database(address)
+        os.chdir("/")
+
+
+def _measure(kind: str, ways: dict[str, tuple[Way, int]], place: Callable[[], object], rounds: int) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, (write, count) in _WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                os.chdir(folder)
-                uri = uri_of(Path(folder))
+        for name, (write, count) in ways.items():
+            with place() as uri:  # type: ignore[attr-defined]
                 Store(uri, create=True)  # making the tables is not what is measured
                 records = _records(count)
                 began = time.perf_counter()
                 write(uri, records)
                 rates[name].append(count / (time.perf_counter() - began))
-                os.chdir("/")
         print(f"{kind}: " + ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in rates.items()), file=sys.stderr)
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    slowest = min(medians.values())
     for name, rate in medians.items():
-        print(f"| {kind} | {name} | {rate:,.0f} | {rate / slowest:,.1f} |")
+        print(f"| {kind} | {name} | {rate:,.0f} | {rate / medians[_CLIENT]:,.1f} |", flush=True)
+
+
+@contextmanager
+def _same(uri: str) -> Iterator[str]:
+    yield uri
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--postgresql", metavar="URI", help="an empty database, postgresql+psycopg://user@host/name")
+    parser.add_argument("--only", choices=["SQLite", "PostgreSQL", "HTTP"])
     arguments = parser.parse_args()
+    wanted = [arguments.only] if arguments.only else ["SQLite", "PostgreSQL", "HTTP"]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| store | way | runs a second (median) | ratio |\n|---|---|---|---|")
-    _measure("SQLite", lambda folder: f"sqlite:///{folder / 'mlflow.db'}", arguments.rounds)
-    if arguments.postgresql:
-        _measure("PostgreSQL", lambda folder: str(arguments.postgresql), arguments.rounds)
+    print("| store | way | runs a second (median) | against MlflowClient |\n|---|---|---|---|")
+    if "SQLite" in wanted:
+        _measure("SQLite", _DATABASE_WAYS, _sqlite, arguments.rounds)
+    if "PostgreSQL" in wanted and binaries():
+        with running_postgres() as postgres:
+            _measure("PostgreSQL", _DATABASE_WAYS, lambda: _postgres(postgres.address), arguments.rounds)
+    if "HTTP" in wanted:
+        with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
+            _measure("HTTP", _server_ways(server), lambda: _same(server.uri), arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,10 @@ def trial_text(trial: TrialInfo, store: Store) -> None:
         {"step": s, **{name: curve.get(s) for name, curve in curves.items()}} for s in sorted({*chosen, *steps[-1:]})
     ]
     rows_text(rows)
-    for tensor in store.final_weights(trial.run_id):
+    tensors = store.final_weights(trial.run_id)
+    if tensors is None:
+        click.echo("no weights were recorded")
+    for tensor in tensors or []:
         values = ", ".join(f"{value:.6g}" for value in tensor["values"][:_CURVE_POINTS])
         more = ", ..." if len(tensor["values"]) > _CURVE_POINTS else ""
         click.echo(f"{tensor['name']} {tensor['shape']}: {values}{more}")

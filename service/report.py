@@ -16,6 +16,8 @@ from service.records import as_text, lower_is_better
 from service.table import METRICS, PARAMS, leaderboard, shown_params
 
 _LISTED = 10
+_LARGEST = 14.0  # inches of a picture's side
+_MAX_LABELS = 30  # along a side
 
 
 def sweep_params(plan: Plan) -> dict[str, str]:
@@ -83,20 +85,29 @@ def heat_map(table: pd.DataFrame, across: str, down: str, metric: str, title: st
     finite = numbers[np.isfinite(numbers)]
     logarithmic = lower_is_better(metric) and finite.size > 0 and finite.min() > 0
     height, width = numbers.shape
-    figure = Figure(figsize=(max(5.0, 0.42 * width + 3), max(2.4, 0.42 * height + 1.6)), dpi=150, layout="constrained")
+    size = min(max(5.0, 0.42 * width + 3), _LARGEST), min(max(2.4, 0.42 * height + 1.6), _LARGEST)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor="#dddddd")
     axes.patch.set(hatch="////", edgecolor="#aaaaaa")
     colours = "viridis_r" if lower_is_better(metric) else "viridis"
     image = axes.imshow(numbers, aspect="auto", cmap=colours, norm=LogNorm() if logarithmic else Normalize())
-    axes.set_xticks(range(width), [_tick(c) for c in medians.columns], rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(height), [_tick(r) for r in medians.index], fontsize=9)
+    across_shown, down_shown = _labelled(width), _labelled(height)
+    axes.set_xticks(
+        across_shown, [_tick(medians.columns[k]) for k in across_shown], rotation=60, ha="right", fontsize=8
+    )
+    axes.set_yticks(down_shown, [_tick(medians.index[k]) for k in down_shown], fontsize=9)
     axes.set_xlabel(across.replace("_", " "))
     axes.set_title(f"{title}: median {metric.replace('_', ' ')}", fontsize=11)
     figure.colorbar(image, ax=axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _labelled(count: int) -> range:
+    """Which of the cells are labelled: all, or as many as can be read."""
+    return range(0, count, math.ceil(count / _MAX_LABELS))
 
 
 def _tick(value: Any) -> str:

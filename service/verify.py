@@ -141,7 +141,7 @@ def _compared(store: Store, trial: TrialInfo, record: TrialRecord, *, kept_weigh
             yield f"{name} at step {step}", recorded.get(step), computed.get(step)
     if not kept_weights:
         return
-    weights = {tensor["name"]: tensor["values"] for tensor in store.final_weights(trial.run_id)}
+    weights = {tensor["name"]: tensor["values"] for tensor in store.final_weights(trial.run_id) or []}
     for tensor in record.weights:
         pairs = zip_longest(weights.get(tensor["name"], []), tensor["values"])
         for index, (kept, value) in enumerate(pairs):

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.recording.databases import Database, Row, Rows
+from service.recording.server import Concurrently
 from service.recording.store import translated_errors
 from service.recording.weights import Weights
 from service.records import TrialRecord
@@ -23,6 +24,7 @@ KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
 _NUMBERS = 16**6  # above the trials that a sweep may have
 _BATCH = 250  # runs a transaction: others get their turn between two, and progress is seen
+_BATCHES = 2  # at once
 _LARGEST = sys.float_info.max
 
 
@@ -37,7 +39,7 @@ def run_id(sweep: str, trial: str, number: int) -> str:
 
 
 class BulkRecorder:
-    """Writes each batch of records in one transaction."""
+    """Writes each batch of records in one transaction; while the database has one, the next is made ready."""
 
     note = ""
 
@@ -57,21 +59,22 @@ class BulkRecorder:
         self._weights = weights
         self._sweep = sweep
         self._uri = uri
+        self._threads = Concurrently(_BATCHES)
         self.runs = runs
 
     def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
-        for start in range(0, len(records), _BATCH):
-            batch = records[start : start + _BATCH]
-            self._write([record for record in batch if record.trial not in self.runs])
-            for record in batch:
-                yield record.trial
+        yield from (record.trial for record in records if record.trial in self.runs)
+        missing = [record for record in records if record.trial not in self.runs]
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        with translated_errors(self._uri):
+            for batch in self._threads.each(self._write, batches):
+                yield from (record.trial for record in batch)
 
     def _write(self, records: Sequence[TrialRecord]) -> None:
         fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
-        with translated_errors(self._uri):
-            self._weights.keep(fresh)  # first: a run that is there has its weights
-            runs = [self._run(identity, record) for identity, record in fresh.items()]
-            self._database.write(runs, lambda new: _children({i: fresh[i] for i in fresh if i in new}))
+        self._weights.keep(fresh)  # first: a run that is there has its weights
+        runs = [self._run(identity, record) for identity, record in fresh.items()]
+        self._database.write(runs, lambda new: _children({i: fresh[i] for i in fresh if i in new}))
         self.runs.update({record.trial: identity for identity, record in fresh.items()})
 
     def finish(self) -> None:
@@ -79,6 +82,7 @@ class BulkRecorder:
             self._database.refresh_statistics()
 
     def close(self) -> None:
+        self._threads.close()
         self._database.close()
         self._weights.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,7 @@ Children = Callable[[frozenset[str]], Rows]
 
 
 class Database(Protocol):
-    """The few things that differ from one database to another."""
+    """The few things that differ from one database to another. May be used by several threads."""
 
     def write(self, runs: Sequence[Row], children: Children) -> None:
         """In one transaction: the runs that aren't there yet, and the children of those. Raises StoreError."""
@@ -78,9 +79,13 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()  # one connection: SQLite has one writer at a time
 
     def write(self, runs: Sequence[Row], children: Children) -> None:
-        connection = self._connected()
+        with self._lock:
+            self._write(self._connected(), runs, children)
+
+    def _write(self, connection: sqlite3.Connection, runs: Sequence[Row], children: Children) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             new = _insert_runs(connection.execute, runs, "?")
@@ -130,7 +135,7 @@ class PostgresDatabase:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._connection: psycopg.Connection[Any] | None = None
+        self._idle: list[psycopg.Connection[Any]] = []
 
     def write(self, runs: Sequence[Row], children: Children) -> None:
         def write(connection: psycopg.Connection[Any]) -> None:
@@ -152,19 +157,22 @@ class PostgresDatabase:
         self._in_transaction(lambda c: c.execute("ANALYZE runs, metrics, latest_metrics, params, tags"))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        while self._idle:
+            self._idle.pop().close()
 
     def _in_transaction(self, work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
         import psycopg
 
         try:
-            if self._connection is None:
-                self._connection = psycopg.connect(self._address)
-            with self._connection.transaction():
-                return work(self._connection)
+            connection = self._idle.pop() if self._idle else psycopg.connect(self._address)
+            try:
+                with connection.transaction():
+                    result = work(connection)
+            except BaseException:
+                connection.close()  # the next attempt has a connection of its own
+                raise
+            self._idle.append(connection)
+            return result
         except psycopg.Error as error:
-            self.close()  # the next attempt has a connection of its own
             kind = StoreAway if isinstance(error, psycopg.OperationalError) else StoreError
             raise kind(f"the database failed: {str(error).strip()}") from error

@@ -292,8 +292,11 @@ class Store:
         with translated_errors(self.uri):
             return [(m.step, _as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
 
-    def final_weights(self, run_id: str) -> list[dict[str, Any]]:
-        """The trial's tensors: name, shape, values."""
+    def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
+        """The trial's tensors: name, shape, values; None where they were not recorded."""
+        with translated_errors(self.uri):
+            if WEIGHTS_FILE not in {artifact.path for artifact in self._client.list_artifacts(run_id)}:
+                return None
         tensors: list[dict[str, Any]] = json.loads(self._artifact(run_id, WEIGHTS_FILE))["tensors"]
         return tensors
 

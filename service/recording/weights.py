@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -50,11 +52,12 @@ class LocalWeights:
 
     def keep(self, records: Mapping[str, TrialRecord]) -> None:
         for run_id, record in records.items():
-            run = self._folder / run_id
-            run.mkdir(exist_ok=True)
-            artifacts = run / "artifacts"
-            artifacts.mkdir(exist_ok=True)
-            (artifacts / WEIGHTS_FILE).write_text(weights_text(record), encoding="utf-8")
+            place = f"{self._folder}/{run_id}"
+            for folder in (place, f"{place}/artifacts"):
+                with suppress(FileExistsError):
+                    os.mkdir(folder)  # noqa: PTH102 - pathlib takes as long as the disk does
+            with open(f"{place}/artifacts/{WEIGHTS_FILE}", "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(weights_text(record))
 
     def close(self) -> None:
         pass

@@ -118,7 +118,7 @@ def test_commands_show_a_sweep_without_runs(recorded: Recorded, uri: str, tmp_pa
     assert values["best"]["run_id"] is None
     assert values["best"]["metrics"] == recorded.result.best["metrics"]  # type: ignore[index]
     top = run_for_json("top", "small", "-n", "3", "--tracking-uri", uri)["top"]
-    assert [t["metrics"] for t in top][0] == values["best"]["metrics"]
+    assert top[0]["metrics"] == values["best"]["metrics"]
     shown = run_command("show", "small", "--tracking-uri", uri)
     assert shown.exit_code == 0
     told = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
