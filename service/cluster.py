@@ -11,11 +11,14 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import requests
+
 from experiments.datasets import Dataset
 from experiments.errors import ClusterError
 from service.plan import Shard
 from service.worker import Trained, train_shard
 
+_JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
 _HEALTH_SECONDS = 9
 _TASKS_IN_FLIGHT = 2  # a worker: one that it trains and one that waits, so that results don't pile up
@@ -29,6 +32,22 @@ class Pool(Protocol):
     def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
         """Yield each shard's result. Raises ClusterError where a task is lost for good."""
         ...
+
+
+class JobClient(Protocol):
+    """Ray's Jobs API, as its own client offers it."""
+
+    def submit_job(
+        self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any], metadata: dict[str, str]
+    ) -> str: ...
+
+    def list_jobs(self) -> list[Any]: ...
+
+    def get_job_logs(self, job_id: str) -> str: ...
+
+    def stop_job(self, job_id: str) -> bool: ...
+
+    def delete_job(self, job_id: str) -> bool: ...
 
 
 class InlinePool:
@@ -170,3 +189,69 @@ def _check_health(address: str) -> None:
             f"something listens at {address}, but it does not answer as a Ray head of this version: check host and "
             "port (Ray's own is 6379, not the dashboard's 8265), and the token where the cluster asks for one"
         )
+
+
+@contextmanager
+def open_jobs(address: str | None = None, token: str | None = None) -> Iterator[JobClient]:
+    """The Jobs API at `address`, a dashboard's http://host:port: else RAY_API_SERVER_ADDRESS, else this machine's.
+
+    `token`: what the cluster asks for; else RAY_AUTH_TOKEN. Raises ClusterError where it can't be reached, refuses us,
+    or fails meanwhile.
+    """
+    address, token = jobs_access(address, token)
+    check_jobs(address, token)
+    _set_up_environment(local=False)
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS would take its place
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        client: JobClient = JobSubmissionClient(address, headers=_authorization(token))
+        yield client
+    except (RuntimeError, ConnectionError, requests.RequestException) as error:
+        raise ClusterError(f"Ray's jobs at {address} failed: {str(error).strip().splitlines()[-1]}") from error
+
+
+def jobs_access(address: str | None, token: str | None) -> tuple[str, str | None]:
+    """Address and token as given, else as the environment says."""
+    place = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _JOBS_ADDRESS
+    return place.rstrip("/"), token or os.environ.get("RAY_AUTH_TOKEN")
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def check_jobs(address: str, token: str | None) -> dict[str, Any]:
+    """What the Jobs API at `address` says of itself. Raises ClusterError where it does not answer, or refuses us."""
+    if not address.startswith(("http://", "https://")):
+        raise ClusterError(f"{address!r} is no address of Ray's jobs; write http://host:port, the dashboard's")
+    try:
+        answer = requests.get(f"{address}/api/version", headers=_authorization(token), timeout=_REACH_SECONDS)
+    except requests.RequestException:
+        raise ClusterError(
+            f"no Ray dashboard answers at {address}: bring the cluster up with `docker-compose up -d`, or name another "
+            "with --jobs-address or RAY_API_SERVER_ADDRESS"
+        ) from None
+    if answer.status_code in (401, 403):
+        what = "refused the token" if token else "asks for a token"
+        raise ClusterError(
+            f"the cluster at {address} {what}: set RAY_AUTH_TOKEN to the one in its .env, or give --token"
+        )
+    try:
+        version: dict[str, Any] = answer.json()
+        version["ray_version"]
+    except (ValueError, KeyError, TypeError):
+        raise ClusterError(f"what answers at {address} is no Ray dashboard: check host and port") from None
+    return version
+
+
+def cluster_nodes(address: str, token: str | None) -> list[dict[str, Any]]:
+    """The cluster's living nodes, by its dashboard. Raises ClusterError."""
+    try:
+        answer = requests.get(
+            f"{address}/api/v0/nodes?detail=1", headers=_authorization(token), timeout=_HEALTH_SECONDS
+        )
+        nodes = answer.json()["data"]["result"]["result"]
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        raise ClusterError(f"the Ray dashboard at {address} does not tell of its nodes") from None
+    return [node for node in nodes if node.get("state") == "ALIVE"]

@@ -31,6 +31,34 @@ def examine(tracking_uri: str | None, address: str | None) -> list[Finding]:
     return [_python(), *map(_package, _PACKAGES), _kernels(), _cores(), _store(tracking_uri), _ray(address)]
 
 
+def examine_cluster(tracking_uri: str | None, jobs_address: str | None, token: str | None) -> list[Finding]:
+    """Look at a cluster from outside: its jobs, its nodes, its store."""
+    return [*map(_package, _PACKAGES), *_jobs(jobs_address, token), _store(tracking_uri)]
+
+
+def _jobs(address: str | None, token: str | None) -> list[Finding]:
+    from service.cluster import check_jobs, cluster_nodes, jobs_access
+
+    address, token = jobs_access(address, token)
+    try:
+        theirs = str(check_jobs(address, token)["ray_version"])
+        nodes = cluster_nodes(address, token)
+    except GradgridError as error:
+        return [_failed("jobs", error)]
+    ours = metadata.version("ray")
+    alike = Finding(
+        "jobs",
+        ours == theirs,
+        f"{address} answers, Ray {theirs}",
+        "" if ours == theirs else f"pip install ray=={theirs}",
+    )
+    cores = [int((node.get("resources_total") or {}).get("CPU", 0)) for node in nodes]
+    working = sum(count > 0 for count in cores)
+    detail = f"{working} that train{'' if working != 1 else 's'}, {sum(cores)} cores in all"
+    remedy = "" if working else "docker-compose up -d --scale ray-worker=2"
+    return [alike, Finding("workers", working > 0, detail, remedy)]
+
+
 def _python() -> Finding:
     recent = sys.version_info >= _OLDEST_PYTHON
     return Finding("python", recent, platform.python_version(), "" if recent else "install Python 3.11 or newer")

@@ -17,6 +17,7 @@ from service.records import SECONDS_A_ROW, SECONDS_A_RUN
 
 if TYPE_CHECKING:
     from service.doctor import Finding
+    from service.jobs import Job
     from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
     from service.sweep import SweepResult
     from service.verify import Verdict
@@ -200,6 +201,32 @@ def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
         rows_text(rows)
     else:
         click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
+
+
+def job_values(job: Job) -> dict[str, Any]:
+    """A cluster's job."""
+    return {"job": job.id, **{name: value for name, value in vars(job).items() if name != "id"}}
+
+
+def job_text(job: Job, last: str) -> None:
+    """A cluster's job: how it goes, and the last that it said."""
+    click.echo(f"{job.id}: {job.status.lower()}, begun {_when(job.start_time)}")
+    click.echo(job.message)
+    if last:
+        click.echo(f"last said: {last}")
+
+
+def jobs_text(jobs: Sequence[Job]) -> None:
+    """A cluster's jobs."""
+    if not jobs:
+        click.echo("the cluster has no jobs; `gradgrid submit moons` makes one", err=True)
+        return
+    rows_text(
+        [
+            {"job": job.id, "spec": job.spec, "status": job.status.lower(), "begun": _when(job.start_time)}
+            for job in jobs
+        ]
+    )
 
 
 def _status(status: str) -> str:

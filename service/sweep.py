@@ -127,11 +127,13 @@ def run_sweep(
     shard_size: int | None = None,
     backend_store_uri: str | None = None,
     patience: float = DEFAULT_SECONDS,
+    job: str | None = None,
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; returns when all are recorded.
 
     `resume` names a sweep whose missing trials are to be trained. `patience`: seconds that a store which is away is
-    waited for, while training goes on. `shard_size` fixes the trials a task, for tests: the numbers don't depend on it.
+    waited for, while training goes on. `job`: the sweep's name elsewhere; where the store has a sweep of that job, this
+    goes on with it. `shard_size` fixes the trials a task, for tests: the numbers don't depend on it.
     Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
     """
     began = time.monotonic()
@@ -142,12 +144,13 @@ def run_sweep(
         terminable(),
     ):  # Ray sets handlers of its own
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
+        resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
-            sweep = _resumed(store, resume, plan) if resume else _begun(store, plan)
+            sweep = _resumed(store, resume, plan) if resume else _begun(store, plan, job)
         ledger = _recovered(store, sweep, plan) if resume else _Ledger(plan)
-        job = _Job(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
-        with _ended(job, began):
-            job.run(shard_size)
+        work = _Work(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
+        with _ended(work, began):
+            work.run(shard_size)
     table = ledger.table()
     return SweepResult(
         sweep=sweep.sweep,
@@ -203,7 +206,7 @@ class _Ledger:
 
 
 @dataclass
-class _Job:
+class _Work:
     """A sweep under way."""
 
     plan: Plan
@@ -263,12 +266,14 @@ class _Job:
         return RowKeeper(self.store, self.sweep, self.patience)
 
 
-def _begun(store: Store, plan: Plan) -> SweepInfo:
+def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     source = plan.sweepable.source
     runs = plan.sweepable.spec.record.runs
     kept = runs if isinstance(runs, str) else f"top {runs.top}"
     tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)
+    if job:
+        tags["gradgrid.job"] = job
     return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan))
 
 
@@ -301,7 +306,7 @@ def _recovered(store: Store, sweep: SweepInfo, plan: Plan) -> _Ledger:
 
 
 @contextmanager
-def _ended(job: _Job, began: float) -> Iterator[None]:
+def _ended(job: _Work, began: float) -> Iterator[None]:
     """End the sweep's run as what it came to, with the table of what was kept."""
     sweep, store, ledger = job.sweep, job.store, job.ledger
     how_to_resume = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
@@ -324,7 +329,7 @@ def _ended(job: _Job, began: float) -> Iterator[None]:
         raise
 
 
-def _end(job: _Job, status: str, began: float) -> None:
+def _end(job: _Work, status: str, began: float) -> None:
     plan, table = job.plan, job.ledger.table()
     with deferred_interrupts():
         job.store.end(

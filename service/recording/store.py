@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib.util
 import logging
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ import mlflow
 import requests
 import sqlalchemy
 import sqlalchemy.exc
+from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException, RestException
 
 from experiments.errors import StoreAway, StoreError
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _REACH_SECONDS = 10
+_OPENING_SECONDS = 120
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -76,14 +80,37 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
-    if is_server(uri):
-        _check_server(uri)
-    elif uri.partition(":")[0].partition("+")[0] in _DATABASES:
-        _check_database(uri, path)
-    with translated_errors(uri):
-        client = mlflow.MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    return client
+    with _alone(path):
+        if is_server(uri):
+            _check_server(uri)
+        elif uri.partition(":")[0].partition("+")[0] in _DATABASES:
+            _check_database(uri, path)
+        with translated_errors(uri):
+            client = mlflow.MlflowClient(uri)
+            client.search_experiments(max_results=1)
+        return client
+
+
+@contextmanager
+def _alone(path: Path | None) -> Iterator[None]:
+    """While an SQLite store is opened, no other process opens it: MLflow makes its tables in many steps, and two that
+    do so at once break them.
+    """
+    if path is None:
+        yield
+        return
+    name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"gradgrid-{name}.lock", timeout=_OPENING_SECONDS, mode=0o666)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreAway(
+            f"the store {path} is being opened by another process for {_OPENING_SECONDS} s already"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -234,6 +234,10 @@ class Store:
             raise NotFoundError(f"{len(begun)} sweeps begin with {name!r}: {', '.join(s.sweep for s in begun[:5])}")
         raise NotFoundError(f"the store at {self.uri} has no sweep {name!r}; `gradgrid list` shows what it has")
 
+    def sweep_of_job(self, job: str) -> str | None:
+        """The id of the newest sweep that was begun for this job of a cluster; None where there is none."""
+        return next((sweep.sweep for sweep in self.sweeps() if sweep.tags.get("gradgrid.job") == job), None)
+
     def find(self, name: str) -> SweepInfo | TrialInfo:
         """A sweep by any of its names, or a trial by its run id or the beginning of it. Raises NotFoundError."""
         try:

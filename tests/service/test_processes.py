@@ -51,6 +51,21 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 400
 
 
+def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path: Path, uri: str) -> None:
+    spec = write_spec(tmp_path, {**TINY, "steps": 20, "grid": {"seed": {"range": 300}}})
+    processes = [_start("sweep", spec, "--inline", "--json", "--tracking-uri", uri, cwd=tmp_path) for _ in range(3)]
+    results = []
+    for process in processes:
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+        results.append(json.loads(stdout))
+    assert len({result["sweep"] for result in results}) == 3
+    store = Store(uri)
+    for result in results:
+        assert len(list(store.trials(store.find_sweep(result["sweep"])))) == 300
+        assert result["best"]["metrics"] == results[0]["best"]["metrics"]
+
+
 def _recorded_count(uri: str) -> int:
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():

@@ -3,6 +3,8 @@
 import json
 import math
 import sqlite3
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -233,6 +235,8 @@ def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
     engine = sqlalchemy.create_engine(uri)
     _verify_schema(engine)  # type: ignore[no-untyped-call]
     engine.dispose()
+    subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True)
+    assert len(list(store.trials(sweep))) == len(_RECORDS)
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)

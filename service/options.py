@@ -1,0 +1,73 @@
+"""What commands share: options, errors as messages, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from experiments.errors import GradgridError
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_INTERRUPTED = 130
+
+
+def reported(command: _Command) -> _Command:
+    """Turn a GradgridError into its message on stderr and its exit code."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except GradgridError as error:
+            click.echo(f"gradgrid: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("gradgrid: interrupted before anything was recorded", err=True)
+            sys.exit(_INTERRUPTED)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            sys.stderr.close()
+            sys.exit(0)
+
+    return run  # type: ignore[return-value]
+
+
+tracking_uri = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="MLflow's store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder.",
+)
+backend_store_uri = click.option(
+    "--backend-store-uri",
+    metavar="URI",
+    help="The database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.",
+)
+patience = click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a store that is away is waited for.",
+)
+workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one a core.")
+address = click.option(
+    "--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else one of its own."
+)
+inline = click.option("--inline", is_flag=True, help="Train in this process, without Ray: same numbers, for debugging.")
+jobs_address = click.option(
+    "--jobs-address",
+    metavar="URL",
+    help="The cluster's Ray dashboard; else RAY_API_SERVER_ADDRESS, else here.",
+)
+token = click.option("--token", metavar="TOKEN", help="What the cluster asks for; better, RAY_AUTH_TOKEN.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,58 @@
+"""A real Chromium without a window, for looking at pages as a user does."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """The browser's program; None where it isn't installed."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def open_page(width: int = 1400, height: int = 900, *, dark: bool = False, scale: float = 1) -> Iterator[Page]:
+    """A page of a new browser. Skips the test where there is no browser."""
+    program = chromium()
+    if program is None:
+        pytest.skip("Chromium is not installed; .ci/run installs it")
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory(prefix="chromium") as profile:
+        browser = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=program,
+            headless=True,
+            args=_FLAGS,
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=scale,
+        )
+        try:
+            page = browser.new_page()
+            page.set_default_timeout(30_000)
+            yield page
+        finally:
+            browser.close()
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    """A picture of the page in the folder that GRADGRID_SCREENSHOTS names, to be looked at."""
+    folder = os.environ.get("GRADGRID_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png")
