@@ -7,7 +7,7 @@ ENV PATH=/opt/gradgrid/bin:$PATH
 COPY pyproject.toml constraints.txt ./
 RUN python3 -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     print(*p['dependencies'], *p['optional-dependencies']['cluster'], sep='\n')" > requirements.txt \
-    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt setuptools
+    && pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt 'setuptools>=77'
 COPY README.md LICENSE ./
 COPY engine engine
 COPY experiments experiments

@@ -204,6 +204,8 @@ def open_jobs(address: str | None = None, token: str | None = None) -> Iterator[
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS would take its place
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
     try:
         client: JobClient = JobSubmissionClient(address, headers=_authorization(token))
         yield client

@@ -67,7 +67,8 @@ class Jobs:
                 self._client.delete_job(identity)
             file = shlex.quote(f"{sweepable.spec.name}.yaml")
             self._client.submit_job(
-                entrypoint=" ".join([f"gradgrid sweep {file}", *map(shlex.quote, options)]),
+                # exec: what stops the job stops the sweep, not a shell around it
+                entrypoint=" ".join([f"exec gradgrid sweep {file}", *map(shlex.quote, options)]),
                 submission_id=identity,
                 runtime_env={"working_dir": str(folder), "env_vars": {JOB_VARIABLE: identity}},
                 metadata={"gradgrid.spec": sweepable.spec.name},

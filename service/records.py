@@ -69,6 +69,7 @@ def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdenti
                 "gradgrid.last_step": str(history.last_step[position]),
                 "gradgrid.kernel": history.kernel,
                 "gradgrid.engine": ENGINE_VERSION,
+                "gradgrid.host": trained.host,
             },
             curves=_curves(trained, position, identity.record),
             weights=[

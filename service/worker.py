@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ _NOT_COLUMNS = ("seed", "initializer", "init_scale")
 
 @dataclass(frozen=True)
 class Trained:
-    """A shard's history, and when its training began and ended: milliseconds since 1970."""
+    """A shard's history, when its training began and ended (milliseconds since 1970), and the host that trained it."""
 
     shard: Shard
     history: History
     start_time: int
     end_time: int
+    host: str
 
 
 def train_shard(shard: Shard, dataset: Dataset) -> Trained:
@@ -45,7 +47,7 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
         dtype=architecture.dtype,
         kernel=architecture.kernel,
     )
-    return Trained(shard, history, start, time.time_ns() // 1_000_000)
+    return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
 def _initial(columns: Mapping[str, np.ndarray[Any, Any]], widths: tuple[int, ...]) -> Floats:

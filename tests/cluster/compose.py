@@ -1,0 +1,112 @@
+"""The cluster of docker-compose.yml under a project name and secrets of its own, on free ports."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.ports import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+PASSWORD = "a-long-password-of-the-tests"
+
+
+def compose_command() -> list[str] | None:
+    """docker-compose, or Compose v2; None where there is no Docker Engine."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        return None
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    return ["docker", "compose"]
+
+
+@dataclass
+class Cluster:
+    """A running cluster, and the command that uses it from this machine."""
+
+    folder: Path
+    compose: Sequence[str]
+    token: str = "a-token-of-the-tests"
+    mlflow_port: int = field(default_factory=free_port)
+    ray_port: int = field(default_factory=free_port)
+
+    @property
+    def mlflow(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def ray(self) -> str:
+        return f"http://127.0.0.1:{self.ray_port}"
+
+    def write_secrets(self, *, auth: bool = False) -> None:
+        lines = [
+            "POSTGRES_PASSWORD=a-secret-of-the-tests",
+            f"RAY_AUTH_TOKEN={self.token}",
+            f"MLFLOW_AUTH_ADMIN_PASSWORD={PASSWORD if auth else ''}",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY=another-secret-of-the-tests",
+            f"MLFLOW_PORT={self.mlflow_port}",
+            f"RAY_PORT={self.ray_port}",
+        ]
+        (self.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A Compose command."""
+        command = [*self.compose, "-p", "gradgridtest", "--env-file", str(self.folder / ".env"), *arguments]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "POSTGRES_"))}
+        done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def containers(self, service: str) -> list[str]:
+        """Ids of a service's containers, the oldest first."""
+        found = self.run("ps", "-q", service).stdout.split()
+        return sorted(found, key=lambda c: str(self.inspect(c)["Created"]))
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        text = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True).stdout
+        (found,) = json.loads(text)
+        return dict(found)
+
+    def wait_until_healthy(self, seconds: float) -> float:
+        """Until every container is healthy; returns how long that took."""
+        began = time.monotonic()
+        states: dict[str, str] = {}
+        while time.monotonic() - began < seconds:
+            containers = [self.inspect(c) for c in self.run("ps", "-q").stdout.split()]
+            states = {str(c["Name"]): str(c["State"].get("Health", {}).get("Status")) for c in containers}
+            if states and set(states.values()) == {"healthy"}:
+                return time.monotonic() - began
+            time.sleep(0.5)
+        raise AssertionError(f"not healthy within {seconds} s: {states}\n{self.run('logs', '--tail=40').stdout}")
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """What a user outside sets."""
+        settings = {
+            "RAY_API_SERVER_ADDRESS": self.ray,
+            "RAY_AUTH_TOKEN": self.token,
+            "MLFLOW_TRACKING_URI": self.mlflow,
+        }
+        return {**os.environ, **settings, **changes}
+
+
+@contextmanager
+def running_cluster(folder: Path, workers: int) -> Iterator[tuple[Cluster, float]]:
+    """A cluster, and the seconds in which it came up, its images being there."""
+    compose = compose_command()
+    assert compose is not None
+    cluster = Cluster(folder, compose)
+    cluster.write_secrets()
+    cluster.run("build")
+    began = time.monotonic()
+    try:
+        cluster.run("up", "-d", "--scale", f"ray-worker={workers}")
+        cluster.wait_until_healthy(120)
+        yield cluster, time.monotonic() - began
+    finally:
+        cluster.run("--profile", "launcher", "down", "-v", "--remove-orphans", "-t", "2", check=False)

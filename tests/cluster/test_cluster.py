@@ -1,0 +1,359 @@
+"""The whole cluster in containers: brought up, used from outside, struck by faults. `make test-cluster` runs these.
+
+Every sweep here has the same trials under another name, and must come to the figures of one that ran outside,
+undisturbed.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from experiments.spec import load_spec
+from service.sweep import run_sweep
+from tests.cluster.compose import PASSWORD, ROOT, Cluster, compose_command, running_cluster
+from tests.service.browser import keep_screenshot, open_page
+
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
+
+_SPEC: dict[str, Any] = {
+    "name": "fault",
+    "dataset": {"name": "moons", "samples": 60},
+    "model": {"hidden": [4]},
+    "loss": "mean_squared_error",
+    "steps": 150_000,
+    "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 150}},
+    "record": {"points": 4},
+}
+_TRIALS = 600
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, float]]:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), workers=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started: tuple[Cluster, float]) -> Iterator[Cluster]:
+    """The cluster, healthy and with two workers before and after."""
+    found, _ = started
+    _complete(found)
+    yield found
+    found.run("up", "-d", "--scale", "ray-worker=2")
+    found.wait_until_healthy(120)
+
+
+def _complete(cluster: Cluster) -> None:
+    """Until Ray knows of two workers, and no more of those that a fault took."""
+    _wait("two workers", lambda: "2 that train" in _gradgrid(cluster, "doctor", "--cluster").stdout)
+
+
+@pytest.fixture(scope="module")
+def swept(started: tuple[Cluster, float]) -> str:
+    """What the command says of the ready sweep breast_cancer, run on the cluster."""
+    cluster, _ = started
+    _complete(cluster)
+    done = _gradgrid(cluster, "submit", "experiments/breast_cancer.yaml", "--follow")
+    assert done.returncode == 0, done.stderr
+    workers = {c[:12] for c in cluster.containers("ray-worker")}
+    assert _hosts(cluster, "breast_cancer") == workers  # both of them
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of a sweep on this machine, without containers."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run_sweep(load_spec(_SPEC), tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").table
+
+
+def _gradgrid(cluster: Cluster, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service.cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=cluster.environment(**changes), capture_output=True, text=True, check=False
+    )
+
+
+def _json(cluster: Cluster, *arguments: str) -> Any:
+    done = _gradgrid(cluster, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _table(cluster: Cluster, sweep: str, folder: Path) -> pd.DataFrame:
+    file = folder / f"{sweep}.parquet"
+    done = _gradgrid(cluster, "export", sweep, "-o", str(file))
+    assert done.returncode == 0, done.stderr
+    return pd.read_parquet(file)
+
+
+def _same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(ours.drop(columns="run_id"), theirs.drop(columns="run_id"), check_exact=True)
+
+
+def _count(cluster: Cluster, statement: str) -> int:
+    psql = ["psql", "-U", "mlflow", "-d", "mlflow", "-h", "127.0.0.1", "-tA", "-c", statement]
+    done = cluster.run("exec", "-T", "-e", "PGPASSWORD=a-secret-of-the-tests", "postgres", *psql)
+    return int(done.stdout.strip())
+
+
+def _runs(cluster: Cluster, name: str) -> int:
+    return _count(
+        cluster,
+        "select count(*) from runs join experiments using (experiment_id) "
+        f"where experiments.name like '{name}/%' and runs.lifecycle_stage = 'active'",
+    )
+
+
+def _submit(cluster: Cluster, name: str, folder: Path) -> str:
+    file = folder / f"{name}.yaml"
+    file.write_text(json.dumps({**_SPEC, "name": name}), encoding="utf-8")
+    return str(_json(cluster, "submit", str(file))["job"])
+
+
+def _wait(what: str, reached: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.3)
+
+
+def _under_way(cluster: Cluster, name: str, runs: int = 1) -> None:
+    """Until some trials are recorded, but not all."""
+    _wait(f"{name} under way", lambda: _runs(cluster, name) >= runs)
+    assert _runs(cluster, name) < _TRIALS, "the sweep was over before the fault"
+
+
+def _succeeded(cluster: Cluster, job: str, seconds: float = 180) -> None:
+    _wait(job, lambda: _json(cluster, "status", job)["status"] not in ("PENDING", "RUNNING"), seconds)
+    found = _json(cluster, "status", job)
+    assert found["status"] == "SUCCEEDED", _gradgrid(cluster, "logs", job).stdout
+
+
+def _hosts(cluster: Cluster, name: str) -> set[str]:
+    """Which containers trained a sweep's trials."""
+    experiment = requests.get(
+        f"{cluster.mlflow}/api/2.0/mlflow/experiments/get-by-name",
+        params={"experiment_name": f"{name}/{_json(cluster, 'show', name)['sweep']}"},
+        timeout=30,
+    ).json()["experiment"]["experiment_id"]
+    body: Any = {"experiment_ids": [experiment], "max_results": 1000}
+    runs = requests.post(f"{cluster.mlflow}/api/2.0/mlflow/runs/search", json=body, timeout=60).json()["runs"]
+    tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
+    return {tag["gradgrid.host"] for tag in tags}
+
+
+def _exact(cluster: Cluster, name: str, folder: Path, undisturbed: pd.DataFrame) -> None:
+    """Every trial once, with the figures of the sweep that nothing disturbed."""
+    assert _runs(cluster, name) == _TRIALS
+    _same(_table(cluster, name, folder), undisturbed)
+
+
+def test_it_is_healthy_within_two_minutes(started: tuple[Cluster, float]) -> None:
+    cluster, seconds = started
+    assert seconds < 120
+    assert len(cluster.run("ps", "-q").stdout.split()) == 5
+
+
+@pytest.mark.parametrize("missing", ["POSTGRES_PASSWORD", "RAY_AUTH_TOKEN"])
+def test_a_missing_secret_stops_the_start_and_is_named(cluster: Cluster, tmp_path: Path, missing: str) -> None:
+    text = (cluster.folder / ".env").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(missing)]
+    other = Cluster(tmp_path, cluster.compose)
+    (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
+    done = other.run("config", check=False)
+    assert done.returncode != 0
+    assert f"{missing}" in done.stderr
+    assert "is missing in .env; openssl rand -hex 24 makes one" in done.stderr
+
+
+def test_only_the_documented_ports_listen_and_only_on_loopback(cluster: Cluster) -> None:
+    published: set[tuple[str, int]] = set()
+    for container in cluster.run("ps", "-q").stdout.split():
+        for bindings in cluster.inspect(container)["NetworkSettings"]["Ports"].values():
+            published.update((b["HostIp"], int(b["HostPort"])) for b in bindings or [])
+    assert published == {("127.0.0.1", cluster.mlflow_port), ("127.0.0.1", cluster.ray_port)}
+    address = socket.gethostbyname(socket.gethostname())
+    if not address.startswith("127."):
+        for port in (cluster.mlflow_port, cluster.ray_port):
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection((address, port), timeout=5)
+
+
+def test_workers_know_no_database(cluster: Cluster) -> None:
+    (worker, _) = cluster.containers("ray-worker")
+    assert not any("a-secret-of-the-tests" in line for line in cluster.inspect(worker)["Config"]["Env"])
+    script = "import socket; socket.create_connection(('postgres', 5432), timeout=3)"
+    done = subprocess.run(["docker", "exec", worker, "python3", "-c", script], capture_output=True, check=False)
+    assert done.returncode != 0
+
+
+def test_a_ready_sweep_runs_on_both_workers_and_comes_to_what_it_comes_to_outside(
+    cluster: Cluster, swept: str, tmp_path: Path
+) -> None:
+    assert "The best of 280 trials by test_loss" in swept
+    assert _runs(cluster, "breast_cancer") == 280
+    outside = run_sweep(load_spec("breast_cancer"), tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", inline=True)
+    _same(_table(cluster, "breast_cancer", tmp_path), outside.table)
+    verified = _json(cluster, "verify", "breast_cancer", "--sample", "3")
+    assert (verified["trials"], verified["differences"]) == (3, [])
+    again = _json(cluster, "submit", "experiments/breast_cancer.yaml")
+    assert (again["new"], again["status"]) == (False, "SUCCEEDED")
+    for kind, arguments in (("sweeps", []), ("jobs", ["--jobs"])):
+        known = [found["spec"] for found in _json(cluster, "list", *arguments)[kind]]
+        assert known.count("breast_cancer") == 1
+
+
+def test_data_of_ones_own_is_sent_along(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = ["x,y,kind", *(f"{n % 7},{n % 5},{'a' if n % 3 else 'b'}" for n in range(60))]
+    (tmp_path / "data" / "own.csv").write_text("\n".join(rows), encoding="utf-8")
+    spec = {"name": "own", "dataset": {"path": "data/own.csv", "target": "kind"}, "grid": {"seed": {"range": 4}}}
+    (tmp_path / "own.yaml").write_text(json.dumps(spec), encoding="utf-8")
+    done = _gradgrid(cluster, "submit", str(tmp_path / "own.yaml"), "--set", "steps=20", "--follow", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "SUCCEEDED"
+    assert len(_json(cluster, "top", "own")["top"]) == 4
+
+
+def test_the_launcher_sweeps_inside_the_network(cluster: Cluster) -> None:
+    done = cluster.run("run", "--rm", "-T", "launcher", "sweep", "xor", "--set", "grid.seed.range=2", "--json")
+    values = json.loads(done.stdout[done.stdout.index("{") :])
+    assert values["trials"] == values["finished"] > 0
+    assert _runs(cluster, "xor") == values["trials"]
+
+
+def test_without_the_token_nothing_is_done(cluster: Cluster) -> None:
+    refused = _gradgrid(cluster, "submit", "xor", RAY_AUTH_TOKEN="")
+    assert (refused.returncode, "asks for a token" in refused.stderr) == (1, True)
+    wrong = _gradgrid(cluster, "submit", "xor", RAY_AUTH_TOKEN="wrong")
+    assert (wrong.returncode, "refused the token" in wrong.stderr) == (1, True)
+    for path in ("/api/jobs/", "/api/version", "/nodes?view=summary", "/api/v0/actors"):
+        assert requests.get(f"{cluster.ray}{path}", timeout=10).status_code in (401, 403), path
+    body = {"entrypoint": "touch /tmp/taken"}
+    assert requests.post(f"{cluster.ray}/api/jobs/", json=body, timeout=10).status_code in (401, 403)
+
+
+def test_doctor_looks_at_the_cluster(cluster: Cluster) -> None:
+    findings = {f["subject"]: f for f in _json(cluster, "doctor", "--cluster")["findings"]}
+    assert all(finding["ok"] for finding in findings.values())
+    assert findings["workers"]["detail"] == "2 that train, 2 cores in all"
+    refused = _gradgrid(cluster, "doctor", "--cluster", RAY_AUTH_TOKEN="wrong")
+    assert refused.returncode == 1
+    assert "set RAY_AUTH_TOKEN" in refused.stderr
+
+
+@pytest.mark.usefixtures("swept")
+def test_the_dashboards_open_from_outside_rays_only_with_the_token(cluster: Cluster) -> None:
+    with open_page() as page:
+        page.goto(cluster.mlflow)
+        expect(page.get_by_text("mlflow", exact=False).first).to_be_attached()
+        page.goto(f"{cluster.mlflow}/#/experiments")
+        expect(page.get_by_text("breast_cancer", exact=True).first).to_be_visible()
+        keep_screenshot(page, "cluster-mlflow")
+        page.goto(cluster.ray)
+        field = page.get_by_placeholder("Enter your authentication token")
+        expect(field).to_be_visible()
+        expect(page.get_by_text("Authentication Token Required").first).to_be_visible()
+        keep_screenshot(page, "cluster-ray-asks")
+        field.fill(cluster.token)
+        page.get_by_role("button", name="Submit").click()
+        page.goto(f"{cluster.ray}/#/cluster")
+        expect(page.get_by_text("ALIVE").first).to_be_visible()
+        keep_screenshot(page, "cluster-ray")
+
+
+def test_a_cancelled_job_goes_on_when_it_is_submitted_again(
+    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
+    job = _submit(cluster, "cancelled", tmp_path)
+    _under_way(cluster, "cancelled")
+    done = _gradgrid(cluster, "cancel", job)
+    assert (done.returncode, "stopped" in done.stderr) == (0, True)
+    (sweep,) = [s for s in _json(cluster, "list")["sweeps"] if s["spec"] == "cancelled"]
+    assert sweep["status"] == "KILLED"
+    assert _submit(cluster, "cancelled", tmp_path) == job
+    _succeeded(cluster, job)
+    _exact(cluster, "cancelled", tmp_path, undisturbed)
+
+
+def test_a_worker_is_killed_and_another_added_in_the_middle(
+    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
+    job = _submit(cluster, "worker", tmp_path)
+    _under_way(cluster, "worker")
+    killed, left = cluster.containers("ray-worker")
+    subprocess.run(["docker", "rm", "-f", killed], check=True, capture_output=True)
+    cluster.run("up", "-d", "--no-recreate", "--scale", "ray-worker=3")
+    added = {c[:12] for c in cluster.containers("ray-worker")} - {left[:12]}
+    _succeeded(cluster, job)
+    _exact(cluster, "worker", tmp_path, undisturbed)
+    assert _hosts(cluster, "worker") & added, "the added workers got no work"
+
+
+def test_mlflow_and_postgresql_restart_in_the_middle(
+    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
+    job = _submit(cluster, "stores", tmp_path)
+    _under_way(cluster, "stores")
+    cluster.run("restart", "-t", "1", "postgres", "mlflow")
+    _succeeded(cluster, job)
+    _exact(cluster, "stores", tmp_path, undisturbed)
+
+
+def test_the_network_between_a_worker_and_the_head_is_cut_in_the_middle(
+    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
+    job = _submit(cluster, "network", tmp_path)
+    _under_way(cluster, "network")
+    (cut, _) = cluster.containers("ray-worker")
+    subprocess.run(["docker", "network", "disconnect", "gradgridtest_cluster", cut], check=True, capture_output=True)
+    _succeeded(cluster, job)
+    subprocess.run(["docker", "rm", "-f", cut], check=True, capture_output=True)
+    _exact(cluster, "network", tmp_path, undisturbed)
+
+
+def test_the_head_restarts_in_the_middle_and_the_sweep_is_resumed(
+    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
+    job = _submit(cluster, "head", tmp_path)
+    _under_way(cluster, "head")
+    cluster.run("kill", "ray-head")
+    cluster.run("up", "-d", "--scale", "ray-worker=2")
+    cluster.wait_until_healthy(120)
+    assert 0 < _runs(cluster, "head") < _TRIALS
+    assert _submit(cluster, "head", tmp_path) == job
+    _succeeded(cluster, job)
+    _exact(cluster, "head", tmp_path, undisturbed)
+
+
+@pytest.mark.usefixtures("swept")
+def test_with_accounts_on_mlflow_refuses_whoever_has_none(cluster: Cluster) -> None:
+    cluster.write_secrets(auth=True)
+    try:
+        cluster.run("up", "-d", "--scale", "ray-worker=2")
+        cluster.wait_until_healthy(120)
+        body = {"max_results": 10}
+        place = f"{cluster.mlflow}/api/2.0/mlflow/experiments/search"
+        assert requests.post(place, json=body, timeout=30).status_code == 401
+        assert requests.post(place, json=body, auth=("admin", "wrong"), timeout=30).status_code == 401
+        found = requests.post(place, json=body, auth=("admin", PASSWORD), timeout=30)
+        assert "breast_cancer" in {e["name"] for e in found.json()["experiments"]}
+        refused = _gradgrid(cluster, "list")
+        assert (refused.returncode, "not authenticated" in refused.stderr) == (1, True)
+        account = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+        done = _gradgrid(cluster, "submit", "notebook", "--follow", **account)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert json.loads(_gradgrid(cluster, "top", "notebook", "--json", **account).stdout)["top"]
+    finally:
+        cluster.write_secrets()
