@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test slow kill check bench speed format clean
+.PHONY: help demo dashboard test slow kill test-cluster check bench speed format clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-13s %s\n", $$1, $$2}'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (a minute or two the first time)"
@@ -30,6 +30,10 @@ slow: $(INSTALLED) ## Run what make test leaves out: killed sweeps, whole ready 
 
 kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, twenty rounds
 	GRADGRID_KILL_ROUNDS=20 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
+
+test-cluster: $(INSTALLED) ## Bring the cluster up in containers, use it and strike it with faults; needs a Docker Engine
+	@docker info >/dev/null 2>&1 || { echo 'make test-cluster needs a running Docker Engine'; exit 1; }
+	$(BIN)/python -m pytest -m cluster -p no:randomly tests/cluster
 
 check: $(INSTALLED) ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -55,13 +56,22 @@ class Cluster:
         ]
         (self.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
 
+    @property
+    def _prefix(self) -> list[str]:
+        return [*self.compose, "-p", "gradgridtest", "--env-file", str(self.folder / ".env")]
+
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A Compose command."""
-        command = [*self.compose, "-p", "gradgridtest", "--env-file", str(self.folder / ".env"), *arguments]
+        command = [*self._prefix, *arguments]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "POSTGRES_"))}
         done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def shell(self, arguments: str) -> None:
+        """A Compose command with the redirections of a shell, in the cluster's folder."""
+        prefix = shlex.join([*self._prefix, "-f", str(ROOT / "docker-compose.yml")])
+        subprocess.run(["sh", "-c", f"{prefix} {arguments}"], cwd=self.folder, check=True, capture_output=True)
 
     def containers(self, service: str) -> list[str]:
         """Ids of a service's containers, the oldest first."""

@@ -93,12 +93,14 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
 ) -> None:
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
-    watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: None)
+    unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the patience has ended
+    watch = _Watch(4, lambda: (lock.execute("BEGIN IMMEDIATE"), unlock.start()), lambda: None)
     with (
         closing(lock),
         pytest.raises(StoreError, match=r"(?s)database is locked.*waited for \d+ s in vain.*gradgrid resume"),
     ):
         _sweep(recorded, uri, watch, patience=1.0)
+    unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
     _same(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)

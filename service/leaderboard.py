@@ -1,0 +1,143 @@
+"""The leaderboard that tells the truth about seeds: trials that differ in the seed alone are one entry.
+
+An entry's value is the mean over its seeds, with a 95 % confidence interval by Student's t. Entries whose means the
+data can't tell apart from the leader's share its rank: Welch's t-test (Welch 1947, Biometrika 34:28) at the 5 % level.
+One seed has no interval and can be told apart from nothing but by its value.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine import DIVERGED
+from experiments.errors import NotFoundError, UserError, nearest
+from service.records import lower_is_better
+from service.table import METRICS, PARAMS, none_if_missing
+
+_LEVEL = 0.95
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Trials that differ in the seed alone.
+
+    rank: 1 for the best; equal where the data can't separate them, and then `tied`. params: what was swept, but the
+    seed. trials, finished: how many there are, and how many did not diverge. mean, low, high: of the finished ones'
+    metric, and its confidence interval, NaN for a single one. run_id: the best of them; None where it has no run.
+    """
+
+    rank: int
+    tied: bool
+    params: Mapping[str, Any]
+    trials: int
+    finished: int
+    mean: float
+    low: float
+    high: float
+    run_id: str | None
+
+
+def ranked(table: pd.DataFrame, metric: str, swept: Sequence[str], where: Sequence[str] = ()) -> list[Entry]:
+    """The leaderboard of a sweep's table by a metric, the best first.
+
+    Entries that lost seeds to divergence come after those that lost none. `swept`: the axes. `where`: conditions such
+    as `activation=relu` or `learning_rate<0.1`, all of which hold. Raises NotFoundError where no trial has the metric,
+    UserError for a condition that can't be read.
+    """
+    column = METRICS + metric
+    if column not in table:
+        known = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
+        raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, known)}")
+    for condition in where:
+        table = table[_holds(table, condition)]
+    names = [name for name in swept if name != "seed" and PARAMS + name in table]
+    grouped = table.groupby([PARAMS + name for name in names], dropna=False, sort=False) if names else [((), table)]
+    sign = 1 if lower_is_better(metric) else -1
+    groups = []
+    for values, rows in grouped:
+        finished = rows[(rows["outcome"] != DIVERGED) & rows[column].notna()]
+        samples = finished[column].to_numpy(dtype=float)
+        params = {name: none_if_missing(value) for name, value in zip(names, values, strict=True)}
+        best = finished.sort_values([column, "number"], ascending=[sign > 0, True]).head(1)["run_id"].tolist()
+        groups.append((params, len(rows), samples, none_if_missing(best[0]) if best else None))
+    groups = [group for group in groups if len(group[2])]
+    groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * float(np.mean(g[2]))))
+    return _entries(groups)
+
+
+def _entries(groups: Sequence[tuple[dict[str, Any], int, np.ndarray[Any, Any], str | None]]) -> list[Entry]:
+    ranks: list[int] = []
+    leader = 0
+    for place, (_, trials, samples, _) in enumerate(groups):
+        _, leader_trials, leader_samples, _ = groups[leader]
+        whole = len(samples) == trials and len(leader_samples) == leader_trials
+        if place and not (whole and _alike(samples, leader_samples)):
+            leader = place
+        ranks.append(leader + 1)
+    return [
+        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *_interval(samples), run_id)
+        for rank, (params, trials, samples, run_id) in zip(ranks, groups, strict=True)
+    ]
+
+
+def _interval(samples: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    """Mean, and the ends of its confidence interval."""
+    from scipy import stats
+
+    mean, count = float(np.mean(samples)), len(samples)
+    if count < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, count - 1) * np.std(samples, ddof=1) / math.sqrt(count))
+    return mean, mean - half, mean + half
+
+
+def _alike(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
+    """Whether the data can't separate two means."""
+    from scipy import stats
+
+    if len(first) < 2 or len(second) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+        return bool(np.mean(first) == np.mean(second))
+    return bool(stats.ttest_ind(first, second, equal_var=False).pvalue > 1 - _LEVEL)
+
+
+def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
+    """Which trials a condition holds for."""
+    read = _CONDITION.fullmatch(condition)
+    if read is None:
+        raise UserError(f"--where {condition!r}: write NAME=VALUE, or <, <=, >, >=, != for =; as learning_rate<0.1")
+    name, sign, text = read.groups()
+    columns = {
+        column.removeprefix(prefix): column
+        for prefix in (METRICS, PARAMS)
+        for column in table.columns
+        if column.startswith(prefix)
+    } | {"outcome": "outcome"}
+    columns |= {name: name for name in table.columns}
+    if name not in columns:
+        raise UserError(f"--where {condition!r}: no trial has {name!r}{nearest(name, columns)}")
+    values = table[columns[name]]
+    number = pd.to_numeric(values, errors="coerce")
+    try:
+        wanted = float(text)
+    except ValueError:
+        if sign not in ("=", "!="):
+            raise UserError(f"--where {condition!r}: {text!r} is no number to compare with") from None
+        return _COMPARISONS[sign](values.astype(str), text)
+    return _COMPARISONS[sign](number, wanted)
