@@ -94,7 +94,12 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
     unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the patience has ended
-    watch = _Watch(4, lambda: (lock.execute("BEGIN IMMEDIATE"), unlock.start()), lambda: None)
+
+    def strike() -> None:
+        lock.execute("BEGIN IMMEDIATE")
+        unlock.start()
+
+    watch = _Watch(4, strike, lambda: None)
     with (
         closing(lock),
         pytest.raises(StoreError, match=r"(?s)database is locked.*waited for \d+ s in vain.*gradgrid resume"),
