@@ -94,7 +94,7 @@ def _run(
     from service.progress import make_progress
     from service.render import result_text, result_values
     from service.resume import recorded_spec
-    from service.sweep import run_sweep
+    from service.run import run_sweep
 
     if sweepable is None:
         from service.recording.sweeps import Store
@@ -120,22 +120,50 @@ def _ready() -> str:
 @main.command()
 @click.argument("sweep")
 @click.option("--by", "metric", metavar="METRIC", help="Rank by this metric; by default what the sweep is ranked by.")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many trials.")
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many entries.")
+@click.option("--where", multiple=True, metavar="CONDITION", help="Only trials with, say, learning_rate<0.1.")
+@click.option("--trials", "each", is_flag=True, help="Rank the trials one by one, not their means over seeds.")
+@click.option("--format", "shape", type=click.Choice(["text", "markdown", "csv"]), default="text", help="On stdout.")
 @options.tracking_uri
 @options.as_json
 @options.reported
-def top(sweep: str, metric: str | None, count: int, tracking_uri: str | None, as_json: bool) -> None:
-    """Show the best finished trials of SWEEP: its id, the beginning of it, or a spec's name for the newest."""
-    from service.recording.sweeps import Store
-    from service.render import top_text, trial_values
+def top(
+    sweep: str,
+    metric: str | None,
+    count: int,
+    where: tuple[str, ...],
+    each: bool,
+    shape: str,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Show the best of SWEEP, named by its id, the beginning of it, or a spec's name for the newest.
 
-    ranking = Store(tracking_uri).ranking(sweep, metric, count)
+    Trials that differ in the seed alone are one entry, by their mean; what the data can't tell apart has one rank.
+    """
+    from service.leaderboard import ranked
+    from service.recording.sweeps import Store
+    from service.render import entry_rows, entry_values, rows_csv, rows_markdown, rows_text, top_text, trial_values
+    from service.table import kept_table, shown_params
+
+    store = Store(tracking_uri)
+    if each:
+        top_text(store.ranking(sweep, metric, count))
+        return
+    found = store.find_sweep(sweep)
+    by = metric or found.tags["gradgrid.objective"]
+    table = kept_table(store, found)
+    entries = ranked(table, by, shown_params(table.columns, found.swept), where)[:count]
     if as_json:
-        options.print_json(
-            {"sweep": ranking.sweep.sweep, "by": ranking.metric, "top": list(map(trial_values, ranking.trials))}
-        )
+        best = store.ranking(sweep, metric, count)
+        listed = {"top": list(map(trial_values, best.trials)), "entries": list(map(entry_values, entries))}
+        options.print_json({"sweep": found.sweep, "by": by, **listed})
+        return
+    rows = entry_rows(entries, by)
+    if shape == "text":
+        rows_text(rows, title=f"{found.spec}/{found.sweep} by {by}")
     else:
-        top_text(ranking)
+        click.echo(rows_markdown(rows) if shape == "markdown" else rows_csv(rows))
 
 
 @main.command()

@@ -114,7 +114,8 @@ def _alike(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
 
     if len(first) < 2 or len(second) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
         return bool(np.mean(first) == np.mean(second))
-    return bool(stats.ttest_ind(first, second, equal_var=False).pvalue > 1 - _LEVEL)
+    moments = [m for sample in (first, second) for m in (np.mean(sample), np.std(sample, ddof=1), len(sample))]
+    return bool(stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue > 1 - _LEVEL)
 
 
 def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
@@ -123,15 +124,13 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
     if read is None:
         raise UserError(f"--where {condition!r}: write NAME=VALUE, or <, <=, >, >=, != for =; as learning_rate<0.1")
     name, sign, text = read.groups()
+    short = {c.removeprefix(prefix): c for prefix in (PARAMS, METRICS) for c in table.columns if c.startswith(prefix)}
     columns = {
-        column.removeprefix(prefix): column
-        for prefix in (METRICS, PARAMS)
-        for column in table.columns
-        if column.startswith(prefix)
-    } | {"outcome": "outcome"}
-    columns |= {name: name for name in table.columns}
+        **{c: c for c in table.columns},
+        **short,
+    }  # of a loss that was chosen and one that was come to, the latter
     if name not in columns:
-        raise UserError(f"--where {condition!r}: no trial has {name!r}{nearest(name, columns)}")
+        raise UserError(f"--where {condition!r}: no trial has {name!r}{nearest(name, [*short, 'outcome'])}")
     values = table[columns[name]]
     number = pd.to_numeric(values, errors="coerce")
     try:

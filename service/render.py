@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +21,9 @@ from service.records import SECONDS_A_ROW, SECONDS_A_RUN
 if TYPE_CHECKING:
     from service.doctor import Finding
     from service.jobs import Job
+    from service.leaderboard import Entry
     from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
-    from service.sweep import SweepResult
+    from service.run import SweepResult
     from service.verify import Verdict
 
 _WIDE = 200  # columns where nobody's terminal sets a limit
@@ -80,18 +84,16 @@ def result_values(result: SweepResult) -> dict[str, Any]:
 
 def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     """The leaderboard of a sweep that has just been run, and where to go from here."""
-    from service.table import METRICS, PARAMS, leaderboard, none_if_missing, row_values, shown_params
+    from service.leaderboard import ranked
+    from service.table import shown_params
 
-    best = leaderboard(result.table, result.objective, _LISTED)
-    swept = shown_params(result.table.columns, result.swept)
-    rows = []
-    for n, (_, row) in enumerate(best.iterrows(), start=1):
-        values, params = row_values(row, METRICS), row_values(row, PARAMS)
-        rows.append(_ranked(n, none_if_missing(row["run_id"]), values, params, result.objective, swept))
-    rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}")
+    entries = ranked(result.table, result.objective, shown_params(result.table.columns, result.swept))
+    rows = entry_rows(entries[:_LISTED], result.objective)
+    means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
+    rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-    one = rows[0]["run"] if rows else "RUN"
+    one = rows[0]["best run"] if rows else "RUN"
     shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
@@ -118,6 +120,44 @@ def _ranked(
     row: dict[str, Any] = {"": place, by: metrics[by], **{name: metrics[name] for name in others[:1]}}
     row.update({name: params.get(name, "") for name in shown})
     return {**row, "run": (run_id or "")[:_SHORT_ID]}
+
+
+def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:
+    """A leaderboard's entries; what can't be told apart has one rank, marked with =."""
+    grouped = any(entry.trials > 1 for entry in entries)
+    rows = []
+    for entry in entries:
+        row: dict[str, Any] = {"": f"{entry.rank}{'=' if entry.tied else ''}", metric: entry.mean}
+        if grouped:
+            half = entry.high - entry.mean
+            row["±"] = "" if math.isnan(half) else f"{half:.2g}"
+            row["seeds"] = f"{entry.finished}/{entry.trials}"
+        params = {name: "" if value is None else value for name, value in entry.params.items()}
+        rows.append({**row, **params, "best run": (entry.run_id or "")[:_SHORT_ID]})
+    return rows
+
+
+def entry_values(entry: Entry) -> dict[str, Any]:
+    """A leaderboard's entry; no interval where there is a single seed."""
+    values = {**vars(entry), "params": dict(entry.params)}
+    return {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in values.items()}
+
+
+def rows_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table in Markdown."""
+    names = list(rows[0]) if rows else []
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows)])
+
+
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table as CSV, numbers in full."""
+    text = io.StringIO()
+    names = list(rows[0]) if rows else []
+    writer = csv.DictWriter(text, [name or "rank" for name in names], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{name or "rank": value for name, value in row.items()} for row in rows])
+    return text.getvalue().rstrip()
 
 
 def top_text(ranking: Ranking) -> None:

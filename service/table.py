@@ -16,7 +16,7 @@ from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.spec import RecordSpec
 from service.curves import kept_curves
 from service.plan import Plan
-from service.recording.sweeps import TrialInfo
+from service.recording.sweeps import Store, SweepInfo, TrialInfo
 from service.records import as_text, lower_is_better
 from service.worker import Trained
 
@@ -55,6 +55,34 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
         steps = {name: int(info.tags[f"gradgrid.{name}"]) for name in _OUTCOME[1:]}
         rows.append({**own, **steps, **configuration, **final})
     return pd.DataFrame(rows)
+
+
+def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
+    """Every trial of a sweep that is kept so far, whether it has ended or not; no rows where there is none."""
+    if sweep.ended:
+        return store.table(sweep)
+    if not sweep.has_every_run:
+        rows = store.kept_rows(sweep)
+        return rows.assign(run_id=None) if len(rows) else rows
+    return pd.DataFrame([_recorded_row(info) for info in store.trials(sweep)]).apply(_as_numbers)
+
+
+def _recorded_row(info: TrialInfo) -> dict[str, Any]:
+    """A row of a trial that has a run, from the run alone; hyperparameters are text there."""
+    return {
+        "number": int(info.tags["gradgrid.number"]),
+        "trial": info.tags["gradgrid.trial"],
+        "run_id": info.run_id,
+        **{PARAMS + name: value for name, value in info.params.items()},
+        "outcome": info.outcome,
+        **{name: int(info.tags[f"gradgrid.{name}"]) for name in _OUTCOME[1:]},
+        **{METRICS + name: value for name, value in info.metrics.items() if not name.startswith("gradient.")},
+    }
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().eq(column.notna()).all() else column
 
 
 def assemble(parts: Sequence[pd.DataFrame], kept: Collection[str], runs: Mapping[str, str]) -> pd.DataFrame:

@@ -55,6 +55,16 @@ class SweepInfo:
     params: Mapping[str, str]
 
     @property
+    def ended(self) -> bool:
+        """Whether its table is on its run."""
+        return self.status in _ENDED
+
+    @property
+    def swept(self) -> list[str]:
+        """The hyperparameters that were swept."""
+        return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
+
+    @property
     def has_every_run(self) -> bool:
         """Whether each of its trials has a run; else the table alone has them all."""
         return self.tags.get("gradgrid.runs", "all") == "all"
@@ -274,7 +284,7 @@ class Store:
                 )
             trials = [_trial_info(run) for run in found]
         else:
-            rows = self.table(info) if info.status in _ENDED else self.kept_rows(info)
+            rows = self.table(info) if info.ended else self.kept_rows(info)
             column = f"metrics.{by}"
             if column in rows:
                 rows = rows.sort_values([column, "number"], ascending=[lower_is_better(by), True])
@@ -310,7 +320,7 @@ class Store:
 
     def table(self, sweep: SweepInfo) -> pd.DataFrame:
         """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""
-        if sweep.status not in _ENDED:
+        if not sweep.ended:
             raise NotFoundError(
                 f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
                 f"`gradgrid sweep --resume {sweep.sweep}` completes one that was killed"

@@ -21,7 +21,7 @@ import requests
 from playwright.sync_api import expect
 
 from experiments.spec import load_spec
-from service.sweep import run_sweep
+from service.run import run_sweep
 from tests.cluster.compose import PASSWORD, ROOT, Cluster, compose_command, running_cluster
 from tests.service.browser import keep_screenshot, open_page
 

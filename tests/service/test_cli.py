@@ -148,7 +148,7 @@ def test_top_ranks_by_any_metric(recorded: Recorded) -> None:
     assert len(accuracies) == 6  # those that diverged are not ranked
     result = run_command("top", "small", "--by", "acuracy", "--tracking-uri", recorded.uri)
     assert result.exit_code == 2
-    assert "have no metric 'acuracy'; did you mean 'accuracy'" in result.stderr
+    assert "no trial has the metric 'acuracy'; did you mean 'accuracy'" in result.stderr
     text = run_command("top", "small", "--tracking-uri", recorded.uri).stdout
     assert best["run_id"][:8] in text
 

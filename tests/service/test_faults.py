@@ -19,8 +19,8 @@ from service.recording.bulk import BulkRecorder
 from service.recording.databases import SqliteDatabase
 from service.recording.http import HttpRecorder
 from service.recording.sweeps import Store
+from service.run import Silent, SweepResult, run_sweep
 from service.spool import Spool
-from service.sweep import Silent, SweepResult, run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
 from tests.service.postgres import binaries, new_database, running_postgres
 from tests.service.test_recorders import _RECORDS, _begin, _record

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from experiments.spec import load_spec
 from service.recording.bulk import run_id
 from service.recording.sweeps import Store
-from service.sweep import SweepResult, run_sweep
+from service.run import SweepResult, run_sweep
 
 pytestmark = pytest.mark.slow
 

@@ -12,10 +12,10 @@ from experiments.errors import Interrupted, SpecError
 from experiments.spec import load_spec
 from service.plan import make_plan
 from service.recording.sweeps import Store
-from service.sweep import run_sweep
+from service.run import run_sweep
 from service.verify import verify
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
-from tests.service.test_sweep import _Stopping
+from tests.service.test_run import _Stopping
 
 
 def _spec(**record: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
-from service.sweep import run_sweep
+from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 
 

@@ -12,7 +12,7 @@ from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecErr
 from experiments.spec import load_spec
 from service.plan import Plan
 from service.recording.sweeps import Store, SweepInfo
-from service.sweep import Silent, run_sweep
+from service.run import Silent, run_sweep
 from tests.service.conftest import SPEC, Recorded
 
 

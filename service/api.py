@@ -1,0 +1,132 @@
+"""Sweeps from Python, for notebooks and scripts: run one or find one, and look at its trials as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from service.recording.sweeps import Store, SweepInfo
+
+
+class RecordedSweep:
+    """A sweep that was recorded. What it tells is read from MLflow's store when it is asked for."""
+
+    def __init__(self, store: Store, info: SweepInfo) -> None:
+        self._store = store
+        self.info = info
+
+    @property
+    def id(self) -> str:
+        """What the command calls it."""
+        return self.info.sweep
+
+    @property
+    def objective(self) -> str:
+        """The metric that its trials are ranked by."""
+        return self.info.tags["gradgrid.objective"]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial: number, trial, run_id, params.*, outcome, outcome_step, last_step, metrics.* at its end."""
+        from service.table import kept_table
+
+        return kept_table(self._store, self.info)
+
+    def leaderboard(self, by: str | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
+        """The swept configurations, the best first, by the mean of a metric over their seeds.
+
+        Columns: rank (equal where the data can't separate two), tied, the swept hyperparameters, trials, finished; mean
+        with low and high of its 95 % confidence interval; run_id of the best. `where`: conditions such as
+        `learning_rate<0.1`. Raises NotFoundError and UserError.
+        """
+        import pandas as pd
+
+        from service.leaderboard import ranked
+        from service.table import shown_params
+
+        table = self.trials
+        entries = ranked(table, by or self.objective, shown_params(table.columns, self.info.swept), where)
+        rows = [{"rank": e.rank, "tied": e.tied, **e.params, **_figures(e)} for e in entries]
+        return pd.DataFrame(rows)
+
+    def best(self, by: str | None = None) -> pd.Series:
+        """The row of the best finished trial. Raises NotFoundError where there is none."""
+        from experiments.errors import NotFoundError
+        from service.table import leaderboard
+
+        found = leaderboard(self.trials, by or self.objective, 1)
+        if not len(found):
+            raise NotFoundError(f"no trial of {self.id} finished with the metric {by or self.objective!r}")
+        return found.iloc[0]
+
+    def curves(self, metric: str, trials: pd.DataFrame | None = None) -> pd.DataFrame:
+        """A metric's curves, a row a point: number, run_id, step, value; of `trials`, rows of `trials`, else of all.
+
+        One request a run: choose trials where there are many. Raises NotFoundError where no chosen trial has a run.
+        """
+        import pandas as pd
+
+        from experiments.errors import NotFoundError
+
+        chosen = (self.trials if trials is None else trials).dropna(subset=["run_id"])
+        if not len(chosen):
+            raise NotFoundError(f"none of these trials of {self.id} has a run, and curves are the runs'")
+        return pd.DataFrame(
+            [
+                {"number": number, "run_id": run_id, "step": step, "value": value}
+                for number, run_id in zip(chosen["number"], chosen["run_id"], strict=True)
+                for step, value in self._store.curve(run_id, metric)
+            ]
+        )
+
+    def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
+        """A trial's tensors: name, shape, values; None where they were not recorded."""
+        return self._store.final_weights(run_id)
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.info.spec}/{self.id}, {self.info.status.lower()}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the leaderboard's first ten."""
+        from html import escape
+
+        title = escape(f"{self.info.spec}/{self.id} by {self.objective}")
+        return f"<b>{title}</b>{self.leaderboard().head(10).to_html(index=False, float_format='%.5g')}"
+
+
+def _figures(entry: Any) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in ("trials", "finished", "mean", "low", "high", "run_id")}
+
+
+def sweep(
+    spec: str | Path | Mapping[str, Any],
+    *assignments: str,
+    tracking_uri: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    inline: bool = False,
+) -> RecordedSweep:
+    """Train every trial of a spec and record each as an MLflow run; returns the sweep when all are recorded.
+
+    spec: a sweep file, the name of a ready sweep, or a mapping. assignments: `key=value`, as for `--set`. tracking_uri,
+    workers, address, inline: as the command's options. Raises GradgridError; `experiments.errors` tells of the kinds.
+    """
+    from experiments.spec import load_spec
+    from service.run import run_sweep
+
+    result = run_sweep(
+        load_spec(spec, assignments), tracking_uri=tracking_uri, workers=workers, address=address, inline=inline
+    )
+    return load_sweep(result.sweep, tracking_uri=tracking_uri)
+
+
+def load_sweep(name: str, *, tracking_uri: str | None = None) -> RecordedSweep:
+    """The sweep of this id, the beginning of it, or the newest of a spec. Raises NotFoundError, StoreError."""
+    from service.recording.sweeps import Store
+
+    store = Store(tracking_uri)
+    return RecordedSweep(store, store.find_sweep(name))

@@ -1,0 +1,163 @@
+"""The leaderboard over seeds: means, intervals, ties and conditions, against figures worked out elsewhere."""
+
+import csv
+import io
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from experiments.errors import Interrupted, NotFoundError, UserError
+from experiments.spec import load_spec
+from service.leaderboard import ranked
+from service.recording.sweeps import Store
+from service.run import run_sweep
+from service.table import kept_table
+from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
+from tests.service.test_run import _Stopping
+
+_SEEDS = {
+    "relu": [0.10, 0.11, 0.12, 0.13],
+    "gelu": [0.11, 0.12, 0.13, 0.14],
+    "tanh": [0.50, 0.60, 0.70, 0.80],
+}
+
+
+def _table(values: dict[str, list[float]] = _SEEDS, diverged: tuple[int, ...] = ()) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for activation, losses in values.items():
+        for seed, loss in enumerate(losses):
+            number = len(rows)
+            rows.append(
+                {
+                    "number": number,
+                    "trial": f"t{number}",
+                    "run_id": f"r{number}",
+                    "params.activation": activation,
+                    "params.loss": "huber",
+                    "params.seed": seed,
+                    "outcome": "diverged" if number in diverged else "improving",
+                    "metrics.loss": loss,
+                    "metrics.accuracy": 1 - loss,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_entries_are_means_over_seeds_with_students_interval() -> None:
+    """The interval of 0.10 .. 0.13: mean 0.115, s = 0.0129099, t(3, 97.5 %) = 3.182446 (any table of t)."""
+    first = ranked(_table(), "loss", ["activation", "seed"])[0]
+    assert first.params == {"activation": "relu"}
+    assert (first.trials, first.finished, first.run_id) == (4, 4, "r0")
+    assert math.isclose(first.mean, 0.115, rel_tol=1e-12)
+    half = 3.182446 * 0.0129099 / 2
+    assert math.isclose(first.high - first.mean, half, rel_tol=1e-4)
+    assert math.isclose(first.mean - first.low, half, rel_tol=1e-4)
+
+
+def test_what_the_data_cant_separate_has_one_rank() -> None:
+    entries = ranked(_table(), "loss", ["activation", "seed"])
+    assert stats.ttest_ind(_SEEDS["relu"], _SEEDS["gelu"], equal_var=False).pvalue > 0.05
+    assert stats.ttest_ind(_SEEDS["relu"], _SEEDS["tanh"], equal_var=False).pvalue < 0.05
+    assert [(e.params["activation"], e.rank, e.tied) for e in entries] == [
+        ("relu", 1, True),
+        ("gelu", 1, True),
+        ("tanh", 3, False),
+    ]
+
+
+def test_a_metric_of_which_more_is_better_is_ranked_from_the_top() -> None:
+    assert [e.params["activation"] for e in ranked(_table(), "accuracy", ["activation", "seed"])] == list(_SEEDS)
+
+
+def test_entries_that_lost_seeds_come_after_those_that_lost_none() -> None:
+    entries = ranked(_table(diverged=(0,)), "loss", ["activation", "seed"])
+    assert [(e.params["activation"], e.finished, e.trials) for e in entries] == [
+        ("gelu", 4, 4),
+        ("tanh", 4, 4),
+        ("relu", 3, 4),
+    ]
+    assert len({e.rank for e in entries}) == 3
+    assert ranked(_table(diverged=tuple(range(12))), "loss", ["activation", "seed"]) == []
+
+
+def test_a_single_seed_has_no_interval_and_no_ties_but_of_equals() -> None:
+    entries = ranked(_table({"relu": [0.1], "gelu": [0.1], "tanh": [0.10001]}), "loss", ["activation", "seed"])
+    assert [(e.rank, e.tied) for e in entries] == [(1, True), (1, True), (3, False)]
+    assert all(math.isnan(e.low) and math.isnan(e.high) for e in entries)
+
+
+def test_seeds_that_all_agree_raise_no_warning() -> None:
+    entries = ranked(_table({"relu": [1.0, 1.0], "gelu": [0.5, 0.6]}), "accuracy", ["activation", "seed"])
+    assert [e.params["activation"] for e in entries] == ["gelu", "relu"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "activations"),
+    [
+        (["activation=relu"], ["relu"]),
+        (["activation!=relu"], ["gelu", "tanh"]),
+        (["loss<0.5"], ["relu", "gelu"]),  # the metric, not the loss that was chosen
+        (["params.loss=huber", "activation=tanh"], ["tanh"]),
+        (["seed >= 2"], ["relu", "gelu", "tanh"]),
+        (["seed=9"], []),
+        (["outcome=diverged"], []),
+    ],
+)
+def test_conditions_choose_trials(conditions: list[str], activations: list[str]) -> None:
+    entries = ranked(_table(), "loss", ["activation", "seed"], conditions)
+    assert [e.params["activation"] for e in entries] == activations
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("activation", "write NAME=VALUE"),
+        ("activatoin=relu", "no trial has 'activatoin'; did you mean 'activation'"),
+        ("loss<small", "'small' is no number"),
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_refused(condition: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ranked(_table(), "loss", ["activation"], [condition])
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(NotFoundError, match="did you mean 'accuracy'"):
+        ranked(_table(), "acuracy", ["activation"])
+
+
+def test_the_command_shows_the_same_in_every_form(recorded: Recorded) -> None:
+    at = ("top", "small", "--tracking-uri", recorded.uri)
+    entries = run_for_json(*at)["entries"]
+    finished = recorded.result.table[recorded.result.table["outcome"] != "diverged"]
+    means = finished.groupby("params.activation")["metrics.test_loss"].mean().sort_values()
+    assert [e["params"]["activation"] for e in entries] == list(means.index)
+    assert [e["mean"] for e in entries] == pytest.approx(list(means), rel=1e-12)
+    assert all(e["finished"] == e["trials"] == 3 for e in entries)
+    text = run_command(*at).stdout
+    assert "3/3" in text
+    rows = list(csv.DictReader(io.StringIO(run_command(*at, "--format", "csv").stdout)))
+    assert [float(row["test_loss"]) for row in rows] == [e["mean"] for e in entries]
+    markdown = run_command(*at, "--format", "markdown", "--where", "activation=relu").stdout.splitlines()
+    assert markdown[1] == "|---|---|---|---|---|---|---|"
+    assert len(markdown) == 3
+    assert "relu" in markdown[2]
+    assert "best run" in run_command("top", "small", "--tracking-uri", recorded.uri).stdout
+    assert "seed" in run_command(*at, "--trials").stdout
+
+
+def test_a_sweep_that_has_not_ended_is_ranked_from_its_runs(recorded: Recorded, uri: str) -> None:
+    with pytest.raises(Interrupted):
+        run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+    store = Store(uri)
+    (sweep,) = store.sweeps()
+    ended = kept_table(store, sweep)
+    store.reopen(sweep)
+    running = kept_table(store, store.find_sweep(sweep.sweep))
+    assert len(running) == len(ended) == 5
+    common = [name for name in ended.columns if not name.startswith("params.hidden")]
+    ours, theirs = (t.sort_values("number", ignore_index=True)[common] for t in (running, ended))
+    pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, check_exact=True)
