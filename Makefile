@@ -28,8 +28,8 @@ test: $(INSTALLED) ## Run the tests
 slow: $(INSTALLED) ## Run what make test leaves out: killed sweeps, whole ready sweeps, an emulated processor
 	$(BIN)/python -m pytest -m slow
 
-kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, twenty rounds
-	GRADGRID_KILL_ROUNDS=20 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
+kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, two hundred rounds
+	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
 
 test-cluster: $(INSTALLED) ## Bring the cluster up in containers, use it and strike it with faults; needs a Docker Engine
 	@docker info >/dev/null 2>&1 || { echo 'make test-cluster needs a running Docker Engine'; exit 1; }

@@ -185,6 +185,32 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
         options.print_json(values) if as_json else trial_text(found, store)
 
 
+@main.command()
+@click.argument("run")
+@click.option("--step", type=click.IntRange(min=0), help="By default the step at which the trial's outcome began.")
+@click.option("--sample", type=click.IntRange(min=0), help="Whose graph is drawn; by default the step's first.")
+@click.option("-o", "--output", metavar="FILE", help="Write the graph too: a .svg, or a .dot for Graphviz.")
+@options.tracking_uri
+@options.as_json
+@options.reported
+def explain(
+    run: str, step: int | None, sample: int | None, output: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Look into one step of a trial, RUN by the beginning of its run id: each unit's gradient, and why it died."""
+    from pathlib import Path
+
+    from service.drawings import write_graph
+    from service.explain import explain as look_into
+    from service.recording.sweeps import Store
+    from service.render import explanation_text, explanation_values
+
+    store = Store(tracking_uri)
+    explanation = look_into(store, store.find_trial(run), step)
+    if output:
+        write_graph(explanation.graph(sample), Path(output))
+    options.print_json(explanation_values(explanation)) if as_json else explanation_text(explanation)
+
+
 @main.command("list")
 @click.option("--jobs", is_flag=True, help="The cluster's jobs instead.")
 @options.jobs_address

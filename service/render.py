@@ -20,6 +20,7 @@ from service.records import SECONDS_A_ROW, SECONDS_A_RUN
 
 if TYPE_CHECKING:
     from service.doctor import Finding
+    from service.explain import Explanation
     from service.jobs import Job
     from service.leaderboard import Entry
     from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
@@ -204,6 +205,45 @@ def trial_text(trial: TrialInfo, store: Store) -> None:
         values = ", ".join(f"{value:.6g}" for value in tensor["values"][:_CURVE_POINTS])
         more = ", ..." if len(tensor["values"]) > _CURVE_POINTS else ""
         click.echo(f"{tensor['name']} {tensor['shape']}: {values}{more}")
+
+
+def explanation_text(explanation: Explanation) -> None:
+    """A step of a trial: what stands out, then its tensors and hidden units."""
+    seen, trial = explanation.replay, explanation.trial
+    click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.tags['gradgrid.outcome_step']} on")
+    click.echo(f"step {seen.step} of {seen.trial.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
+    for sentence in explanation.found:
+        click.echo(f"- {sentence}")
+    rows_text([{"tensor": n, "norm": w, "gradient's norm": g} for n, w, g in explanation.tensors])
+    if explanation.units:
+        rows_text(
+            [
+                {
+                    "unit": f"{unit.layer}[{unit.number}]",
+                    "gradient": unit.gradient,
+                    "largest": unit.largest,
+                    "zero for": f"{unit.silent:.0%}",
+                    "": "dead" if unit.silent == 1 else "",
+                }
+                for unit in explanation.units
+            ]
+        )
+
+
+def explanation_values(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as JSON."""
+    seen = explanation.replay
+    return {
+        "run_id": explanation.trial.run_id,
+        "outcome": explanation.trial.outcome,
+        "step": seen.step,
+        "kernel": seen.kernel,
+        "samples": len(seen.samples),
+        "loss": seen.loss,
+        "found": list(explanation.found),
+        "tensors": [{"name": n, "weight_norm": w, "gradient_norm": g} for n, w, g in explanation.tensors],
+        "units": [vars(unit) for unit in explanation.units],
+    }
 
 
 def sweep_values(sweep: SweepInfo) -> dict[str, Any]:

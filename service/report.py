@@ -18,6 +18,7 @@ from service.table import METRICS, PARAMS, leaderboard, shown_params
 _LISTED = 10
 _LARGEST = 14.0  # inches of a picture's side
 _MAX_LABELS = 30  # along a side
+_FARTHEST = 1e100  # what lies beyond has the colour of this; a scale up to the largest double can't be drawn
 
 
 def sweep_params(plan: Plan) -> dict[str, str]:
@@ -84,6 +85,8 @@ def heat_map(table: pd.DataFrame, across: str, down: str, metric: str, title: st
     numbers = medians.to_numpy(dtype=float)
     finite = numbers[np.isfinite(numbers)]
     logarithmic = lower_is_better(metric) and finite.size > 0 and finite.min() > 0
+    if logarithmic:
+        numbers = np.clip(numbers, 1 / _FARTHEST, _FARTHEST)
     height, width = numbers.shape
     size = min(max(5.0, 0.42 * width + 3), _LARGEST), min(max(2.4, 0.42 * height + 1.6), _LARGEST)
     figure = Figure(figsize=size, dpi=150, layout="constrained")

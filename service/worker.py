@@ -35,8 +35,8 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
     architecture = shard.architecture
     history = train(
         shard.program,
-        _initial(shard.columns, architecture.widths(dataset)),
-        {name: column for name, column in shard.columns.items() if name not in _NOT_COLUMNS},
+        initial(shard.columns, architecture.widths(dataset)),
+        program_columns(shard.columns),
         dataset.training(architecture.loss, architecture.output),
         dataset.test(architecture.loss, architecture.output),
         steps=architecture.steps,
@@ -50,7 +50,12 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
     return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
-def _initial(columns: Mapping[str, np.ndarray[Any, Any]], widths: tuple[int, ...]) -> Floats:
+def program_columns(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Those hyperparameters that are columns of the program; the others have made the initial weights."""
+    return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
+
+
+def initial(columns: Mapping[str, np.ndarray[Any, Any]], widths: tuple[int, ...]) -> Floats:
     """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
     draws: dict[tuple[str, int, float], Floats] = {}
     rows = []

@@ -69,7 +69,7 @@ def test_the_readmes_sweep_is_the_ready_one() -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     for name, command in main.commands.items():
-        assert re.search(rf"^    gradgrid {name}\b", _TEXT["command.md"], flags=re.MULTILINE), name
+        assert re.search(rf"^    (\$ )?gradgrid {name}\b", _TEXT["command.md"], flags=re.MULTILINE), name
         for option in (o for p in command.params for o in p.opts if o.startswith("--")):
             assert option in _TEXT["command.md"], f"{name} {option}"
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0

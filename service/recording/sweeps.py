@@ -116,12 +116,12 @@ class Store:
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
-            own = {"gradgrid.kind": "sweep", "gradgrid.sweep": sweep, "gradgrid.spec": name}
-            own["gradgrid.experiment"] = trials
+            own = {"gradgrid.sweep": sweep, "gradgrid.spec": name, "gradgrid.experiment": trials}
             run = self._client.create_run(parent, tags={**own, **tags}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
+            self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
             return _sweep_info(self._client.get_run(run_id))
 
     def _experiment(self, name: str, kind: str) -> str:
@@ -259,6 +259,13 @@ class Store:
             if found:
                 raise NotFoundError(f"several runs begin with {name!r}; give more of the run id") from None
             raise NotFoundError(f"{error}, and no trial whose run id begins so") from None
+
+    def find_trial(self, name: str) -> TrialInfo:
+        """A trial by its run id or the beginning of it. Raises NotFoundError."""
+        found = self.find(name)
+        if isinstance(found, SweepInfo):
+            raise NotFoundError(f"{name!r} is a sweep; give a trial's run, such as `gradgrid top {name}` lists")
+        return found
 
     def _trials_beginning_with(self, run_id: str) -> list[TrialInfo]:
         if not run_id.isalnum():

@@ -1,15 +1,18 @@
 """A sweep killed at any instant and resumed has every trial exactly once, with the bits of one never killed.
 
-`make slow` does one round of each kind, `make kill` twenty.
+`make slow` kills a driver twenty times, `make kill` two hundred times.
 """
 
 import json
+import math
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +23,20 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.spec import load_spec
+from service.plan import Plan
 from service.recording.bulk import run_id
-from service.recording.sweeps import Store
-from service.run import SweepResult, run_sweep
+from service.recording.sweeps import Store, SweepInfo
+from service.run import Silent, SweepResult, run_sweep
 
 pytestmark = pytest.mark.slow
 
-_ROUNDS = int(os.environ.get("GRADGRID_KILL_ROUNDS", "1"))
+_ROUNDS = int(os.environ.get("GRADGRID_KILL_ROUNDS", "20"))
 _SPEC: dict[str, Any] = {
     "name": "killed",
     "dataset": {"name": "moons", "samples": 60},
     "model": {"hidden": [4]},
     "loss": "mean_squared_error",
-    "steps": 20_000,
+    "steps": 100_000,
     "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 150}},
     "record": {"points": 4},
 }
@@ -99,33 +103,73 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
         assert np.isfinite([v for tensor in tensors for v in tensor["values"]]).all()
 
 
-@pytest.mark.parametrize("number", range(_ROUNDS))
-def test_the_driver_is_killed(tmp_path: Path, uri: str, undisturbed: SweepResult, number: int) -> None:
-    spec = tmp_path / "killed.yaml"
-    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
-    process = _start(spec, uri, "--inline")
-    _wait_for_the_sweep(uri, process)
-    time.sleep(random.uniform(0.0, 0.5))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+class _Telling(Silent):
+    """An observer that tells another process that training has begun."""
+
+    def __init__(self, begun: Event) -> None:
+        self._begun = begun
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+        self._begun.set()
+
+
+def _drive(uri: str, resume: str | None, begun: Event) -> None:
+    """The driver of a sweep, in a process of its own."""
+    run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=resume, observer=_Telling(begun), shard_size=10)
+
+
+def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
+    """Whatever is recorded is there once, with the undisturbed sweep's figures; returns how many trials that is."""
+    store = Store(uri)
+    expected = undisturbed.table.set_index("trial")
+    trials = [trial for sweep in store.sweeps() for trial in store.trials(sweep)]
+    for trial in trials:
+        row = expected.loc[trial.tags["gradgrid.trial"]]
+        assert trial.outcome == row["outcome"]
+        for name, value in trial.metrics.items():
+            if not name.startswith("gradient."):
+                assert value == row[f"metrics.{name}"] or (math.isnan(value) and math.isnan(row[f"metrics.{name}"]))
+    assert len({trial.tags["gradgrid.trial"] for trial in trials}) == len(trials)
+    return len(trials)
+
+
+def test_the_driver_is_killed_again_and_again(uri: str, undisturbed: SweepResult) -> None:
+    """Each round resumes the sweep of the one before and kills it at a random instant, in training or before."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["service.run", "service.recording.sweeps", __name__])
+    Store(uri, create=True)  # what dies while MLflow makes its tables is MLflow's affair
+    counts = []
+    for _ in range(_ROUNDS):
+        known = [sweep.sweep for sweep in Store(uri).sweeps()]
+        begun = processes.Event()
+        driver = processes.Process(target=_drive, args=(uri, known[0] if known else None, begun))
+        driver.start()
+        begun.wait(random.choice([random.uniform(0.0, 1.5), 30, 30]))
+        time.sleep(random.uniform(0.0, 0.8))
+        driver.kill()
+        driver.join()
+        counts.append(_check_what_is_there(uri, undisturbed))
+    assert counts == sorted(counts)
+    assert len(set(counts)) > _ROUNDS // 5, "the sweep hardly went on between its deaths"
     _check_exact(uri, undisturbed)
 
 
-@pytest.mark.parametrize("number", range(max(1, _ROUNDS // 2)))
-def test_a_worker_is_killed_and_then_the_driver(
+@pytest.mark.parametrize("number", range(max(1, _ROUNDS // 20)))
+def test_workers_are_killed_and_then_the_driver(
     tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
 ) -> None:
-    """Ray trains a lost worker's shard again; the driver dies a little later."""
+    """Ray trains a lost worker's shard again; two die, one after another, and then the driver."""
     spec = tmp_path / "killed.yaml"
     spec.write_text(json.dumps(_SPEC), encoding="utf-8")
     process = _start(spec, uri)
     family: list[psutil.Process] = []
     try:
         _wait_for_the_sweep(uri, process)
-        worker = _training_worker(process)
-        family = psutil.Process(process.pid).children(recursive=True)
-        worker.kill()
-        time.sleep(random.uniform(0.0, 1.5))
+        for _ in range(2):
+            worker = _training_worker(process)
+            family = psutil.Process(process.pid).children(recursive=True)
+            worker.kill()
+            time.sleep(random.uniform(0.0, 1.5))
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
+from service.report import heat_map
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 
@@ -169,3 +170,16 @@ def test_how_much_of_the_gradient_is_recorded(uri: str, gradients: str, present:
     assert present in trial.metrics
     assert absent not in trial.metrics
     assert result.trials == 1
+
+
+@pytest.mark.parametrize("values", [[1e-300, 1e300], [5e-324, 1.7e308], [1.0, 1.0], [math.nan, 1e306]])
+def test_a_picture_is_drawn_of_whatever_trials_came_to(values: list[float]) -> None:
+    table = pd.DataFrame(
+        {
+            "outcome": "improving",
+            "params.activation": ["relu", "tanh"] * 2,
+            "params.learning_rate": [0.1, 0.1, 1.0, 1.0],
+            "metrics.loss": [*values, *values],
+        }
+    )
+    assert heat_map(table, "learning_rate", "activation", "loss", "extremes").startswith(b"\x89PNG")

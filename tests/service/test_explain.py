@@ -1,0 +1,108 @@
+"""A step of a recorded trial from inside: the figures are those that were recorded, and NumPy's."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from experiments.datasets import load_dataset
+from experiments.errors import NotFoundError, UserError
+from experiments.spec import load_spec
+from service.explain import explain
+from service.recording.sweeps import Store
+from service.run import run_sweep
+from tests.service.conftest import run_command, run_for_json
+
+_SPEC = {
+    "name": "troubled",
+    "dataset": {"name": "moons", "samples": 40, "noise": 0.1},
+    "model": {"hidden": [3]},
+    "steps": 40,
+    "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 30.0, 1e300], "seed": {"range": 6}},
+    "record": {"points": 41},
+}
+
+
+@dataclass(frozen=True)
+class _Troubled:
+    uri: str
+    store: Store
+    table: pd.DataFrame
+
+    def run(self, outcome: str) -> str:
+        """The run of the first trial that came to this."""
+        return str(self.table[self.table["outcome"] == outcome]["run_id"].iloc[0])
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> _Troubled:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('troubled') / 'mlflow.db'}"
+    result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True)
+    return _Troubled(uri, Store(uri), result.table)
+
+
+@pytest.mark.parametrize("outcome", ["dead", "improving", "diverged"])
+def test_norms_and_loss_are_those_that_were_recorded(troubled: _Troubled, outcome: str) -> None:
+    trial = troubled.store.find_trial(troubled.run(outcome))
+    seen = explain(troubled.store, trial)
+    assert seen.replay.loss == dict(troubled.store.curve(trial.run_id, "loss"))[seen.replay.step]
+    for name, _, gradient in seen.tensors:
+        recorded = dict(troubled.store.curve(trial.run_id, f"grad_norm.{name}"))[seen.replay.step]
+        assert math.isclose(gradient, recorded, rel_tol=1e-12, abs_tol=0.0), name
+
+
+def test_a_dead_unit_is_one_that_relu_shuts_for_every_sample(troubled: _Troubled) -> None:
+    """By the weights alone, in NumPy."""
+    trial = troubled.store.find_trial(troubled.run("dead"))
+    assert trial.params["activation"] == "relu"
+    seen = explain(troubled.store, trial)
+    weights = seen.replay.weights
+    data = load_dataset(load_spec(_SPEC).spec.dataset, Path())
+    before: Any = data.training_features @ weights[:6].reshape(3, 2).T + weights[6:9]
+    shut = [bool(unit) for unit in (before <= 0).all(axis=0)]
+    assert any(shut)
+    assert [unit.silent == 1 for unit in seen.units] == shut
+    assert [unit.silent for unit in seen.units] == pytest.approx(list((before <= 0).mean(axis=0)))
+    (sentence,) = [s for s in seen.found if "hidden units" in s]
+    assert sentence.startswith(f"{sum(shut)} of 3 hidden units have a gradient of exactly 0")
+    assert f"layer1[{shut.index(True)}]" in sentence
+
+
+def test_a_diverged_trial_is_looked_at_where_it_last_lived(troubled: _Troubled) -> None:
+    trial = troubled.store.find_trial(troubled.run("diverged"))
+    seen = explain(troubled.store, trial)
+    assert seen.replay.step <= int(trial.tags["gradgrid.last_step"])
+    assert re.match(r"it left the finite numbers after step \d+: the learning rate is 1e\+300", seen.found[0])
+
+
+def test_any_step_can_be_asked_for_but_none_that_there_was_not(troubled: _Troubled) -> None:
+    trial = troubled.store.find_trial(troubled.run("improving"))
+    assert explain(troubled.store, trial, 40).replay.step == 40
+    with pytest.raises(UserError, match="the trial has steps 0 to 40, not 41"):
+        explain(troubled.store, trial, 41)
+    with pytest.raises(UserError, match="step 0 does not see sample 99: it sees 30 samples"):
+        explain(troubled.store, trial, 0).graph(99)
+
+
+def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> None:
+    run = troubled.run("dead")
+    at = ("explain", run[:8], "--tracking-uri", troubled.uri)
+    told = run_command(*at, "-o", str(tmp_path / "graph.svg"))
+    assert told.exit_code == 0, told.stderr
+    assert f"run {run}: dead from step" in told.stdout
+    assert "layer1.weight" in told.stdout
+    assert (tmp_path / "graph.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert run_command(*at, "-o", str(tmp_path / "graph.dot"), "--sample", "3").exit_code == 0
+    values = run_for_json(*at)
+    assert (values["run_id"], values["outcome"], len(values["units"])) == (run, "dead", 3)
+    wrong = run_command(*at, "-o", "graph.png")
+    assert (wrong.exit_code, "end it in .svg or .dot" in wrong.stderr) == (2, True)
+
+
+def test_a_sweep_is_no_trial(troubled: _Troubled) -> None:
+    with pytest.raises(NotFoundError, match=r"'troubled' is a sweep; give a trial's run"):
+        troubled.store.find_trial("troubled")
