@@ -34,12 +34,7 @@ def main(profile: str | None) -> None:
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Override a key: --set grid.seed.range=3.")
 @click.option("--dry-run", is_flag=True, help="Say how much it would be, and run nothing.")
 @click.option("--resume", metavar="SWEEP", help="Train what an interrupted sweep has not recorded.")
-@options.workers
-@options.address
-@options.inline
-@options.tracking_uri
-@options.backend_store_uri
-@options.patience
+@options.running
 @options.as_json
 @options.reported
 def sweep(
@@ -72,12 +67,7 @@ def sweep(
 
 @main.command()
 @click.argument("sweep")
-@options.workers
-@options.address
-@options.inline
-@options.tracking_uri
-@options.backend_store_uri
-@options.patience
+@options.running
 @options.as_json
 @options.reported
 def resume(sweep: str, tracking_uri: str | None, as_json: bool, **running: Any) -> None:

@@ -71,3 +71,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def running(command: _Command) -> _Command:
+    """The options of what runs a sweep."""
+    for option in (patience, backend_store_uri, tracking_uri, inline, address, workers):
+        command = option(command)
+    return command
