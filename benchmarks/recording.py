@@ -26,7 +26,7 @@ sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder eng
 import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
-from service.recording.server import Concurrently  # noqa: E402
+from service.recording.concurrently import Concurrently  # noqa: E402
 from service.recording.sweeps import Store  # noqa: E402
 from service.records import TrialRecord  # noqa: E402
 from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from service.recording.sweeps import Store, SweepInfo
+    from service.recording.infos import SweepInfo
+    from service.recording.sweeps import Store
 
 
 class RecordedSweep:

@@ -52,8 +52,8 @@ def sweep(
 
     if spec is None and resume is None:
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready()}.")
-    sweepable = load_spec(spec, assignments) if spec is not None else None
-    if sweepable is None or not dry_run:
+    sweepable = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri)
+    if not dry_run:
         _run(sweepable, tracking_uri, resume, as_json, workers=workers, **running)
         return
     from service.cluster import available_cores
@@ -72,25 +72,26 @@ def sweep(
 @options.reported
 def resume(sweep: str, tracking_uri: str | None, as_json: bool, **running: Any) -> None:
     """Train what an interrupted SWEEP has not recorded; its spec is read back from the store."""
-    _run(None, tracking_uri, sweep, as_json, **running)
+    _run(_recorded(sweep, tracking_uri), tracking_uri, sweep, as_json, **running)
 
 
-def _run(
-    sweepable: Sweepable | None, tracking_uri: str | None, resume: str | None, as_json: bool, **running: Any
-) -> None:
+def _recorded(sweep: str, tracking_uri: str | None) -> Sweepable:
+    """The spec of a sweep that was recorded."""
+    from service.recording.sweeps import Store
+    from service.resume import recorded_spec
+
+    store = Store(tracking_uri)
+    return recorded_spec(store, store.find_sweep(sweep))
+
+
+def _run(sweepable: Sweepable, tracking_uri: str | None, resume: str | None, as_json: bool, **running: Any) -> None:
     """Run a sweep, or what is left of one, and show what it came to."""
     if running["inline"] and running["address"]:
         raise click.UsageError("--inline trains without Ray; leave --address out.")
     from service.progress import make_progress
     from service.render import result_text, result_values
-    from service.resume import recorded_spec
     from service.run import run_sweep
 
-    if sweepable is None:
-        from service.recording.sweeps import Store
-
-        store = Store(tracking_uri)
-        sweepable = recorded_spec(store, store.find_sweep(str(resume)))
     job = os.environ.get("GRADGRID_JOB")
     result = run_sweep(
         sweepable, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **running
@@ -133,20 +134,17 @@ def top(
     """
     from service.leaderboard import ranked
     from service.recording.sweeps import Store
-    from service.render import entry_rows, entry_values, rows_csv, rows_markdown, rows_text, top_text, trial_values
+    from service.render import entry_rows, entry_values, rows_csv, rows_markdown, rows_text, trial_values
     from service.table import kept_table, shown_params
 
     store = Store(tracking_uri)
-    if each:
-        top_text(store.ranking(sweep, metric, count))
-        return
     found = store.find_sweep(sweep)
     by = metric or found.tags["gradgrid.objective"]
     table = kept_table(store, found)
-    entries = ranked(table, by, shown_params(table.columns, found.swept), where)[:count]
+    entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each)[:count]
     if as_json:
-        best = store.ranking(sweep, metric, count)
-        listed = {"top": list(map(trial_values, best.trials)), "entries": list(map(entry_values, entries))}
+        best = store.best(found, by, count)
+        listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
         options.print_json({"sweep": found.sweep, "by": by, **listed})
         return
     rows = entry_rows(entries, by)
@@ -163,7 +161,8 @@ def top(
 @options.reported
 def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
     """Show a sweep, or a trial by the beginning of its run id: hyperparameters, curves, final weights."""
-    from service.recording.sweeps import Store, SweepInfo
+    from service.recording.infos import SweepInfo
+    from service.recording.sweeps import Store
     from service.render import sweep_text, sweep_values, trial_text, trial_values
 
     store = Store(tracking_uri)
@@ -236,7 +235,8 @@ def list_sweeps(
 @options.reported
 def verify(target: str, sample: int | None, tracking_uri: str | None, as_json: bool) -> None:
     """Train recorded trials again, and compare every recorded figure and final weight with what comes out."""
-    from service.recording.sweeps import Store, SweepInfo
+    from service.recording.infos import SweepInfo
+    from service.recording.sweeps import Store
     from service.render import verdict_text, verdict_values
     from service.verify import verify as audit
 

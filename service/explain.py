@@ -11,7 +11,8 @@ from engine import LOSSES, MLP, Parameter, Replay, Trial, replay
 from engine.parameter import topological_order
 from experiments.errors import SpecError, UserError
 from service.plan import Plan, make_plan
-from service.recording.sweeps import Store, TrialInfo, differences
+from service.recording.infos import TrialInfo, differences
+from service.recording.sweeps import Store
 from service.resume import recorded_spec
 from service.worker import initial, program_columns
 

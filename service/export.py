@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.errors import GradgridError, UserError
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 
 FORMATS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
     "parquet": lambda table, path: table.to_parquet(path, index=False),

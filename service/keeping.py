@@ -13,7 +13,8 @@ import pandas as pd
 from service.interrupts import deferred_interrupts
 from service.patience import Patience
 from service.recording import Recorder
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 from service.records import SweepIdentity, trial_records
 from service.spool import Spool
 from service.worker import Trained

@@ -54,20 +54,24 @@ class Entry:
     run_id: str | None
 
 
-def ranked(table: pd.DataFrame, metric: str, swept: Sequence[str], where: Sequence[str] = ()) -> list[Entry]:
+def ranked(
+    table: pd.DataFrame, metric: str, swept: Sequence[str], where: Sequence[str] = (), *, over_seeds: bool = True
+) -> list[Entry]:
     """The leaderboard of a sweep's table by a metric, the best first.
 
-    Entries that lost seeds to divergence come after those that lost none. `swept`: the axes. `where`: conditions such
-    as `activation=relu` or `learning_rate<0.1`, all of which hold. Raises NotFoundError where no trial has the metric,
-    UserError for a condition that can't be read.
+    Entries that lost seeds to divergence come after those that lost none; without `over_seeds` each trial is an entry.
+    `swept`: the axes. `where`: conditions such as `activation=relu` or `learning_rate<0.1`, all of which hold. Raises
+    NotFoundError where no trial has the metric, UserError for a condition that can't be read.
     """
     column = METRICS + metric
+    if not len(table):
+        return []
     if column not in table:
         known = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
         raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, known)}")
     for condition in where:
         table = table[_holds(table, condition)]
-    names = [name for name in swept if name != "seed" and PARAMS + name in table]
+    names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
     grouped = table.groupby([PARAMS + name for name in names], dropna=False, sort=False) if names else [((), table)]
     sign = 1 if lower_is_better(metric) else -1
     groups = []

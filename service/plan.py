@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ class Plan:
         tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
         return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)
 
+    @cached_property
     def trial_ids(self) -> list[str]:
         """The identity of every trial, by number."""
         return [

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from service.plan import Plan
 
 if TYPE_CHECKING:
-    from service.recording.sweeps import SweepInfo
+    from service.recording.infos import SweepInfo
 
 _PLAIN_SECONDS = 10.0
 

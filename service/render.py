@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from service.explain import Explanation
     from service.jobs import Job
     from service.leaderboard import Entry
-    from service.recording.sweeps import Ranking, Store, SweepInfo, TrialInfo
+    from service.recording.infos import SweepInfo, TrialInfo
+    from service.recording.sweeps import Store
     from service.run import SweepResult
     from service.verify import Verdict
 
@@ -114,15 +115,6 @@ def _runs_text(result: SweepResult) -> str:
     return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"
 
 
-def _ranked(
-    place: int, run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], by: str, shown: Sequence[str]
-) -> dict[str, Any]:
-    others = [name for name in ("test_accuracy", "accuracy", "test_loss", "loss") if name in metrics and name != by]
-    row: dict[str, Any] = {"": place, by: metrics[by], **{name: metrics[name] for name in others[:1]}}
-    row.update({name: params.get(name, "") for name in shown})
-    return {**row, "run": (run_id or "")[:_SHORT_ID]}
-
-
 def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:
     """A leaderboard's entries; what can't be told apart has one rank, marked with =."""
     grouped = any(entry.trials > 1 for entry in entries)
@@ -159,18 +151,6 @@ def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows([{name or "rank": value for name, value in row.items()} for row in rows])
     return text.getvalue().rstrip()
-
-
-def top_text(ranking: Ranking) -> None:
-    """The leaderboard of a recorded sweep."""
-    swept = [name.removeprefix("grid.") for name in ranking.sweep.params if name.startswith("grid.")]
-    known = set().union(*(trial.params for trial in ranking.trials))
-    shown = ["output" if name == "activation" and name not in known else name for name in swept]
-    rows = [
-        _ranked(n, trial.run_id, trial.metrics, trial.params, ranking.metric, shown)
-        for n, trial in enumerate(ranking.trials, start=1)
-    ]
-    rows_text(rows, title=f"{ranking.sweep.spec}/{ranking.sweep.sweep} by {ranking.metric}")
 
 
 def trial_values(trial: TrialInfo) -> dict[str, Any]:
@@ -261,11 +241,16 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 
 
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
-    """A recorded sweep: its spec in short, how it went, and its best trials."""
+    """A recorded sweep: its spec in short, how it went, and the best of it."""
+    from service.leaderboard import ranked
+    from service.table import kept_table, shown_params
+
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep.status)}, begun {_when(sweep.start_time)}")
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
-    top_text(store.ranking(sweep.sweep, None, _LISTED))
+    table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
+    entries = ranked(table, by, shown_params(table.columns, sweep.swept))
+    rows_text(entry_rows(entries[:_LISTED], by), title=f"The best by {by}")
 
 
 def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 
 
 def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:

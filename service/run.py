@@ -23,17 +23,17 @@ from service import report
 from service.cluster import Pool, open_pool
 from service.interrupts import deferred_interrupts, terminable
 from service.keeping import Keeper, Recording, RowKeeper, RunKeeper
+from service.ledger import Ledger, recovered
 from service.patience import DEFAULT_SECONDS, Patience, Waiting
 from service.plan import Plan, make_plan
-from service.recording.sweeps import Store, SweepInfo, differences, sweep_tags
-from service.records import SweepIdentity, is_better
+from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.sweeps import Store
+from service.records import SweepIdentity
 from service.table import (
     METRICS,
     PARAMS,
-    assemble,
     leaderboard,
     none_if_missing,
-    recovered_rows,
     row_values,
     trained_rows,
 )
@@ -147,7 +147,7 @@ def run_sweep(
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
             sweep = _resumed(store, resume, plan) if resume else _begun(store, plan, job)
-        ledger = _recovered(store, sweep, plan) if resume else _Ledger(plan)
+        ledger = recovered(store, sweep, plan) if resume else Ledger(plan)
         work = _Work(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
         with _ended(work, began):
             work.run(shard_size)
@@ -165,46 +165,6 @@ def run_sweep(
     )
 
 
-class _Ledger:
-    """Which trials there are, which of them are kept, and their rows. `runs`: trial -> run id of those that have one.
-
-    `rows`: of the trials that an earlier run of the sweep kept.
-    """
-
-    def __init__(self, plan: Plan, rows: pd.DataFrame | None = None, runs: Mapping[str, str] | None = None) -> None:
-        self.plan = plan
-        self.trials = plan.trial_ids()
-        self.runs = dict(runs or {})
-        self.best: float | None = None
-        self._parts: list[pd.DataFrame] = []
-        self._values: dict[str, float] = {}
-        self._kept: set[str] = set()
-        self.done: frozenset[int] = frozenset()
-        if rows is not None and len(rows):
-            self.expect(rows)
-            self.done = frozenset(rows["number"])
-            for trial in rows["trial"]:
-                self.keep(trial)
-
-    def expect(self, rows: pd.DataFrame) -> None:
-        """Rows of trials that are about to be kept."""
-        self._parts.append(rows)
-        finished = rows[rows["outcome"] != DIVERGED]
-        self._values = dict(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
-
-    def keep(self, trial: str) -> bool:
-        """The trial is safe in the store; returns whether that is new."""
-        before = len(self._kept)
-        self._kept.add(trial)
-        value = self._values.get(trial)
-        if value is not None and is_better(self.plan.objective, value, self.best):
-            self.best = value
-        return len(self._kept) > before
-
-    def table(self) -> pd.DataFrame:
-        return assemble(self._parts, self._kept, self.runs)
-
-
 @dataclass
 class _Work:
     """A sweep under way."""
@@ -213,7 +173,7 @@ class _Work:
     pool: Pool
     store: Store
     sweep: SweepInfo
-    ledger: _Ledger
+    ledger: Ledger
     observer: Observer
     patience: Patience
 
@@ -293,30 +253,18 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
     return sweep
 
 
-def _recovered(store: Store, sweep: SweepInfo, plan: Plan) -> _Ledger:
-    """What an earlier run of the sweep kept: the runs, or the rows where not every trial has a run."""
-    trials = plan.trial_ids()
-    numbers = {trial: number for number, trial in enumerate(trials)}
-    recorded = [info for info in store.trials(sweep) if info.tags["gradgrid.trial"] in numbers]
-    runs = {info.tags["gradgrid.trial"]: info.run_id for info in recorded}
-    if plan.sweepable.spec.record.runs == "all":
-        return _Ledger(plan, recovered_rows(plan, numbers, recorded), runs)
-    rows = store.kept_rows(sweep)
-    return _Ledger(plan, rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows, runs)
-
-
 @contextmanager
-def _ended(job: _Work, began: float) -> Iterator[None]:
+def _ended(work: _Work, began: float) -> Iterator[None]:
     """End the sweep's run as what it came to, with the table of what was kept."""
-    sweep, store, ledger = job.sweep, job.store, job.ledger
+    sweep, store, ledger = work.sweep, work.store, work.ledger
     how_to_resume = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     try:
         try:
             yield
-            job.patience.call(lambda: _end(job, "FINISHED", began))
+            work.patience.call(lambda: _end(work, "FINISHED", began))
         except KeyboardInterrupt:
             with suppress(StoreError):  # what is recorded can be resumed without
-                _end(job, "KILLED", began)
+                _end(work, "KILLED", began)
             told = f"{len(ledger.table()):,} of {ledger.plan.trials:,} trials are recorded"
             raise Interrupted(f"interrupted: {told}; {how_to_resume}") from None
     except Interrupted:
@@ -329,15 +277,15 @@ def _ended(job: _Work, began: float) -> Iterator[None]:
         raise
 
 
-def _end(job: _Work, status: str, began: float) -> None:
-    plan, table = job.plan, job.ledger.table()
+def _end(work: _Work, status: str, began: float) -> None:
+    plan, table = work.plan, work.ledger.table()
     with deferred_interrupts():
-        job.store.end(
-            job.sweep,
+        work.store.end(
+            work.sweep,
             status,
             table=table,
             metrics=_summary(table, plan.objective, time.monotonic() - began),
-            description=report.description(plan, job.sweep.experiment_id, table),
+            description=report.description(plan, work.sweep.experiment_id, table),
             files=report.pictures(plan, table),
         )
 

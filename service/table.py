@@ -16,7 +16,8 @@ from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.spec import RecordSpec
 from service.curves import kept_curves
 from service.plan import Plan
-from service.recording.sweeps import Store, SweepInfo, TrialInfo
+from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.sweeps import Store
 from service.records import as_text, lower_is_better
 from service.worker import Trained
 
@@ -48,12 +49,9 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     configurations = [p.configuration(trial) for p in plan.populations for trial in range(p.trials)]
     rows = []
     for info in recorded:
-        trial = info.tags["gradgrid.trial"]
-        final = {METRICS + name: value for name, value in info.metrics.items() if not name.startswith("gradient.")}
-        configuration = {PARAMS + name: _cell(value) for name, value in configurations[numbers[trial]].items()}
-        own = {"number": numbers[trial], "trial": trial, "outcome": info.outcome}
-        steps = {name: int(info.tags[f"gradgrid.{name}"]) for name in _OUTCOME[1:]}
-        rows.append({**own, **steps, **configuration, **final})
+        number = numbers[info.tags["gradgrid.trial"]]
+        typed = {PARAMS + name: _cell(value) for name, value in configurations[number].items()}  # text in MLflow
+        rows.append({**_recorded_row(info), **typed, "number": number})
     return pd.DataFrame(rows)
 
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from experiments.errors import SpecError
 from service.plan import Plan, make_plan
-from service.recording.sweeps import Store, SweepInfo, TrialInfo, differences
+from service.recording.infos import SweepInfo, TrialInfo, differences
+from service.recording.sweeps import Store
 from service.records import SweepIdentity, TrialRecord, trial_records
 from service.resume import recorded_spec
 from service.table import METRICS, trained_rows
@@ -126,7 +127,7 @@ def _compared_rows(
 
 
 def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[tuple[Trained, list[str]]]:
-    ids = plan.trial_ids()
+    ids = plan.trial_ids
     left_out = frozenset(number for number, trial in enumerate(ids) if trial not in trials)
     for shard in plan.shards(1, left_out):
         yield train_shard(shard, plan.dataset), [ids[number] for number in shard.numbers]

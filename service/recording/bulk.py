@@ -13,8 +13,8 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
+from service.recording.concurrently import Concurrently
 from service.recording.databases import Database, Row, Rows
-from service.recording.server import Concurrently
 from service.recording.store import translated_errors
 from service.recording.weights import Weights
 from service.records import TrialRecord

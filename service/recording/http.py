@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import requests
 
-from service.recording.server import Concurrently, Server
+from service.recording.concurrently import Concurrently
+from service.recording.server import Server
 from service.recording.store import PASSING_STATUSES, translated_errors
 from service.recording.weights import Weights
 from service.records import TrialRecord

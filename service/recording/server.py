@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import requests
 from mlflow.exceptions import MlflowException
@@ -14,9 +12,6 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 _SECONDS = 60
-CONCURRENT = 8  # requests at once: enough for a server of several processes, few enough for one
-
-_Item = TypeVar("_Item")
 
 
 class Server:
@@ -62,35 +57,3 @@ def _words(response: requests.Response) -> str:
         return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
         return f"{response.status_code} {response.reason}"
-
-
-class Concurrently:
-    """Runs a function over items, several at once, and yields the items that are done."""
-
-    def __init__(self, threads: int = CONCURRENT) -> None:
-        self._pool = ThreadPoolExecutor(threads)
-        self._threads = threads
-
-    def each(self, work: Any, items: Sequence[_Item]) -> Iterator[_Item]:
-        """Yield each item whose `work` is done. The first error is raised once those that were begun have ended, and so
-        is the end of an iterator that is closed early; nothing more is begun then.
-        """
-        waiting = iter(items)
-        running: dict[Future[Any], _Item] = {}
-        try:
-            while True:
-                for item in islice(waiting, self._threads - len(running)):
-                    running[self._pool.submit(work, item)] = item
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    item = running.pop(future)
-                    future.result()
-                    yield item
-        finally:
-            wait(running)
-
-    def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown()

@@ -6,11 +6,9 @@ import io
 import json
 import math
 import os
-import sys
 import tempfile
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from engine import DIVERGED, ENGINE_VERSION
-from experiments.errors import NotFoundError, StoreError, nearest
+from engine import DIVERGED
+from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
+from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
 from service.recording.recorders import make_recorder
 from service.recording.store import open_client, resolve, translated_errors
 from service.recording.weights import WEIGHTS_FILE
@@ -33,63 +32,10 @@ from service.records import lower_is_better
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
 _SWEEPS, _TRIALS = "sweeps", "trials"
 _WHOLE = ("FINISHED", "FAILED")  # how a run ends once all of a trial is written
-_ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on it
 _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
 _TABLE_FILE = "trials.parquet"
 _ROWS_FOLDER = "rows"
-
-
-@dataclass(frozen=True)
-class SweepInfo:
-    """A sweep as the store knows it. `experiment_id` is where its trials are; `metrics` are the sweep run's."""
-
-    sweep: str
-    spec: str
-    run_id: str
-    experiment_id: str
-    status: str
-    start_time: int
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-    params: Mapping[str, str]
-
-    @property
-    def ended(self) -> bool:
-        """Whether its table is on its run."""
-        return self.status in _ENDED
-
-    @property
-    def swept(self) -> list[str]:
-        """The hyperparameters that were swept."""
-        return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
-
-    @property
-    def has_every_run(self) -> bool:
-        """Whether each of its trials has a run; else the table alone has them all."""
-        return self.tags.get("gradgrid.runs", "all") == "all"
-
-
-@dataclass(frozen=True)
-class TrialInfo:
-    """A trial as the store knows it; metrics are those of its final weights. `run_id` is empty where it has no run."""
-
-    run_id: str
-    name: str
-    experiment_id: str
-    outcome: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """A sweep's best trials by a metric, the best first."""
-
-    sweep: SweepInfo
-    metric: str
-    trials: Sequence[TrialInfo]
 
 
 class Store:
@@ -122,7 +68,7 @@ class Store:
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
             self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
-            return _sweep_info(self._client.get_run(run_id))
+            return sweep_info(self._client.get_run(run_id))
 
     def _experiment(self, name: str, kind: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -223,7 +169,7 @@ class Store:
         with translated_errors(self.uri):
             experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_SWEEPS}'")
             runs = self._runs([e.experiment_id for e in experiments], "tags.`gradgrid.kind` = 'sweep'")
-            return sorted(map(_sweep_info, runs), key=lambda info: info.start_time, reverse=True)
+            return sorted(map(sweep_info, runs), key=lambda info: info.start_time, reverse=True)
 
     def find_sweep(self, name: str) -> SweepInfo:
         """The sweep of this id, the beginning of it, its run's id, `spec/id`, or the newest of a spec.
@@ -274,44 +220,33 @@ class Store:
             experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_TRIALS}'")
             ids = [experiment.experiment_id for experiment in experiments]
             runs = self._client.search_runs(ids, f"attributes.run_id LIKE '{run_id}%'", max_results=2) if ids else []
-            return [_trial_info(run) for run in runs]
+            return [trial_info(run) for run in runs]
 
-    def ranking(self, sweep: str, metric: str | None, count: int) -> Ranking:
-        """The best finished trials of a sweep by a metric at their final weights; by the sweep's own when None.
-
-        Raises NotFoundError where there is no such sweep, or where no finished trial has the metric.
-        """
-        info = self.find_sweep(sweep)
-        by = metric or info.tags["gradgrid.objective"]
-        order = f"metrics.`{by}` {'ASC' if lower_is_better(by) else 'DESC'}"
-        if info.has_every_run:
-            with translated_errors(self.uri):
-                found = self._client.search_runs(
-                    [info.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[order]
-                )
-            trials = [_trial_info(run) for run in found]
-        else:
-            rows = self.table(info) if info.ended else self.kept_rows(info)
-            column = f"metrics.{by}"
-            if column in rows:
-                rows = rows.sort_values([column, "number"], ascending=[lower_is_better(by), True])
-            trials = [_listed(row, info) for row in rows[rows["outcome"] != DIVERGED].head(count).to_dict("records")]
-        ranked = [trial for trial in trials if by in trial.metrics]
-        if metric and trials and not ranked:
-            raise NotFoundError(f"the trials of {info.sweep} have no metric {by!r}{nearest(by, trials[0].metrics)}")
-        return Ranking(info, by, ranked)
+    def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
+        """The best finished trials of a sweep by a metric at their final weights, the best first."""
+        if not sweep.has_every_run:
+            rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
+            finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
+            order = finished.sort_values([f"metrics.{metric}", "number"], ascending=[lower_is_better(metric), True])
+            return [listed_trial(row, sweep) for row in order.head(count).to_dict("records")]
+        by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
+        with translated_errors(self.uri):
+            found = self._client.search_runs(
+                [sweep.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[by]
+            )
+        return [trial for trial in map(trial_info, found) if metric in trial.metrics]
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole."""
         with translated_errors(self.uri):
             for run in self._runs([sweep.experiment_id], "tags.`gradgrid.trial` != ''"):
                 if run.info.status in _WHOLE:
-                    yield _trial_info(run)
+                    yield trial_info(run)
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a recorded curve."""
         with translated_errors(self.uri):
-            return [(m.step, _as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
+            return [(m.step, as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
 
     def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
         """The trial's tensors: name, shape, values; None where they were not recorded."""
@@ -330,7 +265,7 @@ class Store:
         if not sweep.ended:
             raise NotFoundError(
                 f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
-                f"`gradgrid sweep --resume {sweep.sweep}` completes one that was killed"
+                f"`gradgrid resume {sweep.sweep}` completes one that was killed"
             )
         return pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, _TABLE_FILE)))
 
@@ -357,72 +292,3 @@ class Store:
             token = page.token
             if not token:
                 return
-
-
-def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dict[str, str]:
-    """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
-    which of them have runs.
-    """
-    return {
-        "gradgrid.fingerprint": fingerprint,
-        "gradgrid.engine": ENGINE_VERSION,
-        "gradgrid.folder": str(folder),
-        "gradgrid.objective": objective,
-        "gradgrid.runs": runs,
-    }
-
-
-def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
-    """In what data and engine are not those that the sweep was begun with."""
-    now = {"its data": ("gradgrid.fingerprint", fingerprint), "its engine version": ("gradgrid.engine", ENGINE_VERSION)}
-    return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
-
-
-def _sweep_info(run: Run) -> SweepInfo:
-    tags = run.data.tags
-    return SweepInfo(
-        sweep=tags["gradgrid.sweep"],
-        spec=tags["gradgrid.spec"],
-        run_id=run.info.run_id,
-        experiment_id=tags["gradgrid.experiment"],
-        status=run.info.status,
-        start_time=run.info.start_time,
-        tags=tags,
-        metrics=run.data.metrics,
-        params=run.data.params,
-    )
-
-
-def _trial_info(run: Run) -> TrialInfo:
-    return TrialInfo(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        experiment_id=run.info.experiment_id,
-        outcome=run.data.tags.get("gradgrid.outcome", ""),
-        params=run.data.params,
-        metrics={name: _as_recorded(value) for name, value in run.data.metrics.items()},
-        tags=run.data.tags,
-    )
-
-
-def _listed(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
-    """A trial as the sweep's table knows it."""
-
-    def part(prefix: str) -> dict[str, Any]:
-        return {str(k).removeprefix(prefix): v for k, v in row.items() if str(k).startswith(prefix) and not pd.isna(v)}
-
-    run_id = row.get("run_id")
-    return TrialInfo(
-        run_id="" if run_id is None or pd.isna(run_id) else str(run_id),
-        name="",
-        experiment_id=sweep.experiment_id,
-        outcome=str(row["outcome"]),
-        params={name: str(value) for name, value in part("params.").items()},
-        metrics={name: float(value) for name, value in part("metrics.").items()},
-        tags={"gradgrid.trial": str(row["trial"])},
-    )
-
-
-def _as_recorded(value: float) -> float:
-    """MLflow keeps an infinity as the greatest number."""
-    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

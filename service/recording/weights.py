@@ -12,7 +12,8 @@ from typing import Protocol
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from service.recording.server import Concurrently, Server
+from service.recording.concurrently import Concurrently
+from service.recording.server import Server
 from service.records import TrialRecord
 
 WEIGHTS_FILE = "final_weights.json"

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 
 from experiments.datasets import BUILTINS
 from service.cli import main
-from service.recording.sweeps import Store, TrialInfo
+from service.recording.infos import TrialInfo
+from service.recording.sweeps import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
 
@@ -293,3 +294,11 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(recorded: Recorded) 
     findings = {finding["subject"]: finding["ok"] for finding in json.loads(listed.stdout)["findings"]}
     assert {name for name, ok in findings.items() if not ok} == {"store", "ray"}
     assert {"python", "mlflow", "numpy", "kernels", "cores"} <= findings.keys()
+
+
+def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
+    before = [sweep.status for sweep in recorded.store.sweeps()]
+    told = run_command("sweep", "--resume", "small", "--dry-run", "--inline", "--tracking-uri", recorded.uri)
+    assert (told.exit_code, "small: 12 trials" in told.stdout) == (0, True)
+    assert "recorded already" not in told.stderr
+    assert [sweep.status for sweep in recorded.store.sweeps()] == before

@@ -25,7 +25,8 @@ from mlflow import MlflowClient
 from experiments.spec import load_spec
 from service.plan import Plan
 from service.recording.bulk import run_id
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 from service.run import Silent, SweepResult, run_sweep
 
 pytestmark = pytest.mark.slow

@@ -161,3 +161,20 @@ def test_a_sweep_that_has_not_ended_is_ranked_from_its_runs(recorded: Recorded, 
     common = [name for name in ended.columns if not name.startswith("params.hidden")]
     ours, theirs = (t.sort_values("number", ignore_index=True)[common] for t in (running, ended))
     pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, check_exact=True)
+
+
+def test_trials_one_by_one_take_the_same_options(recorded: Recorded) -> None:
+    at = ("top", "small", "--tracking-uri", recorded.uri, "--trials")
+    entries = run_for_json(*at, "--where", "activation=relu")["entries"]
+    assert [e["trials"] for e in entries] == [1, 1, 1]
+    assert {e["params"]["activation"] for e in entries} == {"relu"}
+    assert sorted(e["params"]["seed"] for e in entries) == [0, 1, 2]
+    assert len(run_command(*at, "--format", "csv").stdout.splitlines()) == 7
+
+
+def test_a_sweep_without_trials_yet_is_shown(recorded: Recorded, uri: str) -> None:
+    store = Store(uri, create=True)
+    sweep = store.begin("20260101-000000-aaaa", "none", SPEC, {"gradgrid.objective": "test_loss"}, {"grid.seed": "0"})
+    assert kept_table(store, sweep).empty
+    for command in ("top", "show"):
+        assert run_command(command, "none", "--tracking-uri", uri).exit_code == 0

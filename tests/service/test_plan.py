@@ -42,7 +42,7 @@ def test_trials_that_are_done_are_left_out() -> None:
 
 def test_ids_and_configurations_go_with_the_numbers() -> None:
     plan = _plan(model={"hidden": [2]}, grid={"activation": ["relu", "tanh"], "seed": [5, 6]})
-    assert len(set(plan.trial_ids())) == 4
+    assert len(set(plan.trial_ids)) == 4
     shards = plan.shards(1, size=1)
     assert [shard.configuration(0)["seed"] for shard in shards] == [5, 6, 5, 6]
     assert [shard.configuration(0)["activation"] for shard in shards] == ["relu", "relu", "tanh", "tanh"]

@@ -23,7 +23,8 @@ from service.recording import recorders as chooser
 from service.recording.bulk import BulkRecorder, run_id
 from service.recording.client import ClientRecorder
 from service.recording.http import HttpRecorder
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 from service.records import TrialRecord
 
 _BEGAN = 1_790_000_000_000

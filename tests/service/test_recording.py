@@ -141,7 +141,7 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
 
     plan = make_plan(recorded.sweepable)
     shard = plan.shards(1)[0]
-    trials = [plan.trial_ids()[number] for number in shard.numbers]
+    trials = [plan.trial_ids[number] for number in shard.numbers]
     identity = SweepIdentity(recorded.result.sweep, recorded.result.sweep_run_id, "small", (), RecordSpec())
     info = recorded.store.find_sweep(recorded.result.sweep)
     known = {run.data.tags["gradgrid.trial"]: run.info.run_id for run in _runs(recorded)}

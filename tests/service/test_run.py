@@ -11,7 +11,8 @@ from engine import OUTCOMES
 from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
 from experiments.spec import load_spec
 from service.plan import Plan
-from service.recording.sweeps import Store, SweepInfo
+from service.recording.infos import SweepInfo
+from service.recording.sweeps import Store
 from service.run import Silent, run_sweep
 from tests.service.conftest import SPEC, Recorded
 

@@ -1,0 +1,131 @@
+"""What the store tells of sweeps and trials, out of MLflow's runs and a sweep's table."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Run
+
+from engine import ENGINE_VERSION
+
+_ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on it
+
+
+@dataclass(frozen=True)
+class SweepInfo:
+    """A sweep as the store knows it. `experiment_id` is where its trials are; `metrics` are the sweep run's."""
+
+    sweep: str
+    spec: str
+    run_id: str
+    experiment_id: str
+    status: str
+    start_time: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+
+    @property
+    def ended(self) -> bool:
+        """Whether its table is on its run."""
+        return self.status in _ENDED
+
+    @property
+    def swept(self) -> list[str]:
+        """The hyperparameters that were swept."""
+        return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
+
+    @property
+    def has_every_run(self) -> bool:
+        """Whether each of its trials has a run; else the table alone has them all."""
+        return self.tags.get("gradgrid.runs", "all") == "all"
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """A trial as the store knows it; metrics are those of its final weights. `run_id` is empty where it has no run."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+    outcome: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dict[str, str]:
+    """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
+    which of them have runs.
+    """
+    return {
+        "gradgrid.fingerprint": fingerprint,
+        "gradgrid.engine": ENGINE_VERSION,
+        "gradgrid.folder": str(folder),
+        "gradgrid.objective": objective,
+        "gradgrid.runs": runs,
+    }
+
+
+def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
+    """In what data and engine are not those that the sweep was begun with."""
+    now = {"its data": ("gradgrid.fingerprint", fingerprint), "its engine version": ("gradgrid.engine", ENGINE_VERSION)}
+    return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
+
+
+def sweep_info(run: Run) -> SweepInfo:
+    """A sweep from its run."""
+    tags = run.data.tags
+    return SweepInfo(
+        sweep=tags["gradgrid.sweep"],
+        spec=tags["gradgrid.spec"],
+        run_id=run.info.run_id,
+        experiment_id=tags["gradgrid.experiment"],
+        status=run.info.status,
+        start_time=run.info.start_time,
+        tags=tags,
+        metrics=run.data.metrics,
+        params=run.data.params,
+    )
+
+
+def trial_info(run: Run) -> TrialInfo:
+    """A trial from its run."""
+    return TrialInfo(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        experiment_id=run.info.experiment_id,
+        outcome=run.data.tags.get("gradgrid.outcome", ""),
+        params=run.data.params,
+        metrics={name: as_recorded(value) for name, value in run.data.metrics.items()},
+        tags=run.data.tags,
+    )
+
+
+def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
+    """A trial as the sweep's table knows it."""
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {str(k).removeprefix(prefix): v for k, v in row.items() if str(k).startswith(prefix) and not pd.isna(v)}
+
+    run_id = row.get("run_id")
+    return TrialInfo(
+        run_id="" if run_id is None or pd.isna(run_id) else str(run_id),
+        name="",
+        experiment_id=sweep.experiment_id,
+        outcome=str(row["outcome"]),
+        params={name: str(value) for name, value in part("params.").items()},
+        metrics={name: float(value) for name, value in part("metrics.").items()},
+        tags={"gradgrid.trial": str(row["trial"])},
+    )
+
+
+def as_recorded(value: float) -> float:
+    """MLflow keeps an infinity as the greatest number."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
