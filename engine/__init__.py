@@ -9,7 +9,9 @@ from engine.operations import ACTIVATIONS, OPERATIONS
 from engine.optimizers import OPTIMIZERS, Optimizer, sgd
 from engine.outcomes import DIVERGED, OUTCOMES
 from engine.parameter import Parameter
+from engine.parts import PartError, Parts
 from engine.population import recorded_steps, train
+from engine.prediction import predict
 from engine.program import Program, ProgramError
 from engine.replay import Replay, Trial, replay
 from engine.samples import Samples
@@ -24,7 +26,8 @@ ENGINE_VERSION = "2"
 __all__ = [
     "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "INITIALIZERS", "KERNELS", "LOSSES", "MLP", "OPERATIONS",
     "OPTIMIZERS", "OPTIONS", "OUTCOMES", "SCHEDULES", "History", "Layer", "Neuron", "Optimizer", "Parameter",
-    "Program", "ProgramError", "Replay", "Samples", "Schedule", "Tensor", "TraceError", "Trial", "UpdateRule",
-    "compiled_for", "derivatives", "hessian", "initial_weights", "recorded_steps", "replay", "resolve_kernel", "sgd",
-    "trace_hessian", "trace_step", "train",
+    "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule", "Tensor",
+    "TraceError", "Trial", "UpdateRule",
+    "compiled_for", "derivatives", "hessian", "initial_weights", "predict", "recorded_steps", "replay",
+    "resolve_kernel", "sgd", "trace_hessian", "trace_step", "train",
 ]  # fmt: skip

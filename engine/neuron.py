@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from engine.draws import normal
-from engine.operations import ACTIVATIONS, Operation, Scalar, identity
+from engine.operations import ACTIVATIONS, Scalar, identity
 from engine.parameter import Parameter
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 """Fills a (units, inputs) weight matrix."""
+Activation = Callable[[Scalar], Any]
+"""An operation of the table, or any function written in them."""
 
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
@@ -73,7 +75,7 @@ class Tensor:
         return math.prod(self.shape)
 
 
-def layer_tensors(widths: Sequence[int], activations: Sequence[Operation] = ()) -> tuple[Tensor, ...]:
+def layer_tensors(widths: Sequence[int], activations: Sequence[Activation] = ()) -> tuple[Tensor, ...]:
     """The tensors of an MLP of these widths, inputs first: for each layer a (units, inputs) weight and a bias.
 
     Given the layers' activations, the biases of those that are not linear are marked as units that can die.
@@ -86,12 +88,12 @@ def layer_tensors(widths: Sequence[int], activations: Sequence[Operation] = ()) 
     return tuple(tensors)
 
 
-def initial_weights(widths: Sequence[int], initializer: str, seed: int, scale: float = 1.0) -> Floats:
+def initial_weights(widths: Sequence[int], initializer: str | Draw, seed: int, scale: float = 1.0) -> Floats:
     """Draw the weights of an MLP, flat, shape (weights,), from the PCG64 stream of `seed`; the same for the same seed.
 
     `scale` multiplies every weight. Raises KeyError for an unknown initializer.
     """
-    draw = INITIALIZERS[initializer]
+    draw = INITIALIZERS[initializer] if isinstance(initializer, str) else initializer
     rng = np.random.Generator(np.random.PCG64(seed))
     parts: list[Floats] = []
     for inputs, units in pairwise(widths):
@@ -103,7 +105,7 @@ def initial_weights(widths: Sequence[int], initializer: str, seed: int, scale: f
 class Neuron:
     """activation(w . x + b)."""
 
-    def __init__(self, weights: Iterable[Scalar], bias: Scalar, activation: Operation = identity) -> None:
+    def __init__(self, weights: Iterable[Scalar], bias: Scalar, activation: Activation = identity) -> None:
         self.weights = [_parameter(w) for w in weights]
         self.bias = _parameter(bias)
         self.activation = activation
@@ -136,17 +138,17 @@ class Layer:
 class MLP:
     """Layers one after another. `MLP([2, 8, 1])` has two inputs, eight hidden units and one output.
 
-    `activation` is the hidden layers', `output` the last layer's; both by name or as an operation.
+    `activation` is the hidden layers', `output` the last layer's; both by name or as a function of a scalar.
     Weights are drawn by `initializer` from `seed`, or taken from `weights`, flat, in the order of `tensors`.
     """
 
     def __init__(
         self,
         widths: Sequence[int],
-        activation: str | Operation = "tanh",
-        output: str | Operation = "identity",
+        activation: str | Activation = "tanh",
+        output: str | Activation = "identity",
         *,
-        initializer: str = "xavier_uniform",
+        initializer: str | Draw = "xavier_uniform",
         seed: int = 0,
         scale: float = 1.0,
         weights: Sequence[Scalar] | Floats | None = None,
@@ -181,5 +183,5 @@ def _parameter(value: Scalar) -> Parameter:
     return value if isinstance(value, Parameter) else Parameter(value)
 
 
-def _activation(chosen: str | Operation) -> Operation:
+def _activation(chosen: str | Activation) -> Activation:
     return ACTIVATIONS[chosen] if isinstance(chosen, str) else chosen

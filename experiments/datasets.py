@@ -37,7 +37,10 @@ class Builtin:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Features (samples, features), standardised unless asked not to; targets (samples,): numbers or class indices."""
+    """Features (samples, features), standardised unless asked not to; targets (samples,): numbers or class indices.
+
+    center, scale: (features,), what was taken off each feature as it was given, and what the rest was divided by.
+    """
 
     name: str
     task: str
@@ -47,6 +50,8 @@ class Dataset:
     test_targets: Floats
     feature_names: tuple[str, ...]
     classes: tuple[str, ...]
+    center: Floats
+    scale: Floats
     fingerprint: str
 
     @property
@@ -101,8 +106,8 @@ def load_dataset(spec: DatasetSpec, folder: Path) -> Dataset:
     fraction = fraction if spec.test_fraction is None else spec.test_fraction
     training, test = _split(table, fraction, spec.seed)
     features, test_features = table.features[training], table.features[test]
-    if spec.standardize:
-        features, test_features = _standardize(features, test_features)
+    center, scale = _standards(features) if spec.standardize else _as_given(features)
+    features, test_features = ((part - center) / scale for part in (features, test_features))
     targets, test_targets = table.targets[training], table.targets[test]
     fingerprint = _fingerprint(table, features, targets, test_features, test_targets)
     return Dataset(
@@ -114,6 +119,8 @@ def load_dataset(spec: DatasetSpec, folder: Path) -> Dataset:
         test_targets,
         table.feature_names,
         table.classes,
+        center,
+        scale,
         fingerprint,
     )
 
@@ -153,16 +160,19 @@ def _split(table: Table, fraction: float, seed: int) -> tuple[np.ndarray[Any, An
     return np.sort(training), np.sort(test)
 
 
-def _standardize(training: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """To mean 0 and standard deviation 1 on the training part; a constant feature becomes 0.
+def _as_given(features: Floats) -> tuple[Floats, Floats]:
+    return np.zeros(features.shape[1]), np.ones(features.shape[1])
+
+
+def _standards(training: Floats) -> tuple[Floats, Floats]:
+    """Center and scale: to mean 0 and standard deviation 1 on the training part; a constant feature becomes 0.
 
     Sums are exact (fsum), so that the result does not depend on the machine.
     """
     samples = len(training)
     mean = np.array([math.fsum(column) / samples for column in training.T])
     deviation = np.sqrt([math.fsum(column) / samples for column in ((training - mean) ** 2).T])
-    scale = np.where(deviation > 0, deviation, 1.0)
-    return (training - mean) / scale, (test - mean) / scale
+    return mean, np.where(deviation > 0, deviation, 1.0)
 
 
 def _fingerprint(table: Table, *arrays: Floats) -> str:

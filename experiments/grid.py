@@ -14,11 +14,11 @@ import numpy as np
 
 from engine import (
     ENGINE_VERSION,
-    LOSSES,
     MLP,
     OPTIMIZERS,
     OPTIONS,
     SCHEDULES,
+    Parts,
     Program,
     UpdateRule,
     resolve_kernel,
@@ -34,6 +34,8 @@ from experiments.tables import CLASSIFICATION
 _STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
 _FROM_LOGITS = "cross_entropy"
+_BUILT_IN = Parts()
+
 _MAX_EACH = 200
 """Weights of a network at most whose gradients are recorded one by one: MLflow's pages choke on more metrics."""
 
@@ -43,7 +45,7 @@ class Architecture:
     """What a program is made from, and how it is run.
 
     activation: None where no layer uses one. options: the `engine.OPTIONS` that take part. batch_size: None for all
-    samples.
+    samples. parts: where activations, losses and initialisers are found.
     """
 
     hidden: tuple[int, ...]
@@ -57,11 +59,12 @@ class Architecture:
     batch_size: int | None
     dtype: str
     kernel: str
+    parts: Parts
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
         """Those that play a part, by name."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "options"}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("options", "parts")}
         return {name: value for name, value in fields.items() if value is not None}
 
     @property
@@ -73,13 +76,17 @@ class Architecture:
         """Layer widths, inputs first."""
         return (dataset.feature_count, *self.hidden, dataset.output_count)
 
+    def model(self, widths: Sequence[int]) -> MLP:
+        """The network, all its weights zero."""
+        hidden, output = (self.parts.activation(name or "identity") for name in (self.activation, self.output))
+        return MLP(widths, hidden, output, initializer="zeros")
+
     def trace(self, dataset: Dataset) -> Program:
         """The program of one training step on this data set."""
-        model = MLP(self.widths(dataset), self.activation or "identity", self.output, initializer="zeros")
         threshold = accuracy_threshold(self.loss, self.output) if dataset.task == CLASSIFICATION else None
         return trace_step(
-            model,
-            LOSSES[self.loss],
+            self.model(self.widths(dataset)),
+            self.parts.loss(self.loss),
             self.rule,
             features=dataset.feature_count,
             targets=dataset.output_count,
@@ -108,9 +115,11 @@ class Population:
         return {**self.architecture.hyperparameters, **values}
 
 
-def trial_id(configuration: Mapping[str, Any], fingerprint: str) -> str:
+def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:
     """A hash, 32 hexadecimal digits, of everything that determines a trial's numbers."""
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
+    if any(parts.is_own(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
+        identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -183,6 +192,7 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
         loss=loss,
         options=_options(structure, sweepable),
         kernel=resolve_kernel(structure["kernel"], weights),
+        parts=sweepable.parts,
         **{name: structure[name] for name in ("optimizer", "schedule", "steps", "batch_size", "dtype")},
     )
 

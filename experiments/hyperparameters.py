@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine import ACTIVATIONS, DTYPES, INITIALIZERS, KERNELS, LOSSES, OPTIMIZERS, SCHEDULES
+from engine import ACTIVATIONS, DTYPES, INITIALIZERS, KERNELS, LOSSES, OPTIMIZERS, SCHEDULES, Parts
 from experiments.errors import nearest
 
 AUTO = "auto"
@@ -26,6 +26,11 @@ class Hyperparameter:
     description: str
     default: Any = None
     structural: bool = False  # part of the program (or of how long it runs), not a column of the population
+    part: str = ""  # the kind of a part that a user may write: activation, loss or initializer
+
+    def checked(self, value: Any, parts: Parts) -> Any:
+        """The value as it is kept; one of one's own parts is one too. Raises ValueError."""
+        return _choice(self.part, parts.names(self.part))(value) if self.part else self.check(value)
 
 
 def _number(
@@ -91,15 +96,28 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             _choice("activation", ACTIVATIONS),
             "of the hidden layers, or of a single neuron",
             structural=True,
+            part="activation",
         ),
         Hyperparameter(
-            "output", "model", _choice("activation", ACTIVATIONS), "activation of the last layer", structural=True
+            "output",
+            "model",
+            _choice("activation", ACTIVATIONS),
+            "activation of the last layer",
+            structural=True,
+            part="activation",
         ),
         Hyperparameter(
-            "initializer", "model", _choice("initializer", INITIALIZERS), "how weights are drawn", "xavier_uniform"
+            "initializer",
+            "model",
+            _choice("initializer", INITIALIZERS),
+            "how weights are drawn",
+            "xavier_uniform",
+            part="initializer",
         ),
         Hyperparameter("init_scale", "model", _number(0.0, 1e6), "multiplies the initial weights", 1.0),
-        Hyperparameter("loss", "", _choice("loss", LOSSES), "what is minimised; by the task", structural=True),
+        Hyperparameter(
+            "loss", "", _choice("loss", LOSSES), "what is minimised; by the task", structural=True, part="loss"
+        ),
         Hyperparameter("optimizer", "", _choice("optimizer", OPTIMIZERS), "the update rule", "sgd", structural=True),
         Hyperparameter("steps", "", _integer(1, MAX_STEPS), "updates of the weights", 100, structural=True),
         Hyperparameter(

@@ -31,12 +31,16 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Source:
-    """A spec's raw data, and where each part of it stands, for messages."""
+    """A spec's raw data, and where each part of it stands, for messages.
+
+    parts: the text of the file of one's own parts, where it need not be read.
+    """
 
     data: Any
     origin: str
     folder: Path = field(default_factory=Path)
     places: Mapping[KeyPath, str] = field(default_factory=dict)
+    parts: str | None = None
 
     def place(self, path: KeyPath) -> str:
         """`moons.yaml:7` for the deepest known part of a path."""
@@ -112,7 +116,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
             raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
         value = read_yaml(text, origin, source.folder).data
         path = tuple(keys.split("."))
-        if path == ("dataset", "path"):
+        if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
         places = {known: place for known, place in places.items() if known[: len(path)] != path}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, Axis, parse_axis
 from experiments.errors import SpecError, nearest
 from experiments.hyperparameters import HYPERPARAMETERS
@@ -37,7 +38,8 @@ MAX_LISTED = 5
 
 def _checked(value: Any, info: ValidationInfo) -> Any:
     """A fixed hyperparameter by its own check; None while it is left out."""
-    return None if value is None else HYPERPARAMETERS[str(info.field_name)].check(value)
+    parts = info.context["parts"] if info.context else Parts()
+    return None if value is None else HYPERPARAMETERS[str(info.field_name)].checked(value, parts)
 
 
 def _in_section(section: str) -> tuple[str, ...]:
@@ -112,6 +114,9 @@ class RecordSpec(_Section):
     points: int = Field(
         default=25, description="points a curve, spread over the steps, first and last included", ge=2, le=1000
     )
+    curves: Literal["file", "none"] = Field(
+        default="file", description="every trial's curves in Parquet files of the sweep's run, for its report, or not"
+    )
     gradients: Literal["norm", "tensor", "each"] = Field(
         default="tensor",
         description="the norm of the whole gradient, of each tensor's too, or each weight's gradient as well",
@@ -138,6 +143,10 @@ class Spec(_Section):
 
     name: str
     description: str | None = None
+    parts: str | None = Field(
+        default=None,
+        description="a Python file of one's own activations, losses, initialisers, from this file's folder",
+    )
     dataset: DatasetSpec
     model: ModelSpec = ModelSpec()
     loss: Any = None
@@ -187,6 +196,7 @@ class Sweepable:
     source: Source
     fixed: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
+    parts: Parts = field(default_factory=Parts)
 
     def refuse(self, hyperparameter: str, message: str) -> SpecError:
         """A SpecError placed where a hyperparameter, swept or fixed, was given."""
@@ -233,11 +243,12 @@ def check_spec(source: Source) -> Sweepable:
     """Check a source against the schema and every axis against its hyperparameter."""
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
+    parts = _parts(source)
     try:
-        spec = Spec.model_validate(source.data)
+        spec = Spec.model_validate(source.data, context={"parts": parts})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
-    axes = _checked_axes(spec.grid, source)
+    axes = _checked_axes(spec.grid, source, parts)
     given = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
     for name in axes:
@@ -245,10 +256,24 @@ def check_spec(source: Source) -> Sweepable:
             raise SpecError(
                 f"{source.place(('grid', name))}: {name} is given outside the grid as well; keep one of them"
             )
-    return Sweepable(spec, source, fixed, axes)
+    return Sweepable(spec, source, fixed, axes, parts)
 
 
-def _checked_axes(grid: Mapping[str, Any], source: Source) -> dict[str, Sequence[Any]]:
+def _parts(source: Source) -> Parts:
+    """One's own parts: the file that the spec names, or its text where that is known already."""
+    name, place = source.data.get("parts"), source.place(("parts",))
+    if not isinstance(name, str):
+        return Parts()
+    try:
+        text = (source.folder / name).read_text(encoding="utf-8") if source.parts is None else source.parts
+        return Parts(text, Path(name).name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{place}: parts: {name} can't be read: {error}") from None
+    except PartError as error:
+        raise SpecError(f"{place}: parts: {error}") from error
+
+
+def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict[str, Sequence[Any]]:
     axes: dict[str, Axis] = {}
     for name, raw in grid.items():
         place = source.place(("grid", name))
@@ -262,15 +287,16 @@ def _checked_axes(grid: Mapping[str, Any], source: Source) -> dict[str, Sequence
             f"{source.place(('grid',))}: the grid has {size:,} trials ({factors}); "
             f"at most {MAX_TRIALS:,} are run in one sweep: shorten an axis or split the sweep"
         )
-    return {name: _checked_values(name, axis, source) for name, axis in axes.items()}
+    return {name: _checked_values(name, axis, source, parts) for name, axis in axes.items()}
 
 
-def _checked_values(name: str, axis: Axis, source: Source) -> list[Any]:
+def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list[Any]:
+    row = HYPERPARAMETERS[name]
     values: list[Any] = []
     seen: set[Any] = set()
     for index, raw in enumerate(axis.make()):
         place = source.place(("grid", name, index))
-        value = _placed(place, f"grid.{name}", lambda raw=raw: HYPERPARAMETERS[name].check(raw))  # type: ignore[misc]
+        value = _placed(place, f"grid.{name}", lambda raw=raw: row.checked(raw, parts))  # type: ignore[misc]
         if value in seen:
             raise SpecError(f"{place}: grid.{name}: {raw!r} stands there twice; each value makes trials of its own")
         seen.add(value)

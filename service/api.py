@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from service.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.sweeps import Store
 
@@ -67,13 +68,23 @@ class RecordedSweep:
     def curves(self, metric: str, trials: pd.DataFrame | None = None) -> pd.DataFrame:
         """A metric's curves, a row a point: number, run_id, step, value; of `trials`, rows of `trials`, else of all.
 
-        One request a run: choose trials where there are many. Raises NotFoundError where no chosen trial has a run.
+        Read from the sweep's own files; where it has none, run by run, so choose trials where there are many. Raises
+        NotFoundError where there is no such metric, or no chosen trial has a run to be asked.
         """
         import pandas as pd
 
-        from experiments.errors import NotFoundError
+        from experiments.errors import NotFoundError, nearest
 
-        chosen = (self.trials if trials is None else trials).dropna(subset=["run_id"])
+        chosen = self.trials if trials is None else trials
+        points = self._store.curves(self.info)
+        if len(points):
+            if metric not in points:
+                raise NotFoundError(f"no curve of {self.id} is called {metric!r}{nearest(metric, list(points))}")
+            run_ids = dict(zip(chosen["number"], chosen["run_id"], strict=True))
+            kept = points.loc[points["number"].isin(list(run_ids)), ["number", "step", metric]].dropna()
+            kept.insert(1, "run_id", kept["number"].map(run_ids))
+            return kept.rename(columns={metric: "value"}).reset_index(drop=True)
+        chosen = chosen.dropna(subset=["run_id"])
         if not len(chosen):
             raise NotFoundError(f"none of these trials of {self.id} has a run, and curves are the runs'")
         return pd.DataFrame(
@@ -87,6 +98,15 @@ class RecordedSweep:
     def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
         """A trial's tensors: name, shape, values; None where they were not recorded."""
         return self._store.final_weights(run_id)
+
+    def model(self, run_id: str) -> GradgridModel:
+        """The network of a trial, by the beginning of its run id, to predict with: `model(run).predict(features)`.
+
+        Raises NotFoundError, and SpecError where data or engine are not those that it was trained with.
+        """
+        from service.models import load_model
+
+        return load_model(self._store, self._store.find_trial(run_id))
 
     def __repr__(self) -> str:
         return f"<sweep {self.info.spec}/{self.id}, {self.info.status.lower()}>"

@@ -200,6 +200,26 @@ def explain(
     options.print_json(explanation_values(explanation)) if as_json else explanation_text(explanation)
 
 
+@main.command()
+@click.argument("run")
+@click.option("--name", required=True, metavar="NAME", help="Of the model in the registry.")
+@options.tracking_uri
+@options.as_json
+@options.reported
+def promote(run: str, name: str, tracking_uri: str | None, as_json: bool) -> None:
+    """Register the network of a trial, RUN by the beginning of its run id, as an MLflow model."""
+    from service.models import promote as register
+    from service.recording.sweeps import Store
+
+    store = Store(tracking_uri)
+    made = register(store, store.find_trial(run), name)
+    if as_json:
+        options.print_json(vars(made))
+    else:
+        click.echo(made.uri)
+        click.echo(f"registered; mlflow.pyfunc.load_model({made.uri!r}) gives it back", err=True)
+
+
 @main.command("list")
 @click.option("--jobs", is_flag=True, help="The cluster's jobs instead.")
 @options.jobs_address

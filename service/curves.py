@@ -1,9 +1,14 @@
-"""Which of a history's curves are recorded."""
+"""Which of a history's curves are recorded, and all of a shard's as one table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from engine import History
 from experiments.spec import RecordSpec
 
 
@@ -17,3 +22,18 @@ def _is_kept(name: str, record: RecordSpec) -> bool:
     if kind in ("update_ratio", "dead_units"):
         return record.health == "tensor" or (record.health == "total" and not part)
     return not part or record.gradients != "norm"
+
+
+def curve_points(history: History, numbers: np.ndarray[Any, np.dtype[np.int64]], record: RecordSpec) -> pd.DataFrame:
+    """A row a recorded point: number, step, and every recorded metric; `numbers` are the trials'."""
+    steps = np.broadcast_to(history.steps, (history.trials, len(history.steps))).copy()
+    lived = steps < history.last_step[:, None]
+    lived[:, -1] = True
+    steps[:, -1] = history.last_step
+    return pd.DataFrame(
+        {
+            "number": np.broadcast_to(numbers[:, None], steps.shape)[lived],
+            "step": steps[lived],
+            **{name: history.curves[name][lived] for name in kept_curves(history.curves, record)},
+        }
+    )

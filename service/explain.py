@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine import LOSSES, MLP, Parameter, Replay, Trial, replay
+from engine import Parameter, Replay, replay
 from engine.parameter import topological_order
-from experiments.errors import SpecError, UserError
-from service.plan import Plan, make_plan
-from service.recording.infos import TrialInfo, differences
+from experiments.errors import UserError
+from service.recording.infos import TrialInfo
 from service.recording.sweeps import Store
-from service.resume import recorded_spec
-from service.worker import initial, program_columns
+from service.resume import recorded_plan
+from service.worker import planned_trial
 
 
 @dataclass(frozen=True)
@@ -61,40 +60,15 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     has not come to.
     """
     sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
-    plan = make_plan(recorded_spec(store, sweep))
-    differing = differences(sweep, plan.dataset.fingerprint)
-    if differing:
-        raise SpecError(f"the sweep {sweep.sweep} can't be explained: {' and '.join(differing)} differ(s) by now")
+    plan = recorded_plan(store, sweep, "explained")
     last = int(trial.tags["gradgrid.last_step"])
     chosen = min(int(trial.tags["gradgrid.outcome_step"]), last) if step is None else step
     if not 0 <= chosen <= last:
         raise UserError(f"the trial has steps 0 to {last}, not {chosen}")
-    seen = replay(_trial(plan, int(trial.tags["gradgrid.number"])), chosen)
+    seen = replay(planned_trial(plan, int(trial.tags["gradgrid.number"])), chosen)
     units = tuple(_units(seen))
     tensors = tuple(_tensors(seen))
     return Explanation(trial, seen, tensors, units, tuple(_sentences(trial, seen, tensors, units)))
-
-
-def _trial(plan: Plan, number: int) -> Trial:
-    """The trial of this number, as the engine needs it."""
-    population = next(p for p in plan.populations if p.first <= number < p.first + p.trials)
-    architecture, data = population.architecture, plan.dataset
-    place = slice(number - population.first, number - population.first + 1)
-    columns = {name: column[place] for name, column in population.columns.items()}
-    widths = architecture.widths(data)
-    return Trial(
-        model=MLP(widths, architecture.activation or "identity", architecture.output, initializer="zeros"),
-        loss=LOSSES[architecture.loss],
-        rule=architecture.rule,
-        hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
-        initial=initial(columns, widths)[0],
-        samples=data.training(architecture.loss, architecture.output),
-        steps=architecture.steps,
-        batch_size=architecture.batch_size,
-        seed=int(columns["seed"][0]),
-        dtype=architecture.dtype,
-        kernel=architecture.kernel,
-    )
 
 
 def _tensors(seen: Replay) -> Iterator[tuple[str, float, float]]:

@@ -133,7 +133,7 @@ def _job(details: Any) -> Job:
 
 @contextmanager
 def _package(sweepable: Sweepable) -> Iterator[Path]:
-    """A folder with the spec and its data file: all that a job needs of this machine."""
+    """A folder with the spec, its data file and its parts: all that a job needs of this machine."""
     spec = dict(sweepable.source.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sweep"
@@ -149,6 +149,9 @@ def _package(sweepable: Sweepable) -> Iterator[Path]:
                 )
             shutil.copyfile(data, folder / data.name)
             spec["dataset"] = {**spec["dataset"], "path": data.name}
+        if sweepable.parts.text:
+            (folder / sweepable.parts.origin).write_text(sweepable.parts.text, encoding="utf-8")
+            spec["parts"] = sweepable.parts.origin
         text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
         (folder / f"{sweepable.spec.name}.yaml").write_text(text, encoding="utf-8")
         yield folder

@@ -125,10 +125,14 @@ class Plan:
     def trial_ids(self) -> list[str]:
         """The identity of every trial, by number."""
         return [
-            trial_id(population.configuration(trial), self.dataset.fingerprint)
+            trial_id(population.configuration(trial), self.dataset.fingerprint, self.sweepable.parts)
             for population in self.populations
             for trial in range(population.trials)
         ]
+
+    def population(self, number: int) -> Population:
+        """The population that the trial of this number is in."""
+        return next(p for p in self.populations if p.first <= number < p.first + p.trials)
 
     def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
         """The work, without the trials whose numbers are `done`; `size` fixes the trials a shard."""

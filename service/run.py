@@ -21,6 +21,7 @@ from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
 from experiments.spec import Sweepable
 from service import report
 from service.cluster import Pool, open_pool
+from service.curves import curve_points
 from service.interrupts import deferred_interrupts, terminable
 from service.keeping import Keeper, Recording, RowKeeper, RunKeeper
 from service.ledger import Ledger, recovered
@@ -200,6 +201,7 @@ class _Work:
         def keep(trained: Trained) -> Generator[None, None, None]:
             trials = [self.ledger.trials[number] for number in trained.shard.numbers]
             rows = trained_rows(trained, trials, self.plan.sweepable.spec.record)
+            self._keep_curves(trained)
             self.ledger.expect(rows)
             for trial in keeper.keep(trained, trials, rows):
                 if self.ledger.keep(trial):
@@ -214,6 +216,12 @@ class _Work:
             for trained in results:
                 recording.put(trained)
         keeper.finish()
+
+    def _keep_curves(self, trained: Trained) -> None:
+        record = self.plan.sweepable.spec.record
+        if record.curves == "file":
+            points = curve_points(trained.history, trained.shard.numbers, record)
+            self.patience.call(lambda: self.store.keep_curves(self.sweep, points))
 
     def _run_keeper(self) -> RunKeeper:
         record = self.plan.sweepable.spec.record
@@ -234,7 +242,8 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)
     if job:
         tags["gradgrid.job"] = job
-    return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan))
+    parts = plan.sweepable.parts.text
+    return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan), parts)
 
 
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
@@ -243,6 +252,8 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
     differs = differences(sweep, plan.dataset.fingerprint)
     if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
         differs.append("its spec")
+    if store.parts(sweep) != plan.sweepable.parts.text:
+        differs.append("its parts")
     if differs:
         raise SpecError(
             f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} differ(s) from what it began with; "

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeVar
 
-from experiments.errors import SpecError
-from service.plan import Plan, make_plan
-from service.recording.infos import SweepInfo, TrialInfo, differences
+from service.plan import Plan
+from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.sweeps import Store
 from service.records import SweepIdentity, TrialRecord, trial_records
-from service.resume import recorded_spec
+from service.resume import recorded_plan
 from service.table import METRICS, trained_rows
 from service.worker import Trained, train_shard
 
@@ -65,10 +64,7 @@ def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample:
     Where not every trial has a run, the rows of its table are compared. Raises SpecError where data or engine are not
     those that the sweep was trained with.
     """
-    plan = make_plan(recorded_spec(store, sweep))
-    differing = differences(sweep, plan.dataset.fingerprint)
-    if differing:
-        raise SpecError(f"the sweep {sweep.sweep} can't be verified: {' and '.join(differing)} differ(s) by now")
+    plan = recorded_plan(store, sweep, "verified")
     if run_id is not None:
         return _verdict(_compared_runs(store, plan, sweep, [t for t in store.trials(sweep) if t.run_id == run_id]))
     if sweep.has_every_run:

@@ -1,4 +1,4 @@
-"""What one task does: train a shard. A plain function that knows no Ray."""
+"""What one task does: train a shard, a plain function that knows no Ray. And one trial of a plan, for a closer look."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from engine import History, initial_weights, train
+from engine import History, Trial, initial_weights, train
 from engine.neuron import Floats
 from experiments.datasets import Dataset
-from service.plan import Shard
+from experiments.grid import Architecture
+from service.plan import Plan, Shard
 
 _NOT_COLUMNS = ("seed", "initializer", "init_scale")
 
@@ -35,7 +36,7 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
     architecture = shard.architecture
     history = train(
         shard.program,
-        initial(shard.columns, architecture.widths(dataset)),
+        initial(shard.columns, architecture, dataset),
         program_columns(shard.columns),
         dataset.training(architecture.loss, architecture.output),
         dataset.test(architecture.loss, architecture.output),
@@ -50,18 +51,40 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
     return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
+def planned_trial(plan: Plan, number: int) -> Trial:
+    """The trial of this number, as the engine needs it."""
+    population = plan.population(number)
+    architecture, data = population.architecture, plan.dataset
+    place = slice(number - population.first, number - population.first + 1)
+    columns = {name: column[place] for name, column in population.columns.items()}
+    return Trial(
+        model=architecture.model(architecture.widths(data)),
+        loss=architecture.parts.loss(architecture.loss),
+        rule=architecture.rule,
+        hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
+        initial=initial(columns, architecture, data)[0],
+        samples=data.training(architecture.loss, architecture.output),
+        steps=architecture.steps,
+        batch_size=architecture.batch_size,
+        seed=int(columns["seed"][0]),
+        dtype=architecture.dtype,
+        kernel=architecture.kernel,
+    )
+
+
 def program_columns(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     """Those hyperparameters that are columns of the program; the others have made the initial weights."""
     return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
 
 
-def initial(columns: Mapping[str, np.ndarray[Any, Any]], widths: tuple[int, ...]) -> Floats:
+def initial(columns: Mapping[str, np.ndarray[Any, Any]], architecture: Architecture, dataset: Dataset) -> Floats:
     """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
+    widths = architecture.widths(dataset)
     draws: dict[tuple[str, int, float], Floats] = {}
     rows = []
     for name, seed, scale in zip(columns["initializer"], columns["seed"], columns["init_scale"], strict=True):
         key = (str(name), int(seed), float(scale))
         if key not in draws:
-            draws[key] = initial_weights(widths, *key)
+            draws[key] = initial_weights(widths, architecture.parts.initializer(key[0]), *key[1:])
         rows.append(draws[key])
     return np.stack(rows)

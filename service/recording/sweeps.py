@@ -34,8 +34,10 @@ _SWEEPS, _TRIALS = "sweeps", "trials"
 _WHOLE = ("FINISHED", "FAILED")  # how a run ends once all of a trial is written
 _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
+_PARTS_FILE = "parts.py"
 _TABLE_FILE = "trials.parquet"
 _ROWS_FOLDER = "rows"
+_CURVES_FOLDER = "curves"
 
 
 class Store:
@@ -56,9 +58,15 @@ class Store:
     # ------------------------------------------------------------------------------------------------------ writing
 
     def begin(
-        self, sweep: str, name: str, spec: Mapping[str, Any], tags: Mapping[str, str], params: Mapping[str, str]
+        self,
+        sweep: str,
+        name: str,
+        spec: Mapping[str, Any],
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        parts: str = "",
     ) -> SweepInfo:
-        """Make the sweep's experiments and its run, with the spec on it."""
+        """Make the sweep's experiments and its run, with the spec on it, and the text of one's own parts."""
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
@@ -67,6 +75,8 @@ class Store:
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
+            if parts:
+                self._client.log_text(run_id, parts, _PARTS_FILE)
             self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
@@ -98,22 +108,43 @@ class Store:
 
     def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
         """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
+        self._keep_part(sweep, _ROWS_FOLDER, rows)
+
+    def keep_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
+        """Keep a shard's curves on the sweep's run, in one file: thousands of runs are not read one by one."""
+        self._keep_part(sweep, _CURVES_FOLDER, points)
+
+    def _keep_part(self, sweep: SweepInfo, kind: str, rows: pd.DataFrame) -> None:
+        numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
         with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{rows['number'].iloc[0]:08}-{rows['number'].iloc[-1]:08}.parquet"
-            rows.to_parquet(path, index=False)
-            self._client.log_artifact(sweep.run_id, str(path), _ROWS_FOLDER)
+            path = Path(folder) / f"{numbers.iloc[0]:08}-{numbers.iloc[-1]:08}.parquet"
+            split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}
+            rows.to_parquet(path, index=False, compression="zstd", **split)
+            self._client.log_artifact(sweep.run_id, str(path), kind)
 
     def kept_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
         with translated_errors(self.uri):
             names = [a.path for a in self._client.list_artifacts(sweep.run_id) if a.path == _TABLE_FILE]
-            names += [a.path for a in self._client.list_artifacts(sweep.run_id, _ROWS_FOLDER)]
+        return self._parts(sweep, [*names, *self._part_names(sweep, _ROWS_FOLDER)], ["trial"])
+
+    def curves(self, sweep: SweepInfo) -> pd.DataFrame:
+        """Every curve that `keep_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
+        points = self._parts(sweep, self._part_names(sweep, _CURVES_FOLDER), ["number", "step"])
+        return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
+
+    def _part_names(self, sweep: SweepInfo, kind: str) -> list[str]:
+        with translated_errors(self.uri):
+            return [artifact.path for artifact in self._client.list_artifacts(sweep.run_id, kind)]
+
+    def _parts(self, sweep: SweepInfo, names: Sequence[str], key: list[str]) -> pd.DataFrame:
+        """Tables of one kind as one; of what was kept twice, the first."""
         parts = []
         for name in names:
             with suppress(pyarrow.ArrowInvalid):  # cut off by whatever ended the sweep; trained again
                 parts.append(pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, name))))
         filled = [part for part in parts if len(part)]
-        return pd.concat(filled, ignore_index=True).drop_duplicates("trial") if filled else pd.DataFrame()
+        return pd.concat(filled, ignore_index=True).drop_duplicates(key) if filled else pd.DataFrame()
 
     def _discard_rows(self, sweep: SweepInfo) -> None:
         """Remove what `keep_rows` wrote; not every artifact store can."""
@@ -259,6 +290,12 @@ class Store:
     def spec(self, sweep: SweepInfo) -> Any:
         """The sweep file's content that the sweep was made from."""
         return yaml.safe_load(self._artifact(sweep.run_id, _SPEC_FILE))
+
+    def parts(self, sweep: SweepInfo) -> str:
+        """The text of the file of parts that the sweep was made with; empty where there was none."""
+        with translated_errors(self.uri):
+            names = {artifact.path for artifact in self._client.list_artifacts(sweep.run_id)}
+        return self._artifact(sweep.run_id, _PARTS_FILE) if _PARTS_FILE in names else ""
 
     def table(self, sweep: SweepInfo) -> pd.DataFrame:
         """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""

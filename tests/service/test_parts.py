@@ -1,0 +1,104 @@
+"""Parts of one's own in a sweep: named in its file, trained by every kernel, kept with it, sent along."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import SpecError
+from experiments.spec import load_spec
+from service.jobs import _package
+from service.plan import make_plan
+from service.recording.sweeps import Store
+from service.resume import recorded_spec
+from service.run import run_sweep
+from tests.service.conftest import run_command, write_spec
+
+_TEXT = """
+import numpy as np
+
+from engine.operations import sin
+from engine.parts import activation, initializer, loss
+
+
+@activation
+def snake(x):
+    return x + sin(x) ** 2
+
+
+@loss
+def quartic(predictions, targets):
+    error = predictions[0] - targets[0]
+    return error**4
+
+
+@initializer
+def halves(rng, shape):
+    return rng.choice([-0.5, 0.5], size=shape)
+"""
+_SPEC = {
+    "name": "own",
+    "parts": "parts.py",
+    "dataset": {"name": "sine", "samples": 20},
+    "model": {"hidden": [3], "initializer": "halves"},
+    "loss": "quartic",
+    "steps": 10,
+    "grid": {"activation": ["tanh", "snake"], "kernel": ["compiled", "reference"], "seed": {"range": 2}},
+    "record": {"points": 3},
+}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    (tmp_path / "parts.py").write_text(_TEXT, encoding="utf-8")
+    return write_spec(tmp_path, _SPEC)
+
+
+def test_they_train_in_ray_tasks_as_here_and_are_kept_with_the_sweep(spec: str, uri: str, tmp_path: Path) -> None:
+    through_ray = run_sweep(load_spec(spec), tracking_uri=uri, workers=1)
+    here = run_sweep(load_spec(spec), tracking_uri=f"sqlite:///{tmp_path / 'other.db'}", inline=True)
+    assert through_ray.table["metrics.loss"].tolist() == here.table["metrics.loss"].tolist()
+    assert set(here.table["params.activation"]) == {"tanh", "snake"}
+    (tmp_path / "parts.py").unlink()
+    store = Store(uri)
+    assert recorded_spec(store, store.find_sweep("own")).parts.text == _TEXT
+    assert run_command("verify", "own", "--tracking-uri", uri).exit_code == 0
+
+
+def test_a_trial_that_uses_one_is_another_when_the_file_changes(spec: str, uri: str, tmp_path: Path) -> None:
+    first = make_plan(load_spec(spec, ("model.initializer=zeros", "loss=huber")))
+    run_sweep(load_spec(spec), tracking_uri=uri, inline=True)
+    (tmp_path / "parts.py").write_text(_TEXT + "\n# changed\n", encoding="utf-8")
+    second = make_plan(load_spec(spec, ("model.initializer=zeros", "loss=huber")))
+    same = set(first.trial_ids) & set(second.trial_ids)
+    assert len(same) == first.trials // 2  # those of tanh use none
+    with pytest.raises(SpecError, match="its parts differ"):
+        run_sweep(load_spec(spec), tracking_uri=uri, inline=True, resume="own")
+
+
+def test_a_job_takes_them_along(spec: str) -> None:
+    with _package(load_spec(spec)) as folder:
+        assert (folder / "parts.py").read_text(encoding="utf-8") == _TEXT
+        assert make_plan(load_spec(folder / "own.yaml")).trial_ids == make_plan(load_spec(spec)).trial_ids
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        (None, (), r"own.yaml:1: parts: parts.py can't be read: .*No such file"),
+        ("@activation", (), r"own.yaml:1: parts: parts.py:1: this is no Python"),
+        (
+            _TEXT.replace("x + sin(x) ** 2", "np.tanh(x)"),
+            (),
+            r"parts.py:8: activation snake: it can't be traced \(parts",
+        ),
+        (_TEXT, ("grid.activation=[snaky]",), "no activation is called 'snaky'; did you mean 'snake'"),
+        (_TEXT, ("loss=snake",), "no loss is called 'snake'"),
+    ],
+)
+def test_what_can_not_be_used_is_refused(
+    tmp_path: Path, text: str | None, changes: tuple[str, ...], message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "parts.py").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=message):
+        load_spec(write_spec(tmp_path, _SPEC), changes)
