@@ -141,7 +141,7 @@ def top(
     found = store.find_sweep(sweep)
     by = metric or found.tags["gradgrid.objective"]
     table = kept_table(store, found)
-    entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each)[:count]
+    entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     if as_json:
         best = store.best(found, by, count)
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
@@ -291,6 +291,39 @@ def export(sweep: str, output: str | None, tracking_uri: str | None, as_json: bo
         options.print_json({"sweep": found.sweep, "file": str(path), "trials": trials})
     else:
         click.echo(f"{trials:,} trials of {found.spec}/{found.sweep} are in {path}", err=True)
+
+
+@main.command()
+@click.argument("sweep")
+@click.option("-o", "--output", metavar="FILE", help="By default SWEEP.html here; its pictures are put beside it.")
+@click.option("--by", "metric", metavar="METRIC", help="What is shown; by default what the sweep is ranked by.")
+@click.option("--dashboard-url", metavar="URL", help="Where links to runs lead; by default the store's own server.")
+@options.tracking_uri
+@options.as_json
+@options.reported
+def report(
+    sweep: str,
+    output: str | None,
+    metric: str | None,
+    dashboard_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    """Make a page of SWEEP: phase diagrams, curves, gradients, what matters. It is put on the sweep's run too."""
+    from pathlib import Path
+
+    from service.recording.sweeps import Store
+    from service.report.report import checked_path, make_report
+
+    store = Store(tracking_uri)
+    found = store.find_sweep(sweep)
+    path = checked_path(Path(output or f"{found.sweep}.html"))
+    written = make_report(store, found, metric=metric, dashboard=dashboard_url).write(path)
+    if as_json:
+        options.print_json({"sweep": found.sweep, "page": str(path), "files": list(map(str, written))})
+    else:
+        click.echo(path)
+        click.echo(f"the page, and {len(written) - 1} pictures beside it; on the sweep's run as well", err=True)
 
 
 @main.command()

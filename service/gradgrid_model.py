@@ -18,8 +18,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class GradgridModel:
     """A network with its final weights, and what its data was like.
 
-    facts: widths, activation, output, weights (flat), dtype, kernel, features (names), center and scale (of each),
-    classes (none for a regression), threshold (above it the second of two is predicted), parts (a file's text).
+    facts: widths, activation, output, loss, weights (flat), dtype, kernel, features (names), center and scale (of
+    each), classes (none for a regression), threshold (above it the second of two is predicted), parts (a file's text).
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:

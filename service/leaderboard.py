@@ -55,9 +55,15 @@ class Entry:
 
 
 def ranked(
-    table: pd.DataFrame, metric: str, swept: Sequence[str], where: Sequence[str] = (), *, over_seeds: bool = True
+    table: pd.DataFrame,
+    metric: str,
+    swept: Sequence[str],
+    where: Sequence[str] = (),
+    *,
+    over_seeds: bool = True,
+    count: int | None = None,
 ) -> list[Entry]:
-    """The leaderboard of a sweep's table by a metric, the best first.
+    """The leaderboard of a sweep's table by a metric, the best first, `count` entries at most.
 
     Entries that lost seeds to divergence come after those that lost none; without `over_seeds` each trial is an entry.
     `swept`: the axes. `where`: conditions such as `activation=relu` or `learning_rate<0.1`, all of which hold. Raises
@@ -72,18 +78,30 @@ def ranked(
     for condition in where:
         table = table[_holds(table, condition)]
     names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
-    grouped = table.groupby([PARAMS + name for name in names], dropna=False, sort=False) if names else [((), table)]
     sign = 1 if lower_is_better(metric) else -1
+    table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
+    finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()
+    values, run_ids = table[column].to_numpy(dtype=float), table["run_id"].tolist()
     groups = []
-    for values, rows in grouped:
-        finished = rows[(rows["outcome"] != DIVERGED) & rows[column].notna()]
-        samples = finished[column].to_numpy(dtype=float)
-        params = {name: none_if_missing(value) for name, value in zip(names, values, strict=True)}
-        best = finished.sort_values([column, "number"], ascending=[sign > 0, True]).head(1)["run_id"].tolist()
-        groups.append((params, len(rows), samples, none_if_missing(best[0]) if best else None))
-    groups = [group for group in groups if len(group[2])]
+    for key, places in _grouped(table, names):
+        kept = places[finished[places]]
+        if len(kept):
+            params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
+            groups.append((params, len(places), values[kept], none_if_missing(run_ids[kept[0]])))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * float(np.mean(g[2]))))
-    return _entries(groups)
+    return _entries(groups if count is None else groups[: count + 1])[:count]
+
+
+def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], np.ndarray[Any, Any]]]:
+    """The values of these hyperparameters, and the places of the rows that have them, in the order of the table."""
+    if not names or not len(table):
+        return [((), np.arange(len(table)))]
+    columns = [PARAMS + name for name in names]
+    numbers = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    firsts = table[columns].iloc[order[starts]].itertuples(index=False, name=None)
+    return list(zip(firsts, np.split(order, starts[1:]), strict=True))
 
 
 def _entries(groups: Sequence[tuple[dict[str, Any], int, np.ndarray[Any, Any], str | None]]) -> list[Entry]:
@@ -103,23 +121,25 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, np.ndarray[Any, Any], s
 
 def _interval(samples: np.ndarray[Any, Any]) -> tuple[float, float, float]:
     """Mean, and the ends of its confidence interval."""
-    from scipy import stats
+    from scipy.special import stdtrit
 
     mean, count = float(np.mean(samples)), len(samples)
     if count < 2:
         return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, count - 1) * np.std(samples, ddof=1) / math.sqrt(count))
+    half = float(stdtrit(count - 1, (1 + _LEVEL) / 2) * np.std(samples, ddof=1) / math.sqrt(count))
     return mean, mean - half, mean + half
 
 
 def _alike(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
     """Whether the data can't separate two means."""
-    from scipy import stats
+    from scipy.special import stdtr
 
     if len(first) < 2 or len(second) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
         return bool(np.mean(first) == np.mean(second))
-    moments = [m for sample in (first, second) for m in (np.mean(sample), np.std(sample, ddof=1), len(sample))]
-    return bool(stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue > 1 - _LEVEL)
+    a, b = (float(np.var(sample, ddof=1)) / len(sample) for sample in (first, second))  # squared errors of the means
+    freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
+    distance = abs(float(np.mean(first) - np.mean(second))) / math.sqrt(a + b)
+    return bool(2 * stdtr(freedom, -distance) > 1 - _LEVEL)
 
 
 def _holds(table: pd.DataFrame, condition: str) -> pd.Series:

@@ -33,6 +33,7 @@ def load_model(store: Store, trial: TrialInfo, plan: Plan | None = None) -> Grad
             "widths": architecture.widths(data),
             "activation": architecture.activation or "identity",
             "output": architecture.output,
+            "loss": architecture.loss,
             "weights": _weights(store, trial, plan).tolist(),
             "dtype": architecture.dtype,
             "kernel": architecture.kernel,

@@ -89,8 +89,9 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     from service.leaderboard import ranked
     from service.table import shown_params
 
-    entries = ranked(result.table, result.objective, shown_params(result.table.columns, result.swept))
-    rows = entry_rows(entries[:_LISTED], result.objective)
+    names = shown_params(result.table.columns, result.swept)
+    entries = ranked(result.table, result.objective, names, count=_LISTED)
+    rows = entry_rows(entries, result.objective)
     means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     rate = result.recorded / result.seconds
@@ -249,8 +250,8 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
-    entries = ranked(table, by, shown_params(table.columns, sweep.swept))
-    rows_text(entry_rows(entries[:_LISTED], by), title=f"The best by {by}")
+    entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
+    rows_text(entry_rows(entries, by), title=f"The best by {by}")
 
 
 def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:

@@ -19,7 +19,7 @@ import pandas as pd
 from engine import DIVERGED, OUTCOMES
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
 from experiments.spec import Sweepable
-from service import report
+from service import summary
 from service.cluster import Pool, open_pool
 from service.curves import curve_points
 from service.interrupts import deferred_interrupts, terminable
@@ -30,6 +30,7 @@ from service.plan import Plan, make_plan
 from service.recording.infos import SweepInfo, differences, sweep_tags
 from service.recording.sweeps import Store
 from service.records import SweepIdentity
+from service.report.pictures import heat_map
 from service.table import (
     METRICS,
     PARAMS,
@@ -243,7 +244,7 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     if job:
         tags["gradgrid.job"] = job
     parts = plan.sweepable.parts.text
-    return store.begin(sweep, plan.name, source.data, tags, report.sweep_params(plan), parts)
+    return store.begin(sweep, plan.name, source.data, tags, summary.sweep_params(plan), parts)
 
 
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
@@ -296,8 +297,8 @@ def _end(work: _Work, status: str, began: float) -> None:
             status,
             table=table,
             metrics=_summary(table, plan.objective, time.monotonic() - began),
-            description=report.description(plan, work.sweep.experiment_id, table),
-            files=report.pictures(plan, table),
+            description=summary.description(plan, work.sweep.experiment_id, table),
+            files=heat_map(plan, table),
         )
 
 

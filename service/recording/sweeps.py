@@ -188,6 +188,14 @@ class Store:
             self._client.set_terminated(sweep.run_id, status)
         self._discard_rows(sweep)
 
+    def keep_files(self, sweep: SweepInfo, folder: str, files: Mapping[str, bytes]) -> None:
+        """Put files into a folder of the sweep's run."""
+        with translated_errors(self.uri), tempfile.TemporaryDirectory() as place:
+            for name, content in files.items():
+                path = Path(place) / name
+                path.write_bytes(content)
+                self._client.log_artifact(sweep.run_id, str(path), folder)
+
     def abandon(self, sweep: SweepInfo) -> None:
         """End the sweep's run as failed, if the store still lets us; what went wrong before is told elsewhere."""
         with suppress(Exception):

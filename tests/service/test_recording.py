@@ -15,7 +15,9 @@ from mlflow.entities import Run
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
-from service.report import heat_map
+from service.report.axes import swept_axes
+from service.report.phases import make_phase
+from service.report.pictures import phase_picture
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 
@@ -177,9 +179,12 @@ def test_a_picture_is_drawn_of_whatever_trials_came_to(values: list[float]) -> N
     table = pd.DataFrame(
         {
             "outcome": "improving",
+            "outcome_step": 0,
+            "run_id": "",
             "params.activation": ["relu", "tanh"] * 2,
             "params.learning_rate": [0.1, 0.1, 1.0, 1.0],
             "metrics.loss": [*values, *values],
         }
     )
-    assert heat_map(table, "learning_rate", "activation", "loss", "extremes").startswith(b"\x89PNG")
+    phase = make_phase(table, "loss", *reversed(swept_axes(table, ["activation", "learning_rate"])))
+    assert phase_picture(phase, "extremes").startswith(b"\x89PNG")

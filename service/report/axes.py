@@ -1,0 +1,85 @@
+"""The axes of a sweep as its table has them, for whatever draws them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from service.table import PARAMS, shown_params
+
+_PREFERRED_ACROSS, _PREFERRED_DOWN = ("learning_rate",), ("activation", "output")
+_SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A swept hyperparameter and its values, ascending where they are numbers, else as they first come."""
+
+    name: str
+    values: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def is_numeric(self) -> bool:
+        return all(isinstance(value, (int, float)) for value in self.values)
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether its values are better seen on a logarithmic scale."""
+        return self.is_numeric and min(self.values) > 0 and max(self.values) >= 20 * min(self.values)
+
+    def codes(self, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """For each row of the table the place of its value; -1 where it has none."""
+        places = {value: place for place, value in enumerate(self.values)}
+        return np.array([places.get(value, -1) for value in table[PARAMS + self.name].tolist()], dtype=np.int64)
+
+    def chosen(self, count: int) -> tuple[int, ...]:
+        """The places of at most `count` values, spread evenly, first and last included."""
+        if len(self.values) <= count:
+            return tuple(range(len(self.values)))
+        return tuple(sorted({round(k * (len(self.values) - 1) / (count - 1)) for k in range(count)}))
+
+
+NO_AXIS = Axis("", ("",))
+"""Stands where there is no second axis: one row of everything."""
+
+
+def swept_axes(table: pd.DataFrame, swept: Sequence[str]) -> list[Axis]:
+    """The axes that differ from trial to trial, but for the seed."""
+    axes = (_axis(table, name) for name in shown_params(table.columns, swept) if name != _SEED)
+    return [axis for axis in axes if len(axis.values) > 1]
+
+
+def _axis(table: pd.DataFrame, name: str) -> Axis:
+    values = list(dict.fromkeys(table[PARAMS + name].dropna().tolist()))
+    numeric = all(isinstance(value, (int, float)) for value in values)
+    return Axis(name, tuple(sorted(values) if numeric else values))
+
+
+def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
+    """Every pair as (across, down): learning rate across and activation down where they are there, and first."""
+    if len(axes) == 1:
+        return [(axes[0], NO_AXIS)]
+    order = sorted(axes, key=lambda axis: _rank(axis.name))
+    return list(itertools.combinations(order, 2))
+
+
+def _rank(name: str) -> int:
+    """Who goes across, and whose pairs come first."""
+    return 0 if name in _PREFERRED_ACROSS else 1 if name in _PREFERRED_DOWN else 2
+
+
+def tick(value: Any) -> str:
+    """A value of an axis, short."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.3g}"
+    return str(value)

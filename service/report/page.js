@@ -1,0 +1,72 @@
+"use strict";
+// Figures are drawn when they are first seen, in the colours of the page's ground, and anew when that changes.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const placeholders = ["#010203", "#040506", "#070809"];
+const drawn = new Map();
+
+function themed(text) {
+  const style = getComputedStyle(document.documentElement);
+  const colours = ["--text", "--lines", "--card"].map((name) => style.getPropertyValue(name).trim());
+  return placeholders.reduce((all, from, k) => all.replaceAll(from, colours[k]), text);
+}
+
+async function draw(place) {
+  const item = document.getElementById(place.dataset.item);
+  place.replaceChildren();
+  place.style.minHeight = `${place.dataset.height}px`;
+  const content = JSON.parse(themed(item.textContent));
+  content.target_id = place.id;
+  drawn.set(place, await Bokeh.embed.embed_item(content));
+  place.dataset.drawn = "yes";
+}
+
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.isIntersecting && !drawn.has(entry.target)) {
+      drawn.set(entry.target, null);
+      draw(entry.target);
+    }
+  }
+}, { rootMargin: "300px" });
+
+for (const place of document.querySelectorAll(".figure[data-item]")) {
+  place.style.minHeight = `${place.dataset.height}px`;
+  seen.observe(place);
+}
+dark.addEventListener("change", () => [...drawn.keys()].forEach(draw));
+
+for (const tabs of document.querySelectorAll(".tabs")) {
+  const buttons = [...tabs.querySelectorAll("button")];
+  const choose = (chosen) => buttons.forEach((button) => {
+    button.setAttribute("aria-selected", String(button === chosen));
+    document.getElementById(button.getAttribute("aria-controls")).hidden = button !== chosen;
+  });
+  buttons.forEach((button) => button.addEventListener("click", () => choose(button)));
+}
+
+// A run opens in MLflow; where the page stands inside the dashboard itself no window may be opened, so it tells where.
+function openRun(run) {
+  if (!run) {
+    tell("This trial has no run of its own: the sweep recorded only its row.");
+    return;
+  }
+  const address = document.body.dataset.runs.replace("RUN", run);
+  const opened = window.self === window.top ? window.open(address, "_blank") : null;
+  if (!opened) tell(`Run ${run}`, address);
+}
+
+function tell(text, address) {
+  const told = document.getElementById("told");
+  told.replaceChildren(text);
+  if (address) {
+    const link = document.createElement("a");
+    link.href = address;
+    link.target = "_blank";
+    link.rel = "noopener";
+    link.textContent = address;
+    told.append(": ", link);
+  }
+  told.hidden = false;
+  clearTimeout(tell.timer);
+  tell.timer = setTimeout(() => { told.hidden = true; }, 12000);
+}
