@@ -156,6 +156,7 @@ def _split(table: Table, fraction: float, seed: int) -> tuple[np.ndarray[Any, An
     except ValueError as error:
         raise DataError(
             f"{table.name}: {samples} samples can't be split with test_fraction {fraction}: {error}"
+            + ("; where the target is a number to be predicted, write task: regression" if classes is not None else "")
         ) from None
     return np.sort(training), np.sort(test)
 

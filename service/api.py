@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from service.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.sweeps import Store
+    from service.report.report import Report
 
 
 class RecordedSweep:
@@ -107,6 +108,15 @@ class RecordedSweep:
         from service.models import load_model
 
         return load_model(self._store, self._store.find_trial(run_id))
+
+    def report(self, by: str | None = None, *, dashboard: str | None = None, keep: bool = True) -> Report:
+        """Its report: a page that a notebook shows, with `write(path)`. It is put on the sweep's run, if `keep`.
+
+        by: what cells and ranks are by. dashboard: the address of MLflow's pages, for links. Raises NotFoundError.
+        """
+        from service.report.report import make_report
+
+        return make_report(self._store, self.info, metric=by, dashboard=dashboard, keep=keep)
 
     def __repr__(self) -> str:
         return f"<sweep {self.info.spec}/{self.id}, {self.info.status.lower()}>"

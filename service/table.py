@@ -119,6 +119,11 @@ def none_if_missing(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
+def run_ids(table: pd.DataFrame) -> pd.Series:
+    """The run of each trial; empty where it has none."""
+    return table["run_id"].astype(object).where(table["run_id"].notna(), "")
+
+
 def shown_params(columns: Iterable[str], swept: Sequence[str]) -> list[str]:
     """The swept hyperparameters that the table has; a single neuron's activation stands there as its output."""
     names = {name.removeprefix(PARAMS) for name in columns if name.startswith(PARAMS)}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from service.table import PARAMS, shown_params
 
-_PREFERRED_ACROSS, _PREFERRED_DOWN = ("learning_rate",), ("activation", "output")
+_ACROSS, _DOWN = ("learning_rate",), ("activation", "output")
 _SEED = "seed"
 
 
@@ -66,16 +66,12 @@ def _axis(table: pd.DataFrame, name: str) -> Axis:
 
 
 def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
-    """Every pair as (across, down): learning rate across and activation down where they are there, and first."""
+    """Every pair as (across, down): numbers across, words down; that of learning rate and activation first."""
     if len(axes) == 1:
         return [(axes[0], NO_AXIS)]
-    order = sorted(axes, key=lambda axis: _rank(axis.name))
-    return list(itertools.combinations(order, 2))
-
-
-def _rank(name: str) -> int:
-    """Who goes across, and whose pairs come first."""
-    return 0 if name in _PREFERRED_ACROSS else 1 if name in _PREFERRED_DOWN else 2
+    order = sorted(axes, key=lambda axis: (axis.name not in _ACROSS, not axis.is_numeric, axis.name in _DOWN))
+    pairs = itertools.combinations(order, 2)
+    return sorted(pairs, key=lambda pair: (pair[0].name not in _ACROSS) + (pair[1].name not in _DOWN))
 
 
 def tick(value: Any) -> str:

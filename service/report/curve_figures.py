@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from bokeh.models import (
     ColumnDataSource,
-    HoverTool,
     MultiLine,
     Patches,
     Range1d,
@@ -18,8 +17,9 @@ from engine.neuron import Floats
 from service.report.colours import line_colour
 from service.report.panels import Panel, Scale, scale_of
 from service.report.style import (
-    SINGLE,
+    hover,
     make_figure,
+    single,
 )
 
 
@@ -37,19 +37,19 @@ def _panel(panel: Panel, what: str, scale: Scale) -> Any:
         y_range=Range1d(start=scale.low, end=scale.high),
         x_range=Range1d(start=panel.steps[0], end=panel.steps[-1] or 1),
     )
-    steps = np.array(panel.steps, dtype=SINGLE)
+    steps = single(panel.steps)
     bands = ColumnDataSource(_bands(panel, steps, scale))
     made.add_glyph(bands, Patches(xs="xs", ys="ys", fill_color="colour", fill_alpha=0.2, line_color=None))
     lines = ColumnDataSource(
         {
             "xs": [steps] * len(panel.lines),
-            "ys": [scale.shown(line.middle).astype(SINGLE) for line in panel.lines],
+            "ys": [single(scale.shown(line.middle)) for line in panel.lines],
             "colour": [line_colour(line.place) for line in panel.lines],
             "label": [line.label or what for line in panel.lines],
         }
     )
     drawn = made.add_glyph(lines, MultiLine(xs="xs", ys="ys", line_color="colour", line_width=2))
-    made.add_tools(HoverTool(tooltips=[("", "@label"), (what, "$y{0.000e+0}"), ("step", "$x{0}")], renderers=[drawn]))
+    made.add_tools(hover([("", "@label"), (what, "$y{%.3g}"), ("step", "$x{%.0f}")], [drawn]))
     return made
 
 
@@ -61,6 +61,6 @@ def _bands(panel: Panel, steps: Floats, scale: Scale) -> dict[str, list[Any]]:
             low, high = scale.shown(line.low), scale.shown(line.high)
             known = np.isfinite(low) & np.isfinite(high)
             found["xs"].append(np.concatenate([steps[known], steps[known][::-1]]))
-            found["ys"].append(np.concatenate([low[known], high[known][::-1]]).astype(SINGLE))
+            found["ys"].append(single(np.concatenate([low[known], high[known][::-1]])))
             found["colour"].append(line_colour(line.place))
     return found

@@ -129,7 +129,7 @@ def _sections(contents: Contents) -> Iterator[_Section]:
             "gradients",
             "Gradients by layer",
             "The norm of the gradient of each layer's weights over the steps, median. Where the first layers' lines "
-            "sink below the last's, the gradient vanishes on its way back.",
+            "sink below the last's, the gradient vanishes on its way back; on the floor it is 0.",
             [_panel_group(named, "gradient norm", contents.gradients)],
         )
     if len(contents.importance) > 1:

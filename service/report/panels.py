@@ -10,6 +10,7 @@ import numpy as np
 from engine.neuron import Floats
 
 _DEEPEST = 1e-20  # of the greatest value, where the scale ends below
+_EXPLODED = 1e6  # of the greatest first value, where it ends above
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,24 @@ class Scale:
     logarithmic: bool
 
     def shown(self, values: Floats) -> Floats:
-        """The values as they can be drawn: on a logarithmic scale 0 can't."""
-        return np.where(values > 0, values, np.nan) if self.logarithmic else values
+        """The values as they can be drawn: on a logarithmic scale 0 is on the floor."""
+        return np.maximum(values, self.low) if self.logarithmic else values
 
 
 def scale_of(panels: Sequence[Panel]) -> Scale:
-    """One scale for all: logarithmic where nothing is negative and the values reach over more than a power of ten."""
-    parts = [part for panel in panels for line in panel.lines for part in (line.low, line.middle, line.high)]
-    values = np.concatenate([part for part in parts if part is not None])
-    values = values[np.isfinite(values)]
+    """One scale for all: logarithmic where nothing is negative and the values reach over more than a power of ten.
+
+    What has exploded, to more than a million times what it began with, leaves the frame.
+    """
+    lines = [line for panel in panels for line in panel.lines]
+    parts = [part for line in lines for part in (line.low, line.middle, line.high) if part is not None]
+    values = _finite(np.concatenate(parts))
     if not values.size:
         return Scale(0.0, 1.0, False)
+    begun = _finite(np.array([line.middle[0] for line in lines]))
     low, high = float(values.min()), float(values.max())
+    if begun.size and begun.max() > 0:
+        high = min(high, _EXPLODED * float(begun.max()))
     above = values[values > 0]
     least = max(float(above.min()), _DEEPEST * high) if above.size else 0.0
     if low >= 0 and least and high > 10 * least:
@@ -60,3 +67,7 @@ def scale_of(panels: Sequence[Panel]) -> Scale:
         return Scale(least / margin, high * margin, True)
     margin = 0.05 * (high - low) or 0.5
     return Scale(low - margin, high + margin, False)
+
+
+def _finite(values: Floats) -> Floats:
+    return values[np.isfinite(values)]

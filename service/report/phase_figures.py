@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +26,11 @@ from service.report.phases import Phase
 from service.report.style import (
     MAGMA,
     MAX_LABELS,
-    SINGLE,
     TEXT,
     VIRIDIS,
     make_clickable,
     make_figure,
+    single,
     words,
 )
 
@@ -100,16 +101,16 @@ def _cells(phase: Phase, columns: Mapping[str, Any]) -> tuple[Any, ColumnDataSou
     ]
     source = ColumnDataSource(
         {
-            "x": x.astype(SINGLE),
-            "y": y.astype(SINGLE),
+            "x": single(x),
+            "y": single(y),
             "across": [tick(phase.across.values[j]) for j in x],
             "down": [tick(phase.down.values[i]) for i in y],
-            "median": phase.median.ravel().astype(SINGLE),
-            "began": phase.began.ravel().astype(SINGLE),
+            "median": ["of none" if math.isnan(value) else f"{value:.4g}" for value in phase.median.ravel()],
+            "began": ["-" if math.isnan(value) else f"{value:.0f}" for value in phase.began.ravel()],
             "trials": phase.trials.ravel().astype("int32"),
             "ends": ends,
             "run": phase.best.ravel().tolist(),
-            **{name: np.asarray(v, dtype=SINGLE) if isinstance(v, np.ndarray) else v for name, v in columns.items()},
+            **{name: single(v) if isinstance(v, np.ndarray) else v for name, v in columns.items()},
         }
     )
     height = min(34 * rows, 520) + 74
@@ -130,7 +131,7 @@ def _finish_cells(made: Any, source: ColumnDataSource, phase: Phase, cells: Any)
     made.xaxis[0].major_label_orientation = 0.9
     below = [] if phase.down is NO_AXIS else [(phase.down.label, "@down")]
     tooltips = [
-        (phase.across.label, "@across"), *below, (f"median {words(phase.metric)}", "@median{0.0000e+0}"),
-        ("trials", "@trials"), ("they", "@ends"), ("trouble from step", "@began{0}"), ("best run", "@run"),
+        (phase.across.label, "@across"), *below, (f"median {words(phase.metric)}", "@median"),
+        ("trials", "@trials"), ("they", "@ends"), ("trouble from step", "@began"), ("best run", "@run"),
     ]  # fmt: skip
     make_clickable(made, source, tooltips, [cells])

@@ -13,7 +13,7 @@ from engine import DIVERGED, OUTCOMES
 from engine.neuron import Floats
 from service.records import lower_is_better
 from service.report.axes import NO_AXIS, Axis
-from service.table import METRICS
+from service.table import METRICS, run_ids
 
 TROUBLE = ("vanishing", "exploding", "dead", "diverged")
 """The outcomes whose beginning the diagram shows."""
@@ -64,7 +64,7 @@ def make_phase(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Ph
     frequencies = pd.crosstab(cells, rows["outcome"], normalize="index")
     shares = {name: _grid(frequencies[name], shape) for name in OUTCOMES if name in frequencies}
     order = values.sort_values(ascending=lower_is_better(metric)).dropna().index
-    best = rows["run_id"].fillna("").loc[order].groupby(cells.loc[order], sort=False).first()
+    best = run_ids(rows).loc[order].groupby(cells.loc[order], sort=False).first()
     ids = np.full(shape[0] * shape[1], "", dtype=object)
     ids[best.index.to_numpy(dtype=int)] = best.to_numpy()
     trials = np.nan_to_num(_grid(counts, shape)).astype(np.int64)

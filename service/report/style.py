@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
@@ -24,7 +25,12 @@ TEXT, LINES, GROUND = "#010203", "#040506", "#070809"
 VIRIDIS, MAGMA = Viridis256[::-4], Magma256[::-4]
 MAX_LABELS = 14
 _OPEN = "const at = source.selected.indices[0]; if (at !== undefined) { openRun(source.data.run[at]); "
-SINGLE = "float32"
+_LARGEST = float(np.finfo("float32").max)
+
+
+def single(values: Any) -> Any:
+    """As float32, which halves a page; what is too large for it is its largest."""
+    return np.clip(np.asarray(values, dtype=float), -_LARGEST, _LARGEST).astype("float32")
 
 
 def make_figure(height: int, **options: Any) -> Any:
@@ -47,9 +53,16 @@ def make_figure(height: int, **options: Any) -> Any:
     return made
 
 
+def hover(tooltips: Sequence[tuple[str, str]], renderers: Sequence[Any]) -> Any:
+    """Shows (name, field) pairs; numbers are `@name{%.4g}`."""
+    numbers = {field.partition("{")[0]: "printf" for _, field in tooltips if "{%" in field}
+    options = {"formatters": numbers, "renderers": list(renderers), "point_policy": "follow_mouse"}
+    return HoverTool(tooltips=list(tooltips), **options)
+
+
 def make_clickable(made: Any, source: ColumnDataSource, tooltips: Any, renderers: Sequence[Any]) -> None:
     """Hovering shows the tooltips, and a click leads to the run."""
-    made.add_tools(HoverTool(tooltips=tooltips, renderers=list(renderers), point_policy="follow_mouse"))
+    made.add_tools(hover(tooltips, renderers))
     callback = CustomJS(args={"source": source}, code=_OPEN + "source.selected.indices = []; }")
     made.add_tools(TapTool(renderers=list(renderers), callback=callback))
 

@@ -11,8 +11,8 @@ from bokeh.models import (
 
 from service.report.colours import FIRST_CLASS, SECOND_CLASS, line_colour
 from service.report.style import (
-    SINGLE,
     make_figure,
+    single,
 )
 from service.report.surfaces import Surface
 
@@ -22,13 +22,13 @@ def surface_figure(surface: Surface) -> Any:
     if surface.y is None:
         made = make_figure(260, title=surface.title)
         made.scatter(
-            surface.data[:, 0].astype(SINGLE),
-            surface.targets.astype(SINGLE),
+            single(surface.data[:, 0]),
+            single(surface.targets),
             size=5,
             fill_color="#9aa0a8",
             line_color=None,
         )
-        made.line(surface.x.astype(SINGLE), surface.values.astype(SINGLE), line_color=line_colour(0), line_width=2.5)
+        made.line(single(surface.x), single(surface.values), line_color=line_colour(0), line_width=2.5)
         made.xaxis[0].axis_label = surface.names[0]
         return made
     several = len(surface.classes) > 2
@@ -40,12 +40,12 @@ def surface_figure(surface: Surface) -> Any:
         260, title=surface.title, x_range=Range1d(start=x[0], end=x[-1]), y_range=Range1d(start=y[0], end=y[-1])
     )
     made.image(
-        [surface.values.astype(SINGLE)], x=float(x[0]), y=float(y[0]), dw=float(x[-1] - x[0]), dh=float(y[-1] - y[0]),
+ [single(surface.values)], x=float(x[0]), y=float(y[0]), dw=float(x[-1] - x[0]), dh=float(y[-1] - y[0]),
         color_mapper=mapper,
     )  # fmt: skip
     colours = [ground[int(target)] for target in surface.targets]
     made.scatter(
-        surface.data[:, 0].astype(SINGLE), surface.data[:, 1].astype(SINGLE), size=5, fill_color=colours,
+ single(surface.data[:, 0]), single(surface.data[:, 1]), size=5, fill_color=colours,
         line_color="#ffffff", line_width=0.5,
     )  # fmt: skip
     made.grid.visible = False

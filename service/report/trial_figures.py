@@ -24,14 +24,14 @@ from service.report.importance import Importance
 from service.report.style import (
     GROUND,
     MAX_LABELS,
-    SINGLE,
     TEXT,
     VIRIDIS,
     make_clickable,
     make_figure,
+    single,
     words,
 )
-from service.table import METRICS, PARAMS
+from service.table import METRICS, PARAMS, run_ids
 
 
 def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Any:
@@ -57,19 +57,19 @@ def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) ->
     below = np.zeros(len(table), dtype=int) if down is NO_AXIS else down.codes(table)
     source = ColumnDataSource(
         {
-            "x": x.astype(SINGLE),
-            "y": table[METRICS + metric].to_numpy(dtype=SINGLE),
+            "x": single(x),
+            "y": single(table[METRICS + metric]),
             "number": table["number"].to_numpy(dtype="int32"),
             "ends": table["outcome"].tolist(),
             "colour": [line_colour(int(k)) for k in below],
             "down": [tick(down.values[k]) if k >= 0 else "" for k in below],
-            "run": table["run_id"].fillna("").tolist(),
+            "run": run_ids(table).tolist(),
         }
     )
     points = made.scatter("x", "y", source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color=None)
     points.nonselection_glyph = points.selection_glyph = None
     made.xaxis[0].axis_label, made.yaxis[0].axis_label = across.label, words(metric)
-    rows = [("trial", "@number"), (across.label, "@x{0.000e+0}" if places else "@x"), (words(metric), "@y{0.0000e+0}")]
+    rows = [("trial", "@number"), (across.label, "@x{%.3g}" if places else "@x"), (words(metric), "@y{%.4g}")]
     rows += [] if down is NO_AXIS else [(down.label, "@down")]
     make_clickable(made, source, [*rows, ("outcome", "@ends"), ("run", "@run")], [points])
     return made
@@ -78,7 +78,7 @@ def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) ->
 def parallel_figure(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Any:
     """Parallel coordinates: a line a configuration, over its axes to the median that its seeds came to, by rank."""
     columns = [PARAMS + axis.name for axis in axes]
-    rows = table.assign(value=table[METRICS + metric].where(table["outcome"] != "diverged"))
+    rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != "diverged"))
     grouped = rows.groupby(columns, dropna=True, sort=False)
     medians = grouped["value"].median()
     ranks = medians.rank(ascending=not lower_is_better(metric), pct=True, na_option="top").fillna(0.0)
@@ -93,11 +93,11 @@ def parallel_figure(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> A
     mapper = LinearColorMapper(palette=VIRIDIS[::-1], low=0, high=1)
     source = ColumnDataSource(
         {
-            "xs": [np.arange(len(axes) + 1, dtype=SINGLE)] * len(ys),
-            "ys": [np.array(ys[k], dtype=SINGLE) for k in order],
-            "rank": ranks.to_numpy()[order].astype(SINGLE),
+            "xs": [single(range(len(axes) + 1))] * len(ys),
+            "ys": [single(ys[k]) for k in order],
+            "rank": single(ranks.to_numpy()[order]),
             "what": [", ".join(tick(v) for v in keys[k]) for k in order],
-            "median": medians.to_numpy()[order].astype(SINGLE),
+            "median": single(medians.to_numpy()[order]),
             "run": best.reindex(medians.index).fillna("").to_numpy()[order].tolist(),
         }
     )
@@ -122,7 +122,7 @@ def parallel_figure(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> A
             background_fill_alpha=0.7,
         )  # fmt: skip
     make_clickable(
-        made, source, [("", "@what"), (f"median {words(metric)}", "@median{0.0000e+0}"), ("best run", "@run")], [lines]
+        made, source, [("", "@what"), (f"median {words(metric)}", "@median{%.4g}"), ("best run", "@run")], [lines]
     )
     return made
 

@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.recording.sweeps import Store
+from service.report.report import make_report
 from tests.service.browser import keep_screenshot, open_page
 from tests.service.conftest import Recorded
 from tests.service.tracking import TrackingServer
@@ -100,3 +102,20 @@ def test_the_sweeps_run_links_to_its_trials_and_shows_its_picture(page: Page, ui
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 300
     keep_screenshot(page, "picture")
+
+
+def test_the_report_opens_inside_the_dashboard(page: Page, ui: str, recorded: Recorded) -> None:
+    """In a frame that may open no window: a click tells the run's address instead."""
+    store = Store(recorded.uri)
+    make_report(store, store.find_sweep("small"), dashboard=ui.removesuffix("/#"))
+    sweeps = recorded.client.get_run(recorded.result.sweep_run_id).info.experiment_id
+    run = f"{ui}/experiments/{sweeps}/runs/{recorded.result.sweep_run_id}"
+    page.goto("about:blank")  # MLflow keeps the artifact that was looked at before
+    page.goto(f"{run}/artifacts/report/report.html")
+    frame = page.frame_locator("iframe.mlflow-html-iframe")
+    expect(frame.get_by_role("heading", name="Phase diagram")).to_be_visible(timeout=30_000)
+    expect(frame.locator("#phase .figure").first).to_have_attribute("data-drawn", "yes")
+    run_id = recorded.result.table["run_id"].iloc[0]
+    frame.locator("body").evaluate("(_, run) => openRun(run)", run_id)
+    expect(frame.get_by_role("status")).to_contain_text(f"runs/{run_id}")
+    keep_screenshot(page, "report-in-dashboard")

@@ -1,0 +1,261 @@
+"""The report's numbers, each against the plainest way to come to it, and its files."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.errors import NotFoundError
+from service import load_sweep, sweep
+from service.recording.sweeps import Store
+from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes
+from service.report.bands import Curves, cell_codes
+from service.report.contents import Contents, gather
+from service.report.importance import importance
+from service.report.page import make_page
+from service.report.panels import Line, Panel, scale_of
+from service.report.phases import make_phase
+from service.report.pictures import make_pictures
+from tests.service.conftest import TINY, Recorded, run_command, run_for_json
+
+
+@pytest.fixture(scope="module")
+def contents(recorded: Recorded) -> Contents:
+    store = Store(recorded.uri)
+    return gather(store, store.find_sweep("small"))
+
+
+def test_axes_are_ordered_and_paired() -> None:
+    table = pd.DataFrame(
+        {
+            "params.activation": ["tanh", "relu", "tanh"],
+            "params.learning_rate": [1.0, 0.01, 0.1],
+            "params.momentum": [0.9, math.nan, 0.5],
+            "params.seed": [0, 1, 2],
+            "params.steps": 5,
+        }
+    )
+    axes = swept_axes(table, ["activation", "learning_rate", "momentum", "seed", "steps"])
+    assert [axis.values for axis in axes] == [("tanh", "relu"), (0.01, 0.1, 1.0), (0.5, 0.9)]
+    assert [(a.name, d.name) for a, d in axis_pairs(axes)] == [
+        ("learning_rate", "activation"), ("learning_rate", "momentum"), ("momentum", "activation"),
+    ]  # fmt: skip
+    assert axis_pairs(axes[:1]) == [(axes[0], NO_AXIS)]
+    assert axes[1].is_logarithmic
+    assert not axes[2].is_logarithmic
+    assert axes[2].codes(table).tolist() == [1, -1, 0]
+    assert Axis("n", tuple(range(100))).chosen(5) == (0, 25, 50, 74, 99)
+
+
+def test_a_phase_diagram_counts_what_became_of_the_trials(recorded: Recorded) -> None:
+    table = recorded.result.table
+    across, down = axis_pairs(swept_axes(table, ["activation", "learning_rate"]))[0]
+    phase = make_phase(table, "test_loss", across, down)
+    assert (across.name, down.name) == ("learning_rate", "activation")
+    for i, activation in enumerate(down.values):
+        for j, rate in enumerate(across.values):
+            cell = table[(table["params.activation"] == activation) & (table["params.learning_rate"] == rate)]
+            assert phase.trials[i, j] == len(cell) == 3
+            for name, share in phase.shares.items():
+                assert share[i, j] == pytest.approx((cell["outcome"] == name).mean())
+            finished = cell[cell["outcome"] != "diverged"]
+            if len(finished) * 2 >= len(cell):
+                assert phase.median[i, j] == finished["metrics.test_loss"].median()
+                assert phase.best[i, j] == finished.loc[finished["metrics.test_loss"].idxmin(), "run_id"]
+            else:
+                assert math.isnan(phase.median[i, j])
+                assert phase.began[i, j] == cell["outcome_step"].median()
+            assert phase.commonest[i, j] in set(cell["outcome"])
+    one = make_phase(table, "test_loss", across, NO_AXIS)
+    assert one.trials.tolist() == [[6, 6]]
+
+
+def test_an_empty_cell_has_nothing() -> None:
+    table = pd.DataFrame(
+        {
+            "params.a": [1, 2], "params.b": ["x", "y"], "outcome": ["diverged", "dead"], "outcome_step": [3, 5],
+            "run_id": ["r", "s"], "metrics.loss": [math.nan, 0.5],
+        }
+    )  # fmt: skip
+    phase = make_phase(table, "loss", Axis("a", (1, 2)), Axis("b", ("x", "y")))
+    assert phase.trials.tolist() == [[1, 0], [0, 1]]
+    assert phase.commonest.tolist() == [["diverged", ""], ["", "dead"]]
+    assert phase.best.tolist() == [["", ""], ["", "s"]]
+    np.testing.assert_equal(phase.began, [[3, math.nan], [math.nan, 5]])
+    np.testing.assert_equal(phase.median, [[math.nan, math.nan], [math.nan, 0.5]])
+
+
+def test_bands_are_quartiles_and_the_diverged_are_infinite() -> None:
+    values = np.array([[4.0, 3.0, 2.0], [5.0, 1.0, 1.0], [6.0, 9.0, math.nan], [7.0, 2.0, 0.5]])
+    points = pd.DataFrame(
+        [
+            {"number": n, "step": step, "loss": value, "accuracy": value}
+            for n, row in enumerate(values)
+            for step, value in zip((0, 5, 10), row, strict=True)
+            if not math.isnan(value)
+        ]
+    )
+    table = pd.DataFrame(
+        {"number": range(4), "outcome": ["dead", "dead", "diverged", "dead"], "last_step": [10, 10, 7, 10]}
+    )
+    curves = Curves(points, table)
+    assert curves.steps == (0, 5, 10)
+    nowhere = cell_codes(table, NO_AXIS, NO_AXIS)
+    bands = curves.bands("loss", nowhere, [0], [0])
+    np.testing.assert_allclose(bands.middle[0, 0, :2], np.median(values[:, :2], axis=0))
+    np.testing.assert_allclose(bands.low[0, 0, :2], np.quantile(values[:, :2], 0.25, axis=0))
+    assert bands.middle[0, 0, 2] == 1.5  # of 0.5, 1, 2 and infinity
+    assert math.isnan(bands.high[0, 0, 2])
+    accuracy = curves.bands("accuracy", nowhere, [0], [0])
+    assert accuracy.middle[0, 0, 2] == 1.0  # more is better: what has diverged has none
+
+
+@pytest.mark.parametrize(
+    ("result", "alone", "together"),
+    [
+        (lambda a, b: 2.0 * a, {"a": 1.0, "b": 0.0}, {"a": 1.0, "b": 0.0}),
+        (lambda a, b: float(a != b), {"a": 0.0, "b": 0.0}, {"a": 1.0, "b": 1.0}),
+        (lambda a, b: 4.0 * a + b, {"a": 0.8, "b": 0.2}, {"a": 0.8, "b": 0.2}),
+        (lambda a, b: math.nan if a else b, {"a": 8 / 9, "b": 1 / 18}, {"a": 17 / 18, "b": 1 / 9}),
+    ],
+)
+def test_importance_is_the_share_of_the_variance_of_the_ranks(
+    result: Any, alone: dict[str, float], together: dict[str, float]
+) -> None:
+    cells = [(a, b) for a in (0, 1) for b in (0, 1)]
+    table = pd.DataFrame(
+        {
+            "params.a": [a for a, _ in cells],
+            "params.b": [b for _, b in cells],
+            "params.c": 7,
+            "outcome": ["diverged" if math.isnan(result(a, b)) else "stalled" for a, b in cells],
+            "metrics.loss": [result(a, b) for a, b in cells],
+        }
+    )
+    found = {share.axis: share for share in importance(table, "loss", ["a", "b", "c"])}
+    assert set(found) == {"a", "b"}
+    for name, share in found.items():
+        assert share.alone == pytest.approx(alone[name])
+        assert share.together == pytest.approx(together[name])
+
+
+def test_nothing_is_important_where_all_came_to_the_same() -> None:
+    table = pd.DataFrame({"params.a": [0, 1], "outcome": "dead", "metrics.loss": 1.0})
+    assert importance(table, "loss", ["a"]) == []
+
+
+def test_one_scale_fits_all_panels() -> None:
+    def panel(*values: float) -> Panel:
+        return Panel("", (0, 1, 2), (Line("", 0, np.array(values)),))
+
+    scale = scale_of([panel(1.0, 0.1, 0.0), panel(math.nan, 1e-3, 0.5)])
+    assert scale.logarithmic
+    assert scale.low < 1e-3
+    assert scale.shown(np.array([0.0, 0.5])).tolist() == [scale.low, 0.5]
+    assert not scale_of([panel(1.0, 2.0, 3.0)]).logarithmic
+    assert not scale_of([panel(-1.0, 2.0, 300.0)]).logarithmic
+    assert scale_of([panel(math.nan, math.inf, math.nan)]).high == 1.0
+
+
+def test_contents_of_a_sweep(contents: Contents) -> None:
+    assert contents.name.startswith("small/")
+    assert contents.outcomes["diverged"] == 6
+    assert [axis.name for axis in contents.axes] == ["activation", "learning_rate"]
+    assert set(contents.curves) == {"test_loss", "loss", "test_accuracy", "grad_norm", "dead_units"}
+    assert [panel.title for panel in contents.curves["loss"]] == ["learning rate 0.1", "learning rate 1e+30"]
+    assert [line.label for line in contents.gradients[0].lines] == ["layer1", "layer2"]
+    assert {surface.title.partition(",")[0] for surface in contents.surfaces} == {"relu", "tanh"}
+    assert contents.surfaces[0].values.min() >= 0
+    assert contents.surfaces[0].values.max() <= 1
+    assert contents.notes == []
+
+
+def test_pictures_are_png_files_of_every_section(contents: Contents) -> None:
+    pictures = make_pictures(contents)
+    assert set(pictures) == {"phase.png", "curves.png", "gradients.png", "importance.png", "surfaces.png"}
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+
+
+def test_a_page_needs_nothing_else_and_escapes_what_is_not_its_own(contents: Contents) -> None:
+    page = make_page(contents, "http://host:1")
+    assert f"http://host:1/#/experiments/{contents.sweep.experiment_id}/runs/RUN" in page
+    own = page.partition("<script>")[0]
+    assert "<link" not in own
+    assert 'src="' not in own
+    assert "{{" not in own
+    assert len(page) < 5 * 2**20
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {**TINY},  # nothing but seeds
+        {"name": "line", "dataset": {"name": "line"}, "steps": 9, "grid": {"learning_rate": [0.1, 0.01]}},
+        {"name": "one", "dataset": {"name": "blobs"}, "steps": 3, "record": {"curves": "none", "weights": "none"}},
+        {
+            "name": "rows", "dataset": {"name": "iris"}, "steps": 3, "record": {"runs": "summary"},
+            "grid": {"optimizer": ["sgd", "momentum"], "momentum": [0.5, 0.9], "activation": ["sin", "relu"]},
+            "loss": "mean_squared_error",
+        },
+        {"name": "lost", "dataset": {"name": "line"}, "steps": 9, "grid": {"learning_rate": [1e200, 1e250]}},
+    ],
+)  # fmt: skip
+def test_every_kind_of_sweep_has_a_report(spec: dict[str, Any], uri: str, tmp_path: Path) -> None:
+    found = sweep(spec, tracking_uri=uri, inline=True)
+    report = found.report()
+    assert report.page.startswith("<!doctype html>")
+    written = report.write(tmp_path / "seen.html")
+    assert [path.name for path in written] == ["seen.html", *(f"seen-{name}" for name in report.pictures)]
+    assert "srcdoc" in report._repr_html_()
+    if spec["name"] == "one":
+        assert "recorded without them" in report.page
+    if spec["name"] == "rows":
+        assert "learning rate" not in report.page
+        assert "momentum × output" in report.page
+
+
+def test_the_command_writes_the_page_and_puts_it_on_the_sweeps_run(recorded: Recorded, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    made = run_for_json("report", "small", "-o", str(path), "--tracking-uri", recorded.uri, "--by", "accuracy")
+    assert made["page"] == str(path)
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert all(Path(file).exists() for file in made["files"])
+    run_id = recorded.result.sweep_run_id
+    kept = {artifact.path for artifact in recorded.client.list_artifacts(run_id, "report")}
+    assert {"report/report.html", "report/phase.png", "report/curves.png"} <= kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "page.txt"], "a report is a page; end its name in .html"),
+        (["-o", "nowhere/page.html"], "there is no folder nowhere"),
+        (["--by", "los"], "no trial has the metric 'los'; did you mean 'loss'"),
+    ],
+)
+def test_what_can_not_be_reported_is_refused(recorded: Recorded, arguments: list[str], message: str) -> None:
+    done = run_command("report", "small", "--tracking-uri", recorded.uri, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k},{k / 7}\n" for k in range(20)), encoding="utf-8")
+    spec = {"name": "own", "dataset": {"path": str(tmp_path / "d.csv"), "target": "y"}, "steps": 3}
+    found = sweep(spec, tracking_uri=uri, inline=True)
+    assert "What they have learned" in found.report().page
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k},{k / 9}\n" for k in range(20)), encoding="utf-8")
+    page = load_sweep("own", tracking_uri=uri).report().page
+    assert "What they have learned" not in page
+    assert "its data differ(s) by now" in page
+
+
+def test_a_sweep_without_trials_is_told(recorded: Recorded) -> None:
+    store = Store(recorded.uri)
+    begun = store.begin("20260101-000000-abcd", "begun", {"name": "begun"}, {"gradgrid.objective": "loss"}, {})
+    with pytest.raises(NotFoundError, match="nothing to see"):
+        gather(store, begun)
+    store.delete(begun)
