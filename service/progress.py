@@ -1,4 +1,4 @@
-"""What one sees while a sweep runs: a live bar on a terminal, now and then a plain line elsewhere. All on stderr."""
+"""What one sees while a sweep runs, here or elsewhere: live on a terminal, now and then a plain line. On stderr."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from service.plan import Plan
+from service.terminal import sweep_map
 
 if TYPE_CHECKING:
     from service.recording.infos import SweepInfo
+    from service.watch import Look
 
 _PLAIN_SECONDS = 10.0
+_QUIET_SECONDS = 60.0
 
 
 class _Waits:
@@ -112,6 +116,50 @@ class PlainProgress(_Waits):
 def make_progress() -> LiveProgress | PlainProgress:
     """The bar where stderr is a terminal, else plain lines."""
     return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+class Viewer:
+    """Shows a sweep that is followed: anew in its place on a terminal, else a line where something has changed."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._told = ""
+
+    def __enter__(self) -> Viewer:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, look: Look) -> None:
+        line = _look_line(look)
+        if self._live:
+            width = self._console.width
+            picture = sweep_map(look.table, look.sweep.tags["gradgrid.objective"], look.sweep.swept, width)
+            self._live.update(Group(line, picture or ""), refresh=True)
+        elif line != self._told:
+            self._told = line
+            _tell(line)
+
+
+def make_viewer() -> Viewer:
+    """What `gradgrid watch` shows a sweep by."""
+    return Viewer()
+
+
+def _look_line(look: Look) -> str:
+    of = f" of {look.of:,}" if look.of else ""
+    parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.sweep.status.lower()}, {look.trials:,}{of} trials"]
+    parts += [f"{count:,} {outcome}" for outcome, count in look.outcomes.items()]
+    if look.best is not None:
+        parts.append(f"best {look.sweep.tags['gradgrid.objective']} {look.best:.4g}")
+    if look.quiet > _QUIET_SECONDS and not look.ended:
+        parts.append(f"nothing new for {look.quiet // 10 * 10:,.0f} s: is it still running?")
+    return ", ".join(parts)
 
 
 def _tell(text: str) -> None:

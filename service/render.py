@@ -13,25 +13,26 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.axis import MAX_TRIALS
 from service.plan import Plan
 from service.records import SECONDS_A_ROW, SECONDS_A_RUN
+from service.terminal import sweep_map
 
 if TYPE_CHECKING:
     from service.doctor import Finding
-    from service.explain import Explanation
     from service.jobs import Job
     from service.leaderboard import Entry
-    from service.recording.infos import SweepInfo, TrialInfo
+    from service.recording.infos import SweepInfo
     from service.recording.sweeps import Store
     from service.run import SweepResult
     from service.verify import Verdict
 
+_PICTURE = 80
 _WIDE = 200  # columns where nobody's terminal sets a limit
 _SHORT_ID = 8
 _LISTED = 10
-_CURVE_POINTS = 9
 _START_SECONDS = 6.0  # of Ray and MLflow
 
 
@@ -94,6 +95,7 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows = entry_rows(entries, result.objective)
     means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
+    show_text(sweep_map(result.table, result.objective, result.swept, terminal_width()))
     rate = result.recorded / result.seconds
     option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
     one = rows[0]["best run"] if rows else "RUN"
@@ -104,6 +106,7 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
         f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
         f"{_runs_text(result)} in {result.tracking_uri}\n"
         f"{shown}"
+        f"all of it:     gradgrid report {result.sweep}{option}\n"
         f"the dashboard: gradgrid dashboard{option}",
         err=True,
     )
@@ -154,79 +157,6 @@ def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue().rstrip()
 
 
-def trial_values(trial: TrialInfo) -> dict[str, Any]:
-    """A recorded trial."""
-    return {
-        "run_id": trial.run_id,
-        "outcome": trial.outcome,
-        "params": dict(trial.params),
-        "metrics": dict(trial.metrics),
-        "tags": {name: value for name, value in trial.tags.items() if name.startswith("gradgrid.")},
-    }
-
-
-def trial_text(trial: TrialInfo, store: Store) -> None:
-    """A recorded trial: what it was, how it went, what it came to."""
-    click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.tags['gradgrid.trial']}")
-    click.echo(
-        f"{trial.outcome} after {trial.tags['gradgrid.last_step']} steps; kernel {trial.tags['gradgrid.kernel']}"
-    )
-    rows_text([{"hyperparameter": name, "value": value} for name, value in sorted(trial.params.items())])
-    curves = {name: dict(store.curve(trial.run_id, name)) for name in trial.metrics if "." not in name}
-    steps = sorted(set().union(*curves.values()))
-    chosen = steps[:: max(1, len(steps) // _CURVE_POINTS)]
-    rows = [
-        {"step": s, **{name: curve.get(s) for name, curve in curves.items()}} for s in sorted({*chosen, *steps[-1:]})
-    ]
-    rows_text(rows)
-    tensors = store.final_weights(trial.run_id)
-    if tensors is None:
-        click.echo("no weights were recorded")
-    for tensor in tensors or []:
-        values = ", ".join(f"{value:.6g}" for value in tensor["values"][:_CURVE_POINTS])
-        more = ", ..." if len(tensor["values"]) > _CURVE_POINTS else ""
-        click.echo(f"{tensor['name']} {tensor['shape']}: {values}{more}")
-
-
-def explanation_text(explanation: Explanation) -> None:
-    """A step of a trial: what stands out, then its tensors and hidden units."""
-    seen, trial = explanation.replay, explanation.trial
-    click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.tags['gradgrid.outcome_step']} on")
-    click.echo(f"step {seen.step} of {seen.trial.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
-    for sentence in explanation.found:
-        click.echo(f"- {sentence}")
-    rows_text([{"tensor": n, "norm": w, "gradient's norm": g} for n, w, g in explanation.tensors])
-    if explanation.units:
-        rows_text(
-            [
-                {
-                    "unit": f"{unit.layer}[{unit.number}]",
-                    "gradient": unit.gradient,
-                    "largest": unit.largest,
-                    "zero for": f"{unit.silent:.0%}",
-                    "": "dead" if unit.silent == 1 else "",
-                }
-                for unit in explanation.units
-            ]
-        )
-
-
-def explanation_values(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as JSON."""
-    seen = explanation.replay
-    return {
-        "run_id": explanation.trial.run_id,
-        "outcome": explanation.trial.outcome,
-        "step": seen.step,
-        "kernel": seen.kernel,
-        "samples": len(seen.samples),
-        "loss": seen.loss,
-        "found": list(explanation.found),
-        "tensors": [{"name": n, "weight_norm": w, "gradient_norm": g} for n, w, g in explanation.tensors],
-        "units": [vars(unit) for unit in explanation.units],
-    }
-
-
 def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
     """A recorded sweep."""
     return {
@@ -252,6 +182,7 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     rows_text(entry_rows(entries, by), title=f"The best by {by}")
+    show_text(sweep_map(table, by, sweep.swept, terminal_width()))
 
 
 def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
@@ -335,11 +266,26 @@ def verdict_text(verdict: Verdict) -> None:
         rows_text([{**vars(d), "relative": d.relative} for d in verdict.significant[:_LISTED]])
 
 
+def show_text(text: Text | None) -> None:
+    """Text with its colours on stdout, where there is any and a terminal shows them."""
+    if text is not None:
+        _console().print(text)
+
+
+def terminal_width() -> int:
+    """Columns that a picture may have: the terminal's, or 80 where there is none."""
+    console = Console()
+    return console.width if console.is_terminal else _PICTURE
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+
+
 def rows_text(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """A table on stdout; where it is no terminal, lines are as long as they need to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)
+    console = _console()
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for name in columns:

@@ -241,6 +241,7 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     runs = plan.sweepable.spec.record.runs
     kept = runs if isinstance(runs, str) else f"top {runs.top}"
     tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)
+    tags["gradgrid.trials"] = str(plan.trials)
     if job:
         tags["gradgrid.job"] = job
     parts = plan.sweepable.parts.text
