@@ -10,10 +10,11 @@ import pandas as pd
 from rich.text import Text
 
 from engine import DIVERGED
+from engine.neuron import Floats
 from service.records import lower_is_better
 from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes, tick
 from service.report.colours import OUTCOME_COLOURS
-from service.report.phases import TROUBLE, Phase, make_phase
+from service.report.phases import TROUBLE, Phase, make_phase, scale_of_median
 from service.table import METRICS, shown_params
 
 _SHADES = "█▓▒░·"  # the best first
@@ -56,16 +57,14 @@ def heat_map(phase: Phase, width: int = 80) -> Text:
     return text
 
 
-def _goodness(phase: Phase) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """From 0, the worst, to 1, the best; by the logarithm where all are positive; NaN where there is none."""
-    values = phase.median
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return np.full(values.shape, np.nan)
-    if lower_is_better(phase.metric):
-        values = -(np.log(np.maximum(values, 1e-300)) if finite.min() > 0 else values)
-    low, high = np.nanmin(values), np.nanmax(values)
-    return np.asarray((values - low) / (high - low) if high > low else np.where(np.isnan(values), np.nan, 1.0))
+def _goodness(phase: Phase) -> Floats:
+    """From 0, the worst, to 1, the best; NaN where there is none."""
+    low, high, logarithmic = scale_of_median(phase) or (0.0, 1.0, False)
+    values = np.clip(phase.median, low, high)
+    if logarithmic:
+        values, low, high = np.log(values), math.log(low), math.log(high)
+    share = (values - low) / (high - low) if high > low else values * 0
+    return 1 - share if lower_is_better(phase.metric) else share
 
 
 def _sign(goodness: float, outcome: str) -> tuple[str, str]:
@@ -92,9 +91,9 @@ def _ruler(across: Axis, columns: Sequence[int], cell: int) -> str:
 def _legend(phase: Phase, rows: Sequence[int], columns: Sequence[int]) -> str:
     shown = phase.commonest[np.ix_(rows, columns)]
     parts = []
-    finite = phase.median[np.isfinite(phase.median)]
-    if finite.size:
-        best, worst = (finite.min(), finite.max()) if lower_is_better(phase.metric) else (finite.max(), finite.min())
+    scale = scale_of_median(phase)
+    if scale:
+        best, worst = scale[:2] if lower_is_better(phase.metric) else scale[1::-1]
         parts.append(f"{_SHADES[0]} {best:.3g} to {_SHADES[-1]} {worst:.3g}")
     parts += [f"{_LETTERS[name]} most {name}" for name in TROUBLE if (shown == name).any()]
     return "  ".join(parts)

@@ -22,7 +22,7 @@ from engine.neuron import Floats
 from service.records import lower_is_better
 from service.report.axes import NO_AXIS, tick
 from service.report.colours import OUTCOME_COLOURS
-from service.report.phases import Phase
+from service.report.phases import Phase, scale_of_median
 from service.report.style import (
     MAGMA,
     MAX_LABELS,
@@ -53,14 +53,10 @@ def phase_figures(phase: Phase) -> dict[str, Any]:
 
 
 def _median_mapper(phase: Phase) -> Any:
-    finite = phase.median[np.isfinite(phase.median)]
     palette = VIRIDIS if lower_is_better(phase.metric) else VIRIDIS[::-1]
-    if not finite.size:
-        return LinearColorMapper(palette=palette, low=0, high=1, nan_color="#8884")
-    low, high = float(finite.min()), float(finite.max())
-    if lower_is_better(phase.metric) and low > 0 and high > 3 * low:
-        return LogColorMapper(palette=palette, low=low, high=high, nan_color="#88888833")
-    return LinearColorMapper(palette=palette, low=low, high=high if high > low else low + 1, nan_color="#88888833")
+    low, high, logarithmic = scale_of_median(phase) or (0.0, 1.0, False)
+    kind = LogColorMapper if logarithmic else LinearColorMapper
+    return kind(palette=palette, low=low, high=high if high > low else low + 1, nan_color="#88888833")
 
 
 def _heat_map(phase: Phase, values: Floats, mapper: Any) -> Any:

@@ -17,6 +17,7 @@ from service.table import METRICS, run_ids
 
 TROUBLE = ("vanishing", "exploding", "dead", "diverged")
 """The outcomes whose beginning the diagram shows."""
+_FAR_APART = 3.0  # times the least, from which on a scale is logarithmic
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,20 @@ class Phase:
         found: np.ndarray[Any, Any] = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
         found[self.trials == 0] = ""
         return found
+
+
+def scale_of_median(phase: Phase) -> tuple[float, float, bool] | None:
+    """From where to where the medians' colours go, and whether by the logarithm; None where there is no median.
+
+    Where most trials exploded or diverged the medians may be of any size; they have the colour of an end.
+    """
+    wild = np.isin(phase.commonest.astype(str), ("exploding", DIVERGED))
+    finite = np.isfinite(phase.median)
+    shown = phase.median[finite & ~wild] if (finite & ~wild).any() else phase.median[finite]
+    if not shown.size:
+        return None
+    low, high = float(shown.min()), float(shown.max())
+    return low, high, lower_is_better(phase.metric) and low > 0 and high > _FAR_APART * low
 
 
 def make_phase(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Phase:

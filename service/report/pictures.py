@@ -14,7 +14,7 @@ from service.records import lower_is_better
 from service.report.axes import axis_pairs, swept_axes, tick
 from service.report.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
 from service.report.panels import Panel, scale_of
-from service.report.phases import Phase, make_phase
+from service.report.phases import Phase, make_phase, scale_of_median
 from service.table import METRICS
 
 if TYPE_CHECKING:
@@ -82,17 +82,17 @@ def _draw_median(figure: Figure, axes: Axes, phase: Phase, title: str) -> None:
     """Hatched where more than half diverged."""
     from matplotlib.colors import LogNorm, Normalize
 
-    numbers = phase.median
-    finite = numbers[np.isfinite(numbers)]
-    less = lower_is_better(phase.metric)
-    logarithmic = less and finite.size > 0 and finite.min() > 0
+    scale = scale_of_median(phase)
+    low, high, logarithmic = scale or (0.0, 1.0, False)
+    norm: Any = LogNorm if logarithmic else Normalize
+    low, high = (float(np.clip(end, -_FARTHEST, _FARTHEST)) for end in (low, high))
     if logarithmic:
-        numbers = np.clip(numbers, 1 / _FARTHEST, _FARTHEST)
+        low = max(low, 1 / _FARTHEST)
     _cells(axes, phase)
-    colours = "viridis_r" if less else "viridis"
-    image = axes.imshow(numbers, aspect="auto", cmap=colours, norm=LogNorm() if logarithmic else Normalize())
+    colours = "viridis_r" if lower_is_better(phase.metric) else "viridis"
+    image = axes.imshow(np.clip(phase.median, low, high), aspect="auto", cmap=colours, norm=norm(low, high))
     axes.set_title(title, fontsize=11, loc="left")
-    if finite.size:
+    if scale:
         figure.colorbar(image, ax=axes)
 
 
