@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test slow kill test-cluster check bench speed format clean
+.PHONY: help demo dashboard test slow kill test-cluster check bench speed format docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ bench: $(INSTALLED) ## Time the demo against a plain MLflow loop
 speed: $(INSTALLED) ## Time the engine against NumPy, JAX and PyTorch, which it installs; half an hour
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/engine.py
+
+docs: $(INSTALLED) ## Write the reference and run the notebook anew
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/run_notebook.py
 
 clean: ## Remove what was set up and cached; recorded sweeps stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -109,18 +109,18 @@ def _ready() -> str:
 
 
 @main.command()
-@click.argument("run")
+@click.argument("target", metavar="RUN|SWEEP")
 @click.option("--name", required=True, metavar="NAME", help="Of the model in the registry.")
 @options.tracking_uri
 @options.as_json
 @options.reported
-def promote(run: str, name: str, tracking_uri: str | None, as_json: bool) -> None:
-    """Register the network of a trial, RUN by the beginning of its run id, as an MLflow model."""
+def promote(target: str, name: str, tracking_uri: str | None, as_json: bool) -> None:
+    """Register a trial's network, RUN by the beginning of its run id, or the best of SWEEP, as an MLflow model."""
     from service.models import promote as register
     from service.recording.sweeps import Store
 
     store = Store(tracking_uri)
-    made = register(store, store.find_trial(run), name)
+    made = register(store, store.find_trial(target, best=True), name)
     if as_json:
         options.print_json(vars(made))
     else:

@@ -1,11 +1,15 @@
 """Docs that work as printed: commands are documented and run, Python blocks run, links lead somewhere."""
 
+import importlib.util
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,29 +31,90 @@ _ELSEWHERE = (  # tests of their own run these: they serve until stopped, or nee
     "gradgrid logs",
     "gradgrid cancel",
 )
+_NO_COMMANDS = ("cluster.md", "reference.md")
+_SLOW = ("phase-diagram.md", "own-data.md", "own-parts.md", "models.md", "resuming.md")
+_NAMED = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 
 
 def _commands(name: str) -> list[str]:
-    return re.findall(r"^    (gradgrid .*)$", _TEXT[name], flags=re.MULTILINE)
+    """The page's own: gradgrid's, and Python's of a file that the page shows."""
+    printed = re.findall(r"^    ((?:gradgrid|python) .*)$", _TEXT[name], flags=re.MULTILINE)
+    files = [file for file, _ in _NAMED.findall(_TEXT[name])]
+    return [command for command in printed if command.startswith("gradgrid") or command.split()[1] in files]
+
+
+def _paged(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name for name in names]
 
 
 def _blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", _TEXT[name], flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", [name for name in _TEXT if _commands(name) and name != "cluster.md"])
+@pytest.mark.parametrize("name", _paged(name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS))
 def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
+    """In a folder with the files that the page shows; and they make the pictures that it shows."""
     Path("own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
+    for file, content in _NAMED.findall(_TEXT[name]):
+        Path(file).write_text(content, encoding="utf-8")
     for command in _commands(name):
-        if command.startswith(_ELSEWHERE):
-            continue
-        done = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
-        assert done.exit_code == 0, f"{command}\n{done.output}"
+        if command.startswith("python "):
+            subprocess.run(f"{sys.executable} {command.removeprefix('python ')}", shell=True, check=True)
+        elif not command.startswith(_ELSEWHERE):
+            done = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
+            assert done.exit_code == 0, f"{command}\n{done.output}"
+    if name != "README.md":  # whose picture is that of another page
+        for picture in re.findall(r"\]\(images/([\w-]+\.png)\)", _TEXT[name]):
+            assert Path(picture).exists(), picture
 
 
-@pytest.mark.parametrize("name", [name for name in _TEXT if _blocks(name, "python")])
+def test_every_picture_is_shown_and_made_by_a_command_of_its_page() -> None:
+    shown = {name: re.findall(r"images/([\w-]+)\.png", text) for name, text in _TEXT.items()}
+    assert {f"{picture}.png" for pictures in shown.values() for picture in pictures} == {
+        path.name for path in (_ROOT / "docs" / "images").glob("*.png")
+    }
+    for name in ("phase-diagram.md", "tutorial.md"):
+        for picture in shown[name]:
+            page = picture.rpartition("-")[0]
+            assert f"-o {page}.html" in _TEXT[name]
+
+
+def test_the_reference_is_that_of_the_schema_and_the_command() -> None:
+    assert _TEXT["reference.md"] == _module("make_reference").reference(), "run `make docs`"
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_what_it_shows() -> None:
+    kept = json.loads((_ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    for before, now in zip(kept, _module("run_notebook").executed()["cells"], strict=True):
+        if before["cell_type"] == "code":
+            assert _told(now) == _told(before), before["source"]
+
+
+def _module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, _ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _told(cell: Any) -> str:
+    """What a cell has printed and returned, but for a sweep's name."""
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell["outputs"]]
+    return re.sub(r"\d{8}-\d{6}-\w{4}", "SWEEP", "".join("".join(text) for text in texts))
+
+
+def _snippets(name: str) -> list[str]:
+    """The Python that stands on a page by itself, not as a file."""
+    files = [content for _, content in _NAMED.findall(_TEXT[name])]
+    return [block for block in _blocks(name, "python") if block not in files]
+
+
+@pytest.mark.parametrize("name", _paged(name for name in _TEXT if _snippets(name)))
 def test_the_pages_python_runs(name: str, tmp_path: Path) -> None:
-    for block in _blocks(name, "python"):
+    for block in _snippets(name):
         done = subprocess.run(
             [sys.executable, "-W", "error", *_OF_MLFLOW, "-c", block],
             cwd=tmp_path,

@@ -245,9 +245,17 @@ class Store:
                 raise NotFoundError(f"several runs begin with {name!r}; give more of the run id") from None
             raise NotFoundError(f"{error}, and no trial whose run id begins so") from None
 
-    def find_trial(self, name: str) -> TrialInfo:
-        """A trial by its run id or the beginning of it. Raises NotFoundError."""
+    def find_trial(self, name: str, *, best: bool = False) -> TrialInfo:
+        """A trial by its run id or the beginning of it; with `best`, by a sweep's name its best that has a run.
+
+        Raises NotFoundError.
+        """
         found = self.find(name)
+        if isinstance(found, SweepInfo) and best:
+            ranked = self.best(found, found.tags["gradgrid.objective"], 1)
+            if not ranked or not ranked[0].run_id:
+                raise NotFoundError(f"no trial of {name!r} has finished and has a run")
+            return self.find_trial(ranked[0].run_id)
         if isinstance(found, SweepInfo):
             raise NotFoundError(f"{name!r} is a sweep; give a trial's run, such as `gradgrid top {name}` lists")
         return found

@@ -134,4 +134,7 @@ def test_what_can_not_be_promoted_is_told(recorded: Recorded) -> None:
     trial = store.find_trial(str(recorded.result.table["run_id"].iloc[0]))
     with pytest.raises(UserError, match="can't be called 'a/b'"):
         promote(store, trial, "a/b")
+    best = recorded.result.best
+    assert best is not None
+    assert store.find_trial("small", best=True).run_id == best["run_id"]
     assert run_command("promote", "nothing", "--name", "x", "--tracking-uri", recorded.uri).exit_code == 2

@@ -1,0 +1,136 @@
+"""Write docs/reference.md: the sweep file from its schema, and the command from click.
+
+python docs/make_reference.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES
+from experiments.axis import MAX_TRIALS
+from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from experiments.spec import DatasetSpec, RecordSpec, Spec
+from service.cli import main as command
+
+_PAGE = Path(__file__).parent / "reference.md"
+_KNOWN: dict[str, Mapping[str, Any]] = {
+    "activation": ACTIVATIONS,
+    "output": ACTIVATIONS,
+    "initializer": INITIALIZERS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+
+def reference() -> str:
+    """The page."""
+    return "\n".join([*_head(), *_sweep_file(), *_command(), ""])
+
+
+def _head() -> Iterator[str]:
+    yield "# Reference"
+    yield ""
+    yield "Made by `python docs/make_reference.py` from the sweep file's schema and from the command itself. What the"
+    yield "keys are for is told in [The sweep file](sweep-file.md), what the commands do in [The command](command.md)."
+
+
+def _sweep_file() -> Iterator[str]:
+    yield from ("", "## The sweep file", "", "### At the top", "", "| key | what it is | left out |", "|---|---|---|")
+    for name, field in Spec.model_fields.items():
+        if name not in HYPERPARAMETERS:
+            yield _row(name, field.description or _SECTIONS[name], _default(field))
+    yield from _hyperparameters("")
+    yield from ("", "### model", "", "| key | what it is | left out |", "|---|---|---|")
+    yield from _hyperparameters("model")
+    for title, section in (("dataset", DatasetSpec), ("record", RecordSpec)):
+        yield from ("", f"### {title}", "", "| key | what it is | left out |", "|---|---|---|")
+        yield from _fields(section)
+    yield from ("", "### grid", "", "Any hyperparameter of the tables above, as a list of values or as an axis:")
+    yield "`{values: [...]}`, `{range: N}`, `{linspace: [FROM, TO], points: N}`, `{logspace: [FROM, TO], points: N}`."
+    yield f"The product of the axes has {MAX_TRIALS:,} trials at most."
+    yield from ("", "### Names", "", "| of | are |", "|---|---|")
+    for kind, known in _KNOWN.items():
+        if kind != "output":
+            yield f"| {kind} | {', '.join(f'`{name}`' for name in known)} |"
+
+
+_SECTIONS = {
+    "name": "the sweep's name, and its experiment's in MLflow",
+    "description": "a note to the reader, shown on the report",
+    "dataset": "[the data](#dataset)",
+    "model": "[the network](#model)",
+    "record": "[how much is recorded](#record)",
+}
+
+
+def _fields(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield _row(name, _choices(field) + (field.description or ""), _default(field))
+
+
+def _choices(field: FieldInfo) -> str:
+    words = [word for word in _words(field.annotation) if isinstance(word, str)]
+    return f"{', '.join(f'`{word}`' for word in words)}: " if words else ""
+
+
+def _words(annotation: Any) -> Iterator[Any]:
+    for part in get_args(annotation):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _words(part)
+
+
+def _hyperparameters(section: str) -> Iterator[str]:
+    for row in HYPERPARAMETERS.values():
+        if row.section == section:
+            yield _row(row.name, _described(row), "" if row.default is None else f"`{_plain(row.default)}`")
+
+
+def _described(row: Hyperparameter) -> str:
+    return f"{row.description}{' ([names](#names))' if row.name in _KNOWN else ''}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    return "" if field.default is None or isinstance(field.default, BaseModel) else _quoted(field.default)
+
+
+def _quoted(value: Any) -> str:
+    return "" if type(value).__name__ == "PydanticUndefinedType" else f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else value
+
+
+def _row(*cells: str) -> str:
+    first, *rest = (cell.replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join([f"`{first}`", *rest]) + " |"
+
+
+def _command() -> Iterator[str]:
+    yield from ("", "## The command", "", *_usage(command, "gradgrid"))
+    for name, sub in sorted(command.commands.items()):
+        yield from ("", f"### gradgrid {name}", "", *_usage(sub, f"gradgrid {name}"))
+
+
+def _usage(sub: click.Command, path: str) -> Iterator[str]:
+    names = ["-h", "--help"]
+    context = click.Context(sub, info_name=path, help_option_names=names, terminal_width=100, max_content_width=100)
+    yield "```text"
+    yield from (line.rstrip() for line in sub.get_help(context).splitlines())
+    yield "```"
+
+
+if __name__ == "__main__":
+    _PAGE.write_text(reference(), encoding="utf-8")
