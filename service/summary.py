@@ -36,13 +36,14 @@ def description(plan: Plan, experiment_id: str, table: pd.DataFrame) -> str:
     diverged = int((table["outcome"] == DIVERGED).sum())
     names = shown_params(table.columns, list(plan.sweepable.axes))
     trials = f"#/experiments/{experiment_id}/runs"
+    how = "`gradgrid report` puts a page of all of it into the artifacts, under `report/`."
     lines = [f"[The {len(table):,} trials]({trials}), of which {diverged:,} diverged. The best by {metric}:", ""]
     lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]
     for _, row in leaderboard(table, metric, _LISTED).iterrows():
         value = f"{row[METRICS + metric]:.6g}"
         link = value if pd.isna(row["run_id"]) else f"[{value}]({trials}/{row['run_id']})"
         lines.append("| " + " | ".join([link, *(short(row[PARAMS + name]) for name in names)]) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", how])
 
 
 def short(value: Any) -> str:

@@ -245,16 +245,31 @@ def test_a_backup_is_taken_and_put_back(cluster: Cluster, swept: str) -> None:
     assert _json(cluster, "verify", "breast_cancer", "--sample", "2")["differences"] == []
 
 
-def test_data_of_ones_own_is_sent_along(cluster: Cluster, tmp_path: Path) -> None:
+def test_data_and_parts_of_ones_own_are_sent_along(cluster: Cluster, tmp_path: Path) -> None:
+    """And what came of it is seen, and promoted, through the server."""
     (tmp_path / "data").mkdir()
     rows = ["x,y,kind", *(f"{n % 7},{n % 5},{'a' if n % 3 else 'b'}" for n in range(60))]
     (tmp_path / "data" / "own.csv").write_text("\n".join(rows), encoding="utf-8")
-    spec = {"name": "own", "dataset": {"path": "data/own.csv", "target": "kind"}, "grid": {"seed": {"range": 4}}}
+    text = "from engine.operations import sin\nfrom engine.parts import activation, initializer\n\n\n"
+    text += "@activation\ndef snake(x):\n    return x + sin(x) ** 2\n\n\n"
+    text += "@initializer\ndef halves(rng, shape):\n    return rng.choice([-0.5, 0.5], size=shape)\n"
+    (tmp_path / "own.py").write_text(text, encoding="utf-8")
+    spec = {
+        "name": "own",
+        "parts": "own.py",
+        "dataset": {"path": "data/own.csv", "target": "kind"},
+        "model": {"hidden": [3], "activation": "snake", "initializer": "halves"},
+        "grid": {"seed": {"range": 4}},
+    }
     (tmp_path / "own.yaml").write_text(json.dumps(spec), encoding="utf-8")
     done = _gradgrid(cluster, "submit", str(tmp_path / "own.yaml"), "--set", "steps=20", "--follow", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "SUCCEEDED"
     assert len(_json(cluster, "top", "own")["top"]) == 4
+    assert _json(cluster, "promote", "own", "--name", "own")["version"] == 1
+    page = tmp_path / "own.html"
+    assert _json(cluster, "report", "own", "-o", str(page))["page"] == str(page)
+    assert "Curves" in page.read_text(encoding="utf-8")
 
 
 def test_the_launcher_sweeps_inside_the_network(cluster: Cluster) -> None:

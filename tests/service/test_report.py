@@ -253,6 +253,30 @@ def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: 
     assert "its data differ(s) by now" in page
 
 
+@pytest.mark.slow
+def test_the_deep_networks_diagram_shows_what_the_literature_says(uri: str) -> None:
+    """As docs/phase-diagram.md tells: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
+    found = sweep("deep", tracking_uri=uri, inline=True)
+    across, down = axis_pairs(swept_axes(found.trials, ["activation", "learning_rate"]))[0]
+    phase = make_phase(found.trials, "test_loss", across, down)
+    rates = np.array(across.values)
+    rows = {name: row for row, name in enumerate(down.values)}
+    assert (phase.shares["diverged"][:, rates > 2.5] == 1).all()
+    assert (phase.shares["diverged"][:, rates < 0.3] == 0).all()
+    assert (phase.shares["dead"][rows["relu"], (rates > 0.45) & (rates < 1.1)] >= 0.5).all()
+    assert phase.shares["dead"][[rows["gelu"], rows["tanh"]]].max() == 0
+    chance = 0.25  # the squared error of predicting the mean of 0 and 1
+    assert np.nanmin(phase.median[rows["sigmoid"], rates < 0.3]) > 0.8 * chance
+    assert np.nanmin(phase.median[rows["tanh"]]) < 0.05 * chance
+    curves = found._store.curves(found.info)
+    begun = curves[curves["step"] == 0].set_index("number")
+    ratio = (begun["grad_norm.layer1.weight"] / begun["grad_norm.layer5.weight"]).groupby(
+        found.trials.set_index("number")["params.activation"]
+    )
+    medians = ratio.median()
+    assert medians["sigmoid"] < 0.01 < 0.3 < medians.drop("sigmoid").min()
+
+
 def test_a_sweep_without_trials_is_told(recorded: Recorded) -> None:
     store = Store(recorded.uri)
     begun = store.begin("20260101-000000-abcd", "begun", {"name": "begun"}, {"gradgrid.objective": "loss"}, {})
