@@ -25,7 +25,7 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on what was recorded here
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
-slow: $(INSTALLED) ## Run what make test leaves out: killed sweeps, whole ready sweeps, an emulated processor
+slow: $(INSTALLED) ## Run what make test leaves out: kills, whole ready sweeps, most pages of docs, an emulated processor
 	$(BIN)/python -m pytest -m slow
 
 kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, two hundred rounds

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _ELSEWHERE = (  # tests of their own run these: they serve until stopped, or nee
     "gradgrid cancel",
 )
 _NO_COMMANDS = ("cluster.md", "reference.md")
-_SLOW = ("phase-diagram.md", "own-data.md", "own-parts.md", "models.md", "resuming.md")
+_SLOW = ("phase-diagram.md", "own-data.md", "own-parts.md", "models.md", "resuming.md", "command.md")
 _NAMED = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -43,15 +43,17 @@ def _commands(name: str) -> list[str]:
     return [command for command in printed if command.startswith("gradgrid") or command.split()[1] in files]
 
 
-def _paged(names: Iterable[str]) -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name for name in names]
+def _paged(names: Iterable[str], slow: Collection[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
 
 
 def _blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", _TEXT[name], flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", _paged(name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS))
+@pytest.mark.parametrize(
+    "name", _paged([name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS], _SLOW)
+)
 def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
     """In a folder with the files that the page shows; and they make the pictures that it shows."""
     Path("own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
@@ -112,7 +114,7 @@ def _snippets(name: str) -> list[str]:
     return [block for block in _blocks(name, "python") if block not in files]
 
 
-@pytest.mark.parametrize("name", _paged(name for name in _TEXT if _snippets(name)))
+@pytest.mark.parametrize("name", _paged([name for name in _TEXT if _snippets(name)], {*_SLOW, "README.md"}))
 def test_the_pages_python_runs(name: str, tmp_path: Path) -> None:
     for block in _snippets(name):
         done = subprocess.run(

@@ -72,6 +72,7 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
     assert "the database failed" in watch.reasons[0]
 
 
+@pytest.mark.slow
 def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Recorded, tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         watch = _Watch(4, server.stop, server.start)
@@ -192,6 +193,7 @@ def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: Tra
     assert {run.info.run_id for run in runs} == set(recorder.runs.values())
 
 
+@pytest.mark.slow
 def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
