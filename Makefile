@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test slow kill test-cluster check bench speed format docs clean
+.PHONY: help demo dashboard test slow pages kill test-cluster check bench speed format docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on what was recorded here
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
-slow: $(INSTALLED) ## Run what make test leaves out: kills, whole ready sweeps, most pages of docs, an emulated processor
+slow: $(INSTALLED) ## Run what make test leaves out: killed sweeps, whole ready sweeps, an emulated processor
 	$(BIN)/python -m pytest -m slow
+
+pages: $(INSTALLED) ## Run every page of docs, the notebook, and reports of thousands of trials
+	$(BIN)/python -m pytest -m pages
 
 kill: $(INSTALLED) ## Kill sweeps at random instants, resume them and compare, two hundred rounds
 	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from experiments.spec import DatasetSpec
 from experiments.tables import CLASSIFICATION, REGRESSION, Table, read_table
 
 DEFAULT_TEST_FRACTION = 0.25
+_EXAMPLES = 5  # samples that a data set is remembered by
 _SIGNED_OUTPUTS = frozenset({"tanh", "hard_tanh"})
 
 
@@ -62,6 +63,29 @@ class Dataset:
     def output_count(self) -> int:
         """How many outputs a model of it has: one, or one a class where there are more than two."""
         return len(self.classes) if len(self.classes) > 2 else 1
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a trained network must know of its data to be used elsewhere, as plain values; `from_facts` reads it."""
+        given = self.training_features[:_EXAMPLES] * self.scale + self.center
+        names = ("name", "task", "feature_names", "classes", "fingerprint")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+            "examples": given.tolist(),
+        }
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any]) -> Dataset:
+        """The data set with a few examples as its only samples: enough to say what a network of it is like."""
+        center, scale = np.array(facts["center"], dtype=float), np.array(facts["scale"], dtype=float)
+        features = (np.array(facts["examples"], dtype=float) - center) / scale
+        none, names = np.empty(0), tuple(facts["feature_names"])
+        return Dataset(
+            facts["name"], facts["task"], features, np.zeros(len(features)), features[:0], none, names,
+            tuple(facts["classes"]), center, scale, facts["fingerprint"],
+        )  # fmt: skip
 
     def training(self, loss: str, output: str) -> Samples:
         """The training part, targets as this loss and output activation want them."""

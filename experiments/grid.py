@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -113,6 +113,11 @@ class Population:
         """Every hyperparameter of one trial that has a part in it, swept or fixed."""
         values = {name: column[trial].item() for name, column in self.columns.items()}
         return {**self.architecture.hyperparameters, **values}
+
+
+def population_of(populations: Iterable[Population], number: int) -> Population:
+    """The population that the trial of this number is in."""
+    return next(p for p in populations if p.first <= number < p.first + p.trials)
 
 
 def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:

@@ -7,34 +7,36 @@ import pandas as pd
 
 from engine import replay
 from engine.neuron import Floats
-from experiments.datasets import accuracy_threshold
+from experiments.datasets import Dataset, accuracy_threshold
+from experiments.grid import Architecture, make_grid, population_of
 from service.gradgrid_model import GradgridModel
-from service.plan import Plan
 from service.recording.infos import TrialInfo
 from service.recording.registry import Registered, register
 from service.recording.sweeps import Store
-from service.resume import recorded_plan
+from service.resume import recorded_plan, recorded_spec
 from service.worker import planned_trial
 
-_EXAMPLES = 5
 
+def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
+    """The network that a trial has trained. Its data need not be there, only what the sweep has kept of it.
 
-def load_model(store: Store, trial: TrialInfo, plan: Plan | None = None) -> GradgridModel:
-    """The network that a trial has trained; `plan` is its sweep's, where it is at hand.
-
-    Raises SpecError where data or engine are not those that it was trained with.
+    Raises SpecError where no weights were recorded, and data or engine are not those that it was trained with.
     """
-    if plan is None:
-        plan = recorded_plan(store, store.find_sweep(trial.tags["gradgrid.sweep"]), "made a model of")
-    number, data = int(trial.tags["gradgrid.number"]), plan.dataset
-    architecture = plan.population(number).architecture
+    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    data = Dataset.from_facts(store.data(sweep))
+    populations = make_grid(recorded_spec(store, sweep), data)
+    return network(store, trial, data, population_of(populations, int(trial.tags["gradgrid.number"])).architecture)
+
+
+def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:
+    """A trial's network, where its data and architecture are at hand."""
     return GradgridModel(
         {
             "widths": architecture.widths(data),
             "activation": architecture.activation or "identity",
             "output": architecture.output,
             "loss": architecture.loss,
-            "weights": _weights(store, trial, plan).tolist(),
+            "weights": _weights(store, trial).tolist(),
             "dtype": architecture.dtype,
             "kernel": architecture.kernel,
             "features": list(data.feature_names),
@@ -47,18 +49,18 @@ def load_model(store: Store, trial: TrialInfo, plan: Plan | None = None) -> Grad
     )
 
 
-def _weights(store: Store, trial: TrialInfo, plan: Plan) -> Floats:
+def _weights(store: Store, trial: TrialInfo) -> Floats:
     """The final weights; where they were not recorded, trained again, to the same bits."""
     tensors = store.final_weights(trial.run_id)
     if tensors is not None:
         return np.array([value for tensor in tensors for value in tensor["values"]])
+    plan = recorded_plan(store, store.find_sweep(trial.tags["gradgrid.sweep"]), "made a model of")
     trained = planned_trial(plan, int(trial.tags["gradgrid.number"]))
     return replay(trained, int(trial.tags["gradgrid.last_step"])).weights
 
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
     """Register a trial's network in MLflow's model registry, as a new version of the model `name`."""
-    plan = recorded_plan(store, store.find_sweep(trial.tags["gradgrid.sweep"]), "made a model of")
-    model, data = load_model(store, trial, plan), plan.dataset
-    given = data.training_features[:_EXAMPLES] * data.scale + data.center
-    return register(store.uri, trial, name, model, pd.DataFrame(given, columns=model.features))
+    model = load_model(store, trial)
+    examples = store.data(store.find_sweep(trial.tags["gradgrid.sweep"]))["examples"]
+    return register(store.uri, trial, name, model, pd.DataFrame(examples, columns=model.features))

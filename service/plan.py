@@ -14,7 +14,7 @@ from engine import Program
 from engine.population import recorded_steps
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
-from experiments.grid import Architecture, Population, make_grid, trial_id
+from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.spec import Sweepable
 from experiments.tables import CLASSIFICATION
 from service.curves import kept_curves
@@ -132,7 +132,7 @@ class Plan:
 
     def population(self, number: int) -> Population:
         """The population that the trial of this number is in."""
-        return next(p for p in self.populations if p.first <= number < p.first + p.trials)
+        return population_of(self.populations, number)
 
     def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
         """The work, without the trials whose numbers are `done`; `size` fixes the trials a shard."""

@@ -245,7 +245,7 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     if job:
         tags["gradgrid.job"] = job
     parts = plan.sweepable.parts.text
-    return store.begin(sweep, plan.name, source.data, tags, summary.sweep_params(plan), parts)
+    return store.begin(sweep, plan.name, source.data, tags, summary.sweep_params(plan), parts, plan.dataset.facts)
 
 
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:

@@ -44,7 +44,7 @@ def _commands(name: str) -> list[str]:
 
 
 def _paged(names: Iterable[str], slow: Collection[str]) -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
+    return [pytest.param(name, marks=pytest.mark.pages) if name in slow else name for name in names]
 
 
 def _blocks(name: str, language: str) -> list[str]:
@@ -85,7 +85,7 @@ def test_the_reference_is_that_of_the_schema_and_the_command() -> None:
     assert _TEXT["reference.md"] == _module("make_reference").reference(), "run `make docs`"
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 def test_the_notebook_runs_and_shows_what_it_shows() -> None:
     kept = json.loads((_ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
     for before, now in zip(kept, _module("run_notebook").executed()["cells"], strict=True):

@@ -35,6 +35,7 @@ _WHOLE = ("FINISHED", "FAILED")  # how a run ends once all of a trial is written
 _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
 _PARTS_FILE = "parts.py"
+_DATA_FILE = "dataset.json"
 _TABLE_FILE = "trials.parquet"
 _ROWS_FOLDER = "rows"
 _CURVES_FOLDER = "curves"
@@ -65,8 +66,9 @@ class Store:
         tags: Mapping[str, str],
         params: Mapping[str, str],
         parts: str = "",
+        data: Mapping[str, Any] | None = None,
     ) -> SweepInfo:
-        """Make the sweep's experiments and its run, with the spec on it, and the text of one's own parts."""
+        """Make the sweep's experiments and its run: the spec on it, the text of one's own parts, facts of the data."""
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
@@ -77,6 +79,7 @@ class Store:
             self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
             if parts:
                 self._client.log_text(run_id, parts, _PARTS_FILE)
+            self._client.log_text(run_id, json.dumps(data or {}), _DATA_FILE)
             self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
@@ -306,6 +309,11 @@ class Store:
     def spec(self, sweep: SweepInfo) -> Any:
         """The sweep file's content that the sweep was made from."""
         return yaml.safe_load(self._artifact(sweep.run_id, _SPEC_FILE))
+
+    def data(self, sweep: SweepInfo) -> dict[str, Any]:
+        """Facts of the sweep's data."""
+        facts: dict[str, Any] = json.loads(self._artifact(sweep.run_id, _DATA_FILE))
+        return facts
 
     def parts(self, sweep: SweepInfo) -> str:
         """The text of the file of parts that the sweep was made with; empty where there was none."""

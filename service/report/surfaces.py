@@ -12,7 +12,7 @@ from engine.neuron import Floats
 from experiments.datasets import Dataset
 from experiments.tables import CLASSIFICATION
 from service.gradgrid_model import GradgridModel
-from service.models import load_model
+from service.models import network
 from service.plan import Plan
 from service.recording.sweeps import Store
 from service.report.axes import NO_AXIS, Axis, tick
@@ -54,7 +54,8 @@ def make_surfaces(store: Store, plan: Plan, table: pd.DataFrame, down: Axis) -> 
     surfaces = []
     for row in _chosen(table, plan.objective, down):
         trial = store.find_trial(str(row["run_id"]))
-        model = load_model(store, trial, plan)
+        architecture = plan.population(int(trial.tags["gradgrid.number"])).architecture
+        model = network(store, trial, data, architecture)
         surfaces.append(_surface(model, data, _title(row, plan.objective, down), trial.run_id))
     return surfaces
 

@@ -246,7 +246,7 @@ def test_a_backup_is_taken_and_put_back(cluster: Cluster, swept: str) -> None:
 
 
 def test_data_and_parts_of_ones_own_are_sent_along(cluster: Cluster, tmp_path: Path) -> None:
-    """And what came of it is seen, and promoted, through the server."""
+    """And what came of it is promoted from outside, where the data is not."""
     (tmp_path / "data").mkdir()
     rows = ["x,y,kind", *(f"{n % 7},{n % 5},{'a' if n % 3 else 'b'}" for n in range(60))]
     (tmp_path / "data" / "own.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -267,9 +267,6 @@ def test_data_and_parts_of_ones_own_are_sent_along(cluster: Cluster, tmp_path: P
     assert json.loads(done.stdout)["status"] == "SUCCEEDED"
     assert len(_json(cluster, "top", "own")["top"]) == 4
     assert _json(cluster, "promote", "own", "--name", "own")["version"] == 1
-    page = tmp_path / "own.html"
-    assert _json(cluster, "report", "own", "-o", str(page))["page"] == str(page)
-    assert "Curves" in page.read_text(encoding="utf-8")
 
 
 def test_the_launcher_sweeps_inside_the_network(cluster: Cluster) -> None:

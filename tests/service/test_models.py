@@ -97,6 +97,17 @@ def _loaded(uri: str, model: str, given: pd.DataFrame) -> Any:
     return json.loads(done.stdout)
 
 
+def test_the_data_need_not_be_there(uri: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("a,b,kind\n" + "".join(f"{k},{k * k},{'even' if k % 2 else 'odd'}\n" for k in range(20)))
+    spec = {"name": "own", "dataset": {"path": str(file), "target": "kind"}, "steps": 3}
+    found = sweep(spec, tracking_uri=uri, inline=True)
+    file.unlink()
+    registered = promote(found._store, found._store.find_trial("own", best=True), "own")
+    answer = _loaded(uri, registered.uri, pd.DataFrame({"a": [3.0], "b": [9.0]}))
+    assert answer["predicted"]["prediction"][0] in ("even", "odd")
+
+
 def test_a_servers_registry_takes_it_too(tracking_server: TrackingServer) -> None:
     found = sweep(TINY, tracking_uri=tracking_server.uri, inline=True)
     run_id = str(found.best()["run_id"])

@@ -253,7 +253,7 @@ def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: 
     assert "its data differ(s) by now" in page
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 def test_the_deep_networks_diagram_shows_what_the_literature_says(uri: str) -> None:
     """As docs/phase-diagram.md tells: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
     found = sweep("deep", tracking_uri=uri, inline=True)

@@ -111,19 +111,19 @@ def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> N
         expect(page.get_by_role("status")).to_contain_text("has no run of its own")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("width", "dark"), [(1300, False), (390, True)])
-def test_a_report_of_ten_thousand_trials_is_small_and_readable(tmp_path: Path, width: int, dark: bool) -> None:
+@pytest.mark.pages
+def test_a_report_of_ten_thousand_trials_is_small_and_readable(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run_sweep(load_spec(_LARGE), tracking_uri=uri, inline=True)
     store = Store(uri)
     path = tmp_path / "large.html"
     make_report(store, store.find_sweep("large"), dashboard=_BASE).write(path)
     assert path.stat().st_size < 5 * 2**20
-    with _opened(path, width, dark=dark) as page:
-        expect(page.locator(".facts")).to_contain_text("10,000trials")
-        tabs = page.locator("#phase [role=tab]").all_text_contents()
-        assert tabs[0] == "learning rate × activation"
-        assert len(tabs) == 3
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        keep_screenshot(page, f"report-10000-{width}")
+    for width, dark in ((1300, False), (390, True)):
+        with _opened(path, width, dark=dark) as page:
+            expect(page.locator(".facts")).to_contain_text("10,000trials")
+            tabs = page.locator("#phase [role=tab]").all_text_contents()
+            assert tabs[0] == "learning rate × activation"
+            assert len(tabs) == 3
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            keep_screenshot(page, f"report-10000-{width}")
