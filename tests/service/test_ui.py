@@ -31,6 +31,12 @@ def page() -> Iterator[Page]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def _fresh(page: Page) -> None:
+    """MLflow's pages keep what was chosen on the one before."""
+    page.goto("about:blank")
+
+
 def _shown(page: Page, text: str | re.Pattern[str]) -> None:
     expect(page.get_by_text(text).first).to_be_visible()
 
@@ -110,10 +116,9 @@ def test_the_report_opens_inside_the_dashboard(page: Page, ui: str, recorded: Re
     make_report(store, store.find_sweep("small"), dashboard=ui.removesuffix("/#"))
     sweeps = recorded.client.get_run(recorded.result.sweep_run_id).info.experiment_id
     run = f"{ui}/experiments/{sweeps}/runs/{recorded.result.sweep_run_id}"
-    page.goto("about:blank")  # MLflow keeps the artifact that was looked at before
     page.goto(f"{run}/artifacts/report/report.html")
     frame = page.frame_locator("iframe.mlflow-html-iframe")
-    expect(frame.get_by_role("heading", name="Phase diagram")).to_be_visible(timeout=30_000)
+    expect(frame.get_by_role("heading", name="Phase diagram")).to_be_visible()
     expect(frame.locator("#phase .figure").first).to_have_attribute("data-drawn", "yes")
     run_id = recorded.result.table["run_id"].iloc[0]
     frame.locator("body").evaluate("(_, run) => openRun(run)", run_id)
