@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -10,8 +13,8 @@ from engine.neuron import Floats
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.grid import Architecture, make_grid, population_of
 from service.gradgrid_model import GradgridModel
-from service.recording.infos import TrialInfo
-from service.recording.registry import Registered, register
+from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.registry import Registered
 from service.recording.sweeps import Store
 from service.resume import recorded_plan, recorded_spec
 from service.worker import planned_trial
@@ -23,7 +26,11 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
     Raises SpecError where no weights were recorded, and data or engine are not those that it was trained with.
     """
     sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
-    data = Dataset.from_facts(store.data(sweep))
+    return _load(store, trial, sweep, store.data(sweep))
+
+
+def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
+    data = Dataset.from_facts(facts)
     populations = make_grid(recorded_spec(store, sweep), data)
     return network(store, trial, data, population_of(populations, int(trial.tags["gradgrid.number"])).architecture)
 
@@ -61,6 +68,7 @@ def _weights(store: Store, trial: TrialInfo) -> Floats:
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
     """Register a trial's network in MLflow's model registry, as a new version of the model `name`."""
-    model = load_model(store, trial)
-    examples = store.data(store.find_sweep(trial.tags["gradgrid.sweep"]))["examples"]
-    return register(store.uri, trial, name, model, pd.DataFrame(examples, columns=model.features))
+    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    facts = store.data(sweep)
+    model = _load(store, trial, sweep, facts)
+    return store.register(trial, name, model, pd.DataFrame(facts["examples"], columns=model.features))

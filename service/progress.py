@@ -146,11 +146,6 @@ class Viewer:
             _tell(line)
 
 
-def make_viewer() -> Viewer:
-    """What `gradgrid watch` shows a sweep by."""
-    return Viewer()
-
-
 def _look_line(look: Look) -> str:
     of = f" of {look.of:,}" if look.of else ""
     parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.sweep.status.lower()}, {look.trials:,}{of} trials"]

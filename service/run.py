@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from engine import DIVERGED, OUTCOMES
+from engine import DIVERGED
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
 from experiments.spec import Sweepable
 from service import summary
@@ -36,6 +36,7 @@ from service.table import (
     PARAMS,
     leaderboard,
     none_if_missing,
+    outcome_counts,
     row_values,
     trained_rows,
 )
@@ -92,7 +93,7 @@ class SweepResult:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many trials came to each outcome."""
-        return _outcomes(self.table)
+        return outcome_counts(self.table)
 
     @property
     def diverged(self) -> int:
@@ -196,13 +197,18 @@ class _Work:
         best = leaderboard(self.ledger.table(), self.plan.objective, count)
         missing = best[~best["trial"].isin(self.ledger.runs.keys())]["number"]
         with closing(self._run_keeper()) as keeper:
-            self._train_and_keep(frozenset(range(self.plan.trials)) - frozenset(missing), keeper, shard_size)
+            self._train_and_keep(
+                frozenset(range(self.plan.trials)) - frozenset(missing), keeper, shard_size, curves=False
+            )
 
-    def _train_and_keep(self, left_out: frozenset[int], keeper: Keeper, shard_size: int | None) -> None:
+    def _train_and_keep(
+        self, left_out: frozenset[int], keeper: Keeper, shard_size: int | None, *, curves: bool = True
+    ) -> None:
         def keep(trained: Trained) -> Generator[None, None, None]:
             trials = [self.ledger.trials[number] for number in trained.shard.numbers]
             rows = trained_rows(trained, trials, self.plan.sweepable.spec.record)
-            self._keep_curves(trained)
+            if curves:
+                self._keep_curves(trained)
             self.ledger.expect(rows)
             for trial in keeper.keep(trained, trials, rows):
                 if self.ledger.keep(trial):
@@ -303,12 +309,8 @@ def _end(work: _Work, status: str, began: float) -> None:
         )
 
 
-def _outcomes(table: pd.DataFrame) -> dict[str, int]:
-    return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}
-
-
 def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str, float]:
-    outcomes = _outcomes(table)
+    outcomes = outcome_counts(table)
     metrics = {"trials": len(table), "finished": len(table) - outcomes[DIVERGED], "seconds": seconds, **outcomes}
     for _, best in leaderboard(table, objective, 1).iterrows():
         metrics[f"best_{objective}"] = float(best[METRICS + objective])

@@ -146,12 +146,12 @@ def report(
 @options.reported
 def watch(sweep: str, every: float, tracking_uri: str | None, as_json: bool) -> None:
     """Follow SWEEP while it runs elsewhere: trials, outcomes, the best, and its heat map as it fills."""
-    from service.progress import make_viewer
+    from service.progress import Viewer
     from service.recording.sweeps import Store
     from service.render import sweep_values
     from service.watch import follow
 
-    with make_viewer() as viewer:
+    with Viewer() as viewer:
         for look in follow(Store(tracking_uri), sweep, every):
             viewer.show(look)
     if as_json:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine import DIVERGED
+from engine import DIVERGED, OUTCOMES
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.spec import RecordSpec
 from service.curves import kept_curves
@@ -117,6 +117,11 @@ def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
 def none_if_missing(value: Any) -> Any:
     """A cell, None where there is nothing in it."""
     return None if pd.isna(value) else value
+
+
+def outcome_counts(table: pd.DataFrame) -> dict[str, int]:
+    """How many trials came to each outcome."""
+    return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}
 
 
 def run_ids(table: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,7 @@ from rich.text import Text
 from engine import DIVERGED
 from engine.neuron import Floats
 from service.records import lower_is_better
-from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes, tick
+from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes, tick, words
 from service.report.colours import OUTCOME_COLOURS
 from service.report.phases import TROUBLE, Phase, make_phase, scale_of_median
 from service.table import METRICS, shown_params
@@ -44,7 +44,7 @@ def heat_map(phase: Phase, width: int = 80) -> Text:
     goodness = _goodness(phase)
     commonest = phase.commonest
     text = Text(no_wrap=True)
-    text.append(f"median {phase.metric.replace('_', ' ')}", style="bold")
+    text.append(f"median {words(phase.metric)}", style="bold")
     text.append(f" by {phase.across.label}{'' if phase.down is NO_AXIS else f' and {phase.down.label}'}\n")
     for label, row in zip(labels, rows, strict=True):
         text.append(f"{label:>{margin - 2}}  ")

@@ -11,8 +11,7 @@ import pandas as pd
 from experiments.errors import StoreAway
 from service.recording.infos import SweepInfo
 from service.recording.sweeps import Store
-from service.records import is_better
-from service.table import METRICS, kept_table
+from service.table import METRICS, kept_table, leaderboard, outcome_counts
 
 _RESPITE = 4.0  # times as long as looking takes is waited at least: a store has others to serve
 
@@ -38,15 +37,15 @@ class Look:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        return {str(k): int(n) for k, n in self.table["outcome"].value_counts().items()} if self.trials else {}
+        """How many trials came to each outcome that there is."""
+        return {name: n for name, n in outcome_counts(self.table).items() if n} if self.trials else {}
 
     @property
     def best(self) -> float | None:
         """Of the metric that the sweep is ranked by."""
-        metric, found = self.sweep.tags["gradgrid.objective"], None
-        for value in self.table.get(METRICS + metric, pd.Series(dtype=float)).astype(float):
-            found = value if is_better(metric, value, found) else found
-        return found
+        metric = self.sweep.tags["gradgrid.objective"]
+        best = leaderboard(self.table, metric, 1)
+        return float(best[METRICS + metric].iloc[0]) if len(best) else None
 
 
 def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], object] = time.sleep) -> Iterator[Look]:

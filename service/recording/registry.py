@@ -23,7 +23,6 @@ from experiments.errors import UserError
 from service import gradgrid_model
 from service.gradgrid_model import GradgridModel
 from service.recording.infos import TrialInfo
-from service.recording.store import open_client, translated_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,15 +41,16 @@ class Registered:
     run_id: str
 
 
-def register(uri: str, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame) -> Registered:
+def register(
+    client: MlflowClient, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame
+) -> Registered:
     """Log the network as a pyfunc model of the trial's run, and register it. Raises UserError for an impossible name.
 
     The model brings the engine's code with it; its signature and input example are of features as they were given.
     """
     if not name.strip() or any(sign in name for sign in "/:."):
         raise UserError(f"a model can't be called {name!r}: give it a name without / : and .")
-    client = open_client(uri, create=False)
-    with translated_errors(uri), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         made = client.create_logged_model(
             trial.experiment_id, name="network", source_run_id=trial.run_id, params=dict(trial.params)
         )

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow
@@ -28,6 +28,10 @@ from service.recording.recorders import make_recorder
 from service.recording.store import open_client, resolve, translated_errors
 from service.recording.weights import WEIGHTS_FILE
 from service.records import lower_is_better
+
+if TYPE_CHECKING:
+    from service.gradgrid_model import GradgridModel
+    from service.recording.registry import Registered
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
 _SWEEPS, _TRIALS = "sweeps", "trials"
@@ -109,6 +113,13 @@ class Store:
                 backend_uri=self._backend_uri,
             )
 
+    def register(self, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame) -> Registered:
+        """Register a trial's network as a new version of the model `name`. Raises UserError for an impossible name."""
+        from service.recording.registry import register  # MLflow's models take half a second to import
+
+        with translated_errors(self.uri):
+            return register(self._client, trial, name, network, example)
+
     def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
         """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
         self._keep_part(sweep, _ROWS_FOLDER, rows)
@@ -181,18 +192,15 @@ class Store:
             path = Path(folder) / _TABLE_FILE
             table.to_parquet(path, index=False)
             self._client.log_artifact(sweep.run_id, str(path))
-            for name, content in files.items():
-                other = Path(folder) / name
-                other.write_bytes(content)
-                self._client.log_artifact(sweep.run_id, str(other))
+            self.keep_files(sweep, None, files)
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
             self._client.log_batch(sweep.run_id, metrics=[Metric(k, v, 0, 0) for k, v in finite.items()])
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
             self._client.set_terminated(sweep.run_id, status)
         self._discard_rows(sweep)
 
-    def keep_files(self, sweep: SweepInfo, folder: str, files: Mapping[str, bytes]) -> None:
-        """Put files into a folder of the sweep's run."""
+    def keep_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
+        """Put files on the sweep's run, or into a folder of it."""
         with translated_errors(self.uri), tempfile.TemporaryDirectory() as place:
             for name, content in files.items():
                 path = Path(place) / name

@@ -13,6 +13,8 @@ import pandas as pd
 
 from service.table import PARAMS, shown_params
 
+Codes = tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]
+
 _ACROSS, _DOWN = ("learning_rate",), ("activation", "output")
 _SEED = "seed"
 
@@ -26,7 +28,7 @@ class Axis:
 
     @property
     def label(self) -> str:
-        return self.name.replace("_", " ")
+        return words(self.name)
 
     @property
     def is_numeric(self) -> bool:
@@ -72,6 +74,18 @@ def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
     order = sorted(axes, key=lambda axis: (axis.name not in _ACROSS, not axis.is_numeric, axis.name in _DOWN))
     pairs = itertools.combinations(order, 2)
     return sorted(pairs, key=lambda pair: (pair[0].name not in _ACROSS) + (pair[1].name not in _DOWN))
+
+
+def cell_codes(table: pd.DataFrame, across: Axis, down: Axis) -> Codes:
+    """Each trial's place down and across; -1 where it has none."""
+    nowhere = np.zeros(len(table), dtype=np.int64)
+    below, beside = (nowhere if axis is NO_AXIS else axis.codes(table) for axis in (down, across))
+    return below, beside
+
+
+def words(name: str) -> str:
+    """A metric's or a hyperparameter's name for readers."""
+    return name.replace("_", " ")
 
 
 def tick(value: Any) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from engine import DIVERGED
 from engine.neuron import Floats
 from service.records import lower_is_better
-from service.report.axes import NO_AXIS, Axis
-
-Codes = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+from service.report.axes import Codes
 
 _QUARTILES = (0.25, 0.5, 0.75)
 _MAX_STEPS = 200
@@ -39,7 +37,7 @@ class Curves:
     """A sweep's curves, made ready to be cut into bands. `points`: as `Store.curves` has them."""
 
     def __init__(self, points: pd.DataFrame, table: pd.DataFrame) -> None:
-        whole = set(table.loc[table["outcome"] != "diverged", "number"]) or set(table["number"])
+        whole = set(table.loc[table["outcome"] != DIVERGED, "number"]) or set(table["number"])
         known = points.loc[points["number"].isin(whole), "step"].unique()
         steps = np.sort(known)
         if len(steps) > _MAX_STEPS:
@@ -53,7 +51,7 @@ class Curves:
         self._points = points
         self._trials = len(table)
         last = table["last_step"].to_numpy()
-        diverged = (table["outcome"] == "diverged").to_numpy()
+        diverged = (table["outcome"] == DIVERGED).to_numpy()
         self._lost = diverged[:, None] & (np.array(self.steps)[None, :] > last[:, None])
 
     @property
@@ -97,10 +95,3 @@ def _quartiles(values: Floats) -> Floats:
             found[k][known == 0] = np.nan
     found[~np.isfinite(found)] = np.nan
     return found
-
-
-def cell_codes(table: pd.DataFrame, across: Axis, down: Axis) -> Codes:
-    """Each trial's place down and across."""
-    nowhere = np.zeros(len(table), dtype=np.int64)
-    below, beside = (nowhere if axis is NO_AXIS else axis.codes(table) for axis in (down, across))
-    return below, beside

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 import pandas as pd
 import yaml
 
-from engine import OUTCOMES
 from experiments.errors import NotFoundError, UserError
 from service.leaderboard import Entry, ranked
 from service.plan import Plan
 from service.recording.infos import SweepInfo
 from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes, tick
-from service.report.bands import Bands, Curves, cell_codes
+from service.report.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes, tick
+from service.report.bands import Bands, Curves
 from service.report.importance import Importance, importance
 from service.report.panels import Line, Panel
 from service.report.phases import Phase, make_phase
 from service.report.surfaces import Surface, make_surfaces
 from service.resume import recorded_plan
-from service.table import METRICS, kept_table, shown_params
+from service.table import METRICS, kept_table, outcome_counts, shown_params
 
 _PAIRS, _PANELS, _LINES, _TENSOR_COLUMNS, _ENTRIES = 6, 6, 8, 3, 20
 _CURVES = (("test_loss", "loss"), ("loss",), ("test_accuracy", "accuracy"), ("grad_norm",), ("dead_units",))
@@ -76,7 +75,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
         spec=yaml.safe_dump(store.spec(sweep), sort_keys=False, allow_unicode=True),
         table=table,
         axes=axes,
-        outcomes={name: int((table["outcome"] == name).sum()) for name in OUTCOMES},
+        outcomes=outcome_counts(table),
         phases=phases,
         curves=curves,
         gradients=gradients,

@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import (
-    ColumnDataSource,
-    MultiLine,
-    Patches,
-    Range1d,
-)
+from bokeh.models import ColumnDataSource, MultiLine, Patches, Range1d
 
 from engine.neuron import Floats
 from service.report.colours import line_colour
 from service.report.panels import Panel, Scale, scale_of
-from service.report.style import (
-    hover,
-    make_figure,
-    single,
-)
+from service.report.style import hover, make_figure, single
 
 
 def panel_figures(panels: Sequence[Panel], what: str) -> list[Any]:

@@ -17,12 +17,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from service.render import entry_rows
-from service.report.axes import NO_AXIS, tick
+from service.report.axes import NO_AXIS, tick, words
 from service.report.colours import OUTCOME_COLOURS, line_colour
 from service.report.contents import Contents
 from service.report.curve_figures import panel_figures
 from service.report.panels import Panel
 from service.report.phase_figures import phase_figures
+from service.report.phases import Phase
 from service.report.surface_figures import surface_figure
 from service.report.trial_figures import importance_figure, parallel_figure, trials_figure
 
@@ -70,7 +71,7 @@ def make_page(contents: Contents, dashboard: str) -> str:
         version=version("gradgrid"),
         base=dashboard,
         runs=runs,
-        metric=contents.metric.replace("_", " "),
+        metric=words(contents.metric),
         description=yaml.safe_load(contents.spec).get("description"),
         facts=_facts(contents),
         outcomes=shown,
@@ -90,7 +91,7 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
     if "params.seed" in table and table["params.seed"].nunique() > 1:
         facts.append((f"{table['params.seed'].nunique():,}", "seeds"))
     if contents.entries:
-        facts.append((f"{contents.entries[0].mean:.4g}", f"best mean {contents.metric.replace('_', ' ')}"))
+        facts.append((f"{contents.entries[0].mean:.4g}", f"best mean {words(contents.metric)}"))
     if "seconds" in metrics:
         facts.append((f"{metrics['seconds']:,.0f} s", "to train and record"))
     return facts
@@ -98,7 +99,7 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
 
 def _sections(contents: Contents) -> Iterator[_Section]:
     across, down = contents.pair
-    metric = contents.metric.replace("_", " ")
+    metric = words(contents.metric)
     named = _Named()
     if contents.phases:
         yield _Section(
@@ -106,14 +107,7 @@ def _sections(contents: Contents) -> Iterator[_Section]:
             "Phase diagram",
             f"Each cell is all trials that share two values: the median of their {metric}, what became of them, and "
             "from which step on. Grey is where more than half diverged. Hover for figures; a click opens the best run.",
-            [
-                _Group(
-                    _pair_name(phase),
-                    [named(made, head) for head, made in phase_figures(phase).items()],
-                    wide=True,
-                )
-                for phase in contents.phases
-            ],
+            [_phase_group(named, phase) for phase in contents.phases],
         )
     if contents.curves:
         each = f" {down.label}" if down is not NO_AXIS else ""
@@ -122,7 +116,7 @@ def _sections(contents: Contents) -> Iterator[_Section]:
             "Curves",
             f"Median and quartiles over the steps, a line{f' for each{each}' if each else ''}"
             f"{f', a frame for each {across.label}' if across is not NO_AXIS else ''}.",
-            [_panel_group(named, name.replace("_", " "), panels) for name, panels in contents.curves.items()],
+            [_panel_group(named, words(name), panels) for name, panels in contents.curves.items()],
         )
     if contents.gradients:
         yield _Section(
@@ -180,6 +174,10 @@ class _Named:
         return _Figure(f"figure-{self._count}", heading, int(made.height), Markup(text))
 
 
+def _phase_group(named: _Named, phase: Phase) -> _Group:
+    return _Group(_pair_name(phase), [named(m, heading) for heading, m in phase_figures(phase).items()], wide=True)
+
+
 def _panel_group(named: _Named, heading: str, panels: Sequence[Panel]) -> _Group:
     lines = [{"label": line.label, "colour": line_colour(line.place)} for line in panels[0].lines if line.label]
     return _Group(heading, [named(made) for made in panel_figures(panels, heading)], lines)
@@ -191,10 +189,10 @@ def _trials(named: _Named, contents: Contents) -> _Group:
     if len(table) > _MAX_POINTS:
         table = table.sample(_MAX_POINTS, random_state=0).sort_values("number")
     lines = [{"label": tick(v), "colour": line_colour(k)} for k, v in enumerate(down.values) if v != ""]
-    return _Group("", [named(trials_figure(table, contents.metric, across, down))], lines[:12], wide=False)
+    return _Group("", [named(trials_figure(table, contents.metric, across, down))], lines[:12])
 
 
-def _pair_name(phase: Any) -> str:
+def _pair_name(phase: Phase) -> str:
     return phase.across.label if phase.down is NO_AXIS else f"{phase.across.label} × {phase.down.label}"
 
 

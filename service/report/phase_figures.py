@@ -20,19 +20,10 @@ from bokeh.models import (
 
 from engine.neuron import Floats
 from service.records import lower_is_better
-from service.report.axes import NO_AXIS, tick
+from service.report.axes import NO_AXIS, tick, words
 from service.report.colours import OUTCOME_COLOURS
 from service.report.phases import Phase, scale_of_median
-from service.report.style import (
-    MAGMA,
-    MAX_LABELS,
-    TEXT,
-    VIRIDIS,
-    make_clickable,
-    make_figure,
-    single,
-    words,
-)
+from service.report.style import MAGMA, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
 
 
 def phase_figures(phase: Phase) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from engine import DIVERGED, OUTCOMES
 from engine.neuron import Floats
 from service.records import lower_is_better
-from service.report.axes import NO_AXIS, Axis
+from service.report.axes import Axis, cell_codes
 from service.table import METRICS, run_ids
 
 TROUBLE = ("vanishing", "exploding", "dead", "diverged")
@@ -65,8 +65,7 @@ def scale_of_median(phase: Phase) -> tuple[float, float, bool] | None:
 def make_phase(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Phase:
     """The phase diagram of a sweep's table by a metric; `down` may be NO_AXIS."""
     shape = (len(down.values), len(across.values))
-    downs = np.zeros(len(table), dtype=np.int64) if down is NO_AXIS else down.codes(table)
-    acrosses = across.codes(table)
+    downs, acrosses = cell_codes(table, across, down)
     inside = (downs >= 0) & (acrosses >= 0)
     cells = pd.Series((downs * shape[1] + acrosses)[inside])
     rows = table[inside].reset_index(drop=True)

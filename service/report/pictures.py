@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from service.records import lower_is_better
-from service.report.axes import axis_pairs, swept_axes, tick
+from service.report.axes import axis_pairs, swept_axes, tick, words
 from service.report.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
 from service.report.panels import Panel, scale_of
 from service.report.phases import Phase, make_phase, scale_of_median
@@ -39,7 +39,7 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
         return {}
     phase = make_phase(table, plan.objective, *axis_pairs(axes)[0])
     figure = _figure(*_size(phase))
-    _draw_median(figure, figure.add_subplot(), phase, f"{plan.name}: median {_words(plan.objective)}")
+    _draw_median(figure, figure.add_subplot(), phase, f"{plan.name}: median {words(plan.objective)}")
     return {"heat_map.png": _png(figure)}
 
 
@@ -50,7 +50,7 @@ def make_pictures(contents: Contents) -> Mapping[str, bytes]:
         found["phase.png"] = phase_picture(contents.phases[0], contents.name)
     if contents.curves:
         first = contents.metric if contents.metric in contents.curves else next(iter(contents.curves))
-        found["curves.png"] = _panels_picture(contents.curves[first], _words(first), contents.name, wide=3)
+        found["curves.png"] = _panels_picture(contents.curves[first], words(first), contents.name, wide=3)
     if contents.gradients:
         columns = len({panel.title.rpartition(", ")[2] for panel in contents.gradients})
         found["gradients.png"] = _panels_picture(contents.gradients, "gradient norm", contents.name, wide=columns)
@@ -68,7 +68,7 @@ def phase_picture(phase: Phase, title: str) -> bytes:
     rows = 3 if troubled else 2
     figure = _figure(width, min(rows * height, 1.5 * _LARGEST))
     frames = figure.subplots(rows, 1)
-    _draw_median(figure, frames[0], phase, f"{title}: median {_words(phase.metric)}")
+    _draw_median(figure, frames[0], phase, f"{title}: median {words(phase.metric)}")
     _draw_outcomes(frames[1], phase)
     if troubled:
         _cells(frames[2], phase)
@@ -166,11 +166,11 @@ def _and_quartiles(panels: Sequence[Panel]) -> str:
 def _importance_picture(shares: Sequence[Importance], metric: str) -> bytes:
     figure = _figure(7.0, 0.45 * len(shares) + 1.4)
     axes = figure.add_subplot()
-    names = [share.axis.replace("_", " ") for share in reversed(shares)]
+    names = [words(share.axis) for share in reversed(shares)]
     axes.barh(names, [share.together for share in reversed(shares)], color="#c6d3e1", label="with its interactions")
     axes.barh(names, [share.alone for share in reversed(shares)], color=line_colour(0), label="alone")
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"share of the variance of the rank by {_words(metric)}")
+    axes.set_xlabel(f"share of the variance of the rank by {words(metric)}")
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -240,10 +240,6 @@ def _frames(rows: int, columns: int, width: float, height: float) -> Any:
         wspace=0.16, hspace=apart / (height - apart),
     )  # fmt: skip
     return figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
 
 
 def _figure(width: float, height: float, layout: Any = "constrained") -> Figure:

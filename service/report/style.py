@@ -65,7 +65,3 @@ def make_clickable(made: Any, source: ColumnDataSource, tooltips: Any, renderers
     made.add_tools(hover(tooltips, renderers))
     callback = CustomJS(args={"source": source}, code=_OPEN + "source.selected.indices = []; }")
     made.add_tools(TapTool(renderers=list(renderers), callback=callback))
-
-
-def words(metric: str) -> str:
-    return metric.replace("_", " ")

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bokeh.models import (
-    LinearColorMapper,
-    Range1d,
-)
+from bokeh.models import LinearColorMapper, Range1d
 
 from service.report.colours import FIRST_CLASS, SECOND_CLASS, line_colour
-from service.report.style import (
-    make_figure,
-    single,
-)
+from service.report.style import make_figure, single
 from service.report.surfaces import Surface
 
 

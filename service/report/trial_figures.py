@@ -7,30 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import (
-    BasicTickFormatter,
-    ColumnDataSource,
-    FixedTicker,
-    HoverTool,
-    LinearColorMapper,
-    Range1d,
-)
+from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper, Range1d
 
+from engine import DIVERGED
 from engine.neuron import Floats
 from service.records import lower_is_better
-from service.report.axes import NO_AXIS, Axis, tick
+from service.report.axes import NO_AXIS, Axis, tick, words
 from service.report.colours import line_colour
 from service.report.importance import Importance
-from service.report.style import (
-    GROUND,
-    MAX_LABELS,
-    TEXT,
-    VIRIDIS,
-    make_clickable,
-    make_figure,
-    single,
-    words,
-)
+from service.report.style import GROUND, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
 from service.table import METRICS, PARAMS, run_ids
 
 
@@ -78,7 +63,7 @@ def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) ->
 def parallel_figure(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Any:
     """Parallel coordinates: a line a configuration, over its axes to the median that its seeds came to, by rank."""
     columns = [PARAMS + axis.name for axis in axes]
-    rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != "diverged"))
+    rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != DIVERGED))
     grouped = rows.groupby(columns, dropna=True, sort=False)
     medians = grouped["value"].median()
     ranks = medians.rank(ascending=not lower_is_better(metric), pct=True, na_option="top").fillna(0.0)
@@ -133,7 +118,7 @@ def _heights(axis: Axis) -> dict[Any, float]:
 
 def importance_figure(shares: Sequence[Importance]) -> Any:
     """Bars: an axis's share of the variance alone, and with its interactions."""
-    names = [share.axis.replace("_", " ") for share in reversed(shares)]
+    names = [words(share.axis) for share in reversed(shares)]
     made = make_figure(34 * len(names) + 60, y_range=names, x_range=Range1d(start=0, end=1))
     source = ColumnDataSource(
         {

@@ -11,8 +11,8 @@ import pytest
 from experiments.errors import NotFoundError
 from service import load_sweep, sweep
 from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis, axis_pairs, swept_axes
-from service.report.bands import Curves, cell_codes
+from service.report.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes
+from service.report.bands import Curves
 from service.report.contents import Contents, gather
 from service.report.importance import importance
 from service.report.page import make_page
