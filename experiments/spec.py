@@ -24,6 +24,13 @@ from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, Axis, parse_axis
 from experiments.errors import SpecError, nearest
 from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.read_options import (
+    check_keys_fit,
+    checked_encoding,
+    checked_na_values,
+    checked_separator,
+    checked_thousands,
+)
 from experiments.source import KeyPath, Source, override, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -70,6 +77,21 @@ class DatasetSpec(_Section):
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
     standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+    separator: str | None = Field(default=None, description="between the fields of a CSV; found in the file")
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; found in the file")
+    thousands: str | None = Field(default=None, description="sign between the thousands of a CSV; found in the file")
+    encoding: str | None = Field(default=None, description="of a CSV's text; by its byte order mark, else UTF-8")
+    na_values: list[str] | None = Field(default=None, description="words that stand for an empty cell; with path")
+
+    _separator = field_validator("separator")(checked_separator)
+    _thousands = field_validator("thousands")(checked_thousands)
+    _encoding = field_validator("encoding")(checked_encoding)
+    _na_values = field_validator("na_values", mode="before")(checked_na_values)
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> DatasetSpec:
+        check_keys_fit(self)
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> DatasetSpec:
