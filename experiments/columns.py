@@ -34,6 +34,7 @@ class Column:
         Text is str, None where empty; so is what is unsupported.
     bad_numbers: of a text column, the cells that keep it from being a number column.
     problem: of an unsupported column, what is wrong and what to do, to be put after `<table>: `.
+    note: what the user should know of how it was read. The notes of a table have it too.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Column:
     values: np.ndarray[Any, Any]
     bad_numbers: BadNumbers | None = None
     problem: str | None = None
+    note: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all cells are empty."""
+        return bool(self.empty.all())
 
     @property
     def empty(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.columns import RawTable
-from experiments.read_options import ReadOptions, read_options
+from experiments.errors import DataError
+from experiments.read_options import ReadOptions, is_parquet, read_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,10 +18,22 @@ _FOUND_OUT = ReadOptions()
 
 
 def read_file(path: Path, options: ReadOptions) -> RawTable:
-    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line where known."""
-    raise NotImplementedError
+    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
+    if not path.exists():
+        raise DataError(f"the data file {path} does not exist")
+    if not path.is_file():
+        raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
+    if is_parquet(path):
+        from experiments.arrow_columns import read_parquet
+
+        return read_parquet(path, options)
+    from experiments.csv_files import read_csv
+
+    return read_csv(path, options)
 
 
 def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _FOUND_OUT) -> RawTable:
-    """Read a data frame by its values. Of the options `na_values` counts."""
-    raise NotImplementedError
+    """Read a data frame's values; its index is not a feature. Raises DataError."""
+    from experiments.frame_columns import read_frame
+
+    return read_frame(frame, name, options)
