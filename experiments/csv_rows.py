@@ -101,9 +101,10 @@ def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
         return True
     text = np.frombuffer(b"\n" + data[start:].replace(b'""', b"") + b"\n", np.uint8)
     quotes = np.flatnonzero(text == _QUOTE)
-    edges = np.frombuffer(b"\r\n" + dialect.separator.encode(), np.uint8)
-    opens, closes = np.isin(text[quotes[0::2] - 1], edges), np.isin(text[quotes[1::2] + 1], edges)
-    return len(quotes) % 2 == 0 and bool(opens.all() and closes.all())
+    before, after = text[quotes[0::2] - 1], text[quotes[1::2] + 1]
+    edges = (ord("\n"), ord("\r"), ord(dialect.separator))
+    tidy = [np.logical_or.reduce([neighbours == edge for edge in edges]).all() for neighbours in (before, after)]
+    return len(quotes) % 2 == 0 and all(tidy)
 
 
 def _lines_of_rows(data: bytes, start: int, rows: int) -> Any:

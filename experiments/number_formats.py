@@ -19,7 +19,13 @@ FALSE_WORDS = ("False", "FALSE", "false")
 _DECIMALS = (".", ",")
 _THOUSANDS = ("", ",", ".", " ", "'")
 _SIGN_CLASSES = {" ": "[ \u00a0\u2009\u202f]", "'": "['’]"}
-_SIGN_BYTES = {" ": (b" ", b"\xc2\xa0", b"\xe2\x80"), "'": (b"'", b"\xe2\x80")}  # how members of the classes begin
+_SIGN_BYTES = {  # how the signs begin in UTF-8
+    ",": (b",",),
+    ".": (b".",),
+    " ": (b" ", b"\xc2\xa0", b"\xe2\x80"),
+    "'": (b"'", b"\xe2\x80"),
+    "_": (b"_",),
+}
 _WORDS = "(?i:inf|infinity|nan)"
 _NAN = r"^[+-]?(?i:nan)$"
 _HEAD = 1000  # cells that are tried before all others are
@@ -45,10 +51,11 @@ class NumberFormat:
         return rf"^[+-]?(?:{number}(?:[eE][+-]?\d+)?|{_WORDS})$"
 
     def normalized(self, cells: Any) -> Any:
-        """Cells with a decimal point and without thousands signs and leading plus."""
-        cells = pc.replace_substring_regex(cells, r"^\+", "")
-        if self.thousands:
+        """Cells with a decimal point and without thousands signs."""
+        if self.thousands in _SIGN_CLASSES:
             cells = pc.replace_substring_regex(cells, sign_class(self.thousands), "")
+        elif self.thousands:
+            cells = pc.replace_substring(cells, self.thousands, "")
         return pc.replace_substring(cells, self.decimal, ".") if self.decimal not in ("", ".") else cells
 
 
@@ -152,19 +159,21 @@ class TextColumn:
         if self.plain is not None and sign != ".":
             return False
         if sign not in self._has:
-            self._has[sign] = self._may_contain(sign) and bool(
-                pc.any(pc.match_substring_regex(self.text, sign_class(sign))).as_py()
-            )
+            known = sign in self._bytes_found and pc.any(pc.match_substring_regex(self.text, sign_class(sign))).as_py()
+            self._has[sign] = bool(known)
         return self._has[sign]
 
-    def _may_contain(self, sign: str) -> bool:
-        """Whether the memory of the cells has a sign's bytes: a quick test, which most columns end with."""
-        texts = (chunk.buffers()[2] for chunk in self.text.chunks)
-        text_bytes = (text.to_pybytes() for text in texts if text is not None)
-        return any(start in text for text in text_bytes for start in _SIGN_BYTES.get(sign, (sign.encode(),)))
+    @cached_property
+    def _bytes_found(self) -> set[str]:
+        """Signs of which the memory of the cells has a byte: a quick test, which ends the search in most columns."""
+        found = set()
+        for chunk in self.text.chunks:
+            text = chunk.buffers()[2].to_pybytes() if chunk.buffers()[2] is not None else b""
+            found |= {sign for sign, starts in _SIGN_BYTES.items() if any(start in text for start in starts)}
+        return found
 
     def _read(self, reading: NumberFormat) -> Any:
-        if self.plain is not None and (reading.decimal == "." or not self._contains(".")):
+        if not reading.thousands and (reading.decimal == "." or not (reading.decimal or self._contains("."))):
             numbers = self.plain
         elif (self._contains(".") and "." not in (reading.decimal, reading.thousands)) or not self._has_groups(reading):
             return None  # Arrow would take a point for a decimal sign
@@ -172,7 +181,7 @@ class TextColumn:
             numbers = self._cast(reading.normalized(self.text))
         if numbers is None or not (np.signbit(numbers) & (numbers == 0)).any():
             return numbers
-        whole = pc.match_substring_regex(reading.normalized(self.text), r"^-?\d+$")
+        whole = pc.match_substring_regex(reading.normalized(self.text), r"^[+-]?\d+$")
         return numbers + 0.0 if pc.all(whole).as_py() else numbers
 
     def _has_groups(self, reading: NumberFormat) -> bool:

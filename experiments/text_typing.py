@@ -48,10 +48,10 @@ class TextTyping:
     def _likely_formats(self, texts: Sequence[TextColumn]) -> list[NumberFormat]:
         """The formats under which no other makes more numbers of some column and not fewer of another."""
         formats = open_formats(self.options)
-        odd = [text for text in texts if text.plain is None]
-        best_is_first = all(text.count(formats[0]) >= max(map(text.count, formats)) for text in odd)
-        if self.point_first and formats[0].decimal == "." and best_is_first:
-            return formats[:1]
+        if self.point_first and formats[0].decimal == ".":
+            odd = [_evidence(text, formats) for text in texts if text.plain is None]
+            if all(counts[0] == max(counts) for counts in odd if counts):
+                return formats[:1]
         evidence = [counts for text in texts if (counts := _evidence(text, formats))]
         if self.has_fractions:
             evidence.append([int(form.decimal == ".") for form in formats])
@@ -89,7 +89,7 @@ class TextTyping:
         large = np.flatnonzero(np.isfinite(values) & (np.abs(values) >= EXACT_WHOLE_NUMBERS))
         if len(large):
             cells = text.reading(form).normalized(text.text.take(pa.array(large)))
-            whole = cells.filter(pc.match_substring_regex(cells, r"^-?\d+$")).to_pylist()
+            whole = cells.filter(pc.match_substring_regex(cells, r"^[+-]?\d+$")).to_pylist()
             return whole_number_column(text.name, values, map(int, whole))
         return Column(text.name, "number", values)
 
