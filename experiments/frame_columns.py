@@ -49,6 +49,8 @@ def _object_cells(series: pd.Series[Any]) -> Any:
     empty = series.isna().to_numpy()
     cells = [None if is_empty else cell for cell, is_empty in zip(series.to_list(), empty, strict=True)]
     types = {type(cell) for cell in cells if cell is not None}
+    if not types:
+        return pa.nulls(len(cells))
     is_bool, is_number = (all(issubclass(kind, bases) for kind in types) for bases in (_BOOLEANS, _NUMBERS))
     try:
         if is_bool:

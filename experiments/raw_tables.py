@@ -37,7 +37,7 @@ def finished_table(
     options: ReadOptions,
 ) -> RawTable:
     """The table without the empty rows at its end, and with the notes of its columns."""
-    columns = [_without_na(column, options.na_values) for column in columns]
+    columns = [_settled(column, options.na_values) for column in columns]
     rows = len(lines)
     while rows and columns and all(_is_blank(column.values[rows - 1]) for column in columns):
         rows -= 1
@@ -49,8 +49,10 @@ def finished_table(
     return RawTable(name, tuple(columns), lines[:rows], unit, (*notes, *column_notes, *ending))
 
 
-def _without_na(column: Column, na_values: Sequence[str]) -> Column:
-    """A column of numbers or booleans with empty cells where its value is that of a word in `na_values`."""
+def _settled(column: Column, na_values: Sequence[str]) -> Column:
+    """A column with empty cells where a number or boolean is that of a word in `na_values`."""
+    if column.kind == "boolean" and column.is_empty:
+        return replace(column, kind="number")  # as a CSV has it, where nothing says what is left out
     if column.kind == "number":
         values = [float(word) for word in na_values if _is_plain(word)]
     elif column.kind == "boolean":

@@ -63,12 +63,12 @@ class TextTyping:
         ]
 
     def _typed(self, text: TextColumn, formats: list[NumberFormat]) -> Column:
-        readings = {text.reading(form): form for form in formats if text.is_full(form)}
         points = [form for form in formats if form.decimal == "."]
-        if not readings:
-            return self._text(text, formats)
         if self.point_first and points and text.plain is not None:
             return self._number(text, points[0])
+        readings = {text.reading(form): form for form in formats if text.is_full(form)}
+        if not readings:
+            return self._text(text, formats)
         if len(readings) > 1:
             return self._unsupported(text, self._ambiguous(text, list(readings.values())))
         if points and not any(map(text.is_full, points)):
