@@ -7,7 +7,7 @@ import decimal
 import gzip
 import io
 import math
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +211,10 @@ def test_a_number_that_may_be_two_is_not_guessed(tmp_path: Path, text: str, eith
 def test_signs_that_were_found_are_told(tmp_path: Path) -> None:
     table = _read(tmp_path, "y;x\na;7\nb;1.234,5\n")
     assert table.notes == (
-        "numbers are read with ',' as the decimal sign and '.' as the sign between thousands: "
-        "'1.234,5' in line 3 is 1234.5.",
+        (
+            "numbers are read with ',' as the decimal sign and '.' as the sign between thousands: "
+            "'1.234,5' in line 3 is 1234.5."
+        ),
     )
     assert _read(tmp_path, "y;x\na;7\nb;1.234,5\n", decimal=",", thousands=".").notes == ()
 
@@ -231,12 +233,7 @@ def test_a_file_that_contradicts_its_keys_or_itself(
 ) -> None:
     column = _read(tmp_path, text, **options).columns[0]
     assert column.kind == "unsupported"
-    assert column.problem is not None
-    pytest.raises(DataError, _raise, column.problem).match(problem)
-
-
-def _raise(message: str) -> None:
-    raise DataError(message)
+    assert re.search(problem, str(column.problem))
 
 
 def test_a_comma_separated_file_keeps_its_decimal_points(tmp_path: Path) -> None:
@@ -330,11 +327,11 @@ def test_names_that_hide_an_index_or_a_second_column(
 def test_the_index_of_a_data_frame_is_not_a_feature(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1, 2], "y": [3, 4]}, index=[5, 9])
     named = frame.rename_axis("id")
-    for index, table in ((frame, "the index"), (named, "the index 'id'")):
-        index.to_parquet(tmp_path / "own.parquet")
-        for read in (read_file(tmp_path / "own.parquet", ReadOptions()), read_frame(index)):
+    for indexed, words in ((frame, "the index"), (named, "the index 'id'")):
+        indexed.to_parquet(tmp_path / "own.parquet")
+        for read in (read_file(tmp_path / "own.parquet", ReadOptions()), read_frame(indexed)):
             assert [column.name for column in read.columns] == ["x", "y"]
-            assert table in read.notes[0]
+            assert words in read.notes[0]
     assert read_frame(frame.reset_index(drop=True)).notes == ()
     pq.write_table(pa.table({"__index_level_0__": [1], "x": [2]}), tmp_path / "own.parquet")
     table = read_file(tmp_path / "own.parquet", ReadOptions())
@@ -586,9 +583,8 @@ def _written(value: Any, point: str, thousands: str) -> str:
     text = repr(value)
     if thousands and "e" not in text and "inf" not in text:
         whole, _, fraction = text.partition(".")
-        text = f"{int(whole):,}" if not (whole == "-0") else "-0"
-        text = text.replace(",", thousands) + (f"{point}{fraction}" if fraction else "")
-        return text
+        text = f"{int(whole):,}" if whole != "-0" else "-0"
+        return text.replace(",", thousands) + (f"{point}{fraction}" if fraction else "")
     return text.replace(".", point)
 
 
