@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from service.records import lower_is_better
-from service.report.axes import axis_pairs, swept_axes, tick, words
-from service.report.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
 from service.report.panels import Panel, scale_of
-from service.report.phases import Phase, make_phase, scale_of_median
-from service.table import METRICS
+from service.results.axes import axis_pairs, swept_axes, tick, words
+from service.results.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
+from service.results.metrics import METRICS, lower_is_better
+from service.results.phase_diagram import Phase, make_phase, scale_of_median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from service.plan import Plan
+    from service.execution.plan import Plan
     from service.report.contents import Contents
-    from service.report.importance import Importance
     from service.report.surfaces import Surface
+    from service.results.importance import Importance
 
 _LARGEST = 14.0  # inches of a picture's side
 _MAX_LABELS = 30  # along a side

@@ -6,9 +6,9 @@ from typing import Any
 
 from bokeh.models import LinearColorMapper, Range1d
 
-from service.report.colours import FIRST_CLASS, SECOND_CLASS, line_colour
 from service.report.style import make_figure, single
 from service.report.surfaces import Surface
+from service.results.colours import FIRST_CLASS, SECOND_CLASS, line_colour
 
 
 def surface_figure(surface: Surface) -> Any:

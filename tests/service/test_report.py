@@ -10,15 +10,15 @@ import pytest
 
 from experiments.errors import NotFoundError
 from service import load_sweep, sweep
-from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes
-from service.report.bands import Curves
+from service.recording.store import Store
 from service.report.contents import Contents, gather
-from service.report.importance import importance
 from service.report.page import make_page
 from service.report.panels import Line, Panel, scale_of
-from service.report.phases import make_phase
 from service.report.pictures import make_pictures
+from service.results.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes
+from service.results.importance import importance
+from service.results.phase_diagram import make_phase
+from service.results.quantile_bands import Curves
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json
 
 
