@@ -27,8 +27,8 @@ import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
 from service.recording.concurrently import Concurrently  # noqa: E402
-from service.recording.sweeps import Store  # noqa: E402
-from service.records import TrialRecord  # noqa: E402
+from service.recording.store import Store  # noqa: E402
+from service.recording.trial_record import TrialRecord  # noqa: E402
 from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402
 from tests.service.tracking import TrackingServer, running_server  # noqa: E402
 
@@ -75,7 +75,7 @@ def _gradgrid(*, weights: bool, backend: str | None = None) -> Way:
 def _client(uri: str, records: list[TrialRecord]) -> None:
     from mlflow import MlflowClient
 
-    from service.recording.client import ClientRecorder
+    from service.recording.client_recorder import ClientRecorder
 
     client = MlflowClient(uri)
     experiment = client.create_experiment(uuid.uuid4().hex)

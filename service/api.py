@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from service.gradgrid_model import GradgridModel
+    from service.recording.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
-    from service.recording.sweeps import Store
+    from service.recording.store import Store
     from service.report.report import Report
 
 
@@ -35,7 +35,7 @@ class RecordedSweep:
     @property
     def trials(self) -> pd.DataFrame:
         """A row a trial: number, trial, run_id, params.*, outcome, outcome_step, last_step, metrics.* at its end."""
-        from service.table import kept_table
+        from service.recording.recorded_table import kept_table
 
         return kept_table(self._store, self.info)
 
@@ -48,8 +48,8 @@ class RecordedSweep:
         """
         import pandas as pd
 
-        from service.leaderboard import ranked
-        from service.table import shown_params
+        from service.results.leaderboard import ranked
+        from service.results.trials_table import shown_params
 
         table = self.trials
         entries = ranked(table, by or self.objective, shown_params(table.columns, self.info.swept), where)
@@ -59,9 +59,9 @@ class RecordedSweep:
     def best(self, by: str | None = None) -> pd.Series:
         """The row of the best finished trial. Raises NotFoundError where there is none."""
         from experiments.errors import NotFoundError
-        from service.table import leaderboard
+        from service.results.trials_table import best_trials
 
-        found = leaderboard(self.trials, by or self.objective, 1)
+        found = best_trials(self.trials, by or self.objective, 1)
         if not len(found):
             raise NotFoundError(f"no trial of {self.id} finished with the metric {by or self.objective!r}")
         return found.iloc[0]
@@ -105,7 +105,7 @@ class RecordedSweep:
 
         Raises NotFoundError, and SpecError where data or engine are not those that it was trained with.
         """
-        from service.models import load_model
+        from service.inspection.models import load_model
 
         return load_model(self._store, self._store.find_trial(run_id))
 
@@ -157,7 +157,7 @@ def sweep(
 
 def load_sweep(name: str, *, tracking_uri: str | None = None) -> RecordedSweep:
     """The sweep of this id, the beginning of it, or the newest of a spec. Raises NotFoundError, StoreError."""
-    from service.recording.sweeps import Store
+    from service.recording.store import Store
 
     store = Store(tracking_uri)
     return RecordedSweep(store, store.find_sweep(name))

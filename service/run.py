@@ -19,28 +19,21 @@ import pandas as pd
 from engine import DIVERGED
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
 from experiments.spec import Sweepable
-from service import summary
-from service.cluster import Pool, open_pool
-from service.curves import curve_points
-from service.interrupts import deferred_interrupts, terminable
-from service.keeping import Keeper, Recording, RowKeeper, RunKeeper
-from service.ledger import Ledger, recovered
-from service.patience import DEFAULT_SECONDS, Patience, Waiting
-from service.plan import Plan, make_plan
+from service.execution import summary
+from service.execution.cluster import Pool, open_pool
+from service.execution.interrupts import deferred_interrupts, terminable
+from service.execution.keeping import Keeper, Recording, RowKeeper, RunKeeper
+from service.execution.ledger import Ledger, recovered
+from service.execution.patience import DEFAULT_SECONDS, Patience, Waiting
+from service.execution.plan import Plan, make_plan
+from service.execution.records import SweepIdentity, trained_rows
+from service.execution.worker import Trained
 from service.recording.infos import SweepInfo, differences, sweep_tags
-from service.recording.sweeps import Store
-from service.records import SweepIdentity
+from service.recording.store import Store
 from service.report.pictures import heat_map
-from service.table import (
-    METRICS,
-    PARAMS,
-    leaderboard,
-    none_if_missing,
-    outcome_counts,
-    row_values,
-    trained_rows,
-)
-from service.worker import Trained
+from service.results.curves import curve_points
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.trials_table import best_trials, none_if_missing, row_values
 
 
 class Observer(Waiting, Protocol):
@@ -109,7 +102,7 @@ class SweepResult:
 
         The run id is None where the trial has no run.
         """
-        for _, row in leaderboard(self.table, self.objective, 1).iterrows():
+        for _, row in best_trials(self.table, self.objective, 1).iterrows():
             return {
                 "run_id": none_if_missing(row["run_id"]),
                 "params": row_values(row, PARAMS),
@@ -194,7 +187,7 @@ class _Work:
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best once more, which gives the same bits, and record them as runs."""
-        best = leaderboard(self.ledger.table(), self.plan.objective, count)
+        best = best_trials(self.ledger.table(), self.plan.objective, count)
         missing = best[~best["trial"].isin(self.ledger.runs.keys())]["number"]
         with closing(self._run_keeper()) as keeper:
             self._train_and_keep(
@@ -312,6 +305,6 @@ def _end(work: _Work, status: str, began: float) -> None:
 def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str, float]:
     outcomes = outcome_counts(table)
     metrics = {"trials": len(table), "finished": len(table) - outcomes[DIVERGED], "seconds": seconds, **outcomes}
-    for _, best in leaderboard(table, objective, 1).iterrows():
+    for _, best in best_trials(table, objective, 1).iterrows():
         metrics[f"best_{objective}"] = float(best[METRICS + objective])
     return metrics

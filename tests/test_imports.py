@@ -12,6 +12,10 @@ import pytest
 _FORBIDDEN = {"engine": {"experiments", "service"}, "experiments": {"service"}, "service": set[str]()}
 
 
+_ROOMS = ("results", "recording", "execution", "inspection", "report", "run", "api", "cli")
+"""The rooms of service/, the lowest first: a module imports from its own room and from those before it."""
+
+
 def _modules(package: Path) -> list[Path]:
     return sorted(package.rglob("*.py"))
 
@@ -33,9 +37,32 @@ def test_nothing_imports_against_the_direction(root: Path, package: str) -> None
         assert not set(_imported(module)) & _FORBIDDEN[package], module
 
 
+def _rooms_imported(module: Path) -> Iterator[str]:
+    """The rooms of service/ that a module imports from, wherever in the module it does."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("service."))
+
+
+def test_the_rooms_of_service_import_in_one_direction(root: Path) -> None:
+    modules = [module for module in _modules(root / "service") if module.parent != root / "service"]
+    doors = [root / "service" / "run.py", root / "service" / "api.py"]
+    assert {module.parent.name for module in modules} | {"run", "api"} == set(_ROOMS)
+    for module in [*modules, *doors]:
+        room = module.stem if module in doors else module.parent.name
+        allowed = set(_ROOMS[: _ROOMS.index(room) + 1])
+        assert set(_rooms_imported(module)) <= allowed, module.relative_to(root)
+
+
+def test_service_has_few_modules_outside_its_rooms(root: Path) -> None:
+    assert {path.name for path in (root / "service").glob("*.py")} == {"__init__.py", "api.py", "run.py"}
+
+
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("ray", "service/cluster.py"), ("mlflow", "service/recording"), ("alembic", "service/recording")],
+    [("ray", "service/execution/cluster.py"), ("mlflow", "service/recording"), ("alembic", "service/recording")],
 )
 def test_ray_and_mlflow_are_each_imported_in_one_place(root: Path, library: str, home: str) -> None:
     users = [

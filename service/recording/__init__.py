@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from service.records import TrialRecord
+from service.recording.trial_record import TrialRecord
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import requests
 
 from experiments.errors import StoreError
-from service.recording.store import is_server, open_client, resolve
+from service.recording.connection import is_server, open_client, resolve
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60

@@ -12,12 +12,12 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 
 from experiments.errors import StoreError
 from service.recording import Recorder
-from service.recording.bulk import KNOWN_SCHEMAS, BulkRecorder
-from service.recording.client import ClientRecorder
+from service.recording.bulk_recorder import KNOWN_SCHEMAS, BulkRecorder
+from service.recording.client_recorder import ClientRecorder
+from service.recording.connection import is_server, shown, sqlite_path, stored_revision
 from service.recording.databases import Database, PostgresDatabase, SqliteDatabase
-from service.recording.http import HttpRecorder
-from service.recording.server import Server
-from service.recording.store import is_server, shown, sqlite_path, stored_revision
+from service.recording.rest_client import Server
+from service.recording.rest_recorder import HttpRecorder
 from service.recording.weights import LocalWeights, NoWeights, ServedWeights, UploadedWeights, Weights
 
 if TYPE_CHECKING:

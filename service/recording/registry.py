@@ -20,8 +20,8 @@ from mlflow.models import Model, infer_signature
 
 import engine
 from experiments.errors import UserError
-from service import gradgrid_model
-from service.gradgrid_model import GradgridModel
+from service.recording import gradgrid_model
+from service.recording.gradgrid_model import GradgridModel
 from service.recording.infos import TrialInfo
 
 if TYPE_CHECKING:

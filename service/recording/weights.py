@@ -13,8 +13,8 @@ from typing import Protocol
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from service.recording.concurrently import Concurrently
-from service.recording.server import Server
-from service.records import TrialRecord
+from service.recording.rest_client import Server
+from service.recording.trial_record import TrialRecord
 
 WEIGHTS_FILE = "final_weights.json"
 

@@ -9,18 +9,20 @@ import pandas as pd
 import yaml
 
 from experiments.errors import NotFoundError, UserError
-from service.leaderboard import Entry, ranked
-from service.plan import Plan
+from service.execution.plan import Plan
+from service.execution.recorded import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes, tick
-from service.report.bands import Bands, Curves
-from service.report.importance import Importance, importance
+from service.recording.recorded_table import kept_table
+from service.recording.store import Store
 from service.report.panels import Line, Panel
-from service.report.phases import Phase, make_phase
 from service.report.surfaces import Surface, make_surfaces
-from service.resume import recorded_plan
-from service.table import METRICS, kept_table, outcome_counts, shown_params
+from service.results.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes, tick
+from service.results.importance import Importance, importance
+from service.results.leaderboard import Entry, ranked
+from service.results.metrics import METRICS, outcome_counts
+from service.results.phase_diagram import Phase, make_phase
+from service.results.quantile_bands import Bands, Curves
+from service.results.trials_table import shown_params
 
 _PAIRS, _PANELS, _LINES, _TENSOR_COLUMNS, _ENTRIES = 6, 6, 8, 3, 20
 _CURVES = (("test_loss", "loss"), ("loss",), ("test_accuracy", "accuracy"), ("grad_norm",), ("dead_units",))

@@ -9,9 +9,9 @@ import numpy as np
 from bokeh.models import ColumnDataSource, MultiLine, Patches, Range1d
 
 from engine.neuron import Floats
-from service.report.colours import line_colour
 from service.report.panels import Panel, Scale, scale_of
 from service.report.style import hover, make_figure, single
+from service.results.colours import line_colour
 
 
 def panel_figures(panels: Sequence[Panel], what: str) -> list[Any]:

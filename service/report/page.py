@@ -16,16 +16,16 @@ from bokeh.resources import INLINE
 from jinja2 import Environment
 from markupsafe import Markup
 
-from service.render import entry_rows
-from service.report.axes import NO_AXIS, tick, words
-from service.report.colours import OUTCOME_COLOURS, line_colour
 from service.report.contents import Contents
 from service.report.curve_figures import panel_figures
 from service.report.panels import Panel
 from service.report.phase_figures import phase_figures
-from service.report.phases import Phase
 from service.report.surface_figures import surface_figure
 from service.report.trial_figures import importance_figure, parallel_figure, trials_figure
+from service.results.axes import NO_AXIS, tick, words
+from service.results.colours import OUTCOME_COLOURS, line_colour
+from service.results.leaderboard import entry_rows
+from service.results.phase_diagram import Phase
 
 _MAX_POINTS = 10_000
 

@@ -19,11 +19,11 @@ from bokeh.models import (
 )
 
 from engine.neuron import Floats
-from service.records import lower_is_better
-from service.report.axes import NO_AXIS, tick, words
-from service.report.colours import OUTCOME_COLOURS
-from service.report.phases import Phase, scale_of_median
 from service.report.style import MAGMA, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
+from service.results.axes import NO_AXIS, tick, words
+from service.results.colours import OUTCOME_COLOURS
+from service.results.metrics import lower_is_better
+from service.results.phase_diagram import Phase, scale_of_median
 
 
 def phase_figures(phase: Phase) -> dict[str, Any]:

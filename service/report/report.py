@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import GradgridError, UserError
+from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
-from service.recording.store import is_server
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from service.report.contents import gather
 from service.report.page import make_page
 from service.report.pictures import make_pictures

@@ -11,12 +11,13 @@ from engine import DIVERGED
 from engine.neuron import Floats
 from experiments.datasets import Dataset
 from experiments.tables import CLASSIFICATION
-from service.gradgrid_model import GradgridModel
-from service.models import network
-from service.plan import Plan
-from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis, tick
-from service.table import METRICS, PARAMS, leaderboard, none_if_missing
+from service.execution.plan import Plan
+from service.inspection.models import network
+from service.recording.gradgrid_model import GradgridModel
+from service.recording.store import Store
+from service.results.axes import NO_AXIS, Axis, tick
+from service.results.metrics import METRICS, PARAMS
+from service.results.trials_table import best_trials, none_if_missing
 
 _SIDE = 72  # points along a side of a surface
 _ALONG = 200  # points of a fitted curve
@@ -67,7 +68,7 @@ def _chosen(table: pd.DataFrame, metric: str, down: Axis) -> list[pd.Series]:
         parts = [rows]
     else:
         parts = [rows[rows[PARAMS + down.name] == down.values[k]] for k in down.chosen(_SURFACES)]
-    return [best for part in parts for _, best in leaderboard(part, metric, 1).iterrows()]
+    return [best for part in parts for _, best in best_trials(part, metric, 1).iterrows()]
 
 
 def _title(row: pd.Series, metric: str, down: Axis) -> str:

@@ -11,12 +11,12 @@ from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, Hove
 
 from engine import DIVERGED
 from engine.neuron import Floats
-from service.records import lower_is_better
-from service.report.axes import NO_AXIS, Axis, tick, words
-from service.report.colours import line_colour
-from service.report.importance import Importance
 from service.report.style import GROUND, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
-from service.table import METRICS, PARAMS, run_ids
+from service.results.axes import NO_AXIS, Axis, tick, words
+from service.results.colours import line_colour
+from service.results.importance import Importance
+from service.results.metrics import METRICS, PARAMS, lower_is_better
+from service.results.trials_table import run_ids
 
 
 def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Any:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from experiments.datasets import BUILTINS
 from service.cli import main
 from service.recording.infos import TrialInfo
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
 

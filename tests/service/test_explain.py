@@ -12,8 +12,8 @@ import pytest
 from experiments.datasets import load_dataset
 from experiments.errors import NotFoundError, UserError
 from experiments.spec import load_spec
-from service.explain import explain
-from service.recording.sweeps import Store
+from service.inspection.explain import explain
+from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 

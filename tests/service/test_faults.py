@@ -13,14 +13,14 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.errors import Interrupted, StoreAway, StoreError
-from service.patience import Patience
+from service.execution.patience import Patience
+from service.execution.spool import Spool
 from service.recording import databases
-from service.recording.bulk import BulkRecorder
+from service.recording.bulk_recorder import BulkRecorder
 from service.recording.databases import SqliteDatabase
-from service.recording.http import HttpRecorder
-from service.recording.sweeps import Store
+from service.recording.rest_recorder import HttpRecorder
+from service.recording.store import Store
 from service.run import Silent, SweepResult, run_sweep
-from service.spool import Spool
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
 from tests.service.postgres import binaries, new_database, running_postgres
 from tests.service.test_recorders import _RECORDS, _begin, _record

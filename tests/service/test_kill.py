@@ -23,10 +23,10 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.spec import load_spec
-from service.plan import Plan
-from service.recording.bulk import run_id
+from service.execution.plan import Plan
+from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from service.run import Silent, SweepResult, run_sweep
 
 pytestmark = pytest.mark.slow
@@ -137,7 +137,7 @@ def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
 def test_the_driver_is_killed_again_and_again(uri: str, undisturbed: SweepResult) -> None:
     """Each round resumes the sweep of the one before and kills it at a random instant, in training or before."""
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["service.run", "service.recording.sweeps", __name__])
+    processes.set_forkserver_preload(["service.run", "service.recording.store", __name__])
     Store(uri, create=True)  # what dies while MLflow makes its tables is MLflow's affair
     counts = []
     for _ in range(_ROUNDS):

@@ -11,10 +11,10 @@ from scipy import stats
 
 from experiments.errors import Interrupted, NotFoundError, UserError
 from experiments.spec import load_spec
-from service.leaderboard import ranked
-from service.recording.sweeps import Store
+from service.recording.recorded_table import kept_table
+from service.recording.store import Store
+from service.results.leaderboard import ranked
 from service.run import run_sweep
-from service.table import kept_table
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 from tests.service.test_run import _Stopping
 

@@ -16,8 +16,8 @@ from experiments.datasets import load_dataset
 from experiments.errors import NotFoundError, UserError
 from experiments.spec import DatasetSpec
 from service import RecordedSweep, load_sweep, sweep
-from service.models import promote
-from service.recording.sweeps import Store
+from service.inspection.models import promote
+from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json
 from tests.service.tracking import TrackingServer
 

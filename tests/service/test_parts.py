@@ -6,10 +6,10 @@ import pytest
 
 from experiments.errors import SpecError
 from experiments.spec import load_spec
-from service.jobs import _package
-from service.plan import make_plan
-from service.recording.sweeps import Store
-from service.resume import recorded_spec
+from service.execution.jobs import _package
+from service.execution.plan import make_plan
+from service.execution.recorded import recorded_spec
+from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, write_spec
 

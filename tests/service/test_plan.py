@@ -4,9 +4,9 @@ import pytest
 from engine import KERNELS, train
 from experiments.errors import DataError
 from experiments.spec import load_spec
-from service.curves import kept_curves
-from service.plan import Plan, make_plan
-from service.worker import train_shard
+from service.execution.plan import Plan, make_plan
+from service.execution.worker import train_shard
+from service.results.curves import kept_curves
 
 
 def _plan(**changes: object) -> Plan:

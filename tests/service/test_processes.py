@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from tests.ports import free_port
 from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
-from service.profiles import use_profile
+from service.execution.profiles import use_profile
 from tests.ports import free_port
 from tests.service.conftest import run_command
 

@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 
 from experiments.errors import Interrupted, SpecError
 from experiments.spec import load_spec
-from service.plan import make_plan
-from service.recording.sweeps import Store
+from service.execution.plan import make_plan
+from service.inspection.verify import verify
+from service.recording.store import Store
 from service.run import run_sweep
-from service.verify import verify
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 from tests.service.test_run import _Stopping
 

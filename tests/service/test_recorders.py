@@ -20,12 +20,12 @@ from mlflow.entities import ViewType
 from experiments.errors import StoreError
 from service.recording import Recorder
 from service.recording import recorders as chooser
-from service.recording.bulk import BulkRecorder, run_id
-from service.recording.client import ClientRecorder
-from service.recording.http import HttpRecorder
+from service.recording.bulk_recorder import BulkRecorder, run_id
+from service.recording.client_recorder import ClientRecorder
 from service.recording.infos import SweepInfo
-from service.recording.sweeps import Store
-from service.records import TrialRecord
+from service.recording.rest_recorder import HttpRecorder
+from service.recording.store import Store
+from service.recording.trial_record import TrialRecord
 
 _BEGAN = 1_790_000_000_000
 

@@ -15,9 +15,9 @@ from mlflow.entities import Run
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
-from service.report.axes import swept_axes
-from service.report.phases import make_phase
 from service.report.pictures import phase_picture
+from service.results.axes import swept_axes
+from service.results.phase_diagram import make_phase
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 
@@ -137,9 +137,9 @@ def test_the_description_links_to_the_trials_and_lists_the_best(recorded: Record
 
 def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> None:
     from experiments.spec import RecordSpec
-    from service.plan import make_plan
-    from service.records import SweepIdentity, trial_records
-    from service.worker import train_shard
+    from service.execution.plan import make_plan
+    from service.execution.records import SweepIdentity, trial_records
+    from service.execution.worker import train_shard
 
     plan = make_plan(recorded.sweepable)
     shard = plan.shards(1)[0]
@@ -162,7 +162,7 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
 )
 def test_how_much_of_the_gradient_is_recorded(uri: str, gradients: str, present: str, absent: str) -> None:
     from experiments.spec import load_spec
-    from service.recording.sweeps import Store
+    from service.recording.store import Store
 
     spec: dict[str, Any] = {
         "name": "g", "dataset": {"name": "xor"}, "steps": 3, "record": {"points": 2, "gradients": gradients},

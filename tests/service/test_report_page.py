@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from experiments.spec import load_spec
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.browser import keep_screenshot, open_page

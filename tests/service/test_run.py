@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from engine import OUTCOMES
 from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
 from experiments.spec import load_spec
-from service.plan import Plan
+from service.execution.plan import Plan
 from service.recording.infos import SweepInfo
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from service.run import Silent, run_sweep
 from tests.service.conftest import SPEC, Recorded
 

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from experiments.spec import load_spec
-from service.recording.sweeps import Store
-from service.report.axes import NO_AXIS, Axis
-from service.report.phases import make_phase
+from service.cli.heat_map import heat_map, sparkline, sweep_map
+from service.inspection.watch import follow
+from service.recording.store import Store
+from service.results.axes import NO_AXIS, Axis
+from service.results.phase_diagram import make_phase
 from service.run import Silent, run_sweep
-from service.terminal import heat_map, sparkline, sweep_map
-from service.watch import follow
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.recording.sweeps import Store
+from service.recording.store import Store
 from service.report.report import make_report
 from tests.service.browser import keep_screenshot, open_page
 from tests.service.conftest import Recorded

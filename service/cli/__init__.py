@@ -1,0 +1,28 @@
+"""The command `gradgrid`: each command parses, calls the library once and prints; heavy imports stay inside it."""
+
+from __future__ import annotations
+
+import click
+
+from service.cli import catalog, inspect, jobs, options, run, store
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gradgrid")
+@click.option("--profile", envvar="GRADGRID_PROFILE", metavar="NAME", help="A cluster of the configuration file.")
+@options.reported
+def main(profile: str | None) -> None:
+    """Train grids of small neural networks on Ray, every trial an MLflow run.
+
+    Begin with: gradgrid sweep moons
+    """
+    if profile:
+        from service.execution.profiles import use_profile
+
+        use_profile(profile)
+
+
+for module in (run, inspect, store, jobs, catalog):
+    for command in vars(module).values():
+        if isinstance(command, click.Command):
+            main.add_command(command)

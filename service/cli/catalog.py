@@ -1,0 +1,40 @@
+"""Commands that list the data sets, activations and optimisers that come with gradgrid."""
+
+from __future__ import annotations
+
+import click
+
+from service.cli import options
+
+
+@click.command()
+@options.as_json
+def datasets(as_json: bool) -> None:
+    """List the built-in data sets."""
+    from experiments.datasets import BUILTINS
+    from service.cli.output import rows_text
+
+    rows = [{"name": row.name, "task": row.task, "description": row.description} for row in BUILTINS.values()]
+    options.print_json({"datasets": rows}) if as_json else rows_text(rows)
+
+
+@click.command()
+@options.as_json
+def activations(as_json: bool) -> None:
+    """List the activations."""
+    from engine import ACTIVATIONS
+    from service.cli.output import rows_text
+
+    rows = [{"name": row.name, "formula": row.formula} for row in ACTIVATIONS.values()]
+    options.print_json({"activations": rows}) if as_json else rows_text(rows)
+
+
+@click.command()
+@options.as_json
+def optimizers(as_json: bool) -> None:
+    """List the optimisers, with their hyperparameters and what these are when left out."""
+    from engine import OPTIMIZERS
+    from service.cli.output import rows_text
+
+    rows = [{"name": rule.name, "hyperparameters": dict(rule.hyperparameters)} for rule in OPTIMIZERS.values()]
+    options.print_json({"optimizers": rows}) if as_json else rows_text(rows)

@@ -1,0 +1,1 @@
+"""From a plan to trained and recorded trials: shards, workers, Ray, retries."""

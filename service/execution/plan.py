@@ -1,0 +1,193 @@
+"""From a spec to the work: populations are cut into shards, each a program and some of the trials that share it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from engine import Program
+from engine.population import recorded_steps
+from experiments.datasets import Dataset, load_dataset
+from experiments.errors import DataError
+from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
+from experiments.spec import Sweepable
+from experiments.tables import CLASSIFICATION
+from service.results.curves import kept_curves
+
+# A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;
+# results do not depend on it.
+_REFERENCE_SECONDS = 0.4e-9
+_COMPILED_SECONDS, _COMPILED_FUNCTION_SECONDS = 0.045e-9, 0.9e-9
+_COMPILATION_SECONDS, _COMPILATION_SECONDS_EACH = 0.05, 5e-5  # of a program, and for each of its instructions
+_FUNCTIONS = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "erf", "power"})
+
+_SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
+_SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be seen
+_MAX_TRIALS = 2_000  # a shard: what the driver holds of its curves while it records them
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The slice of a population that one task trains. `numbers`: (trials,) the trials' numbers in the sweep."""
+
+    program: Program
+    architecture: Architecture
+    columns: Mapping[str, np.ndarray[Any, Any]]
+    numbers: np.ndarray[Any, np.dtype[np.int64]]
+    points: int
+    gradients: bool
+
+    @property
+    def trials(self) -> int:
+        return len(self.numbers)
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Every hyperparameter of the shard's trial at this position."""
+        return Population(self.architecture, self.columns, 0).configuration(trial)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be trained, decided before anything runs."""
+
+    sweepable: Sweepable
+    dataset: Dataset
+    populations: tuple[Population, ...]
+    programs: tuple[Program, ...]
+
+    @property
+    def name(self) -> str:
+        return self.sweepable.spec.name
+
+    @property
+    def trials(self) -> int:
+        return sum(population.trials for population in self.populations)
+
+    @property
+    def seconds(self) -> float:
+        """About how long one core trains, by the kernel's rough cost."""
+        pairs = zip(self.populations, self.programs, strict=True)
+        training = sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
+        return training + sum(_compilation(program) for program in set(self.programs))
+
+    @property
+    def note(self) -> str:
+        """What the user should know of how it will be trained, if anything."""
+        slow = {p.architecture.widths(self.dataset) for p in self.populations if p.architecture.kernel == "reference"}
+        asked = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
+        if not slow or "reference" in asked:
+            return ""
+        shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
+        return f"{shown}: too many weights to be compiled, the reference kernel trains them"
+
+    @property
+    def objective(self) -> str:
+        """The metric that trials are ranked by: the loss on the test part where there is one.
+
+        Values of different losses can't be compared; where the loss is swept, classifiers go by accuracy.
+        """
+        by = "loss"
+        if "loss" in self.sweepable.axes and self.dataset.task == CLASSIFICATION:
+            by = "accuracy"
+        return f"test_{by}" if len(self.dataset.test_targets) else by
+
+    @property
+    def runs(self) -> int:
+        """How many trials will have a run in MLflow."""
+        runs = self.sweepable.spec.record.runs
+        if isinstance(runs, str):
+            return self.trials if runs == "all" else 0
+        return min(runs.top, self.trials)
+
+    @property
+    def metric_rows(self) -> int:
+        """About how many metric points MLflow will hold, if none diverges; exactly where every trial has a run."""
+        rows = sum(
+            population.trials
+            * len(recorded_steps(population.architecture.steps, self.sweepable.spec.record.points))
+            * self._curve_count(program)
+            for population, program in zip(self.populations, self.programs, strict=True)
+        )
+        return rows * self.runs // self.trials
+
+    def _curve_count(self, program: Program) -> int:
+        record = self.sweepable.spec.record
+        kept = kept_curves(program.curves, record)
+        tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
+        return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)
+
+    @cached_property
+    def trial_ids(self) -> list[str]:
+        """The identity of every trial, by number."""
+        return [
+            trial_id(population.configuration(trial), self.dataset.fingerprint, self.sweepable.parts)
+            for population in self.populations
+            for trial in range(population.trials)
+        ]
+
+    def population(self, number: int) -> Population:
+        """The population that the trial of this number is in."""
+        return population_of(self.populations, number)
+
+    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
+        """The work, without the trials whose numbers are `done`; `size` fixes the trials a shard."""
+        shards: list[Shard] = []
+        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        for population, program in zip(self.populations, self.programs, strict=True):
+            numbers = np.arange(population.first, population.first + population.trials)
+            if done:
+                numbers = numbers[[number not in done for number in numbers]]
+            if not len(numbers):
+                continue
+            seconds = _cost(len(numbers), population, program, self.dataset)
+            count = max(math.ceil(seconds / target), math.ceil(len(numbers) / _MAX_TRIALS))
+            count = math.ceil(len(numbers) / size) if size else min(count, len(numbers))
+            shards.extend(self._shard(population, program, part) for part in np.array_split(numbers, count))
+        return shards
+
+    def _shard(self, population: Population, program: Program, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Shard:
+        record = self.sweepable.spec.record
+        columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
+        return Shard(program, population.architecture, columns, numbers, record.points, record.gradients == "each")
+
+
+def make_plan(sweepable: Sweepable) -> Plan:
+    """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
+    spec = sweepable.spec
+    try:
+        dataset = load_dataset(spec.dataset, sweepable.source.folder)
+    except DataError as error:
+        place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
+        raise DataError(f"{place}: dataset: {error}") from None
+    populations = tuple(make_grid(sweepable, dataset))
+    traced: dict[Architecture, Program] = {}
+    programs = []
+    for population in populations:
+        traits = replace(population.architecture, steps=0, batch_size=None, dtype="", kernel="")  # what is traced
+        if traits not in traced:
+            traced[traits] = population.architecture.trace(dataset)
+        programs.append(traced[traits])
+    return Plan(sweepable, dataset, populations, tuple(programs))
+
+
+def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:
+    architecture = population.architecture
+    samples = len(dataset.training_targets)
+    seen = architecture.steps * min(architecture.batch_size or samples, samples)
+    part = program.only("loss", "weights", "state")
+    first = part.first_instruction
+    operations = [i.operation for n, i in enumerate(part.instructions, start=first) if part.per_sample[n]]
+    functions = sum(operation in _FUNCTIONS for operation in operations)
+    if architecture.kernel == "reference":
+        return trials * seen * len(operations) * _REFERENCE_SECONDS
+    each = len(operations) * _COMPILED_SECONDS + functions * _COMPILED_FUNCTION_SECONDS
+    return trials * seen * each
+
+
+def _compilation(program: Program) -> float:
+    return _COMPILATION_SECONDS + len(program.instructions) * _COMPILATION_SECONDS_EACH

@@ -1,0 +1,50 @@
+"""The spec and plan of a sweep that was recorded, from the store alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine import Trial
+from experiments.errors import SpecError
+from experiments.source import Source
+from experiments.spec import Sweepable, check_spec
+from service.execution.plan import Plan, make_plan
+from service.execution.worker import initial, program_columns
+from service.recording.infos import SweepInfo, differences
+from service.recording.store import Store
+
+
+def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
+    """The spec that a sweep was begun with; relative paths begin where they did then."""
+    folder = Path(sweep.tags.get("gradgrid.folder", "."))
+    return check_spec(Source(store.spec(sweep), f"the spec of {sweep.sweep}", folder, parts=store.parts(sweep)))
+
+
+def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
+    """The plan that a sweep was run by. Raises SpecError, saying `purpose`, where data or engine have changed since."""
+    plan = make_plan(recorded_spec(store, sweep))
+    differing = differences(sweep, plan.dataset.fingerprint)
+    if differing:
+        raise SpecError(f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(differing)} differ(s) by now")
+    return plan
+
+
+def planned_trial(plan: Plan, number: int) -> Trial:
+    """The trial of this number, as the engine needs it."""
+    population = plan.population(number)
+    architecture, data = population.architecture, plan.dataset
+    place = slice(number - population.first, number - population.first + 1)
+    columns = {name: column[place] for name, column in population.columns.items()}
+    return Trial(
+        model=architecture.model(architecture.widths(data)),
+        loss=architecture.parts.loss(architecture.loss),
+        rule=architecture.rule,
+        hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
+        initial=initial(columns, architecture, data)[0],
+        samples=data.training(architecture.loss, architecture.output),
+        steps=architecture.steps,
+        batch_size=architecture.batch_size,
+        seed=int(columns["seed"][0]),
+        dtype=architecture.dtype,
+        kernel=architecture.kernel,
+    )

@@ -1,0 +1,69 @@
+"""What one task does: train a shard, a plain function that knows no Ray. And one trial of a plan, for a closer look."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import History, initial_weights, train
+from engine.neuron import Floats
+from experiments.datasets import Dataset
+from experiments.grid import Architecture
+from service.execution.plan import Shard
+
+_NOT_COLUMNS = ("seed", "initializer", "init_scale")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A shard's history, when its training began and ended (milliseconds since 1970), and the host that trained it."""
+
+    shard: Shard
+    history: History
+    start_time: int
+    end_time: int
+    host: str
+
+
+def train_shard(shard: Shard, dataset: Dataset) -> Trained:
+    """Train every trial of the shard."""
+    start = time.time_ns() // 1_000_000
+    architecture = shard.architecture
+    history = train(
+        shard.program,
+        initial(shard.columns, architecture, dataset),
+        program_columns(shard.columns),
+        dataset.training(architecture.loss, architecture.output),
+        dataset.test(architecture.loss, architecture.output),
+        steps=architecture.steps,
+        points=shard.points,
+        gradients=shard.gradients,
+        batch_size=architecture.batch_size,
+        seeds=shard.columns["seed"],
+        dtype=architecture.dtype,
+        kernel=architecture.kernel,
+    )
+    return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
+
+
+def program_columns(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Those hyperparameters that are columns of the program; the others have made the initial weights."""
+    return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
+
+
+def initial(columns: Mapping[str, np.ndarray[Any, Any]], architecture: Architecture, dataset: Dataset) -> Floats:
+    """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
+    widths = architecture.widths(dataset)
+    draws: dict[tuple[str, int, float], Floats] = {}
+    rows = []
+    for name, seed, scale in zip(columns["initializer"], columns["seed"], columns["init_scale"], strict=True):
+        key = (str(name), int(seed), float(scale))
+        if key not in draws:
+            draws[key] = initial_weights(widths, architecture.parts.initializer(key[0]), *key[1:])
+        rows.append(draws[key])
+    return np.stack(rows)

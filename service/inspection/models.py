@@ -1,0 +1,73 @@
+"""Trained networks out of the store: to predict with, and to be registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine import replay
+from engine.neuron import Floats
+from experiments.datasets import Dataset, accuracy_threshold
+from experiments.grid import Architecture, make_grid, population_of
+from service.execution.recorded import planned_trial, recorded_plan, recorded_spec
+from service.recording.gradgrid_model import GradgridModel
+from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.registry import Registered
+from service.recording.store import Store
+
+
+def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
+    """The network that a trial has trained. Its data need not be there, only what the sweep has kept of it.
+
+    Raises SpecError where no weights were recorded, and data or engine are not those that it was trained with.
+    """
+    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    return _load(store, trial, sweep, store.data(sweep))
+
+
+def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
+    data = Dataset.from_facts(facts)
+    populations = make_grid(recorded_spec(store, sweep), data)
+    return network(store, trial, data, population_of(populations, int(trial.tags["gradgrid.number"])).architecture)
+
+
+def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:
+    """A trial's network, where its data and architecture are at hand."""
+    return GradgridModel(
+        {
+            "widths": architecture.widths(data),
+            "activation": architecture.activation or "identity",
+            "output": architecture.output,
+            "loss": architecture.loss,
+            "weights": _weights(store, trial).tolist(),
+            "dtype": architecture.dtype,
+            "kernel": architecture.kernel,
+            "features": list(data.feature_names),
+            "center": data.center.tolist(),
+            "scale": data.scale.tolist(),
+            "classes": list(data.classes),
+            "threshold": accuracy_threshold(architecture.loss, architecture.output),
+            "parts": architecture.parts.text,
+        }
+    )
+
+
+def _weights(store: Store, trial: TrialInfo) -> Floats:
+    """The final weights; where they were not recorded, trained again, to the same bits."""
+    tensors = store.final_weights(trial.run_id)
+    if tensors is not None:
+        return np.array([value for tensor in tensors for value in tensor["values"]])
+    plan = recorded_plan(store, store.find_sweep(trial.tags["gradgrid.sweep"]), "made a model of")
+    trained = planned_trial(plan, int(trial.tags["gradgrid.number"]))
+    return replay(trained, int(trial.tags["gradgrid.last_step"])).weights
+
+
+def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
+    """Register a trial's network in MLflow's model registry, as a new version of the model `name`."""
+    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    facts = store.data(sweep)
+    model = _load(store, trial, sweep, facts)
+    return store.register(trial, name, model, pd.DataFrame(facts["examples"], columns=model.features))

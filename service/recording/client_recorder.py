@@ -1,0 +1,77 @@
+"""Recording through MLflow's public client: works with every store, one run after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from mlflow.entities import Metric, Param
+
+from service.recording.connection import translated_errors
+from service.recording.trial_record import TrialRecord
+from service.recording.weights import WEIGHTS_FILE, weights_text
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_MAX_METRICS = 1_000  # of one log_batch
+_Item = TypeVar("_Item")
+
+
+class ClientRecorder:
+    """Writes a run a trial."""
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        uri: str,
+        runs: dict[str, str],
+        *,
+        weights: bool = True,
+        note: str = "",
+    ) -> None:
+        self.note = note
+        self._weights = weights
+        self._client = client
+        self._experiment_id = experiment_id
+        self._uri = uri
+        self.runs = runs
+
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
+        for record in records:
+            if record.trial not in self.runs:
+                with translated_errors(self._uri):
+                    self.runs[record.trial] = self._write(record)
+            yield record.trial
+
+    def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def _write(self, record: TrialRecord) -> str:
+        run = self._client.create_run(
+            self._experiment_id, start_time=record.start_time, tags=dict(record.tags), run_name=record.name
+        )
+        run_id = str(run.info.run_id)
+        params = [Param(key, value) for key, value in record.params.items()]
+        for batch in _batches(list(_metrics(record)), _MAX_METRICS - len(params)):
+            self._client.log_batch(run_id, metrics=batch, params=params)
+            params = []
+        if self._weights:
+            self._client.log_text(run_id, weights_text(record), WEIGHTS_FILE)
+        self._client.set_terminated(run_id, record.status, record.end_time)
+        return run_id
+
+
+def _metrics(record: TrialRecord) -> Iterator[Metric]:
+    for name, points in record.curves.items():
+        for step, value, time in points:
+            yield Metric(name, value, time, step)
+
+
+def _batches(items: list[_Item], size: int) -> Iterator[list[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

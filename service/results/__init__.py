@@ -1,0 +1,1 @@
+"""Numbers about a sweep, finished or running: its table, leaderboard, axes and phase diagrams. No store, no Ray."""
