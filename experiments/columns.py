@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Kind = Literal["number", "boolean", "text"]
+Kind = Literal["number", "boolean", "text", "unsupported"]
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,15 @@ class Column:
 
     name: as the file or the data frame has it.
     kind: of every cell that is not empty.
+    integer: whether all of its numbers are whole, and written or typed so: 3 and not 3.0.
     values: (rows,). Numbers and booleans (0 and 1) are float64, NaN where empty. Text is str, None where empty.
     """
 
     name: str
     kind: Kind
     values: np.ndarray[Any, Any]
+    integer: bool = False
+    problem: str = ""
 
     @property
     def empty(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

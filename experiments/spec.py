@@ -51,7 +51,10 @@ class _Section(BaseModel):
 
 
 class DatasetSpec(_Section):
-    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`."""
+    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`.
+
+    Where the table is given from Python there is neither name nor path.
+    """
 
     name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
     path: str | None = Field(default=None, description="a CSV or Parquet file, from the sweep file's folder")
@@ -70,15 +73,50 @@ class DatasetSpec(_Section):
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
     standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+    encode: Literal["one_hot"] | dict[str, str] | None = Field(
+        default=None,
+        description="each word becomes an input of its own, in every column of words or in those that are named",
+    )
+    missing: Literal["refuse", "drop", "mean", "median"] | dict[str, str] = Field(
+        default="refuse",
+        description="what is done about an empty cell, in every column or in those that are named",
+    )
+
+    @field_validator("encode", "missing", mode="plain")
+    @classmethod
+    def _by_column(cls, value: Any, info: ValidationInfo) -> Any:
+        """One word for all columns, or a mapping of columns to words."""
+        words = ("one_hot",) if info.field_name == "encode" else ("refuse", "drop", "mean", "median")
+        if value is None and info.field_name == "encode":
+            return None
+        columns = value if isinstance(value, Mapping) else {"column": value}
+        if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
+            raise ValueError(
+                f"is {', '.join(words[:-1])}{' or ' * (len(words) > 1)}{words[-1]}, or a mapping of columns to "
+                f"{'it' if len(words) == 1 else 'these'}, such as {{age: {words[-1]}}}; not {value!r}"
+            )
+        return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
-    def _one_source(self) -> DatasetSpec:
+    def _one_source(self, info: ValidationInfo) -> DatasetSpec:
+        if info.context and info.context.get("table") is not None:
+            return self._of_given_table()
         if (self.name is None) == (self.path is None):
             raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
         if self.path is not None and self.target is None:
             raise ValueError("a data set read from a path needs target, the column to be predicted")
         if self.name is not None and self.target is not None:
             raise ValueError("target goes with path; a built-in data set has its own")
+        if self.name is not None and (self.encode is not None or self.missing != "refuse"):
+            raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
+        return self
+
+    def _of_given_table(self) -> DatasetSpec:
+        for key in ("name", "path", "samples", "noise"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} does not go with a table that is given as data; leave it out")
+        if self.target is None:
+            raise ValueError("a table that is given as data needs target, the column to be predicted")
         return self
 
 
@@ -245,7 +283,7 @@ def check_spec(source: Source) -> Sweepable:
         raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
     parts = _parts(source)
     try:
-        spec = Spec.model_validate(source.data, context={"parts": parts})
+        spec = Spec.model_validate(source.data, context={"parts": parts, "table": source.table})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)

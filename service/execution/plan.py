@@ -16,7 +16,7 @@ from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.spec import Sweepable
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
 from service.results.curves import kept_curves
 
 # A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;

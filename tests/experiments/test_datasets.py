@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import sklearn.datasets
 
-from experiments.datasets import BUILTINS, Dataset, accuracy_threshold, load_dataset
+from experiments.builtin_data import BUILTINS
+from experiments.datasets import Dataset, accuracy_threshold, load_dataset
 from experiments.errors import DataError
 from experiments.spec import DatasetSpec
 
