@@ -1,25 +1,23 @@
-"""Reading CSV and Parquet files, and data frames, as columns of one kind each."""
+"""Reads a CSV file, a Parquet file or a pandas DataFrame into a `RawTable` of typed columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.columns import Column, RawTable
+from experiments.columns import BadNumbers, Column, RawTable
 from experiments.errors import DataError
-from experiments.spec import DatasetSpec
+from experiments.read_options import ReadOptions, read_options
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class ReadOptions:
-    na_values: tuple[str, ...] = ()
+__all__ = ["ReadOptions", "read_file", "read_frame", "read_options"]
 
-
-def read_options(spec: DatasetSpec) -> ReadOptions:
-    return ReadOptions()
+_FOUND_OUT = ReadOptions()
 
 
 def read_file(path: Path, options: ReadOptions) -> RawTable:
@@ -30,12 +28,11 @@ def read_file(path: Path, options: ReadOptions) -> RawTable:
     if path.suffix == ".parquet":
         return read_frame(pd.read_parquet(path), path.name)
     frame = pd.read_csv(path, skipinitialspace=True, keep_default_na=False, na_values=["", *options.na_values])
-    return read_frame(frame, path.name, first=2, unit="line")
+    return replace(read_frame(frame, path.name), lines=np.arange(2, 2 + len(frame)), unit="line")
 
 
-def read_frame(
-    frame: Any, name: str = "data", options: ReadOptions = ReadOptions(), first: int = 1, unit: Any = "row"
-) -> RawTable:
+def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _FOUND_OUT) -> RawTable:
+    """Read a data frame by its values. Of the options `na_values` counts."""
     columns = []
     for label in frame.columns:
         series = frame[label]
@@ -49,16 +46,16 @@ def read_frame(
             )
         else:
             cells = np.array([None if v is None or v != v else str(v) for v in series], dtype=object)
-            columns.append(Column(str(label), "text", cells))
-    return RawTable(name, tuple(columns), np.arange(first, first + len(frame)), unit)
+            bad = [k for k, v in enumerate(cells) if v is not None and _bad(v)]
+            columns.append(
+                Column(str(label), "text", cells, BadNumbers(len(bad), bad[0], cells[bad[0]]) if bad else None)
+            )
+    return RawTable(name, tuple(columns), np.arange(1, 1 + len(frame)), "row")
 
 
-def not_numbers(column: Column) -> np.ndarray[Any, Any]:
-    def bad(v: Any) -> bool:
-        try:
-            float(v)
-        except ValueError:
-            return True
-        return False
-
-    return np.array([k for k, v in enumerate(column.values) if v is not None and bad(v)], dtype=int)
+def _bad(v: Any) -> bool:
+    try:
+        float(v)
+    except ValueError:
+        return True
+    return False

@@ -22,8 +22,17 @@ from pydantic import (
 
 from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, Axis, parse_axis
+from experiments.column_rules import checked_encode, checked_missing
 from experiments.errors import SpecError, nearest
 from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.read_options import (
+    CSV_KEYS,
+    check_keys_fit,
+    checked_encoding,
+    checked_na_values,
+    checked_separator,
+    checked_thousands,
+)
 from experiments.source import KeyPath, Source, override, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -81,21 +90,23 @@ class DatasetSpec(_Section):
         default="refuse",
         description="what is done about an empty cell, in every column or in those that are named",
     )
+    separator: str | None = Field(default=None, description="between the fields of a CSV; found in the file")
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; found in the file")
+    thousands: str | None = Field(default=None, description="sign between the thousands of a CSV; found in the file")
+    encoding: str | None = Field(default=None, description="of a CSV's text; by its byte order mark, else UTF-8")
+    na_values: list[str] | None = Field(default=None, description="words that stand for an empty cell; with path")
 
-    @field_validator("encode", "missing", mode="plain")
-    @classmethod
-    def _by_column(cls, value: Any, info: ValidationInfo) -> Any:
-        """One word for all columns, or a mapping of columns to words."""
-        words = ("one_hot",) if info.field_name == "encode" else ("refuse", "drop", "mean", "median")
-        if value is None and info.field_name == "encode":
-            return None
-        columns = value if isinstance(value, Mapping) else {"column": value}
-        if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
-            raise ValueError(
-                f"is {', '.join(words[:-1])}{' or ' * (len(words) > 1)}{words[-1]}, or a mapping of columns to "
-                f"{'it' if len(words) == 1 else 'these'}, such as {{age: {words[-1]}}}; not {value!r}"
-            )
-        return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
+    _separator = field_validator("separator")(checked_separator)
+    _thousands = field_validator("thousands")(checked_thousands)
+    _encoding = field_validator("encoding")(checked_encoding)
+    _na_values = field_validator("na_values", mode="before")(checked_na_values)
+    _encode = field_validator("encode", mode="plain")(checked_encode)
+    _missing = field_validator("missing", mode="plain")(checked_missing)
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> DatasetSpec:
+        check_keys_fit(self)
+        return self
 
     @model_validator(mode="after")
     def _one_source(self, info: ValidationInfo) -> DatasetSpec:
@@ -112,7 +123,7 @@ class DatasetSpec(_Section):
         return self
 
     def _of_given_table(self) -> DatasetSpec:
-        for key in ("name", "path", "samples", "noise"):
+        for key in ("name", "path", "samples", "noise", *CSV_KEYS):
             if getattr(self, key) is not None:
                 raise ValueError(f"{key} does not go with a table that is given as data; leave it out")
         if self.target is None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from engine.neuron import Floats
+from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError, nearest
-from experiments.readers import not_numbers
 from experiments.spec import DatasetSpec
-from experiments.targets import CLASSIFICATION, read_target
+from experiments.targets import CLASSIFICATION, read_target, refuse_stray_words
 
-DROP, REFUSE = "drop", "refuse"
 Rows = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -84,13 +84,14 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
         raise DataError(f"{raw.name} has {len(raw.lines)} row(s) of data; training needs two at least")
     target = _target_column(raw, str(spec.target))
     features = _feature_columns(raw, spec, target)
-    encoded = _encoded(raw, spec, features)
-    missing = _missing_rules(raw, spec, features, target, encoded)
+    encoded = encoded_columns(raw, spec, features)
+    missing = missing_rules(raw, spec, features, target, encoded)
     for column in (*features, target):
         _refuse_unusable(raw, column)
     for column in features:
         if column.kind == "text" and column.name not in encoded:
             raise DataError(_words_message(raw, column))
+    refuse_stray_words(raw, target, spec.task)
     kept = _complete_rows(raw, (*features, target), missing)
     raw, features, (target,) = _kept(raw, kept), _rows(features, kept), _rows((target,), kept)
     for column in (*features, target):
@@ -150,49 +151,6 @@ def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
         raise DataError(f"{table}: a {kind} is named twice: {', '.join(names)}")
 
 
-# ------------------------------------------------------------------------------------------------ encode and missing
-
-
-def _encoded(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]) -> frozenset[str]:
-    """The features that are one-hot encoded: every column of words, or those that are named."""
-    if spec.encode is None:
-        return frozenset()
-    if isinstance(spec.encode, str):
-        return frozenset(column.name for column in features if column.kind == "text")
-    _refuse_unknown(raw, "encode", spec.encode, [column.name for column in features], "feature")
-    return frozenset(spec.encode)
-
-
-def _missing_rules(
-    raw: RawTable, spec: DatasetSpec, features: Sequence[Column], target: Column, encoded: Collection[str]
-) -> dict[str, str]:
-    """Column -> what becomes of its empty cells. A target and words are never filled with a mean or median."""
-    named = spec.missing if isinstance(spec.missing, dict) else {}
-    _refuse_unknown(raw, "missing", named, [column.name for column in (*features, target)], "feature or target")
-    rules = {}
-    for column in (*features, target):
-        rule = named.get(column.name, REFUSE) if isinstance(spec.missing, dict) else spec.missing
-        if rule not in (DROP, REFUSE):
-            if column is not target and column.kind != "text" and column.name not in encoded:
-                rules[column.name] = rule
-                continue
-            if column.name in named:
-                what = "the target" if column is target else "a column of categories"
-                raise DataError(
-                    f"{raw.name}: dataset.missing: {column.name!r} is {what}, which has no {rule} to be filled with; "
-                    "write drop or refuse for it"
-                )
-            rule = REFUSE
-        rules[column.name] = rule
-    return rules
-
-
-def _refuse_unknown(raw: RawTable, key: str, named: Collection[str], known: Sequence[str], kind: str) -> None:
-    for name in named:
-        if name not in known:
-            raise DataError(f"{raw.name}: dataset.{key}: there is no {kind} {name!r}{nearest(name, known)}")
-
-
 # --------------------------------------------------------------------------------------------------- checking cells
 
 
@@ -208,23 +166,21 @@ def _refuse_unusable(raw: RawTable, column: Column) -> None:
 
 def _words_message(raw: RawTable, column: Column) -> str:
     """That a feature holds words: one cell among numbers is a mistake, or stands for an empty cell."""
-    rows = not_numbers(column)
-    filled = int((~column.empty).sum())
-    if not len(rows):
+    bad, filled = column.bad_numbers, column.values[~column.empty]
+    if bad is None:
         return (
-            f"{raw.name}: column {column.name!r} holds numbers as text, such as {column.values[~column.empty][0]!r}; "
+            f"{raw.name}: column {column.name!r} holds numbers as text, such as {filled[0]!r}; "
             f"make it a column of numbers, or write encode: {{{column.name}: one_hot}} under dataset"
         )
-    cell = f"{raw.location(rows[0])}: column {column.name!r} holds {column.values[rows[0]]!r}, which is not a number"
-    if len(rows) < filled:
-        value = str(column.values[rows[0]])
+    cell = f"{raw.location(bad.row)}: column {column.name!r} holds {bad.cell!r}, which is not a number"
+    if bad.count < len(filled):
         return (
-            f"{cell} ({_cells(len(rows))}, {filled - len(rows):,} numbers). If it stands for an empty cell, write "
-            f'na_values: ["{value}"] and missing: drop, mean or median under dataset; if the column holds words, write '
-            f"encode: {{{column.name}: one_hot}}"
+            f"{cell} ({_cells(bad.count)}; {len(filled) - bad.count:,} hold numbers). If it stands for an empty cell, "
+            f"write na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop, mean or median under "
+            f"dataset; if the column holds words, write encode: {{{column.name}: one_hot}}"
         )
     return (
-        f"{cell} ({_cells(len(rows))}); write encode: one_hot under dataset to make each word an input of its own, or "
+        f"{cell} ({_cells(bad.count)}); write encode: one_hot under dataset to make each word an input of its own, or "
         "name the columns of numbers under dataset.features"
     )
 

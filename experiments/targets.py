@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from engine.inputs import category_names, number_name
 from engine.neuron import Floats
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError
-from experiments.readers import not_numbers
 
 CLASSIFICATION = "classification"
 REGRESSION = "regression"
@@ -23,13 +22,14 @@ def read_target(raw: RawTable, column: Column, task: str | None) -> tuple[str, F
     """Task, targets (numbers, or indices into the classes), and classes of a column without empty cells.
 
     Words and booleans are classes, and so are at most 20 different whole numbers, unless `task` says otherwise.
-    Raises DataError for words under `task: regression`, a column of numbers with words among them, and a single class.
+    Raises DataError for booleans under `task: regression`, and a single class.
     """
-    if task is None and column.kind == "text":
-        _refuse_stray_words(raw, column)
     if (task or _task_of(column)) == REGRESSION:
         if column.kind != "number":
-            raise DataError(_no_regression_message(raw, column))
+            raise DataError(
+                f"{raw.name}: the target {column.name!r} is no number: it holds booleans; leave task out, or write 0 "
+                "and 1"
+            )
         return REGRESSION, column.values, ()
     names, targets = _classes(column)
     if len(names) < 2:
@@ -54,43 +54,27 @@ def _classes(column: Column) -> tuple[tuple[str, ...], Floats]:
     return tuple(names), indices.astype(float)
 
 
-def _refuse_stray_words(raw: RawTable, column: Column) -> None:
-    """Numbers to be predicted with a word among them would become as many classes as there are numbers."""
-    rows = not_numbers(column)
-    numbers = np.setdiff1d(np.arange(len(column.values)), rows)
-    if len(set(column.values[numbers])) <= _MAX_INTEGER_CLASSES:
+def refuse_stray_words(raw: RawTable, column: Column, task: str | None) -> None:
+    """Raise DataError for a word among numbers that are to be predicted, unless `task` says that they are classes.
+
+    Else a single word would make a class of each number.
+    """
+    if column.kind != "text" or task == CLASSIFICATION:
         return
-    if not len(rows):
+    bad, filled = column.bad_numbers, column.values[~column.empty]
+    different = len(set(filled)) - (bad.count if bad else 0)
+    if task is None and different <= _MAX_INTEGER_CLASSES:
+        return
+    otherwise = "write task: classification where they are classes" if task is None else "leave task out"
+    if bad is None or bad.count == len(filled):
+        kind = "words" if bad else "numbers as text"
         raise DataError(
-            f"{raw.name}: the target {column.name!r} holds numbers as text, such as {column.values[0]!r}; make it a "
-            "column of numbers, or write task: classification where they are classes"
+            f"{raw.name}: the target {column.name!r} is no number: it holds {kind}, such as {filled[0]!r}; make it a "
+            f"column of numbers, or {otherwise}"
         )
+    cells = f"{bad.count:,} such cell{'' if bad.count == 1 else 's'}; {len(filled) - bad.count:,} hold numbers"
     raise DataError(
-        f"{_stray(raw, column, int(rows[0]), len(rows))}, but {len(numbers):,} others are. Write na_values: "
-        f'["{column.values[rows[0]]}"] and missing: drop under dataset to leave such rows out, or task: '
-        "classification where all of them are classes"
+        f"{raw.location(bad.row)}: the target {column.name!r} is no number: it holds {bad.cell!r} ({cells}). Write "
+        f"na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop under dataset to leave such rows "
+        f"out, or {otherwise}"
     )
-
-
-def _no_regression_message(raw: RawTable, column: Column) -> str:
-    if column.kind != "text":
-        return (
-            f"{raw.name}: the target {column.name!r} holds booleans, not numbers, so it can't be a regression target; "
-            "leave task out"
-        )
-    rows = not_numbers(column)
-    if not len(rows):
-        return (
-            f"{raw.name}: the target {column.name!r} is no number: it holds text, such as {column.values[0]!r}; make "
-            "it a column of numbers, or leave task out"
-        )
-    return (
-        f"{_stray(raw, column, int(rows[0]), len(rows))}, so it can't be a regression target; write na_values: "
-        f'["{column.values[rows[0]]}"] and missing: drop under dataset to leave such rows out, or leave task out'
-    )
-
-
-def _stray(raw: RawTable, column: Column, row: int, count: int) -> str:
-    cells = f"{count:,} such cell{'' if count == 1 else 's'}"
-    shown: Any = column.values[row]
-    return f"{raw.location(row)}: the target {column.name!r} is no number: it holds {shown!r} ({cells})"

@@ -23,9 +23,9 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class GradgridModel:
     """A network with its final weights, and what its data was like.
 
-    facts: widths, activation, output, loss, weights (flat), dtype, kernel, inputs (the columns of the table, and how they become
-    inputs), center and scale (of each input), classes (none for a regression), threshold (above it the second of two is
-    predicted), parts (a file's text).
+    facts: widths, activation, output, loss, weights (flat), dtype, kernel, inputs (columns of the table, and how they
+    become numbers), center and scale (of each number), classes (none for a regression), threshold (above it the second
+    of two is predicted), parts (a file's text).
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
