@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,14 +14,17 @@ from engine.inputs import Cells, InputColumn
 from engine.neuron import Floats
 from engine.samples import Samples
 from experiments.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
-from experiments.columns import Column, RawTable
+from experiments.columns import Column
 from experiments.errors import DataError
 from experiments.leaks import leak_notes
 from experiments.preparation import Preparation, filled_cells, fit, preparation_notes
-from experiments.readers import read_file, read_options
+from experiments.readers import read_file, read_frame, read_options
 from experiments.spec import DatasetSpec
 from experiments.tables import Table, make_table
 from experiments.targets import CLASSIFICATION, REGRESSION
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _EXAMPLES = 5  # samples that a data set is remembered by
 _SIGNED_OUTPUTS = frozenset({"tanh", "hard_tanh"})
@@ -77,6 +80,7 @@ class Dataset:
             "scale": self.scale.tolist(),
             "columns": [column.facts for column in self.columns],
             "examples": [list(row) for row in zip(*cells, strict=True)],
+            "notes": list(self.notes),
         }
 
     @staticmethod
@@ -137,10 +141,10 @@ def accuracy_threshold(loss: str, output: str) -> float:
     return 0.0 if loss == "cross_entropy" or _is_signed(loss, output) else 0.5
 
 
-def load_dataset(spec: DatasetSpec, folder: Path, given: RawTable | None = None) -> Dataset:
+def load_dataset(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = None) -> Dataset:
     """Make or read, check, split and prepare a data set.
 
-    folder: where a relative path begins. given: the table, where it comes neither from a file nor with gradgrid.
+    folder: where a relative path begins. frame: the data, where it comes from Python.
     Raises DataError saying which file, column or row is at fault.
     """
     fraction, notes = DEFAULT_TEST_FRACTION, list[str]()
@@ -148,7 +152,9 @@ def load_dataset(spec: DatasetSpec, folder: Path, given: RawTable | None = None)
         builtin = find_builtin(spec)
         table, fraction = builtin_table(builtin, spec), builtin.test_fraction
     else:
-        table = make_table(given or _read(spec, folder), spec)
+        options = read_options(spec)
+        raw = read_file(folder / str(spec.path), options) if frame is None else read_frame(frame, options=options)
+        table = make_table(raw, spec)
         notes = [*table.notes, *leak_notes(table, chosen=spec.features is not None)]
     training, test = _split(table, fraction if spec.test_fraction is None else spec.test_fraction, spec.seed)
     preparation = fit(table, training, standardize=spec.standardize)
@@ -172,10 +178,6 @@ def load_dataset(spec: DatasetSpec, folder: Path, given: RawTable | None = None)
         dropped=table.dropped,
         filled=filled_cells(table, preparation),
     )
-
-
-def _read(spec: DatasetSpec, folder: Path) -> RawTable:
-    return read_file(folder / str(spec.path), read_options(spec))
 
 
 def _cells(columns: Sequence[Column], rows: np.ndarray[Any, Any]) -> list[Cells]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from experiments.columns import RawTable
 from experiments.errors import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KeyPath = tuple[str | int, ...]
 
@@ -35,7 +37,7 @@ class Source:
     """A spec's raw data, and where each part of it stands, for messages.
 
     parts: the text of the file of one's own parts, where it need not be read.
-    table: the data, where it comes from Python.
+    frame: reads the data, where it comes from Python.
     """
 
     data: Any
@@ -43,7 +45,7 @@ class Source:
     folder: Path = field(default_factory=Path)
     places: Mapping[KeyPath, str] = field(default_factory=dict)
     parts: str | None = None
-    table: RawTable | None = None
+    frame: Callable[[], pd.DataFrame] | None = None
 
     def place(self, path: KeyPath) -> str:
         """`moons.yaml:7` for the deepest known part of a path."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,9 @@ from experiments.read_options import (
     checked_thousands,
 )
 from experiments.source import KeyPath, Source, override, read_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
@@ -110,7 +113,7 @@ class DatasetSpec(_Section):
 
     @model_validator(mode="after")
     def _one_source(self, info: ValidationInfo) -> DatasetSpec:
-        if info.context and info.context.get("table") is not None:
+        if info.context and info.context.get("given"):
             return self._of_given_table()
         if (self.name is None) == (self.path is None):
             raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
@@ -261,12 +264,22 @@ def ready_sweeps() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_spec(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...] = ()) -> Sweepable:
+def load_spec(
+    spec: str | Path | Mapping[str, Any],
+    assignments: tuple[str, ...] = (),
+    *,
+    frame: pd.DataFrame | None = None,
+    target: str | None = None,
+) -> Sweepable:
     """Read a sweep file, a ready sweep's name or a mapping, apply `key=value` assignments, and check all of it.
 
+    frame: the data, where it comes from Python; it takes the place of a ready sweep's. target: its column to be
+    predicted, where the spec does not name it.
     Raises SpecError naming file, line, what is wrong and what would be right.
     """
     source = _source(spec)
+    if frame is not None:
+        source = _with_frame(source, frame, target, is_ready=_is_ready(spec))
     if assignments:
         source = override(source, assignments)
     return check_spec(source)
@@ -277,7 +290,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
         return Source(dict(spec), "spec", Path.cwd())
     path = Path(spec)
     ready = ready_sweeps()
-    if not path.exists() and str(spec) in ready:
+    if _is_ready(spec):
         path = ready[str(spec)]
     elif not path.exists():
         raise SpecError(f"{spec}: there is no such file, and no ready sweep of that name{nearest(spec, ready)}")
@@ -288,13 +301,33 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
     return read_yaml(text, path.name, path.absolute().parent)
 
 
+def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
+    """Whether it names a ready sweep, and no file."""
+    return not isinstance(spec, Mapping) and not Path(spec).exists() and str(spec) in ready_sweeps()
+
+
+def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> Source:
+    """The source with its data from Python: its dataset section holds only what goes with that."""
+    data = dict(source.data) if isinstance(source.data, dict) else {}
+    given = {} if is_ready else data.get("dataset") or {}
+    if not isinstance(given, dict):
+        raise SpecError(f"{source.place(('dataset',))}: dataset should be a mapping of keys to values, not {given!r}")
+    if target is not None and given.get("target", target) != target:
+        raise SpecError(
+            f"{source.place(('dataset', 'target'))}: dataset.target is {given['target']!r}, but target={target!r} was "
+            "given with the data; leave one of them out"
+        )
+    section = given if target is None else {**given, "target": target}
+    return replace(source, data={**data, "dataset": section}, frame=lambda: frame)
+
+
 def check_spec(source: Source) -> Sweepable:
     """Check a source against the schema and every axis against its hyperparameter."""
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
     parts = _parts(source)
     try:
-        spec = Spec.model_validate(source.data, context={"parts": parts, "table": source.table})
+        spec = Spec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)

@@ -158,9 +158,9 @@ class Plan:
 
 def make_plan(sweepable: Sweepable) -> Plan:
     """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
-    spec = sweepable.spec
+    spec, frame = sweepable.spec, sweepable.source.frame
     try:
-        dataset = load_dataset(spec.dataset, sweepable.source.folder)
+        dataset = load_dataset(spec.dataset, sweepable.source.folder, frame() if frame else None)
     except DataError as error:
         place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{place}: dataset: {error}") from None
