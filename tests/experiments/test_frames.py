@@ -26,7 +26,9 @@ def _frame() -> pd.DataFrame:
             "number": np.where(np.arange(20) == 3, np.nan, _X[:, 0]),
             "whole": pd.array([None, *range(30, 11, -1)], dtype="Int64"),
             "flag": pd.array([True, None, *[False, True] * 9], dtype="boolean"),
-            "city": pd.Categorical([None, *["Rome", "Oslo", "NA", "Oslo", "Rome"] * 3, *["NA", "Oslo", "Oslo", "Rome"]]),
+            "city": pd.Categorical(
+                [None, *["Rome", "Oslo", "NA", "Oslo", "Rome"] * 3, *["NA", "Oslo", "Oslo", "Rome"]]
+            ),
             "label": _Y,
             "late": ["yes" if k > 12 else "no" for k in range(20)],
         }
@@ -36,7 +38,7 @@ def _frame() -> pd.DataFrame:
 @pytest.mark.parametrize("target", ["label", "late", "flag", "number", "whole"])
 def test_a_frame_is_what_its_file_is_and_what_is_kept_of_it(tmp_path: Path, target: str) -> None:
     _frame().to_parquet(tmp_path / "own.parquet")
-    section = {"missing": "drop", "encode": "one_hot", "task": "regression" if target == "whole" else None}
+    section = {"missing": "drop", "encode": "one_hot", "task": "regression" if target in ("whole", "number") else None}
     given = load_spec({**_SPEC, "dataset": section}, frame=_frame(), target=target)
     of_file = load_spec({**_SPEC, "dataset": {**section, "path": str(tmp_path / "own.parquet"), "target": target}})
     data = load_dataset(given.spec.dataset, tmp_path, _frame())
