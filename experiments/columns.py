@@ -35,6 +35,7 @@ class Column:
     bad_numbers: of a text column, the cells that keep it from being a number column.
     integer: of a column of numbers, whether all are whole and written or typed so: 3 and not 3.0.
     problem: of an unsupported column, what is wrong and what to do, to be put after `<table>: `.
+    note: what the user should know of how it was read. The notes of a table have it too.
     """
 
     name: str
@@ -42,7 +43,13 @@ class Column:
     values: np.ndarray[Any, Any]
     bad_numbers: BadNumbers | None = None
     problem: str | None = None
+    note: str | None = None
     integer: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all cells are empty."""
+        return bool(self.empty.all())
 
     @property
     def empty(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

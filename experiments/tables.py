@@ -107,9 +107,16 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
         encoded=encoded,
         fills={name: rule for name, rule in missing.items() if rule not in (DROP, REFUSE) and name != target.name},
         dropped=int((~kept).sum()),
-        notes=raw.notes,
+        notes=_notes(raw, (*features, target)),
     )
     return table.with_classes(spec.classes)
+
+
+def _notes(raw: RawTable, used: Collection[Column]) -> tuple[str, ...]:
+    """The table's notes, without those on columns that are not used."""
+    names = {column.name for column in used}
+    others = {column.note for column in raw.columns if column.name not in names}
+    return tuple(note.removesuffix(".") for note in raw.notes if note not in others)
 
 
 # ----------------------------------------------------------------------------------------------- choosing columns
