@@ -135,7 +135,10 @@ class TextColumn:
         return numbers
 
     def is_whole(self, form: NumberFormat, numbers: Any) -> bool:
-        """Whether each cell is written as a whole number, without a decimal sign. numbers: (rows,) its cells' values."""
+        """Whether each cell is written as a whole number, without a decimal sign.
+
+        numbers: (rows,) what the cells are under this format.
+        """
         if not (np.isnan(numbers) | (numbers == np.round(numbers))).all():
             return False
         text = self.reading(form).normalized(self.text)
