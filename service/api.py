@@ -195,9 +195,8 @@ def _warning_observer() -> Observer:
 
     class WarningObserver(Silent):
         def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-            if plan.sweepable.spec.dataset.name is None:
-                for text in plan.dataset.notes:
-                    warnings.warn(f"{plan.dataset.name}: {text}", DataWarning, stacklevel=2)
+            if plan.dataset.notes and plan.sweepable.spec.dataset.name is None:
+                warnings.warn(f"{plan.dataset.name}: {'; '.join(plan.dataset.notes)}", DataWarning, stacklevel=2)
 
     return WarningObserver()
 
