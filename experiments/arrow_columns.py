@@ -15,9 +15,10 @@ import pyarrow.parquet
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError
 from experiments.headers import named_columns
-from experiments.number_formats import EXACT_WHOLE_NUMBERS, TextColumn, TextTyping, whole_number_column
+from experiments.number_formats import TextColumn
 from experiments.raw_tables import finished_table, text_column
 from experiments.read_options import ReadOptions
+from experiments.text_typing import EXACT_WHOLE_NUMBERS, TextTyping, whole_number_column
 
 _TYPE_WORDS = (
     (pa.types.is_timestamp, "timestamps"),
@@ -54,7 +55,9 @@ def _index_columns(schema: Any) -> set[str]:
 
 
 def index_note(name: str) -> str:
-    return f"the index {name!r} is left out: an index is not a feature; reset_index() in pandas makes it a column"
+    """The note on an index that is left out; `name` may be empty."""
+    index = f"the index {name!r}" if name else "the index"
+    return f"{index} is left out: it is not a feature; reset_index() in pandas makes it a column."
 
 
 def table_of_arrays(

@@ -25,11 +25,11 @@ _SAMPLE = 1 << 18  # bytes in which the separator is looked for
 _SAMPLE_ROWS = 500
 _OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _MARKS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
 }
 _OTHER_FORMATS = {b"PK\x03\x04": "an Excel workbook or zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
                   b"PAR1": "a Parquet file", b"%PDF": "a PDF", b"\x1f\x8b": "a gzip file"}  # fmt: skip
@@ -55,7 +55,7 @@ def read_text(path: Path, options: ReadOptions) -> bytes:
             raise DataError(f"{path.name} is not a CSV file but {what}; save the table as CSV or Parquet")
     mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
     encoding = _encoding(mark, options.encoding, path.name)
-    if encoding not in ("utf-8", "utf-8-sig"):
+    if encoding != "utf-8":
         return decoded(data, encoding, path.name).removeprefix("\ufeff").encode()
     text = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in text:
@@ -75,7 +75,7 @@ def decoded(data: bytes, encoding: str, name: str) -> str:
         before = data[: error.start].decode(encoding, errors="replace")
         line = len(before.splitlines()) + before.endswith(("\n", "\r")) or 1
         raise DataError(
-            f"{name}, line {line} is not {encoding.removesuffix('-sig')}: byte {error.start} is "
+            f"{name}, line {line} is not {encoding}: byte {error.start} is "
             f"0x{data[error.start]:02x}; name the file's encoding under dataset.encoding, such as cp1252"
         ) from None
     except UnicodeError as error:
@@ -106,18 +106,16 @@ def _only_member(path: Path) -> bytes:
 
 
 def _encoding(mark: bytes | None, given: str | None, name: str) -> str:
-    found = _MARKS[mark] if mark is not None else None
-    if given is None:
-        return found or "utf-8"
-    known = codecs.lookup(given).name
-    if found is None:
+    """The encoding of a file that begins with a byte order mark or without one. Raises DataError where keys differ."""
+    known = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
+    if mark is None:
         return known
-    family = found.removesuffix("-sig")
-    if not known.startswith(family):
+    found = _MARKS[mark]
+    if given is not None and known not in (found, found[: len("utf-16")]):
         raise DataError(
-            f"{name}, line 1 begins with the byte order mark of {family}, but dataset.encoding is {given}; leave it out"
+            f"{name}, line 1 begins with the byte order mark of {found}, but dataset.encoding is {given}; leave it out"
         )
-    return "utf-8" if family == "utf-8" else known
+    return found
 
 
 def find_dialect(data: bytes, options: ReadOptions, name: str) -> tuple[Dialect, bytes]:

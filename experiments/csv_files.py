@@ -10,9 +10,10 @@ from experiments.csv_dialect import SEPARATORS, find_dialect, read_text
 from experiments.csv_rows import split_csv
 from experiments.errors import DataError
 from experiments.headers import check_not_data, named_columns
-from experiments.number_formats import TextColumn, TextTyping
+from experiments.number_formats import TextColumn
 from experiments.raw_tables import finished_table, text_column
 from experiments.read_options import ReadOptions
+from experiments.text_typing import TextTyping
 
 
 def read_csv(path: Path, options: ReadOptions) -> RawTable:
@@ -24,8 +25,7 @@ def read_csv(path: Path, options: ReadOptions) -> RawTable:
     texts = [text_column(*pair, options.na_values) for pair in zip(cells.names, cells.columns, strict=True)]
     kept, notes = named_columns(texts, place)
     check_not_data([column.name for column in kept], place)
-    if options.separator is None:
-        _check_divided(kept, place)
+    _check_divided(kept, place)
     typing = TextTyping(options, dialect.separator == ",", False, lambda row: f"line {cells.lines[row]}")
     return finished_table(path.name, typing.columns(kept), cells.lines, "line", notes, options)
 

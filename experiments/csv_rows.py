@@ -76,7 +76,7 @@ def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple
     start = 0
     for end, _ in zip(_LINE_END.finditer(data), range(height), strict=False):
         start = end.end()
-    if not dialect.separator.isascii() or dialect.separator == " " or not _has_tidy_quotes(data[start:], dialect):
+    if not dialect.separator.isascii() or dialect.separator == " " or not _has_tidy_quotes(data, start, dialect):
         return None
     names = [str(index) for index in range(width)]
     strings = dict.fromkeys(names, pa.string())
@@ -84,7 +84,9 @@ def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple
         table = pa.csv.read_csv(
             pa.py_buffer(data).slice(start),
             read_options=pa.csv.ReadOptions(column_names=names, block_size=_BLOCK),
-            parse_options=pa.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=dialect.separator, newlines_in_values=data.find(b'"', start) >= 0
+            ),
             convert_options=pa.csv.ConvertOptions(column_types=strings, null_values=[], strings_can_be_null=False),
         )
     except (pa.ArrowInvalid, ValueError):
@@ -93,20 +95,23 @@ def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple
     return None if lines is None else (table.columns, lines + height)
 
 
-def _has_tidy_quotes(body: bytes, dialect: Dialect) -> bool:
-    """Whether each quotation mark opens or closes a whole field, or is doubled."""
-    if b'"' not in body:
+def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
+    """Whether each quotation mark after `start` opens or closes a whole field, or is doubled."""
+    if data.find(b'"', start) < 0:
         return True
-    text = np.frombuffer(b"\n" + body.replace(b'""', b"") + b"\n", np.uint8)
+    text = np.frombuffer(b"\n" + data[start:].replace(b'""', b"") + b"\n", np.uint8)
     quotes = np.flatnonzero(text == _QUOTE)
-    edges = np.frombuffer(b"\r\n" + dialect.separator.encode(), np.uint8)
-    opens, closes = np.isin(text[quotes[0::2] - 1], edges), np.isin(text[quotes[1::2] + 1], edges)
-    return len(quotes) % 2 == 0 and bool(opens.all() and closes.all())
+    before, after = text[quotes[0::2] - 1], text[quotes[1::2] + 1]
+    edges = (ord("\n"), ord("\r"), ord(dialect.separator))
+    tidy = [np.logical_or.reduce([neighbours == edge for edge in edges]).all() for neighbours in (before, after)]
+    return len(quotes) % 2 == 0 and all(tidy)
 
 
 def _lines_of_rows(data: bytes, start: int, rows: int) -> Any:
     """(rows,). The line of each row from 1, of the text after `start`; None where a row takes several lines."""
-    ends = data.count(b"\n", start) + data.count(b"\r", start) - data.count(b"\r\n", start)
+    ends = data.count(b"\n", start)
+    if data.find(b"\r", start) >= 0:
+        ends += data.count(b"\r", start) - data.count(b"\r\n", start)
     if rows == ends + (not data.endswith((b"\n", b"\r"))):
         return np.arange(1, rows + 1)
     lines = np.flatnonzero([bool(line) for line in data[start:].splitlines()]) + 1
@@ -164,7 +169,7 @@ def _check_width(row: Sequence[str], names: Sequence[str], dialect: Dialect, pla
     if len(row) > len(names) and dialect.separator == ",":
         hint = "; where ',' is the decimal sign too, put such numbers in quotes or separate the fields by ';'"
     raise DataError(
-        f"{place} has {len(row)} fields, but the header has {len(names)} names "
+        f"{place} has {len(row)} field{'s' * (len(row) != 1)}, but the header has {len(names)} names "
         f"(separator {dialect.separator!r}, dataset.separator sets another){hint}"
     )
 

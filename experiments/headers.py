@@ -30,9 +30,9 @@ def named_columns(columns: Sequence[_Named], place: str) -> tuple[list[_Named], 
         if name and not is_index_name(name):
             kept.append(column)
         elif name or (position == 1 and not column.is_empty):
+            what = f"has the name {name!r}" if name else "has no name"
             notes.append(
-                f"column {position} ({name!r}) is left out: its name is that of an index which was written "
-                "with the table; rename it to use it"
+                f"column {position} is left out: it {what}, as an index that pandas wrote; rename it to use it."
             )
         elif not column.is_empty:
             raise DataError(f"{place}: column {position} has no name; name it, or remove it")
@@ -72,8 +72,8 @@ def _alike(names: Sequence[str]) -> list[str]:
     for name in names:
         other = known.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
         if other != name:
-            notes.append(f"columns {other!r} and {name!r} are two columns, whose names differ in case or blanks alone")
+            notes.append(f"columns {other!r} and {name!r} are two columns, whose names differ in case or blanks alone.")
         renamed = _RENAMED.fullmatch(name)
         if renamed and renamed[1] in names:
-            notes.append(f"column {name!r} may be a second {renamed[1]!r} that was renamed; remove it if so")
+            notes.append(f"column {name!r} may be a second {renamed[1]!r} that was renamed; remove it if so.")
     return notes

@@ -20,6 +20,9 @@ def text_column(name: str, cells: Any, na_values: Sequence[str]) -> TextColumn:
 
     cells: Arrow strings.
     """
+    untouched = TextColumn(name, cells)
+    if untouched.plain is not None:  # so no cell has blanks or is empty
+        return untouched
     cells = pc.utf8_trim_whitespace(cells)
     empty = pc.is_in(cells, value_set=pa.array(["", *na_values], cells.type))
     return TextColumn(name, pc.if_else(empty, pa.scalar(None, cells.type), cells) if pc.any(empty).as_py() else cells)

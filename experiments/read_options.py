@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from experiments.spec import DatasetSpec
 
 CSV_KEYS = ("separator", "decimal", "thousands", "encoding")
+THOUSANDS = (",", ".", "'", "_", " ")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _SEPARATOR_WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
@@ -58,12 +59,12 @@ def checked_separator(value: str | None) -> str | None:
 
 
 def checked_thousands(value: str | None) -> str | None:
-    """One character. Raises ValueError."""
+    """A sign between thousands; the words `comma` and `space` stand for theirs. Raises ValueError."""
     if value is None:
         return None
     character = _SEPARATOR_WORDS.get(value.lower(), value)
-    if len(character) != 1 or character.isalnum() or character in '"+-\r\n\t\0':
-        raise ValueError(f"is one character such as ',' or '.', or the word space, not {value!r}")
+    if character not in THOUSANDS:
+        raise ValueError(f"is one of {' '.join(THOUSANDS)} or the word space, not {value!r}")
     return character
 
 
