@@ -76,8 +76,8 @@ def _data_lines(data: Dataset) -> list[str]:
     if encoded:
         lines.append(f"encoded   {len(data.columns)} columns make {data.feature_count} inputs: {', '.join(encoded)}")
     if data.dropped or data.filled:
-        counts = ((data.dropped, "row", "dropped"), (data.filled, "cell", "filled"))
-        lines.append(f"empty     {', '.join(f'{n:,} {kind}{"s" * (n != 1)} {done}' for n, kind, done in counts)}")
+        rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
+        lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")
     return lines
 
 
