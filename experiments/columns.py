@@ -33,6 +33,7 @@ class Column:
     values: (rows,). Numbers and booleans (0 and 1) are float64, NaN where empty; a number may be infinite.
         Text is str, None where empty; so is what is unsupported.
     bad_numbers: of a text column, the cells that keep it from being a number column.
+    integer: of a column of numbers, whether all are whole and written or typed so: 3 and not 3.0.
     problem: of an unsupported column, what is wrong and what to do, to be put after `<table>: `.
     note: what the user should know of how it was read. The notes of a table have it too.
     """
@@ -43,6 +44,7 @@ class Column:
     bad_numbers: BadNumbers | None = None
     problem: str | None = None
     note: str | None = None
+    integer: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -90,8 +90,8 @@ class TextTyping:
         if len(large):
             cells = text.reading(form).normalized(text.text.take(pa.array(large)))
             whole = cells.filter(pc.match_substring_regex(cells, r"^[+-]?\d+$")).to_pylist()
-            return whole_number_column(text.name, values, map(int, whole))
-        return Column(text.name, "number", values)
+            return whole_number_column(text.name, values, map(int, whole), integer=_is_whole(text, form, values))
+        return Column(text.name, "number", values, integer=_is_whole(text, form, values))
 
     def _unsupported(self, text: TextColumn, problem: str) -> Column:
         return Column(text.name, "unsupported", _objects(text.text), problem=problem)
@@ -138,6 +138,14 @@ class TextTyping:
         return f"numbers are read with {found}: {text.cell(row)!r} in {self.location(row)} is {value}."
 
 
+def _is_whole(text: TextColumn, form: NumberFormat, numbers: Any) -> bool:
+    """Whether each cell, read as these numbers, is written without a decimal sign and exponent."""
+    reading = text.reading(form)
+    if reading.decimal or not (np.isnan(numbers) | (numbers == np.round(numbers))).all():
+        return False
+    return not pc.any(pc.match_substring_regex(text.text, "[eEnN]")).as_py()
+
+
 def _boolean(text: TextColumn) -> Column:
     truth = pc.is_in(text.text, value_set=pa.array(TRUE_WORDS)).cast(pa.float64()).to_numpy()
     return Column(text.name, "boolean", np.where(text.text.is_valid().to_numpy(), truth, np.nan))
@@ -159,10 +167,11 @@ def _objects(text: Any) -> Any:
     return np.array(text.to_pylist(), dtype=object)
 
 
-def whole_number_column(name: str, values: Any, large: Iterable[int]) -> Column:
+def whole_number_column(name: str, values: Any, large: Iterable[int], *, integer: bool = True) -> Column:
     """A number column with a note where it was rounded; unsupported where that made two numbers one.
 
     values: (rows,) float64.
+    integer: whether all of them are written or typed as whole numbers.
     large: its whole numbers past 2^53, of which a float64 may not hold every digit.
     """
     different = set(large)
@@ -171,7 +180,7 @@ def whole_number_column(name: str, values: Any, large: Iterable[int]) -> Column:
         note = (
             f"column {name!r} is rounded: a float64 does not hold {rounded[0]} to the last digit." if rounded else None
         )
-        return Column(name, "number", values, note=note)
+        return Column(name, "number", values, note=note, integer=integer)
     problem = (
         f"column {name!r} has whole numbers past 2^53, such as {rounded[0]}, that become equal when they are "
         "rounded to a float64; leave it out with dataset.features, or write smaller numbers"
