@@ -110,7 +110,8 @@ def _typed_column(name: str, cells: Any, rows: int) -> Column | None:
     if pa.types.is_boolean(kind):
         return Column(name, "boolean", cells.cast(kind).cast(pa.float64()).to_numpy())
     if pa.types.is_decimal(kind):
-        return Column(name, "number", np.array([np.nan if c is None else float(c) for c in cells.to_pylist()]))
+        values = np.array([np.nan if cell is None else float(cell) for cell in cells.to_pylist()])
+        return Column(name, "number", values, integer=kind.scale <= 0)
     if pa.types.is_integer(kind):
         return _whole_numbers(name, cells.cast(kind))
     if pa.types.is_floating(kind) or pa.types.is_null(kind):

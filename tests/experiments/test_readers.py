@@ -476,6 +476,16 @@ def test_whole_numbers_past_what_a_float_holds(tmp_path: Path, source: str) -> N
     assert tables[2].notes == ()
 
 
+def test_decimals_without_fraction_are_whole_as_in_a_csv(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"x": pa.array([decimal.Decimal(12), decimal.Decimal(7)], pa.decimal128(8, 0))}),
+        tmp_path / "a.parquet",
+    )
+    (table,) = read_file(tmp_path / "a.parquet", ReadOptions()).columns
+    assert table.integer
+    assert _read(tmp_path, "x\n12\n7\n").columns[0].integer
+
+
 def test_text_that_holds_numbers_alone_is_numbers_as_in_a_csv_and_says_so() -> None:
     assert read_frame(pd.DataFrame({"x": ["1", "2"], "y": ["a", "b"]})).notes == (
         "column 'x' is text, but all of it are numbers: it is read as numbers, as in a CSV.",
@@ -642,6 +652,7 @@ def test_a_table_is_the_same_in_every_dialect_and_in_parquet_or_is_refused(
         if "unsupported" in (one.kind, other.kind):
             continue
         assert (one.kind, _bits(one)) == (other.kind, _bits(other))
+        assert one.integer == other.integer or one.is_empty
 
 
 def _bits(column: Column) -> Any:
