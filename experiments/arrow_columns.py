@@ -50,7 +50,7 @@ def _index_columns(schema: Any) -> set[str]:
     try:
         metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
         return {name for name in metadata.get("index_columns", ()) if isinstance(name, str)}
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return set()
 
 

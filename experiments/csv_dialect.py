@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18  # bytes in which the separator is looked for
 _SAMPLE_ROWS = 500
 _OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACKING_ERRORS = (EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)  # of packed files
 _MARKS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -93,7 +95,7 @@ def _unpacked(path: Path) -> bytes:
         if suffix == ".zip":
             return _only_member(path)
         return path.read_bytes()
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, *_UNPACKING_ERRORS) as error:
         raise DataError(f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 

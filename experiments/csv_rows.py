@@ -99,10 +99,10 @@ def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
     """Whether each quotation mark after `start` opens or closes a whole field, or is doubled."""
     if data.find(b'"', start) < 0:
         return True
-    text = np.frombuffer(b"\n" + data[start:].replace(b'""', b"") + b"\n", np.uint8)
+    text = np.frombuffer(b"\n" + data[start:] + b"\n", np.uint8)
     quotes = np.flatnonzero(text == _QUOTE)
     before, after = text[quotes[0::2] - 1], text[quotes[1::2] + 1]
-    edges = (ord("\n"), ord("\r"), ord(dialect.separator))
+    edges = (ord("\n"), ord("\r"), ord(dialect.separator), _QUOTE)  # a doubled one closes and opens again
     tidy = [np.logical_or.reduce([neighbours == edge for edge in edges]).all() for neighbours in (before, after)]
     return len(quotes) % 2 == 0 and all(tidy)
 

@@ -42,11 +42,15 @@ def finished_table(
     while rows and columns and all(_is_blank(column.values[rows - 1]) for column in columns):
         rows -= 1
     left_out = len(lines) - rows
-    ending = [f"the last {left_out} rows are empty and left out."] if left_out else []
+    ending = [_ending_note(left_out)] if left_out else []
     if left_out:
         columns = [replace(column, values=column.values[:rows]) for column in columns]
     column_notes = [column.note for column in columns if column.note]
     return RawTable(name, tuple(columns), lines[:rows], unit, (*notes, *column_notes, *ending))
+
+
+def _ending_note(rows: int) -> str:
+    return "the last row is empty and left out." if rows == 1 else f"the last {rows} rows are empty and left out."
 
 
 def _settled(column: Column, na_values: Sequence[str]) -> Column:

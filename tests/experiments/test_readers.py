@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from experiments.columns import BadNumbers, Column, RawTable
@@ -157,6 +157,7 @@ def test_rows_at_the_end_that_are_empty_are_left_out_with_a_note(tmp_path: Path)
     table = _read(tmp_path, "x;y\n1;a\n;\n2;b\n;;;\n;;;\n")
     assert _cells(table) == {"x": [1, None, 2], "y": ["a", None, "b"]}
     assert table.notes == ("the last 2 rows are empty and left out.",)
+    assert _read(tmp_path, "x;y\n1;a\n;\n").notes == ("the last row is empty and left out.",)
 
 
 @pytest.mark.parametrize(
@@ -295,9 +296,12 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
     for name in ("own.csv.gz", "own.csv.bz2", "own.csv.xz", "own.csv.zip"):
         pd.DataFrame(_TWO).to_csv(tmp_path / name, index=False)
         assert _cells(read_file(tmp_path / name, ReadOptions())) == _TWO
-    (tmp_path / "bad.gz").write_bytes(gzip.compress(b"x,y\n1,2\n")[:-9])
-    with pytest.raises(DataError, match=r"bad.gz can't be read"):
-        read_file(tmp_path / "bad.gz", ReadOptions())
+    packed = gzip.compress(b"x,y\n1,2\n" * 50)
+    for broken in (packed[:-9], packed[:12] + b"\xff" * 20, b"x,y\n1,2\n"):
+        for suffix in ("gz", "bz2", "xz", "zip"):
+            (tmp_path / f"bad.{suffix}").write_bytes(broken)
+            with pytest.raises(DataError, match=rf"bad.{suffix} can't be read"):
+                read_file(tmp_path / f"bad.{suffix}", ReadOptions())
 
 
 # ----------------------------------------------------------------------------------------------------------- headers
@@ -635,7 +639,7 @@ def _options(dialect: dict[str, Any]) -> ReadOptions:
     )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=_tables(), dialect=_dialects())
 def test_a_table_is_the_same_in_every_dialect_and_in_parquet_or_is_refused(
     tmp_path: Path, table: pa.Table, dialect: dict[str, Any]
@@ -660,6 +664,7 @@ def _bits(column: Column) -> Any:
 
 
 @settings(max_examples=300, deadline=None)
+@example(rows=[["", '""1']], quoting=csv.QUOTE_MINIMAL, raw=True)
 @given(
     rows=st.lists(st.lists(st.text('a1.,; "\r\n\t', max_size=4), min_size=2, max_size=2), min_size=1, max_size=5),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
