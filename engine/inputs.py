@@ -43,7 +43,7 @@ class InputColumn:
         if self.categories is not None:
             places = {category: place for place, category in enumerate(self.categories)}
             held = np.array([places.get(name, -1) for name in category_names(self.kind, cells)], dtype=int)
-            return (held[:, None] == np.arange(len(places))).astype(float)
+            return np.array(held[:, None] == np.arange(len(places)), dtype=float)
         numbers = cells.astype(float)
         return (numbers if self.fill is None else np.where(np.isnan(numbers), self.fill, numbers))[:, None]
 

@@ -56,15 +56,22 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
     """
     columns = tuple(_fitted(table, column, training) for column in table.columns)
     inputs = network_inputs(columns, [column.values[training] for column in table.columns])
-    as_given = np.array([column.categories is not None for column in columns for _ in column.input_names])
-    center, scale = _standards(inputs) if standardize else (np.zeros(inputs.shape[1]), np.ones(inputs.shape[1]))
     names = [name for column in columns for name in column.input_names]
-    for name in (name for name, size in zip(names, center + scale, strict=True) if not np.isfinite(size)):
-        raise DataError(
-            f"{table.name}: the numbers of {name!r} are too large to standardise; give them in a larger unit"
-        )
+    center, scale = np.zeros(len(names)), np.ones(len(names))
+    if standardize:
+        numbers = [k for k, of_number in enumerate(_are_numbers(columns)) if of_number]
+        center[numbers], scale[numbers] = _standards(inputs[:, numbers])
+    for name, size in zip(names, center + scale, strict=True):
+        if not np.isfinite(size):
+            raise DataError(f"{table.name}: {name!r} has numbers too large to standardise; give them in a larger unit")
     constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
-    return Preparation(columns, np.where(as_given, 0.0, center), np.where(as_given, 1.0, scale), constant)
+    return Preparation(columns, center, scale, constant)
+
+
+def _are_numbers(columns: Sequence[InputColumn]) -> Iterator[bool]:
+    """For each input, whether it is a number and not a category."""
+    for column in columns:
+        yield from [column.categories is None] * len(column.input_names)
 
 
 def _fitted(table: Table, column: Column, training: Indices) -> InputColumn:
