@@ -59,6 +59,10 @@ class Interrupted(GradgridError):  # noqa: N818
     exit_code = 130
 
 
+class DataWarning(UserWarning):
+    """Something in a data set that the user should know before its results are trusted."""
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of the known words, else the list of them."""
     words = list(known)

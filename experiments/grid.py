@@ -29,7 +29,7 @@ from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
 from experiments.spec import Sweepable
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
 
 _STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")

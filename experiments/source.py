@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from experiments.errors import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KeyPath = tuple[str | int, ...]
 
@@ -53,6 +56,7 @@ class Source:
     """A spec's raw data, and where each part of it stands, for messages.
 
     parts: the text of the file of one's own parts, where it need not be read.
+    frame: reads the data, where it comes from Python.
     """
 
     data: Any
@@ -60,6 +64,7 @@ class Source:
     folder: Path = field(default_factory=Path)
     places: Mapping[KeyPath, str] = field(default_factory=dict)
     parts: str | None = None
+    frame: Callable[[], pd.DataFrame] | None = None
 
     def place(self, path: KeyPath) -> str:
         """`moons.yaml:7` for the deepest known part of a path."""
@@ -141,7 +146,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
         places = {known: place for known, place in places.items() if known[: len(path)] != path}
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
         places.update({path[:length]: origin for length in range(own, len(path) + 1)})
-    return Source(data, source.origin, source.folder, places)
+    return replace(source, data=data, places=places)
 
 
 def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:

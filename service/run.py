@@ -18,6 +18,8 @@ import pandas as pd
 
 from engine import DIVERGED
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
+from experiments.frames import kept_bytes
+from experiments.readers import read_frame, read_options
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.cluster import Pool, open_pool
@@ -243,8 +245,12 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     tags["gradgrid.trials"] = str(plan.trials)
     if job:
         tags["gradgrid.job"] = job
-    parts = plan.sweepable.parts.text
-    return store.begin(sweep, plan.name, source.data, tags, summary.sweep_params(plan), parts, plan.dataset.facts)
+    frame = b""
+    if source.frame is not None:
+        frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.sweepable.spec.dataset)))
+        tags["gradgrid.frame"] = "kept"
+    params, parts = summary.sweep_params(plan), plan.sweepable.parts.text
+    return store.begin(sweep, plan.name, source.data, tags, params, parts, plan.dataset.facts, frame)
 
 
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:

@@ -22,6 +22,7 @@ from service.execution.plan import Plan
 from service.results.leaderboard import entry_rows
 
 if TYPE_CHECKING:
+    from experiments.datasets import Dataset
     from service.execution.jobs import Job
     from service.inspection.doctor import Finding
     from service.inspection.verify import Verdict
@@ -47,7 +48,42 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
         "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "data": _data_values(plan.dataset),
     }
+
+
+def _data_values(data: Dataset) -> dict[str, Any]:
+    """Samples, and how the table's columns become inputs."""
+    return {
+        "name": data.name,
+        "task": data.task,
+        "fingerprint": data.fingerprint,
+        "samples": len(data.training_targets),
+        "test_samples": len(data.test_targets),
+        "columns": len(data.columns),
+        "inputs": data.feature_count,
+        "encoded": {column.name: column.categories for column in data.columns if column.categories is not None},
+        "rows_dropped": data.dropped,
+        "cells_filled": data.filled,
+        "notes": data.notes,
+    }
+
+
+def _data_lines(data: Dataset) -> list[str]:
+    parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
+    lines = [f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs"]
+    encoded = [f"{c.name} ({_shortened(c.categories)})" for c in data.columns if c.categories is not None]
+    if encoded:
+        lines.append(f"encoded   {len(data.columns)} columns make {data.feature_count} inputs: {', '.join(encoded)}")
+    if data.dropped or data.filled:
+        rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
+        lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")
+    return lines
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def plan_text(plan: Plan, workers: int) -> str:
@@ -55,16 +91,15 @@ def plan_text(plan: Plan, workers: int) -> str:
     values = plan_values(plan, workers)
     axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
-    data = plan.dataset
-    parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
     return "\n".join(
         [
             f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
-            f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs",
+            *_data_lines(plan.dataset),
             f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
             f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
             f"time      about {values['seconds']:,.0f} s",
+            *(f"note      {text}" for text in plan.dataset.notes),
         ]
     )
 

@@ -16,7 +16,7 @@ from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.spec import Sweepable
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
 from service.results.curves import kept_curves
 
 # A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;
@@ -158,9 +158,9 @@ class Plan:
 
 def make_plan(sweepable: Sweepable) -> Plan:
     """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
-    spec = sweepable.spec
+    spec, frame = sweepable.spec, sweepable.source.frame
     try:
-        dataset = load_dataset(spec.dataset, sweepable.source.folder)
+        dataset = load_dataset(spec.dataset, sweepable.source.folder, frame() if frame else None)
     except DataError as error:
         place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{place}: dataset: {error}") from None

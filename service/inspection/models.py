@@ -45,7 +45,7 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
             "weights": _weights(store, trial).tolist(),
             "dtype": architecture.dtype,
             "kernel": architecture.kernel,
-            "features": list(data.feature_names),
+            "inputs": [column.facts for column in data.columns],
             "center": data.center.tolist(),
             "scale": data.scale.tolist(),
             "classes": list(data.classes),

@@ -40,6 +40,7 @@ _PAGE = 1_000
 _SPEC_FILE = "spec.yaml"
 _PARTS_FILE = "parts.py"
 _DATA_FILE = "dataset.json"
+_FRAME_FILE = "data.parquet"
 _TABLE_FILE = "trials.parquet"
 _ROWS_FOLDER = "rows"
 _CURVES_FOLDER = "curves"
@@ -71,8 +72,12 @@ class Store:
         params: Mapping[str, str],
         parts: str = "",
         data: Mapping[str, Any] | None = None,
+        frame: bytes = b"",
     ) -> SweepInfo:
-        """Make the sweep's experiments and its run: the spec on it, the text of one's own parts, facts of the data."""
+        """Make the sweep's experiments and its run: the spec on it, the text of one's own parts, facts of the data.
+
+        frame: the data as a Parquet file, where it comes from Python.
+        """
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
@@ -84,6 +89,8 @@ class Store:
             if parts:
                 self._client.log_text(run_id, parts, _PARTS_FILE)
             self._client.log_text(run_id, json.dumps(data or {}), _DATA_FILE)
+            if frame:
+                self._log_bytes(run_id, frame, _FRAME_FILE)
             self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
@@ -201,11 +208,15 @@ class Store:
 
     def keep_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
         """Put files on the sweep's run, or into a folder of it."""
-        with translated_errors(self.uri), tempfile.TemporaryDirectory() as place:
+        with translated_errors(self.uri):
             for name, content in files.items():
-                path = Path(place) / name
-                path.write_bytes(content)
-                self._client.log_artifact(sweep.run_id, str(path), folder)
+                self._log_bytes(sweep.run_id, content, name, folder)
+
+    def _log_bytes(self, run_id: str, content: bytes, name: str, folder: str | None = None) -> None:
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / name
+            path.write_bytes(content)
+            self._client.log_artifact(run_id, str(path), folder)
 
     def abandon(self, sweep: SweepInfo) -> None:
         """End the sweep's run as failed, if the store still lets us; what went wrong before is told elsewhere."""
@@ -322,6 +333,10 @@ class Store:
         """Facts of the sweep's data."""
         facts: dict[str, Any] = json.loads(self._artifact(sweep.run_id, _DATA_FILE))
         return facts
+
+    def frame(self, sweep: SweepInfo) -> bytes:
+        """The Parquet file of a sweep's data that came from Python."""
+        return self._artifact_bytes(sweep.run_id, _FRAME_FILE)
 
     def parts(self, sweep: SweepInfo) -> str:
         """The text of the file of parts that the sweep was made with; empty where there was none."""
