@@ -41,8 +41,9 @@ class InputColumn:
     def inputs(self, cells: Cells) -> Floats:
         """(rows, inputs). A category that is not among `categories` is 0 in every input."""
         if self.categories is not None:
-            words = category_names(self.kind, cells)
-            return np.array(words[:, None] == np.array(self.categories, dtype=object), dtype=float)
+            places = {category: place for place, category in enumerate(self.categories)}
+            held = np.array([places.get(name, -1) for name in category_names(self.kind, cells)], dtype=int)
+            return np.array(held[:, None] == np.arange(len(places)), dtype=float)
         numbers = cells.astype(float)
         return (numbers if self.fill is None else np.where(np.isnan(numbers), self.fill, numbers))[:, None]
 

@@ -174,7 +174,7 @@ def load_dataset(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = N
         fingerprint=_fingerprint(table, features, targets, test_features, test_targets),
         columns=preparation.columns,
         examples=tuple(_cells(table.columns, training[:_EXAMPLES])),
-        notes=(*notes, *preparation_notes(table, preparation, training, test)),
+        notes=(*notes, *preparation_notes(table, preparation, test)),
         dropped=table.dropped,
         filled=filled_cells(table, preparation),
     )

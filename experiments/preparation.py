@@ -30,11 +30,13 @@ class Preparation:
     """Everything between a table's columns and a network's inputs.
 
     columns: fill and encode. center, scale: (inputs,), what is taken off each input, and what the rest is divided by.
+    constant: names of the inputs that are constant in the training part.
     """
 
     columns: tuple[InputColumn, ...]
     center: Floats
     scale: Floats
+    constant: tuple[str, ...] = ()
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -54,16 +56,22 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
     """
     columns = tuple(_fitted(table, column, training) for column in table.columns)
     inputs = network_inputs(columns, [column.values[training] for column in table.columns])
-    as_given = np.array([column.categories is not None for column in columns for _ in column.input_names])
-    center, scale = _standards(inputs) if standardize else (np.zeros(inputs.shape[1]), np.ones(inputs.shape[1]))
-    large = np.flatnonzero(~np.isfinite(center + scale))
-    preparation = Preparation(columns, np.where(as_given, 0.0, center), np.where(as_given, 1.0, scale))
-    if len(large):
-        raise DataError(
-            f"{table.name}: the numbers of {preparation.input_names[large[0]]!r} are too large to be standardised; "
-            "give them in a larger unit"
-        )
-    return preparation
+    names = [name for column in columns for name in column.input_names]
+    center, scale = np.zeros(len(names)), np.ones(len(names))
+    if standardize:
+        numbers = [k for k, of_number in enumerate(_are_numbers(columns)) if of_number]
+        center[numbers], scale[numbers] = _standards(inputs[:, numbers])
+    for name, size in zip(names, center + scale, strict=True):
+        if not np.isfinite(size):
+            raise DataError(f"{table.name}: {name!r} has numbers too large to standardise; give them in a larger unit")
+    constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
+    return Preparation(columns, center, scale, constant)
+
+
+def _are_numbers(columns: Sequence[InputColumn]) -> Iterator[bool]:
+    """For each input, whether it is a number and not a category."""
+    for column in columns:
+        yield from [column.categories is None] * len(column.input_names)
 
 
 def _fitted(table: Table, column: Column, training: Indices) -> InputColumn:
@@ -126,7 +134,7 @@ def _is_constant(training: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
 # ------------------------------------------------------------------------------------------------------------ notes
 
 
-def preparation_notes(table: Table, preparation: Preparation, training: Indices, test: Indices) -> Iterator[str]:
+def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> Iterator[str]:
     """What the user should know of how the columns became inputs."""
     if table.dropped:
         rows = f"{table.dropped:,} row{' was' if table.dropped == 1 else 's were'}"
@@ -142,11 +150,9 @@ def preparation_notes(table: Table, preparation: Preparation, training: Indices,
                 f"{column.name!r}: {_listed(unknown)} only in the test part, so the training part has no input for "
                 f"{'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
             )
-    raw = network_inputs(preparation.columns, [column.values[training] for column in table.columns])
-    constant = [name for name, flat in zip(preparation.input_names, _is_constant(raw), strict=True) if flat]
-    if constant:
-        them = "it" if len(constant) == 1 else "them"
-        yield f"constant in the training part, so nothing can be learned from {them}: {_listed(constant)}"
+    if preparation.constant:
+        them = "it" if len(preparation.constant) == 1 else "them"
+        yield f"constant in the training part, so nothing can be learned from {them}: {_listed(preparation.constant)}"
 
 
 def filled_cells(table: Table, preparation: Preparation) -> int:
