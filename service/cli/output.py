@@ -47,6 +47,7 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
         "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "notes": list(plan.part_notes),
     }
 
 
@@ -65,6 +66,7 @@ def plan_text(plan: Plan, workers: int) -> str:
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
             f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
             f"time      about {values['seconds']:,.0f} s",
+            *(f"note      {text}" for text in plan.part_notes),
         ]
     )
 

@@ -15,6 +15,7 @@ from engine.population import recorded_steps
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
+from experiments.part_notes import part_notes
 from experiments.spec import Sweepable
 from experiments.tables import CLASSIFICATION
 from service.results.curves import kept_curves
@@ -84,6 +85,11 @@ class Plan:
             return ""
         shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
         return f"{shown}: too many weights to be compiled, the reference kernel trains them"
+
+    @cached_property
+    def part_notes(self) -> tuple[str, ...]:
+        """Where the user's own activations and losses are not finite."""
+        return part_notes([population.architecture for population in self.populations], self.dataset)
 
     @property
     def objective(self) -> str:
