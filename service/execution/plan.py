@@ -48,8 +48,12 @@ class Shard:
         return len(self.numbers)
 
     def configuration(self, trial: int) -> dict[str, Any]:
-        """Every hyperparameter of the shard's trial at this position."""
+        """Every hyperparameter of the shard's trial at this position, as its identity has them."""
         return Population(self.architecture, self.columns, 0).configuration(trial)
+
+    def params(self, trial: int) -> dict[str, Any]:
+        """The same by the names that the user gave them."""
+        return Population(self.architecture, self.columns, 0).params(trial)
 
 
 @dataclass(frozen=True)
