@@ -74,7 +74,7 @@ class SweepResult:
     sweep: str
     sweep_run_id: str
     experiment_id: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)  # it may hold a password
     seconds: float
     objective: str
     swept: tuple[str, ...]
@@ -179,7 +179,8 @@ class _Work:
         """Train what is missing and keep it; then, where only the best are to have runs, record those."""
         runs = self.plan.sweepable.spec.record.runs
         with closing(self._run_keeper() if runs == "all" else self._row_keeper()) as keeper:
-            self.observer.begin(self.plan, self.sweep, len(self.ledger.done), self.pool.workers, keeper.note)
+            note = "; ".join(part for part in (self.ledger.note, keeper.note) if part)
+            self.observer.begin(self.plan, self.sweep, len(self.ledger.done), self.pool.workers, note)
             try:
                 self._train_and_keep(self.ledger.done, keeper, shard_size)
             finally:
@@ -266,7 +267,6 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
             f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} differ(s) from what it began with; "
             f"put that back, or start a new sweep"
         )
-    store.discard_unfinished(sweep)
     store.reopen(sweep)
     return sweep
 

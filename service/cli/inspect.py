@@ -35,7 +35,7 @@ def top(
     """
     from service.cli.output import entry_values, rows_csv, rows_markdown, rows_text
     from service.cli.trial_output import trial_values
-    from service.recording.recorded_table import kept_table
+    from service.recording.recorded_table import kept_table, lost_runs_note
     from service.recording.store import Store
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
@@ -45,6 +45,7 @@ def top(
     by = metric or found.tags["gradgrid.objective"]
     table = kept_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
+    options.tell(lost_runs_note(store, found, table))
     if as_json:
         best = store.best(found, by, count)
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
@@ -129,12 +130,14 @@ def report(
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
     path = checked_path(Path(output or f"{found.sweep}.html"))
-    written = make_report(store, found, metric=metric, dashboard=dashboard_url).write(path)
+    made = make_report(store, found, metric=metric, dashboard=dashboard_url)
+    written = made.write(path)
     if as_json:
         options.print_json({"sweep": found.sweep, "page": str(path), "files": list(map(str, written))})
     else:
         click.echo(path)
-        click.echo(f"the page, and {len(written) - 1} pictures beside it; on the sweep's run as well", err=True)
+        where = f"not on the sweep's run: {made.not_kept}" if made.not_kept else "on the sweep's run as well"
+        options.tell(f"the page, and {len(written) - 1} pictures beside it; {where}")
 
 
 @click.command()
@@ -178,7 +181,7 @@ def verify(target: str, sample: int | None, tracking_uri: str | None, as_json: b
     if isinstance(found, SweepInfo):
         verdict = audit(store, found, sample=sample)
     else:
-        verdict = audit(store, store.find_sweep(found.tags["gradgrid.sweep"]), run_id=found.run_id)
+        verdict = audit(store, store.sweep_of(found), run_id=found.run_id)
     options.print_json(verdict_values(verdict)) if as_json else verdict_text(verdict)
     sys.exit(1 if verdict.significant else 0)
 

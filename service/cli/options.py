@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from experiments.errors import GradgridError
+from service.recording.redaction import without_passwords
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -25,7 +26,7 @@ def reported(command: _Command) -> _Command:
         try:
             return command(*args, **kwargs)
         except GradgridError as error:
-            click.echo(f"gradgrid: {error}", err=True)
+            tell(f"gradgrid: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("gradgrid: interrupted before anything was recorded", err=True)
@@ -67,6 +68,12 @@ jobs_address = click.option(
 )
 token = click.option("--token", metavar="TOKEN", help="What the cluster asks for; better, RAY_AUTH_TOKEN.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+def tell(text: str) -> None:
+    """Say something on stderr, without the passwords of addresses in it; nothing where there is nothing to say."""
+    if text:
+        click.echo(without_passwords(text), err=True)
 
 
 def print_json(value: Any) -> None:

@@ -17,8 +17,10 @@ from rich.text import Text
 
 from experiments.axis import MAX_TRIALS
 from service.cli.heat_map import sweep_map
+from service.cli.options import tell
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
 from service.execution.plan import Plan
+from service.recording.redaction import tracking_option, without_passwords
 from service.results.leaderboard import entry_rows
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def result_values(result: SweepResult) -> dict[str, Any]:
         "sweep": result.sweep,
         "sweep_run_id": result.sweep_run_id,
         "experiment_id": result.experiment_id,
-        "tracking_uri": result.tracking_uri,
+        "tracking_uri": without_passwords(result.tracking_uri),
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
@@ -133,14 +135,14 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     show_text(sweep_map(result.table, result.objective, result.swept, terminal_width()))
     rate = result.recorded / result.seconds
-    option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    option = tracking_option(tracking_uri)
     one = rows[0]["best run"] if rows else "RUN"
     shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
-        f"{_runs_text(result)} in {result.tracking_uri}\n"
+        f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
         f"{shown}"
         f"all of it:     gradgrid report {result.sweep}{option}\n"
         f"the dashboard: gradgrid dashboard{option}",
@@ -194,7 +196,7 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
     """A recorded sweep: its spec in short, how it went, and the best of it."""
-    from service.recording.recorded_table import kept_table
+    from service.recording.recorded_table import kept_table, lost_runs_note
     from service.results.leaderboard import ranked
     from service.results.trials_table import shown_params
 
@@ -203,6 +205,7 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
+    tell(lost_runs_note(store, sweep, table))
     rows_text(entry_rows(entries, by), title=f"The best by {by}")
     show_text(sweep_map(table, by, sweep.swept, terminal_width()))
 

@@ -59,7 +59,7 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     Raises SpecError where data or engine are not those that the trial was trained with, UserError for a step that it
     has not come to.
     """
-    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    sweep = store.sweep_of(trial)
     plan = recorded_plan(store, sweep, "explained")
     last = int(trial.tags["gradgrid.last_step"])
     chosen = min(int(trial.tags["gradgrid.outcome_step"]), last) if step is None else step

@@ -14,6 +14,7 @@ import requests
 
 from experiments.errors import StoreError
 from service.recording.connection import is_server, open_client, resolve
+from service.recording.redaction import without_user
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60
@@ -28,13 +29,14 @@ def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], obje
     uri = resolve(tracking_uri)
     open_client(uri, create=False)
     if is_server(uri):
-        announce(uri)
+        announce(without_user(uri))
         return
     with socket.socket() as probe:
         if probe.connect_ex((_HOST, port)) == 0:
             raise StoreError(f"port {port} is taken: choose another with --port")
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(_command(uri, port), env=environment, stdout=_STDERR)
+    # the store's address is no argument: everybody may list those of a process, and it may hold a password
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}
+    server = subprocess.Popen(_command(port), env=environment, stdout=_STDERR)
     try:
         _wait_until_up(server, port)
         announce(f"The MLflow dashboard is at http://{_HOST}:{port} (Ctrl-C ends it)")
@@ -47,8 +49,15 @@ def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], obje
             server.wait()
 
 
-def _command(uri: str, port: int) -> list[str]:
-    program = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+def _command(port: int) -> list[str]:
+    program = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--workers",
+        "1",
+    ]
     return [*program, "--host", _HOST, "--port", str(port), "--uvicorn-opts", "--log-level warning"]
 
 

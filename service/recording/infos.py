@@ -84,6 +84,13 @@ def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
     return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
+def is_sweep(run: Run) -> bool:
+    """Whether a run says all that a sweep's must say."""
+    tags = run.data.tags
+    needed = ("sweep", "spec", "experiment", "objective")
+    return tags.get("gradgrid.kind") == "sweep" and all(f"gradgrid.{name}" in tags for name in needed)
+
+
 def sweep_info(run: Run) -> SweepInfo:
     """A sweep from its run."""
     tags = run.data.tags

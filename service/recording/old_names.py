@@ -6,15 +6,23 @@ They recorded the activation of a single neuron as `output`, even where the swee
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from mlflow.entities import Run
 
 from experiments.grid import as_written, is_neuron
-from service.recording.infos import SweepInfo
+from service.recording.infos import SweepInfo, TrialInfo, trial_info
 from service.results.metrics import PARAMS
 
 _NO_LAYERS = "[]"
+
+
+def trial_as_written(run: Run, sweep: SweepInfo) -> TrialInfo:
+    """A trial out of its run."""
+    trial = trial_info(run)
+    return replace(trial, params=params_as_written(trial.params, sweep))
 
 
 def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[str, str]:

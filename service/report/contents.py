@@ -12,7 +12,7 @@ from experiments.errors import NotFoundError, UserError
 from service.execution.plan import Plan
 from service.execution.recorded import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import kept_table, lost_runs_note
 from service.recording.store import Store
 from service.report.panels import Line, Panel
 from service.report.surfaces import Surface, make_surfaces
@@ -69,7 +69,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     pairs = axis_pairs(axes) if axes else []
     phases = [make_phase(table, by, *pair) for pair in _foremost(pairs, matter)]
     across, down = (phases[0].across, phases[0].down) if phases else (NO_AXIS, NO_AXIS)
-    notes: list[str] = []
+    notes = [note for note in [lost_runs_note(store, sweep, table)] if note]
     curves, gradients = _curves(store, sweep, table, across, down, notes)
     return Contents(
         sweep=sweep,

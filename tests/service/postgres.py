@@ -71,11 +71,11 @@ def running_postgres() -> Iterator[Postgres]:
             server.stop()
 
 
-def new_database(address: str) -> str:
-    """Make a new database of the server at this address; returns its tracking URI."""
+def new_database(address: str, template: str = "template1") -> str:
+    """Make a new database of the server at this address, a copy of another; returns its tracking URI."""
     import psycopg
 
     name = f"d{uuid.uuid4().hex}"
     with psycopg.connect(address.replace("+psycopg", "") + "/postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} template {template}")
     return f"{address}/{name}"

@@ -1,0 +1,136 @@
+"""Finding what a store holds: its sweeps and their trials, by any of their names, deleted or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from experiments.errors import NotFoundError
+from service.recording.artifacts import Artifacts
+from service.recording.connection import open_client, resolve, translated_errors
+from service.recording.deleted import how_it_comes_back
+from service.recording.infos import SweepInfo, TrialInfo, is_sweep, sweep_info, trial_info
+from service.recording.old_names import trial_as_written
+from service.recording.redaction import remember, tracking_option, without_passwords
+from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
+
+_RUN_ID_LENGTH = 32
+
+
+class Finder:
+    """MLflow's store, opened, and its sweeps and trials found. Every failure is a StoreError.
+
+    `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
+    `option` is what a command line must say to open the same store, without its password.
+    """
+
+    def __init__(
+        self, tracking_uri: str | None = None, *, create: bool = False, backend_uri: str | None = None
+    ) -> None:
+        self.uri = resolve(tracking_uri)
+        self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
+        remember(self._backend_uri or "")
+        self.option = tracking_option(tracking_uri)
+        self._client: MlflowClient = open_client(self.uri, create=create)
+        self._runs = Runs(self._client)
+        self._artifacts = Artifacts(self._client, self.uri)
+
+    def sweeps(self) -> list[SweepInfo]:
+        """Every sweep of the store, newest first."""
+        return self._sweeps(ViewType.ACTIVE_ONLY)
+
+    def _sweeps(self, view: int) -> list[SweepInfo]:
+        with translated_errors(self.uri):
+            runs = filter(is_sweep, self._runs.everywhere(SWEEP, view))
+            return sorted(map(sweep_info, runs), key=lambda info: info.start_time, reverse=True)
+
+    def find_sweep(self, name: str) -> SweepInfo:
+        """The sweep of this id, the beginning of it, its run's id, `spec/id`, or the newest of a spec.
+
+        Raises NotFoundError where there is none, or where the beginning is that of several.
+        """
+        found = self._one_sweep(name)
+        if found is None:
+            raise NotFoundError(self._no_sweep(name))
+        return found
+
+    def _one_sweep(self, name: str) -> SweepInfo | None:
+        begun = _named(self.sweeps(), name)
+        if len(begun) > 1:
+            raise NotFoundError(f"{len(begun)} sweeps begin with {name!r}: {', '.join(s.sweep for s in begun[:5])}")
+        return begun[0] if begun else None
+
+    def _no_sweep(self, name: str) -> str:
+        """Why there is no sweep of this name, and what to do."""
+        deleted = _named(self._sweeps(ViewType.DELETED_ONLY), name)[:1]
+        if not deleted:
+            place = without_passwords(self.uri)
+            return f"the store at {place} has no sweep {name!r}; `gradgrid list` shows what it has"
+        return self._told_deleted(deleted[0])
+
+    def _told_deleted(self, sweep: SweepInfo) -> str:
+        with translated_errors(self.uri):
+            return how_it_comes_back(self._runs, sweep, self.uri)
+
+    def sweep_of_job(self, job: str) -> str | None:
+        """The id of the newest sweep that was begun for this job of a cluster; None where there is none."""
+        return next((sweep.sweep for sweep in self.sweeps() if sweep.tags.get("gradgrid.job") == job), None)
+
+    def sweep_of(self, trial: TrialInfo) -> SweepInfo:
+        """The sweep that a trial belongs to. Raises NotFoundError where its own run is gone."""
+        with translated_errors(self.uri):
+            run = self._runs.run(trial.tags["gradgrid.sweep_run"])
+        if run is None:
+            raise NotFoundError(f"the sweep {trial.tags['gradgrid.sweep']} of this trial was deleted for good")
+        if not is_active(run):
+            raise NotFoundError(self._told_deleted(sweep_info(run)))
+        return sweep_info(run)
+
+    def find(self, name: str) -> SweepInfo | TrialInfo:
+        """A sweep by any of its names, or a trial by its run id or the beginning of it. Raises NotFoundError."""
+        if len(name) == _RUN_ID_LENGTH:
+            with translated_errors(self.uri):
+                run = self._runs.run(name)
+            if run is not None and is_active(run) and (is_sweep(run) or "gradgrid.trial" in run.data.tags):
+                return sweep_info(run) if is_sweep(run) else trial_info(run)
+        sweep = self._one_sweep(name)
+        if sweep is not None:
+            return sweep
+        found = self._trials_beginning_with(name, ViewType.ACTIVE_ONLY)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(f"several runs begin with {name!r}; give more of the run id")
+        for deleted in self._trials_beginning_with(name, ViewType.DELETED_ONLY)[:1]:
+            own = deleted.tags.get("gradgrid.sweep", "SWEEP")
+            raise NotFoundError(f"the run {deleted.run_id} was deleted; `gradgrid resume {own}` brings it back")
+        raise NotFoundError(f"{self._no_sweep(name)}, and no trial whose run id begins so")
+
+    def _trials_beginning_with(self, run_id: str, view: int) -> list[TrialInfo]:
+        """At most two trials."""
+        if not (run_id.isalnum() and run_id.isascii()):
+            return []
+        with translated_errors(self.uri):
+            runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", view)
+            return [trial_info(run) for run in islice(runs, 2)]
+
+    def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
+        """Every trial of the sweep that was recorded whole, each once."""
+        seen: set[str] = set()
+        with translated_errors(self.uri):
+            for run in self._runs.of([sweep.experiment_id], TRIAL):
+                trial = run.data.tags["gradgrid.trial"]
+                if run.info.status in WHOLE and trial not in seen:
+                    seen.add(trial)
+                    yield trial_as_written(run, sweep)
+
+
+def _named(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:
+    """The sweep that goes by this name; several where it is the beginning of several ids."""
+    exact = [s for s in sweeps if name in (s.sweep, s.run_id, f"{s.spec}/{s.sweep}")]
+    newest = [s for s in sweeps if s.spec == name]
+    return exact[:1] or newest[:1] or [s for s in sweeps if s.sweep.startswith(name)]
