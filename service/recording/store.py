@@ -109,6 +109,12 @@ class Store:
             raise StoreError(f"the experiment {name!r} was deleted; restore it, or give the sweep another name")
         return str(found.experiment_id)
 
+    def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Put tags on an experiment."""
+        with translated_errors(self.uri):
+            for name, value in tags.items():
+                self._client.set_experiment_tag(experiment_id, name, value)
+
     def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
         with translated_errors(self.uri):
@@ -234,6 +240,11 @@ class Store:
             experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_SWEEPS}'")
             runs = self._runs([e.experiment_id for e in experiments], "tags.`gradgrid.kind` = 'sweep'")
             return sorted(map(sweep_info, runs), key=lambda info: info.start_time, reverse=True)
+
+    def experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        """The tags of an experiment."""
+        with translated_errors(self.uri):
+            return dict(self._client.get_experiment(experiment_id).tags)
 
     def find_sweep(self, name: str) -> SweepInfo:
         """The sweep of this id, the beginning of it, its run's id, `spec/id`, or the newest of a spec.
