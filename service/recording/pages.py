@@ -25,8 +25,9 @@ from service.recording.store import Store
 from service.results.metrics import lower_is_better
 
 _NOTE = "mlflow.note.content"
+_VIEW_TAGS = {TAG_PREFIX + BEST_FIRST, TAG_PREFIX + EVERY_TRIAL}
 _KNOWN_VERSIONS = ((3, 17), (4,))  # from the first to below the second, views are kept as `saved_views` writes them
-_TRIALS_NOTE, _SWEEPS_NOTE = "The trials of", "The sweeps of"  # how our descriptions begin
+_TRIALS_NOTE, _SWEEPS_NOTE = "Trials of", "Sweeps of"  # how our descriptions begin
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ def sweep_pages(store: Store, sweep: SweepInfo, base: str = "") -> SweepPages:
     if sweep.tags.get("gradgrid.runs") == "summary":
         return SweepPages(run, run, run, run)
     trials, objective = sweep.experiment_id, sweep.tags["gradgrid.objective"]
-    if {TAG_PREFIX + BEST_FIRST, TAG_PREFIX + EVERY_TRIAL} <= store.experiment_tags(trials).keys() and _keeps_views(
-        store
-    ):
+    if store.experiment_tags(trials).keys() >= _VIEW_TAGS and _keeps_views(store):
         best = runs_link(base, trials, view=BEST_FIRST)
         charts = runs_link(base, trials, view=BEST_FIRST, charts=True)
         return SweepPages(run, best, charts, runs_link(base, trials, view=EVERY_TRIAL))
@@ -64,8 +63,13 @@ def sweep_pages(store: Store, sweep: SweepInfo, base: str = "") -> SweepPages:
 
 
 def served_page(store: Store, sweep: SweepInfo) -> str:
-    """The address of the sweep's table of trials on the tracking server; empty for a store that is not one's."""
-    return sweep_pages(store, sweep, store.uri).trials if is_server(store.uri) else ""
+    """The address of the sweep's table of trials on the tracking server.
+
+    Empty for a store that is no server's, and where the server does not answer.
+    """
+    with suppress(GradgridError):
+        return sweep_pages(store, sweep, store.uri).trials if is_server(store.uri) else ""
+    return ""
 
 
 def guide(store: Store, sweep: SweepInfo, subject: Subject) -> None:
@@ -78,13 +82,15 @@ def guide(store: Store, sweep: SweepInfo, subject: Subject) -> None:
             store.tag_experiment(sweep.experiment_id, view_tags(subject, time.time_ns() // 1_000_000))
         pages = sweep_pages(store, sweep)
         _describe(store, sweep.experiment_id, _TRIALS_NOTE, _trials_note(sweep, pages))
-        _describe(store, sweep.parent_id, _SWEEPS_NOTE, _sweeps_note(sweep, pages, runs_link("", sweep.parent_id)))
+        newest = next((other for other in store.sweeps() if other.parent_id == sweep.parent_id), sweep)
+        if newest.run_id == sweep.run_id:
+            _describe(store, sweep.parent_id, _SWEEPS_NOTE, _sweeps_note(sweep, pages))
 
 
 def guide_recorded(store: Store, sweep: SweepInfo) -> None:
     """The same for a sweep that was recorded by an earlier version, or whose views were deleted."""
     with suppress(GradgridError):
-        if TAG_PREFIX + BEST_FIRST not in store.experiment_tags(sweep.experiment_id):
+        if not store.experiment_tags(sweep.experiment_id).keys() >= _VIEW_TAGS:
             guide(store, sweep, subject_of(kept_table(store, sweep), sweep.swept, sweep.tags["gradgrid.objective"]))
 
 
@@ -95,16 +101,14 @@ def _describe(store: Store, experiment_id: str, beginning: str, text: str) -> No
 
 
 def _trials_note(sweep: SweepInfo, pages: SweepPages) -> str:
-    links = (
-        f": [best first]({pages.trials}), [as charts]({pages.charts}), [with those that diverged]({pages.all_trials})"
-    )
-    run = f"[The sweep's own run]({pages.run}) has the best of them and the report."
-    return f"{_TRIALS_NOTE} {sweep.spec}/{sweep.sweep}{links if pages.trials != pages.run else ''}. {run}"
+    links = f"[best first]({pages.trials}), [as charts]({pages.charts}), [all]({pages.all_trials}); "
+    name = f"{_TRIALS_NOTE} {sweep.spec}/{sweep.sweep}"
+    return f"{name}: {links if pages.trials != pages.run else ''}[the sweep's run and report]({pages.run})"
 
 
-def _sweeps_note(sweep: SweepInfo, pages: SweepPages, table: str) -> str:
-    newest = f"[its run]({pages.run}), [its trials]({pages.trials})"
-    return f"{_SWEEPS_NOTE} {sweep.spec}, a run each: [the table]({table}). The newest: {newest}."
+def _sweeps_note(sweep: SweepInfo, pages: SweepPages) -> str:
+    newest = f"[its trials]({pages.trials}), [its run]({pages.run})"
+    return f"{_SWEEPS_NOTE} {sweep.spec}: [all]({runs_link('', sweep.parent_id)}); the newest: {newest}"
 
 
 def _keeps_views(store: Store) -> bool:

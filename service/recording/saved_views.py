@@ -30,7 +30,7 @@ MOST_CHARACTERS = 5_000
 """Of a tag: MLflow 3.17 allows 20,000, earlier versions allowed 5,000."""
 
 FINISHED = "attributes.status = 'FINISHED'"
-"""MLflow's condition for trials that have not diverged: others have no place in a ranking, and their loss in no chart."""
+"""MLflow's condition for trials that have not diverged: those that have would spoil a ranking, and every chart."""
 
 _OUTCOME = "gradgrid.outcome"
 _MOST_LINES = 8  # axes of parallel coordinates that can be told apart
@@ -107,8 +107,8 @@ def view_state(subject: Subject, *, every: bool) -> dict[str, Any]:
     metrics = subject.main_metrics
     widths = {
         f"metrics.`{metrics[0]}`": _VALUE_WIDTH,
-        f"tags.`{_OUTCOME}`": _width(_OUTCOME),
         **{f"params.`{name}`": _width(name) for name in subject.axes},
+        f"tags.`{_OUTCOME}`": _width(_OUTCOME),
         **{f"metrics.`{name}`": _VALUE_WIDTH for name in metrics[1:]},
     }
     return {
@@ -164,7 +164,7 @@ def _curves(metric: str) -> dict[str, Any]:
 
 def _width(name: str) -> int:
     """Pixels of a column in which its name can be read."""
-    return min(max(100, 8 * len(name) + 40), 260)
+    return min(max(80, 8 * len(name) + 40), 260)
 
 
 def _is_number(value: Any) -> bool:
