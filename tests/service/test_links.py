@@ -96,7 +96,12 @@ def _views(subject: Subject) -> list[dict[str, Any]]:
     return [_opened(value) for value in tags.values()]
 
 
-_AXES: dict[str, list[Any]] = {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1.0], "momentum": [0.5, 0.9], "seed": [0, 1, 2]}
+_AXES: dict[str, list[Any]] = {
+    "activation": ["relu", "tanh"],
+    "learning_rate": [0.1, 1.0],
+    "momentum": [0.5, 0.9],
+    "seed": [0, 1, 2],
+}
 _METRICS = ["loss", "grad_norm", "accuracy", "test_loss", "grad_norm.layer1.weight", "test_accuracy"]
 
 
