@@ -31,6 +31,8 @@ from service.execution.plan import Plan, make_plan
 from service.execution.records import SweepIdentity, trained_rows
 from service.execution.worker import Trained
 from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.pages import guide, served_page, sweep_pages
+from service.recording.saved_views import Subject, subject_of
 from service.recording.store import Store
 from service.report.pictures import heat_map
 from service.results.curves import curve_points
@@ -69,7 +71,10 @@ class Silent:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to. `table` has a row a trial; `recorded` of them were recorded in these `seconds`."""
+    """What a sweep came to. `table` has a row a trial; `recorded` of them were recorded in these `seconds`.
+
+    `page` is the address of the table of its trials on the server that holds the store; empty where none does.
+    """
 
     sweep: str
     sweep_run_id: str
@@ -80,6 +85,7 @@ class SweepResult:
     swept: tuple[str, ...]
     recorded: int
     table: pd.DataFrame = field(repr=False)
+    page: str = ""
 
     @property
     def trials(self) -> int:
@@ -160,6 +166,7 @@ def run_sweep(
         swept=tuple(sweepable.axes),
         recorded=len(table) - len(ledger.done),
         table=table,
+        page=served_page(store, sweep),
     )
 
 
@@ -251,7 +258,9 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
         frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.sweepable.spec.dataset)))
         tags["gradgrid.frame"] = "kept"
     params, parts = summary.sweep_params(plan), plan.sweepable.parts.text
-    return store.begin(sweep, plan.name, source.data, tags, params, parts, plan.dataset.facts, frame)
+    begun = store.begin(sweep, plan.name, source.data, tags, params, parts, plan.dataset.facts, frame)
+    guide(store, begun, Subject(plan.sweepable.axes, plan.objective))
+    return begun
 
 
 def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
@@ -298,12 +307,13 @@ def _ended(work: _Work, began: float) -> Iterator[None]:
 def _end(work: _Work, status: str, began: float) -> None:
     plan, table = work.plan, work.ledger.table()
     with deferred_interrupts():
+        guide(work.store, work.sweep, subject_of(table, list(plan.sweepable.axes), plan.objective))
         work.store.end(
             work.sweep,
             status,
             table=table,
             metrics=_summary(table, plan.objective, time.monotonic() - began),
-            description=summary.description(plan, work.sweep.experiment_id, table),
+            description=summary.description(plan, work.sweep.experiment_id, table, sweep_pages(work.store, work.sweep)),
             files=heat_map(plan, table),
         )
 

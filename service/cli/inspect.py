@@ -33,7 +33,7 @@ def top(
 
     Trials that differ in the seed alone are one entry, by their mean; what the data can't tell apart has one rank.
     """
-    from service.cli.output import entry_values, rows_csv, rows_markdown, rows_text
+    from service.cli.output import entry_values, page_text, rows_csv, rows_markdown, rows_text
     from service.cli.trial_output import trial_values
     from service.recording.recorded_table import kept_table, lost_runs_note
     from service.recording.store import Store
@@ -54,6 +54,7 @@ def top(
     rows = entry_rows(entries, by)
     if shape == "text":
         rows_text(rows, title=f"{found.spec}/{found.sweep} by {by}")
+        page_text(store, found)
     else:
         click.echo(rows_markdown(rows) if shape == "markdown" else rows_csv(rows))
 

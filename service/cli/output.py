@@ -145,7 +145,7 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
         f"{shown}"
         f"all of it:     gradgrid report {result.sweep}{option}\n"
-        f"the dashboard: gradgrid dashboard{option}",
+        f"the dashboard: {result.page or f'gradgrid dashboard {result.sweep}{option}'}",
         err=True,
     )
 
@@ -208,6 +208,15 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     tell(lost_runs_note(store, sweep, table))
     rows_text(entry_rows(entries, by), title=f"The best by {by}")
     show_text(sweep_map(table, by, sweep.swept, terminal_width()))
+    page_text(store, sweep)
+
+
+def page_text(store: Store, sweep: SweepInfo) -> None:
+    """Where a sweep's trials are shown: the address, or the command that serves them."""
+    from service.recording.pages import served_page
+
+    page = served_page(store, sweep) or f"gradgrid dashboard {sweep.sweep}{store.option}"
+    click.echo(f"the dashboard: {page}", err=True)
 
 
 def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:

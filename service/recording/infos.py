@@ -19,12 +19,15 @@ _ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on i
 
 @dataclass(frozen=True)
 class SweepInfo:
-    """A sweep as the store knows it. `experiment_id` is where its trials are; `metrics` are the sweep run's."""
+    """A sweep as the store knows it. `experiment_id` is where its trials are, `parent_id` where its own run is;
+    `metrics` are the sweep run's.
+    """
 
     sweep: str
     spec: str
     run_id: str
     experiment_id: str
+    parent_id: str
     status: str
     start_time: int
     tags: Mapping[str, str]
@@ -99,6 +102,7 @@ def sweep_info(run: Run) -> SweepInfo:
         spec=tags["gradgrid.spec"],
         run_id=run.info.run_id,
         experiment_id=tags["gradgrid.experiment"],
+        parent_id=run.info.experiment_id,
         status=run.info.status,
         start_time=run.info.start_time,
         tags=tags,

@@ -36,6 +36,10 @@ class Server:
         """PUT a file's content."""
         self._request("PUT", path, content, "application/octet-stream")
 
+    def version(self) -> str:
+        """The server's MLflow version."""
+        return self._request("GET", "/version", b"", "text/plain").text
+
     def _request(self, method: str, path: str, data: bytes, kind: str) -> requests.Response:
         response = self._answer(method, path, timeout=_SECONDS, data=data, extra_headers={"Content-Type": kind})
         if not response.ok:

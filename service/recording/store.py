@@ -96,6 +96,12 @@ class Store(Finder):
             )
         return str(found.experiment_id)
 
+    def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Put tags on an experiment."""
+        with translated_errors(self.uri):
+            for name, value in tags.items():
+                self._client.set_experiment_tag(experiment_id, name, value)
+
     def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
         with translated_errors(self.uri):
@@ -221,6 +227,11 @@ class Store(Finder):
             self._client.set_terminated(sweep.run_id, "FAILED")
 
     # ------------------------------------------------------------------------------------------------------ reading
+
+    def experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        """The tags of an experiment."""
+        with translated_errors(self.uri):
+            return dict(self._client.get_experiment(experiment_id).tags)
 
     def find_trial(self, name: str, *, best: bool = False) -> TrialInfo:
         """A trial by its run id or the beginning of it; with `best`, by a sweep's name its best that has a run.

@@ -35,7 +35,7 @@ def test_sweep_shows_a_leaderboard_on_stdout_and_notes_on_stderr(tmp_path: Path,
     assert "The best of 3 trials by loss" in result.stdout
     assert re.search(r"^sweep \S+: 3 trials of 1 program on 1 worker$", result.stderr, re.MULTILINE)
     assert "3 trials finished, 0 diverged (3 stalled)" in result.stderr
-    assert f"gradgrid dashboard --tracking-uri {uri}" in result.stderr
+    assert re.search(rf"^the dashboard: gradgrid dashboard \S+ --tracking-uri {uri}$", result.stderr, re.MULTILINE)
     run = re.search(r"gradgrid show (\w{8})", result.stderr)
     assert run is not None
     assert run_command("show", run[1], "--tracking-uri", uri).exit_code == 0

@@ -182,8 +182,11 @@ def test_pictures_are_png_files_of_every_section(contents: Contents) -> None:
 
 
 def test_a_page_needs_nothing_else_and_escapes_what_is_not_its_own(contents: Contents) -> None:
-    page = make_page(contents, "http://host:1")
-    assert f"http://host:1/#/experiments/{contents.sweep.experiment_id}/runs/RUN" in page
+    page = make_page(contents, "http://user:secret@host:1/RUN/")
+    runs = f"http://host:1/RUN/#/experiments/{contents.sweep.experiment_id}/runs"
+    best = contents.entries[0].run_id
+    assert f'href="{runs}/{best}?workflowType=machine_learning"' in page
+    assert "secret" not in page
     own = page.partition("<script>")[0]
     assert "<link" not in own
     assert 'src="' not in own
