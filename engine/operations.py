@@ -34,6 +34,10 @@ class Operand:
         """Record `operation` on `operands`, at least one of which is of this class."""
         raise NotImplementedError
 
+    def factors(self) -> tuple[Scalar, Scalar] | None:
+        """The two operands of the product that this is, or None where it is not a product."""
+        return None
+
     def __add__(self, other: Scalar) -> Any:
         return add(self, other) if _is_scalar(other) else NotImplemented
 

@@ -49,6 +49,7 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
         "data": _data_values(plan.dataset),
+        "notes": list(plan.notes),
     }
 
 
@@ -99,7 +100,7 @@ def plan_text(plan: Plan, workers: int) -> str:
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
             f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
             f"time      about {values['seconds']:,.0f} s",
-            *(f"note      {text}" for text in plan.dataset.notes),
+            *(f"note      {text}" for text in plan.notes),
         ]
     )
 

@@ -168,5 +168,5 @@ def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: s
         f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
         f"on {workers} worker{'s' if workers > 1 else ''}{already}"
     )
-    notes = [f"note: {text}" for text in plan.dataset.notes]
+    notes = [f"note: {text}" for text in plan.notes]
     return "\n".join(["; ".join(part for part in (begun, note, plan.note) if part), *notes])

@@ -42,6 +42,11 @@ class SweepInfo:
         return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
 
     @property
+    def given(self) -> frozenset[str]:
+        """The hyperparameters that the sweep file gives, swept or fixed."""
+        return frozenset(name.removeprefix("grid.") for name in self.params)
+
+    @property
     def has_every_run(self) -> bool:
         """Whether each of its trials has a run; else the table alone has them all."""
         return self.tags.get("gradgrid.runs", "all") == "all"

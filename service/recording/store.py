@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import open_client, resolve, translated_errors
 from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
+from service.recording.old_names import params_as_written, table_as_written
 from service.recording.recorders import make_recorder
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
@@ -147,7 +149,8 @@ class Store:
         """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
         with translated_errors(self.uri):
             names = [a.path for a in self._client.list_artifacts(sweep.run_id) if a.path == _TABLE_FILE]
-        return self._parts(sweep, [*names, *self._part_names(sweep, _ROWS_FOLDER)], ["trial"])
+        rows = self._parts(sweep, [*names, *self._part_names(sweep, _ROWS_FOLDER)], ["trial"])
+        return table_as_written(rows, sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
         """Every curve that `keep_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
@@ -303,14 +306,19 @@ class Store:
             found = self._client.search_runs(
                 [sweep.experiment_id], "attributes.status = 'FINISHED'", max_results=count, order_by=[by]
             )
-        return [trial for trial in map(trial_info, found) if metric in trial.metrics]
+        return [trial for trial in (self._trial(run, sweep) for run in found) if metric in trial.metrics]
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole."""
         with translated_errors(self.uri):
             for run in self._runs([sweep.experiment_id], "tags.`gradgrid.trial` != ''"):
                 if run.info.status in _WHOLE:
-                    yield trial_info(run)
+                    yield self._trial(run, sweep)
+
+    @staticmethod
+    def _trial(run: Run, sweep: SweepInfo) -> TrialInfo:
+        trial = trial_info(run)
+        return replace(trial, params=params_as_written(trial.params, sweep))
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a recorded curve."""
@@ -351,7 +359,8 @@ class Store:
                 f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
                 f"`gradgrid resume {sweep.sweep}` completes one that was killed"
             )
-        return pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, _TABLE_FILE)))
+        table = pd.read_parquet(io.BytesIO(self._artifact_bytes(sweep.run_id, _TABLE_FILE)))
+        return table_as_written(table, sweep)
 
     def delete(self, sweep: SweepInfo) -> None:
         """Delete a sweep's run and its trials' experiment, as MLflow deletes: `mlflow gc` removes them for good."""
