@@ -18,9 +18,9 @@ _X = _RNG.normal(size=40).round(3)
 
 
 def _load(folder: Path, columns: dict[str, Any], **spec: Any) -> Dataset:
-    pd.DataFrame({"x": _X, **columns}).to_csv(folder / "own.csv", index=False)
+    pd.DataFrame({"x": _X, **columns}).to_parquet(folder / "own.parquet")
     return load_dataset(
-        DatasetSpec.model_validate({"path": "own.csv", "target": "y", "encode": "one_hot", **spec}), folder
+        DatasetSpec.model_validate({"path": "own.parquet", "target": "y", "encode": "one_hot", **spec}), folder
     )
 
 

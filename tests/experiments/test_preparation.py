@@ -236,3 +236,9 @@ def test_inputs_of_a_table() -> None:
     assert network_inputs(columns, table).tolist() == [[1, 0, 1, 1, 0], [30.5, 0, 0, 0, 1], [3, 1, 0, 0, 0]]
     assert columns[1].unknown(city) == ("Bergen",)
     assert [InputColumn.from_facts(column.facts) for column in columns] == list(columns)
+
+
+def test_a_table_of_words_alone_has_nothing_to_standardise(tmp_path: Path) -> None:
+    data = _load(tmp_path, _people(), features=["city"], encode="one_hot")
+    assert set(data.training_features.ravel()) == {0.0, 1.0}
+    assert (data.center.tolist(), data.scale.tolist()) == ([0, 0, 0], [1, 1, 1])
