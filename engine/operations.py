@@ -83,8 +83,8 @@ def _is_scalar(value: object) -> bool:
 class Operation:
     """One row of the table.
 
-    `formula` is an activation in mathematical notation, `source` the paper that it comes from. `template` spells the
-    operation in a graph's text: strings, and the positions of operands between them. An operand at a `tight` position is
+    `formula` is an activation in mathematical notation, `source` its paper. `template` spells the operation in a
+    graph's text: strings, and the positions of operands between them. An operand at a `tight` position is
     bracketed when it is itself a product, quotient, power or negation.
     """
 
