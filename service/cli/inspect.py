@@ -37,8 +37,8 @@ def top(
     from service.cli.trial_output import trial_values
     from service.recording.recorded_table import kept_table, lost_runs_note
     from service.recording.store import Store
-    from service.results.leaderboard import entry_rows, ranked
-    from service.results.trials_table import shown_params
+    from service.results.leaderboard import entry_rows, matching, ranked
+    from service.results.trials_table import best_trials, shown_params
 
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
@@ -47,7 +47,7 @@ def top(
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))
     if as_json:
-        best = store.best(found, by, count)
+        best = store.listed(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
         options.print_json({"sweep": found.sweep, "by": by, **listed})
         return

@@ -15,7 +15,18 @@ from service.recording.redaction import without_passwords
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_INTERRUPTED = 130
+_INTERRUPTED_CODE = 130
+_INTERRUPTED = {
+    "sweep": "interrupted before anything was recorded",
+    "resume": "interrupted before anything more was recorded",
+    "verify": "interrupted: not every trial was compared",
+    "report": "interrupted: the page is not complete; run the command again",
+    "promote": "interrupted: run the command again, or look in the model registry whether it is there",
+    "export": "interrupted: the file is not complete; run the command again",
+    "submit": "interrupted: `gradgrid status` shows whether the job has arrived",
+    "cancel": "interrupted: `gradgrid status` shows whether the job still runs",
+}
+"""Command -> the message after Ctrl-C, where there is more to say than that."""
 
 
 def reported(command: _Command) -> _Command:
@@ -29,8 +40,9 @@ def reported(command: _Command) -> _Command:
             tell(f"gradgrid: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("gradgrid: interrupted before anything was recorded", err=True)
-            sys.exit(_INTERRUPTED)
+            name = click.get_current_context().info_name or ""
+            click.echo(f"gradgrid: {_INTERRUPTED.get(name, 'interrupted')}", err=True)
+            sys.exit(_INTERRUPTED_CODE)
         except BrokenPipeError:  # whoever read our output has seen enough
             sys.stderr.close()
             sys.exit(0)
