@@ -6,15 +6,19 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from experiments.errors import GradgridError
 from service.recording.redaction import without_passwords
 
+if TYPE_CHECKING:
+    from service.recording.trust import Trust
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_SHOWN_LINES = 200
 _INTERRUPTED_CODE = 130
 _INTERRUPTED = {
     "sweep": "interrupted before anything was recorded",
@@ -80,12 +84,34 @@ jobs_address = click.option(
 )
 token = click.option("--token", metavar="TOKEN", help="What the cluster asks for; better, RAY_AUTH_TOKEN.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+trust_parts = click.option(
+    "--trust-parts", is_flag=True, help="Run the Python file of parts that the sweep brings along, whoever wrote it."
+)
 
 
 def tell(text: str) -> None:
     """Say something on stderr, without the passwords of addresses in it; nothing where there is nothing to say."""
     if text:
         click.echo(without_passwords(text), err=True)
+
+
+def trust(trust_parts: bool) -> Trust:
+    """Whether Python files out of a store may run; the user is asked at a terminal."""
+    from service.recording.trust import Trust
+
+    can_answer = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    return Trust(everything=trust_parts, ask=_ask if can_answer else None)
+
+
+def _ask(question: str, text: str) -> bool:
+    """Show a file and ask whether it may run. Characters that could act on the terminal are written as codes."""
+    lines = text.splitlines()
+    for line in lines[:_SHOWN_LINES]:
+        shown = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+        click.echo(f"    {shown}", err=True)
+    if len(lines) > _SHOWN_LINES:
+        click.echo(f"    ... and {len(lines) - _SHOWN_LINES:,} more lines", err=True)
+    return click.confirm(question, default=False, err=True)
 
 
 def print_json(value: Any) -> None:

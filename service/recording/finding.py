@@ -18,6 +18,7 @@ from service.recording.infos import SweepInfo, TrialInfo, is_sweep, listed_trial
 from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
+from service.recording.trust import Trust
 
 _RUN_ID_LENGTH = 32
 _ASKED_AT_ONCE = 100  # runs by their ids in one request
@@ -28,12 +29,19 @@ class Finder:
 
     `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
     `option` is what a command line must say to open the same store, without its password.
+    `trust` decides which Python files out of the store may run here.
     """
 
     def __init__(
-        self, tracking_uri: str | None = None, *, create: bool = False, backend_uri: str | None = None
+        self,
+        tracking_uri: str | None = None,
+        *,
+        create: bool = False,
+        backend_uri: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.uri = resolve(tracking_uri)
+        self.trust = trust or Trust()
         self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         remember(self._backend_uri or "")
         self.option = tracking_option(tracking_uri)
