@@ -4,7 +4,8 @@ GradgridError                 failed; exit code 1
 ├── UserError                 the user's input was wrong; exit code 2
 │   ├── SpecError             in a sweep file or a --set
 │   ├── DataError             in a data set
-│   └── NotFoundError         a sweep or run that isn't in the store
+│   ├── NotFoundError         a sweep or run that isn't in the store
+│   └── UntrustedPartsError   a Python file out of the store that the user has not run before
 ├── StoreError                MLflow's store can't be opened, read or written
 │   └── StoreAway             for now: it may be back in a while
 ├── ClusterError              Ray can't be started or reached, or a task was lost
@@ -39,6 +40,10 @@ class DataError(UserError):
 
 class NotFoundError(UserError):
     """A sweep or run that the store doesn't hold."""
+
+
+class UntrustedPartsError(UserError):
+    """A Python file that a store holds and that may not run here: the user has neither written nor accepted it."""
 
 
 class StoreError(GradgridError):

@@ -201,9 +201,14 @@ def _warning_observer() -> Observer:
     return WarningObserver()
 
 
-def load_sweep(name: str, *, tracking_uri: str | None = None) -> RecordedSweep:
-    """The sweep of this id, the beginning of it, or the newest of a spec. Raises NotFoundError, StoreError."""
-    from service.recording.store import Store
+def load_sweep(name: str, *, tracking_uri: str | None = None, trust_parts: bool = False) -> RecordedSweep:
+    """The sweep of this id, the beginning of it, or the newest of a spec.
 
-    store = Store(tracking_uri)
+    trust_parts: whether the Python file of parts that it brings along may run here, though you have not run it before.
+    Else `model` and `report` raise UntrustedPartsError. Raises NotFoundError, StoreError.
+    """
+    from service.recording.store import Store
+    from service.recording.trust import Trust
+
+    store = Store(tracking_uri, trust=Trust(everything=trust_parts))
     return RecordedSweep(store, store.find_sweep(name))

@@ -34,6 +34,7 @@ from service.recording.infos import SweepInfo, differences, sweep_tags
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import Subject, subject_of
 from service.recording.store import Store
+from service.recording.trust import remember_parts
 from service.report.pictures import heat_map
 from service.results.curves import curve_points
 from service.results.metrics import METRICS, PARAMS, outcome_counts
@@ -247,6 +248,7 @@ class _Work:
 def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     source = plan.sweepable.source
+    remember_parts(plan.sweepable.parts.text)  # the user's own, for what comes out of a store was asked for before
     runs = plan.sweepable.spec.record.runs
     kept = runs if isinstance(runs, str) else f"top {runs.top}"
     tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)

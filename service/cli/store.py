@@ -13,17 +13,18 @@ from service.cli import options
 @click.command()
 @click.argument("target", metavar="RUN|SWEEP")
 @click.option("--name", required=True, metavar="NAME", help="Of the model in the registry.")
+@options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.reported
-def promote(target: str, name: str, tracking_uri: str | None, as_json: bool) -> None:
+def promote(target: str, name: str, trust_parts: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Register a trial's network, RUN by the beginning of its run id, or the best of SWEEP, as an MLflow model."""
     from service.inspection.models import promote as register
     from service.recording.connection import is_server
     from service.recording.links import model_link
     from service.recording.store import Store
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     made = register(store, store.find_trial(target, best=True), name)
     if as_json:
         options.print_json(vars(made))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
@@ -13,12 +14,14 @@ from experiments.errors import NotFoundError
 from service.recording.artifacts import Artifacts
 from service.recording.connection import open_client, resolve, translated_errors
 from service.recording.deleted import how_it_comes_back
-from service.recording.infos import SweepInfo, TrialInfo, is_sweep, sweep_info, trial_info
+from service.recording.infos import SweepInfo, TrialInfo, is_sweep, listed_trial, sweep_info, trial_info
 from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
+from service.recording.trust import Trust
 
 _RUN_ID_LENGTH = 32
+_ASKED_AT_ONCE = 100  # runs by their ids in one request
 
 
 class Finder:
@@ -26,12 +29,19 @@ class Finder:
 
     `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
     `option` is what a command line must say to open the same store, without its password.
+    `trust` decides which Python files out of the store may run here.
     """
 
     def __init__(
-        self, tracking_uri: str | None = None, *, create: bool = False, backend_uri: str | None = None
+        self,
+        tracking_uri: str | None = None,
+        *,
+        create: bool = False,
+        backend_uri: str | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.uri = resolve(tracking_uri)
+        self.trust = trust or Trust()
         self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         remember(self._backend_uri or "")
         self.option = tracking_option(tracking_uri)
@@ -117,6 +127,17 @@ class Finder:
         with translated_errors(self.uri):
             runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", view)
             return [trial_info(run) for run in islice(runs, 2)]
+
+    def listed(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
+        """The trials of these rows of the sweep's table, in their order: from their runs where there are any."""
+        ids = [str(run_id) for run_id in rows["run_id"].dropna()] if "run_id" in rows else []
+        runs: dict[str, TrialInfo] = {}
+        with translated_errors(self.uri):
+            for start in range(0, len(ids), _ASKED_AT_ONCE):
+                wanted = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _ASKED_AT_ONCE])
+                for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({wanted})"):
+                    runs[run.info.run_id] = trial_as_written(run, sweep)
+        return [runs.get(str(row["run_id"])) or listed_trial(row, sweep) for row in rows.to_dict("records")]
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole, each once."""

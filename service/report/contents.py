@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import yaml
 
-from experiments.errors import NotFoundError, UserError
+from experiments.errors import NotFoundError, UntrustedPartsError, UserError
 from service.execution.plan import Plan
 from service.execution.recorded import recorded_plan
 from service.recording.infos import SweepInfo
@@ -98,6 +98,8 @@ def _foremost(pairs: Sequence[tuple[Axis, Axis]], matter: Sequence[Importance]) 
 def _surfaces(store: Store, sweep: SweepInfo, table: pd.DataFrame, down: Axis, notes: list[str]) -> list[Surface]:
     try:
         plan: Plan = recorded_plan(store, sweep, "shown with what its networks have learned")
+    except UntrustedPartsError:
+        raise
     except UserError as error:
         notes.append(str(error))
         return []

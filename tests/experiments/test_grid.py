@@ -83,7 +83,7 @@ def test_a_single_neurons_activation_keeps_the_name_that_the_user_gave_it() -> N
 
 
 def test_its_identity_is_what_it_was_when_it_was_called_output() -> None:
-    """Identities that gradgrid 0.1 gave."""
+    """Identities that older versions gave."""
 
     def ids(**spec: Any) -> list[str]:
         return [trial_id(c, "data") for c in _configurations(_grid(loss="mean_squared_error", **spec))]

@@ -302,3 +302,28 @@ def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
     assert (told.exit_code, "small: 12 trials" in told.stdout) == (0, True)
     assert "recorded already" not in told.stderr
     assert [sweep.status for sweep in recorded.store.sweeps()] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "small"], "interrupted: not every trial was compared"),
+        (["report", "small"], "interrupted: the page is not complete; run the command again"),
+        (["top", "small"], "interrupted"),
+        (["show", "small"], "interrupted"),
+        (["list"], "interrupted"),
+        (["watch", "small"], "interrupted"),
+        (["explain", "small"], "interrupted"),
+        (["resume", "small"], "interrupted before anything more was recorded"),
+        (["sweep", "xor", "--inline"], "interrupted before anything was recorded"),
+    ],
+)
+def test_ctrl_c_is_told_in_the_words_of_the_command(
+    arguments: list[str], message: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "__init__", interrupt)
+    result = run_command(*arguments, "--tracking-uri", recorded.uri)
+    assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")
