@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard test slow pages fuzz kill test-cluster check bench speed format docs clean
+.PHONY: help demo dashboard test slow pages fuzz kill newest-mlflow test-cluster check bench speed format docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ fuzz: $(INSTALLED) ## Mutate sweep files and data files 10,000 times; some ten m
 
 kill: $(INSTALLED) ## Kill sweeps at random moments and resume them, two hundred rounds
 	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
+
+newest-mlflow: $(INSTALLED) ## Run the recorders' tests with the newest MLflow that the index has
+	$(BIN)/python tests/newest_mlflow.py
 
 test-cluster: $(INSTALLED) ## Start the cluster in containers, use it and break it; needs a Docker Engine
 	@docker info >/dev/null 2>&1 || { echo 'make test-cluster needs a running Docker Engine'; exit 1; }

@@ -62,7 +62,7 @@ def test_revision_and_other_tables_do_not_matter(made: str) -> None:
     _change(
         made,
         "UPDATE alembic_version SET version_num = 'f4a9b2c7d1e6'",
-        "CREATE TABLE skills (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(10) NOT NULL)",
+        "CREATE TABLE robots (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(10) NOT NULL)",
         "ALTER TABLE experiments ADD COLUMN colour VARCHAR(10)",
         "ALTER TABLE runs ADD COLUMN colour VARCHAR(10)",
         "ALTER TABLE metrics ADD COLUMN unit VARCHAR(10) DEFAULT 'none' NOT NULL",
