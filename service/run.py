@@ -28,6 +28,7 @@ from service.execution.patience import DEFAULT_SECONDS, Patience, Waiting
 from service.execution.plan import Plan, make_plan
 from service.execution.records import SweepIdentity, trained_rows
 from service.execution.worker import Trained
+from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo, differences, sweep_tags
 from service.recording.store import Store
 from service.report.pictures import heat_map
@@ -135,10 +136,9 @@ def run_sweep(
     began = time.monotonic()
     plan = make_plan(sweepable)
     observer = observer or Silent()
-    with (
-        open_pool(inline=inline, address=address, workers=workers) as pool,
-        terminable(),
-    ):  # Ray sets handlers of its own
+    with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+        import_libraries(tracking_uri)  # while Ray starts
+        pool.wait()
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
@@ -184,6 +184,7 @@ class _Work:
                 self.observer.end()
         if not isinstance(runs, str):
             self._record_best(runs.top, shard_size)
+        self.pool.release()
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best once more, which gives the same bits, and record them as runs."""

@@ -15,14 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.axis import MAX_TRIALS
-from service.cli.heat_map import sweep_map
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
-from service.execution.plan import Plan
-from service.results.leaderboard import entry_rows
 
 if TYPE_CHECKING:
     from service.execution.jobs import Job
+    from service.execution.plan import Plan
     from service.inspection.doctor import Finding
     from service.inspection.verify import Verdict
     from service.recording.infos import SweepInfo
@@ -52,6 +49,8 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
 
 def plan_text(plan: Plan, workers: int) -> str:
     """What a dry run tells, in words."""
+    from experiments.axis import MAX_TRIALS
+
     values = plan_values(plan, workers)
     axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
@@ -87,7 +86,8 @@ def result_values(result: SweepResult) -> dict[str, Any]:
 
 def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     """The leaderboard of a sweep that has just been run, and where to go from here."""
-    from service.results.leaderboard import ranked
+    from service.cli.heat_map import sweep_map
+    from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
     names = shown_params(result.table.columns, result.swept)
@@ -158,8 +158,9 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
     """A recorded sweep: its spec in short, how it went, and the best of it."""
+    from service.cli.heat_map import sweep_map
     from service.recording.recorded_table import kept_table
-    from service.results.leaderboard import ranked
+    from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep.status)}, begun {_when(sweep.start_time)}")

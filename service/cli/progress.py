@@ -11,10 +11,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from service.cli.heat_map import sweep_map
-from service.execution.plan import Plan
-
 if TYPE_CHECKING:
+    from service.execution.plan import Plan
     from service.inspection.watch import Look
     from service.recording.infos import SweepInfo
 
@@ -136,6 +134,8 @@ class Viewer:
             self._live.stop()
 
     def show(self, look: Look) -> None:
+        from service.cli.heat_map import sweep_map
+
         line = _look_line(look)
         if self._live:
             width = self._console.width

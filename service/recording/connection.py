@@ -7,12 +7,14 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # set before MLflow is imported: no telemetry, and no address printed at each run's end (which costs a request)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,15 +23,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 # MLflow's client would by itself try for minutes, silently; `patience` waits longer than that, and says so
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
-import alembic.config
-import alembic.script
-import alembic.util
-import mlflow
-import requests
-import sqlalchemy
-import sqlalchemy.exc
 from filelock import FileLock, Timeout
-from mlflow.exceptions import MlflowException, RestException
 
 from experiments.errors import StoreAway, StoreError
 
@@ -39,10 +33,17 @@ if TYPE_CHECKING:
 _REACH_SECONDS = 10
 _OPENING_SECONDS = 120
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]+)")
 
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses of a server that may do better in a while."""
 
+_FOREIGN = (
+    "mlflow.exceptions.MlflowException",
+    "sqlalchemy.exc.SQLAlchemyError",
+    "requests.exceptions.RequestException",
+    "alembic.util.exc.CommandError",
+)
 _PASSING_SQLITE = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 )
@@ -51,22 +52,38 @@ _PASSING_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN
 
 def resolve(tracking_uri: str | None) -> str:
     """The store's address: the argument, or else as MLflow finds it (MLFLOW_TRACKING_URI, sqlite:///mlflow.db)."""
-    uri = tracking_uri or mlflow.get_tracking_uri()
+    uri = tracking_uri or _default_uri()
     path = sqlite_path(uri)
     return f"sqlite:///{path.absolute()}" if path else uri
 
 
+def _default_uri() -> str:
+    """What MLflow takes for its address, without the seconds that its import takes where the answer is plain."""
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if "mlflow" not in sys.modules and (named or not any(Path("mlruns").glob("*/meta.yaml"))):
+        return named or "sqlite:///mlflow.db"
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for every other kind."""
-    if not uri.startswith("sqlite"):
-        return None
-    database = sqlalchemy.make_url(uri).database
-    return Path(database) if database and database != ":memory:" else None
+    named = _SQLITE.match(uri)
+    return Path(named["database"]) if named and named["database"] != ":memory:" else None
 
 
 def is_server(uri: str) -> bool:
     """Whether the store is a tracking server's."""
     return uri.startswith(("http://", "https://"))
+
+
+def import_libraries(tracking_uri: str | None) -> None:
+    """Import what opening the store will need, which takes seconds: to be done while something else is waited for."""
+    if is_server(resolve(tracking_uri)):
+        import mlflow
+    else:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def open_client(uri: str, *, create: bool) -> MlflowClient:
@@ -80,6 +97,8 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
+    import mlflow
+
     with _alone(path):
         if is_server(uri):
             _check_server(uri)
@@ -118,16 +137,17 @@ def translated_errors(uri: str) -> Iterator[None]:
     """MLflow's, the databases' and the network's errors as StoreError; as StoreAway where they may pass."""
     try:
         yield
-    except (
-        MlflowException,
-        sqlalchemy.exc.SQLAlchemyError,
-        requests.RequestException,
-        alembic.util.CommandError,
-        sqlite3.Error,
-        OSError,
-    ) as error:
+    except Exception as error:
+        if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
+            raise
         kind = StoreAway if _passes(error) else StoreError
         raise kind(f"MLflow's store at {shown(uri)} failed: {_first_line(error)}") from error
+
+
+def _imported(*names: str) -> tuple[Any, ...]:
+    """The exceptions of these names, of the modules that are imported; the others have raised none."""
+    pairs = [name.rsplit(".", 1) for name in names]
+    return tuple(getattr(sys.modules[module], kind) for module, kind in pairs if module in sys.modules)
 
 
 def _passes(error: BaseException | None) -> bool:
@@ -135,16 +155,26 @@ def _passes(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, sqlite3.Error):
             return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
-        if isinstance(error, requests.HTTPError) and error.response is not None:
-            return error.response.status_code in PASSING_STATUSES
-        if isinstance(error, (requests.RequestException, ConnectionError, TimeoutError, *_driver_errors())):
+        status = _http_status(error)
+        if status is not None:
+            return status in PASSING_STATUSES
+        if isinstance(error, (*_imported("requests.exceptions.RequestException"), *_driver_errors())):
+            return True
+        if isinstance(error, (ConnectionError, TimeoutError)):
             return True
         if isinstance(error, OSError):
             return error.errno in _PASSING_SYSTEM
-        if isinstance(error, RestException):
-            return error.get_http_status_code() in PASSING_STATUSES  # type: ignore[no-untyped-call]
         error = error.__cause__ or error.__context__
     return False
+
+
+def _http_status(error: Any) -> int | None:
+    """The status that a server answered with, where the error tells of an answer."""
+    if isinstance(error, _imported("requests.exceptions.HTTPError")) and error.response is not None:
+        return int(error.response.status_code)
+    if isinstance(error, _imported("mlflow.exceptions.RestException")):
+        return int(error.get_http_status_code())
+    return None
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
@@ -158,6 +188,8 @@ def _driver_errors() -> tuple[type[Exception], ...]:
 
 def shown(uri: str) -> str:
     """The address without a password."""
+    import sqlalchemy
+
     try:
         return sqlalchemy.engine.make_url(uri).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:
@@ -169,6 +201,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_server(uri: str) -> None:
+    import requests
+
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=_REACH_SECONDS)
     except requests.RequestException:
@@ -190,6 +224,8 @@ def stored_revision(uri: str) -> str | None:
 
     Raises StoreError where it can't be opened, or holds something else.
     """
+    import sqlalchemy
+
     try:
         engine = sqlalchemy.create_engine(uri)
         with engine.connect() as connection:
@@ -218,6 +254,10 @@ def _check_writable(path: Path) -> None:
 
 def schema_revision() -> tuple[str, set[str]]:
     """The database schema that the installed MLflow writes, and every one that it knows."""
+    import alembic.config
+    import alembic.script
+    import mlflow
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     scripts = alembic.script.ScriptDirectory.from_config(config)
@@ -225,6 +265,8 @@ def schema_revision() -> tuple[str, set[str]]:
 
 
 def _check_revision(found: str, uri: str) -> None:
+    import mlflow
+
     head, known = schema_revision()
     if found == head:
         return

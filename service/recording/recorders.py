@@ -7,17 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-import sqlalchemy
-from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
-
 from experiments.errors import StoreError
 from service.recording import Recorder
 from service.recording.bulk_recorder import KNOWN_SCHEMAS, BulkRecorder
-from service.recording.client_recorder import ClientRecorder
 from service.recording.connection import is_server, shown, sqlite_path, stored_revision
 from service.recording.databases import Database, PostgresDatabase, SqliteDatabase
-from service.recording.rest_client import Server
-from service.recording.rest_recorder import HttpRecorder
 from service.recording.weights import LocalWeights, NoWeights, ServedWeights, UploadedWeights, Weights
 
 if TYPE_CHECKING:
@@ -51,9 +45,14 @@ def make_recorder(
         location = str(experiment.artifact_location)
         return BulkRecorder(database, experiment_id, location, _weights(weights, uri, location), sweep, uri, runs)
     if is_server(uri):
+        from service.recording.rest_client import Server
+        from service.recording.rest_recorder import HttpRecorder
+
         kept = _weights(weights, uri, str(experiment.artifact_location))
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
         return HttpRecorder(Server(uri), experiment_id, kept, uri, runs, note)
+    from service.recording.client_recorder import ClientRecorder
+
     note = f"recording through MLflow's client, run by run: {why_not}"
     return ClientRecorder(client, experiment_id, uri, runs, weights=weights, note=note)
 
@@ -63,6 +62,8 @@ def _database(uri: str) -> Database | None:
     if path:
         return SqliteDatabase(path)
     if uri.startswith("postgresql") and importlib.util.find_spec("psycopg"):
+        import sqlalchemy
+
         address = sqlalchemy.make_url(uri).set(drivername="postgresql")
         return PostgresDatabase(address.render_as_string(hide_password=False))
     return None
@@ -82,6 +83,10 @@ def _weights(wanted: bool, uri: str, location: str) -> Weights:
     if folder is not None:
         return LocalWeights(folder)
     if location.startswith("mlflow-artifacts:") and is_server(uri):
+        from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+        from service.recording.rest_client import Server
+
         place = urlparse(str(MlflowArtifactsRepository.resolve_uri(location, uri)))  # type: ignore[no-untyped-call]
         return ServedWeights(Server(f"{place.scheme}://{place.netloc}"), place.path)
     return UploadedWeights(location)

@@ -9,27 +9,23 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow
-import yaml
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-from engine import DIVERGED
 from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
-from service.recording.connection import open_client, resolve, translated_errors
+from service.recording.connection import open_client, resolve, sqlite_path, translated_errors
 from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
-from service.recording.recorders import make_recorder
+from service.recording.sqlite_reader import SqliteReader, StoredRun, Unreadable
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.registry import Registered
 
@@ -49,16 +45,30 @@ class Store:
     """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError.
 
     `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
-    `option` is what a command line must say to open the same store.
+    `option` is what a command line must say to open the same store. Sweeps and their tables are read from an SQLite
+    file by itself, unless `direct` is False; MLflow is imported, and its client opened, by whatever else is asked.
     """
 
     def __init__(
-        self, tracking_uri: str | None = None, *, create: bool = False, backend_uri: str | None = None
+        self,
+        tracking_uri: str | None = None,
+        *,
+        create: bool = False,
+        backend_uri: str | None = None,
+        direct: bool = True,
     ) -> None:
         self.uri = resolve(tracking_uri)
         self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         self.option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-        self._client: MlflowClient = open_client(self.uri, create=create)
+        self._create = create
+        path = sqlite_path(self.uri)
+        self._reader = SqliteReader(path) if path and path.exists() and direct and not create else None
+        if self._reader is None:
+            self._client  # noqa: B018 - opened now, so that a store that can't be used is told of first
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self.uri, create=self._create)
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -73,6 +83,9 @@ class Store:
         data: Mapping[str, Any] | None = None,
     ) -> SweepInfo:
         """Make the sweep's experiments and its run: the spec on it, the text of one's own parts, facts of the data."""
+        import yaml
+        from mlflow.entities import Param
+
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
@@ -88,6 +101,8 @@ class Store:
             return sweep_info(self._client.get_run(run_id))
 
     def _experiment(self, name: str, kind: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
@@ -102,6 +117,8 @@ class Store:
 
     def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
+        from service.recording.recorders import make_recorder
+
         with translated_errors(self.uri):
             return make_recorder(
                 self._client,
@@ -153,6 +170,9 @@ class Store:
 
     def _parts(self, sweep: SweepInfo, names: Sequence[str], key: list[str]) -> pd.DataFrame:
         """Tables of one kind as one; of what was kept twice, the first."""
+        import pandas as pd
+        import pyarrow
+
         parts = []
         for name in names:
             with suppress(pyarrow.ArrowInvalid):  # cut off by whatever ended the sweep; trained again
@@ -162,6 +182,8 @@ class Store:
 
     def _discard_rows(self, sweep: SweepInfo) -> None:
         """Remove what `keep_rows` wrote; not every artifact store can."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         with suppress(Exception):
             place = self._client.get_run(sweep.run_id).info.artifact_uri
             get_artifact_repository(place, tracking_uri=self.uri).delete_artifacts(_ROWS_FOLDER)  # type: ignore[no-untyped-call]
@@ -188,6 +210,8 @@ class Store:
         files: Mapping[str, bytes],
     ) -> None:
         """Put table, summary, description and files on the sweep's run, and end it."""
+        from mlflow.entities import Metric
+
         with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / _TABLE_FILE
             table.to_parquet(path, index=False)
@@ -216,6 +240,9 @@ class Store:
 
     def sweeps(self) -> list[SweepInfo]:
         """Every sweep of the store, newest first."""
+        if self._reader:
+            with suppress(Unreadable):
+                return list(map(sweep_info, self._reader.sweeps()))
         with translated_errors(self.uri):
             experiments = self._client.search_experiments(filter_string=f"tags.`gradgrid.kind` = '{_SWEEPS}'")
             runs = self._runs([e.experiment_id for e in experiments], "tags.`gradgrid.kind` = 'sweep'")
@@ -282,6 +309,8 @@ class Store:
 
     def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
         """The best finished trials of a sweep by a metric at their final weights, the best first."""
+        from engine import DIVERGED
+
         if not sweep.has_every_run:
             rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
             finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
@@ -296,10 +325,17 @@ class Store:
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole."""
+        for run in self._trial_runs(sweep):
+            if run.info.status in _WHOLE:
+                yield trial_info(run)
+
+    def _trial_runs(self, sweep: SweepInfo) -> Iterator[Run | StoredRun]:
+        if self._reader:
+            with suppress(Unreadable):
+                yield from self._reader.trials(sweep.experiment_id)
+                return
         with translated_errors(self.uri):
-            for run in self._runs([sweep.experiment_id], "tags.`gradgrid.trial` != ''"):
-                if run.info.status in _WHOLE:
-                    yield trial_info(run)
+            yield from self._runs([sweep.experiment_id], "tags.`gradgrid.trial` != ''")
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a recorded curve."""
@@ -316,6 +352,8 @@ class Store:
 
     def spec(self, sweep: SweepInfo) -> Any:
         """The sweep file's content that the sweep was made from."""
+        import yaml
+
         return yaml.safe_load(self._artifact(sweep.run_id, _SPEC_FILE))
 
     def data(self, sweep: SweepInfo) -> dict[str, Any]:
@@ -331,6 +369,8 @@ class Store:
 
     def table(self, sweep: SweepInfo) -> pd.DataFrame:
         """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""
+        import pandas as pd
+
         if not sweep.ended:
             raise NotFoundError(
                 f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
@@ -348,10 +388,15 @@ class Store:
         return self._artifact_bytes(run_id, name).decode("utf-8")
 
     def _artifact_bytes(self, run_id: str, name: str) -> bytes:
+        if self._reader:
+            with suppress(Unreadable):
+                return self._reader.artifact(run_id, name)
         with translated_errors(self.uri), tempfile.TemporaryDirectory() as folder:
             return Path(self._client.download_artifacts(run_id, name, folder)).read_bytes()
 
     def _runs(self, experiment_ids: Sequence[str], condition: str) -> Iterator[Run]:
+        from mlflow.entities import ViewType
+
         token: str | None = None
         while experiment_ids:
             page = self._client.search_runs(
