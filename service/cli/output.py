@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
+from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
     from service.execution.jobs import Job
@@ -149,7 +150,7 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
         "spec": sweep.spec,
         "sweep_run_id": sweep.run_id,
         "experiment_id": sweep.experiment_id,
-        "status": sweep.status,
+        "status": shown_status(sweep),
         "start_time": sweep.start_time,
         "params": dict(sweep.params),
         "metrics": dict(sweep.metrics),
@@ -163,7 +164,8 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
-    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep.status)}, begun {_when(sweep.start_time)}")
+    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_when(sweep.start_time)}")
+    _tell_if_lost(sweep)
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
@@ -179,12 +181,14 @@ def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
         best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
         counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
         shown = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
-        row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep.status), **counts}
+        row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
         rows.append({**row, "best": shown, "begun": _when(sweep.start_time)})
     if rows:
         rows_text(rows)
     else:
         click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
+    for sweep in sweeps:
+        _tell_if_lost(sweep)
 
 
 def job_values(job: Job) -> dict[str, Any]:
@@ -213,8 +217,15 @@ def jobs_text(jobs: Sequence[Job]) -> None:
     )
 
 
-def _status(status: str) -> str:
+def _status(sweep: SweepInfo) -> str:
+    status = shown_status(sweep)
     return {"KILLED": "interrupted"}.get(status, status.lower())
+
+
+def _tell_if_lost(sweep: SweepInfo) -> None:
+    why = why_lost(sweep)
+    if why:
+        click.echo(f"{sweep.sweep} is lost: {why}; `gradgrid resume {sweep.sweep}` trains the rest", err=True)
 
 
 def _when(milliseconds: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from experiments.datasets import Dataset
 from experiments.errors import ClusterError
+from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
 from service.execution.worker import Trained, train_shard
 
@@ -113,6 +114,7 @@ class RayPool:
     def _live(self) -> None:
         import ray
 
+        shield_children_from_hang_up()
         try:
             self._workers = self._connect()
         except ClusterError as error:

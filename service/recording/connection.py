@@ -93,7 +93,7 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     what is wrong with it and what to do.
     """
     for chatty in ("alembic", "mlflow.store.db.utils"):  # they tell of every table they make
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")

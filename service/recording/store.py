@@ -17,6 +17,7 @@ from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import open_client, resolve, sqlite_path, translated_errors
 from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
+from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import SqliteReader, StoredRun, Unreadable
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
@@ -90,7 +91,7 @@ class Store:
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
             own = {"gradgrid.sweep": sweep, "gradgrid.spec": name, "gradgrid.experiment": trials}
-            run = self._client.create_run(parent, tags={**own, **tags}, run_name=sweep)
+            run = self._client.create_run(parent, tags={**own, **tags, **driver_tags()}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             self._client.log_text(run_id, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True), _SPEC_FILE)
@@ -189,9 +190,17 @@ class Store:
             get_artifact_repository(place, tracking_uri=self.uri).delete_artifacts(_ROWS_FOLDER)  # type: ignore[no-untyped-call]
 
     def reopen(self, sweep: SweepInfo) -> None:
-        """Mark the sweep's run as running again."""
+        """Mark the sweep's run as running again, by this process."""
+        self.tag(sweep, driver_tags())
         with translated_errors(self.uri):
             self._client.update_run(sweep.run_id, status="RUNNING")
+
+    def tag(self, sweep: SweepInfo, tags: Mapping[str, str]) -> None:
+        """Set tags of the sweep's run."""
+        from mlflow.entities import RunTag
+
+        with translated_errors(self.uri):
+            self._client.log_batch(sweep.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def discard_unfinished(self, sweep: SweepInfo) -> None:
         """Delete the trials' runs that a sweep cut off in the middle of writing; only its own driver may."""
