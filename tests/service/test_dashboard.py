@@ -53,7 +53,7 @@ def test_the_dashboard_prints_where_the_newest_sweeps_trials_are_or_those_of_a_n
     with running_dashboard(uri, tmp_path, "a") as dashboard:
         assert dashboard.address == _best_first(dashboard.base, older.experiment_id)
     unknown = run_command("dashboard", "c", "--tracking-uri", uri)
-    assert (unknown.exit_code, "has no sweep 'c'" in unknown.stderr, unknown.stdout) == (1, True, "")
+    assert (unknown.exit_code, "has no sweep 'c'" in unknown.stderr, unknown.stdout) == (2, True, "")
 
 
 def test_the_dashboard_of_a_store_without_sweeps_says_how_to_make_one(tmp_path: Path, uri: str) -> None:
