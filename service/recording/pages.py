@@ -9,17 +9,14 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
-
-import mlflow
-import requests
 
 from experiments.errors import GradgridError
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.links import run_link, runs_link, sorted_runs_link
 from service.recording.recorded_table import kept_table
-from service.recording.rest_client import Server
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, FINISHED, TAG_PREFIX, Subject, subject_of, view_tags
 from service.recording.store import Store
 from service.results.metrics import lower_is_better
@@ -95,8 +92,9 @@ def guide_recorded(store: Store, sweep: SweepInfo) -> None:
 
 
 def _describe(store: Store, experiment_id: str, beginning: str, text: str) -> None:
-    """Give an experiment a description that begins so; one that somebody else has written stays."""
-    if store.experiment_tags(experiment_id).get(_NOTE, beginning).startswith(beginning):
+    """Give an experiment of ours a description that begins so; one that somebody else has written stays."""
+    tags = store.experiment_tags(experiment_id)
+    if "gradgrid.kind" in tags and tags.get(_NOTE, beginning).startswith(beginning):
         store.tag_experiment(experiment_id, {_NOTE: text})
 
 
@@ -113,14 +111,18 @@ def _sweeps_note(sweep: SweepInfo, pages: SweepPages) -> str:
 
 def _keeps_views(store: Store) -> bool:
     """Whether the MLflow that shows the store is one whose saved views are known here."""
-    version = mlflow.__version__
-    if is_server(store.uri):
-        try:
-            version = Server(store.uri).version()
-        except requests.RequestException:
-            return False
     first, beyond = _KNOWN_VERSIONS
+    try:
+        version = _server_version(store.uri) if is_server(store.uri) else metadata.version("mlflow")
+    except OSError:  # no answer
+        return False
     return first <= _numbers(version) < beyond
+
+
+def _server_version(uri: str) -> str:
+    from service.recording.rest_client import Server
+
+    return Server(uri).version()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

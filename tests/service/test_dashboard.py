@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
 
 from experiments.spec import load_spec
 from service.execution.summary import description
+from service.recording import pages
 from service.recording.pages import SweepPages, sweep_pages
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, TAG_PREFIX
 from service.recording.store import Store
@@ -166,7 +167,7 @@ def test_with_another_mlflow_links_lead_to_the_plain_table_and_no_view_is_writte
     uri: str, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     seen = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
-    monkeypatch.setattr(mlflow, "__version__", version)
+    monkeypatch.setattr(pages, "metadata", SimpleNamespace(version=lambda _: version))
     assert _page(uri, seen.sweep) == _sorted("http://host", seen.experiment_id)
     made = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     client = MlflowClient(uri)
