@@ -17,12 +17,13 @@ from typing import Any, Protocol
 import pandas as pd
 
 from engine import DIVERGED
-from experiments.errors import GradgridError, Interrupted, SpecError, StoreError
+from experiments.errors import GradgridError, Interrupted, SpecError, StoreError, UserError
 from experiments.frames import kept_bytes
 from experiments.readers import read_frame, read_options
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.cluster import Pool, open_pool
+from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.keeping import Keeper, Recording, RowKeeper, RunKeeper
 from service.execution.ledger import Ledger, recovered
@@ -30,9 +31,11 @@ from service.execution.patience import DEFAULT_SECONDS, Patience, Waiting
 from service.execution.plan import Plan, make_plan
 from service.execution.records import SweepIdentity, trained_rows
 from service.execution.worker import Trained
+from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo, differences, sweep_tags
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import Subject, subject_of
+from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, heartbeat_tags, who_is_at_work
 from service.recording.store import Store
 from service.recording.trust import remember_parts
 from service.report.pictures import heat_map
@@ -144,17 +147,17 @@ def run_sweep(
     began = time.monotonic()
     plan = make_plan(sweepable)
     observer = observer or Silent()
-    with (
-        open_pool(inline=inline, address=address, workers=workers) as pool,
-        terminable(),
-    ):  # Ray sets handlers of its own
+    with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+        import_libraries(tracking_uri)  # while Ray starts
+        pool.wait()
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
-            sweep = _resumed(store, resume, plan) if resume else _begun(store, plan, job)
+            sweep = _resumed(store, resume, plan, job) if resume else _begun(store, plan, job)
         ledger = recovered(store, sweep, plan) if resume else Ledger(plan)
         work = _Work(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
-        with _ended(work, began):
+        alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
+        with alive, _ended(work, began):
             work.run(shard_size)
     table = ledger.table()
     return SweepResult(
@@ -195,6 +198,7 @@ class _Work:
                 self.observer.end()
         if not isinstance(runs, str):
             self._record_best(runs.top, shard_size)
+        self.pool.release()
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best once more, which gives the same bits, and record them as runs."""
@@ -265,9 +269,10 @@ def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     return begun
 
 
-def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
-    """The sweep to go on with. Raises SpecError where it is not of this spec, data or engine."""
+def _resumed(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
+    """The sweep to go on with. Raises SpecError where it is not of this spec, data or engine, or is at work still."""
     sweep = store.find_sweep(name)
+    _check_at_rest(sweep, job)
     differs = differences(sweep, plan.dataset.fingerprint)
     if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
         differs.append("its spec")
@@ -280,6 +285,20 @@ def _resumed(store: Store, name: str, plan: Plan) -> SweepInfo:
         )
     store.reopen(sweep)
     return sweep
+
+
+def _check_at_rest(sweep: SweepInfo, job: str | None) -> None:
+    """Raise UserError where another driver is at work on the sweep.
+
+    A cluster runs a job once at a time; so a job that finds a sweep of its own knows that the driver before it is gone.
+    """
+    who = who_is_at_work(sweep)
+    if not who or (job and sweep.tags.get("gradgrid.job") == job):
+        return
+    raise UserError(
+        f"the sweep {sweep.sweep} is still run by {who}: wait for its end, which `gradgrid watch {sweep.sweep}` shows, "
+        "or stop it with Ctrl-C or `kill`, and resume it then"
+    )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from service.cli import catalog, inspect, jobs, options, run, store
+from service.cli.process import prepare_process
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,6 +17,7 @@ def main(profile: str | None) -> None:
 
     Begin with: gradgrid sweep moons
     """
+    prepare_process()
     if profile:
         from service.execution.profiles import use_profile
 

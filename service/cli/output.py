@@ -15,17 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.axis import MAX_TRIALS
-from service.cli.heat_map import sweep_map
 from service.cli.options import tell
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
-from service.execution.plan import Plan
 from service.recording.redaction import tracking_option, without_passwords
-from service.results.leaderboard import entry_rows
+from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
     from experiments.datasets import Dataset
     from service.execution.jobs import Job
+    from service.execution.plan import Plan
     from service.inspection.doctor import Finding
     from service.inspection.verify import Verdict
     from service.recording.infos import SweepInfo
@@ -91,6 +89,8 @@ def _shortened(names: Sequence[str]) -> str:
 
 def plan_text(plan: Plan, workers: int) -> str:
     """What a dry run tells, in words."""
+    from experiments.axis import MAX_TRIALS
+
     values = plan_values(plan, workers)
     axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
@@ -125,7 +125,8 @@ def result_values(result: SweepResult) -> dict[str, Any]:
 
 def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     """The leaderboard of a sweep that has just been run, and where to go from here."""
-    from service.results.leaderboard import ranked
+    from service.cli.heat_map import sweep_map
+    from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
     names = shown_params(result.table.columns, result.swept)
@@ -187,7 +188,7 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
         "spec": sweep.spec,
         "sweep_run_id": sweep.run_id,
         "experiment_id": sweep.experiment_id,
-        "status": sweep.status,
+        "status": shown_status(sweep),
         "start_time": sweep.start_time,
         "params": dict(sweep.params),
         "metrics": dict(sweep.metrics),
@@ -196,11 +197,13 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
     """A recorded sweep: its spec in short, how it went, and the best of it."""
+    from service.cli.heat_map import sweep_map
     from service.recording.recorded_table import kept_table, lost_runs_note
-    from service.results.leaderboard import ranked
+    from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
-    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep.status)}, begun {_when(sweep.start_time)}")
+    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_when(sweep.start_time)}")
+    _tell_if_lost(sweep)
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
@@ -226,12 +229,14 @@ def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
         best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
         counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
         shown = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
-        row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep.status), **counts}
+        row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
         rows.append({**row, "best": shown, "begun": _when(sweep.start_time)})
     if rows:
         rows_text(rows)
     else:
         click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
+    for sweep in sweeps:
+        _tell_if_lost(sweep)
 
 
 def job_values(job: Job) -> dict[str, Any]:
@@ -260,8 +265,15 @@ def jobs_text(jobs: Sequence[Job]) -> None:
     )
 
 
-def _status(status: str) -> str:
+def _status(sweep: SweepInfo) -> str:
+    status = shown_status(sweep)
     return {"KILLED": "interrupted"}.get(status, status.lower())
+
+
+def _tell_if_lost(sweep: SweepInfo) -> None:
+    why = why_lost(sweep)
+    if why:
+        click.echo(f"{sweep.sweep} is lost: {why}; `gradgrid resume {sweep.sweep}` trains the rest", err=True)
 
 
 def _when(milliseconds: int) -> str:

@@ -10,12 +10,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from service.cli.heat_map import sweep_map
 from service.cli.options import tell
-from service.execution.plan import Plan
 from service.recording.redaction import without_passwords
 
 if TYPE_CHECKING:
+    from service.execution.plan import Plan
     from service.inspection.watch import Look
     from service.recording.infos import SweepInfo
 
@@ -114,9 +113,38 @@ class PlainProgress(_Waits):
         pass
 
 
-def make_progress() -> LiveProgress | PlainProgress:
+class _Shown:
+    """Shows progress while it can be shown: a sweep goes on when its terminal is closed or its log's disk is full."""
+
+    def __init__(self, progress: LiveProgress | PlainProgress) -> None:
+        self._progress: LiveProgress | PlainProgress | None = progress
+
+    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+        self._show("begin", plan, sweep, done, workers, note)
+
+    def advance(self, trials: int, best: float | None) -> None:
+        self._show("advance", trials, best)
+
+    def waiting(self, why: str, seconds: float, bound: float) -> None:
+        self._show("waiting", why, seconds, bound)
+
+    def back(self) -> None:
+        self._show("back")
+
+    def end(self) -> None:
+        self._show("end")
+
+    def _show(self, event: str, *facts: object) -> None:
+        try:
+            if self._progress is not None:
+                getattr(self._progress, event)(*facts)
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            self._progress = None
+
+
+def make_progress() -> _Shown:
     """The bar where stderr is a terminal, else plain lines."""
-    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+    return _Shown(LiveProgress() if sys.stderr.isatty() else PlainProgress())
 
 
 class Viewer:
@@ -137,6 +165,8 @@ class Viewer:
             self._live.stop()
 
     def show(self, look: Look) -> None:
+        from service.cli.heat_map import sweep_map
+
         line = _look_line(look)
         if self._live:
             width = self._console.width
@@ -149,12 +179,14 @@ class Viewer:
 
 def _look_line(look: Look) -> str:
     of = f" of {look.of:,}" if look.of else ""
-    parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.sweep.status.lower()}, {look.trials:,}{of} trials"]
+    parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.status.lower()}, {look.trials:,}{of} trials"]
     parts += [f"{count:,} {outcome}" for outcome, count in look.outcomes.items()]
     if look.best is not None:
         parts.append(f"best {look.sweep.tags['gradgrid.objective']} {look.best:.4g}")
     if look.quiet > _QUIET_SECONDS and not look.ended:
-        parts.append(f"nothing new for {look.quiet // 10 * 10:,.0f} s: is it still running?")
+        parts.append(f"nothing new for {look.quiet // 10 * 10:,.0f} s")
+    if look.lost:
+        parts.append(f"{look.lost}; `gradgrid resume {look.sweep.sweep}` trains the rest")
     return ", ".join(parts)
 
 

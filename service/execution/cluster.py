@@ -7,14 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import requests
-
 from experiments.datasets import Dataset
 from experiments.errors import ClusterError
+from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
 from service.execution.worker import Trained, train_shard
 
@@ -25,9 +25,18 @@ _TASKS_IN_FLIGHT = 2  # a worker: one that it trains and one that waits, so that
 
 
 class Pool(Protocol):
-    """Trains shards; results come in the order in which they are done."""
+    """Trains shards; results come in the order in which they are done. `workers`: tasks at once."""
 
-    workers: int
+    @property
+    def workers(self) -> int: ...
+
+    def wait(self) -> None:
+        """Return once it can train. Raises ClusterError where Ray can't be reached or started."""
+        ...
+
+    def release(self) -> None:
+        """Nothing more is to be trained: what it holds is given back, in the background."""
+        ...
 
     def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
         """Yield each shard's result. Raises ClusterError where a task is lost for good."""
@@ -55,16 +64,65 @@ class InlinePool:
 
     workers = 1
 
+    def wait(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
     def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
         for shard in shards:
             yield train_shard(shard, dataset)
 
 
 class RayPool:
-    """Tasks on a Ray cluster, a bounded number at once."""
+    """Tasks on a Ray cluster, a bounded number at once.
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    `connect` starts or reaches Ray and returns how many tasks may run at once. It runs in a thread, so that other work
+    is done meanwhile. The thread stays until the pool is released: Ray's processes end with the thread that started
+    them.
+    """
+
+    def __init__(self, connect: Callable[[], int]) -> None:
+        self._connect = connect
+        self._workers = 0
+        self._error: ClusterError | None = None
+        self._connected = threading.Event()
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
+        self._thread.start()
+
+    @property
+    def workers(self) -> int:
+        self.wait()
+        return self._workers
+
+    def wait(self) -> None:
+        self._connected.wait()
+        if self._error is not None:
+            raise self._error
+
+    def release(self) -> None:
+        self._released.set()
+
+    def close(self) -> None:
+        """Release, and return once Ray has let go."""
+        self.release()
+        while self._thread.is_alive():
+            self._thread.join(0.1)  # a join without end could not be interrupted
+
+    def _live(self) -> None:
+        import ray
+
+        shield_children_from_hang_up()
+        try:
+            self._workers = self._connect()
+        except ClusterError as error:
+            self._error = error
+        finally:
+            self._connected.set()
+        self._released.wait()
+        ray.shutdown()
 
     def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
         import ray
@@ -106,31 +164,43 @@ class RayPool:
 def open_pool(*, inline: bool = False, address: str | None = None, workers: int | None = None) -> Iterator[Pool]:
     """A pool to train on: inline, on the cluster at `address` (or RAY_ADDRESS), or on a Ray of our own.
 
-    `workers` bounds the tasks at once; by default every core. Raises ClusterError where Ray can't be reached.
+    `workers` bounds the tasks at once; by default every core. Ray starts while the block runs; the pool's `wait`
+    raises ClusterError where it can't be reached.
     """
     if inline:
         yield InlinePool()
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _set_up_environment(local=address is None)
+    import ray  # noqa: F401 - here, because two threads that import the same modules may see them half made
+
+    pool = RayPool(lambda: _attached(address, workers) if address else _started(workers or available_cores()))
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _attached(address: str, workers: int | None) -> int:
+    """Join a Ray that runs already; returns how many tasks may run at once."""
+    check_reachable(address)
+    _init(f"reached at {address}", address=address)
+    return workers or max(1, _cluster_cores())
+
+
+def _started(workers: int) -> int:
+    """Start a Ray on this machine; returns how many tasks may run at once."""
+    _init("started", address="local", num_cpus=workers, include_dashboard=False)
+    return workers
+
+
+def _init(purpose: str, **options: Any) -> None:
     import ray
 
-    if address:
-        check_reachable(address)
     try:
-        ray.init(
-            address=address or "local",
-            num_cpus=None if address else (workers or available_cores()),
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except Exception as error:
-        raise ClusterError(f"Ray can't be {'reached at ' + address if address else 'started'}: {error}") from None
-    try:
-        yield RayPool(workers or max(1, _cluster_cores()))
-    finally:
-        ray.shutdown()
+        raise ClusterError(f"Ray can't be {purpose}: {error}") from None
 
 
 def _set_up_environment(*, local: bool) -> None:
@@ -200,6 +270,8 @@ def open_jobs(address: str | None = None, token: str | None = None) -> Iterator[
     """
     address, token = jobs_access(address, token)
     check_jobs(address, token)
+    import requests
+
     _set_up_environment(local=False)
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS would take its place
     from ray.job_submission import JobSubmissionClient
@@ -227,6 +299,8 @@ def check_jobs(address: str, token: str | None) -> dict[str, Any]:
     """What the Jobs API at `address` says of itself. Raises ClusterError where it does not answer, or refuses us."""
     if not address.startswith(("http://", "https://")):
         raise ClusterError(f"{address!r} is no address of Ray's jobs; write http://host:port, the dashboard's")
+    import requests
+
     try:
         answer = requests.get(f"{address}/api/version", headers=_authorization(token), timeout=_REACH_SECONDS)
     except requests.RequestException:
@@ -249,6 +323,8 @@ def check_jobs(address: str, token: str | None) -> dict[str, Any]:
 
 def cluster_nodes(address: str, token: str | None) -> list[dict[str, Any]]:
     """The cluster's living nodes, by its dashboard. Raises ClusterError."""
+    import requests
+
     try:
         answer = requests.get(
             f"{address}/api/v0/nodes?detail=1", headers=_authorization(token), timeout=_HEALTH_SECONDS

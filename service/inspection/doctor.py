@@ -106,7 +106,7 @@ def _store(tracking_uri: str | None) -> Finding:
     if path and not path.exists() and path.parent.is_dir():
         return Finding("store", True, f"{without_passwords(uri)}: not there yet; the first sweep makes it")
     try:
-        sweeps = len(Store(tracking_uri).sweeps())
+        sweeps = len(Store(tracking_uri, direct=False).sweeps())
     except GradgridError as error:
         return _failed("store", error)
     return Finding("store", True, f"{without_passwords(uri)}: {sweeps} sweep{'' if sweeps == 1 else 's'}")

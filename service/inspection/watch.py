@@ -11,6 +11,7 @@ import pandas as pd
 from experiments.errors import StoreAway
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import kept_table
+from service.recording.signs_of_life import why_lost
 from service.recording.store import Store
 from service.results.metrics import METRICS, outcome_counts
 from service.results.trials_table import best_trials
@@ -21,13 +22,19 @@ _RESPITE = 4.0  # times as long as looking takes is waited at least: a store has
 @dataclass(frozen=True)
 class Look:
     """What a sweep has come to. `of`: how many trials there will be, None where it isn't known. `quiet`: seconds for
-    which nothing new has come.
+    which nothing new has come. `lost`: why it is running no more although its run says so; empty where it is.
     """
 
     sweep: SweepInfo
     table: pd.DataFrame
     of: int | None
     quiet: float
+    lost: str = ""
+
+    @property
+    def status(self) -> str:
+        """MLflow's status of the sweep's run, or LOST."""
+        return "LOST" if self.lost else self.sweep.status
 
     @property
     def trials(self) -> int:
@@ -35,7 +42,7 @@ class Look:
 
     @property
     def ended(self) -> bool:
-        return self.sweep.status != "RUNNING"
+        return self.status != "RUNNING"
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -51,7 +58,7 @@ class Look:
 
 
 def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], object] = time.sleep) -> Iterator[Look]:
-    """Look at a sweep again and again, at most each `every` seconds, until it ends; the last look is at its end.
+    """Look at a sweep again and again, at most each `every` seconds; the last look is when it has ended or is lost.
 
     A store that is away for a while is asked again. Raises NotFoundError, and StoreError where it can't be read.
     """
@@ -68,7 +75,7 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
             continue
         if len(table) != seen:
             seen, since = len(table), time.monotonic()
-        look = Look(sweep, table, of, time.monotonic() - since)
+        look = Look(sweep, table, of, time.monotonic() - since, why_lost(sweep))
         yield look
         if look.ended:
             return

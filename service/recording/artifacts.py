@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
 from experiments.errors import StoreError
 from service.recording.connection import sqlite_path, translated_errors
 
@@ -80,6 +78,8 @@ class Artifacts:
         return str(root / folder.name) if root and folder else experiment_location
 
     def _open(self, run_id: str) -> ArtifactRepository:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         place = str(self._client.get_run(run_id).info.artifact_uri)
         return get_artifact_repository(self._found(place), tracking_uri=self._uri)
 

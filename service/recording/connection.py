@@ -7,12 +7,14 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 # set before MLflow is imported: no telemetry, and no address printed at each run's end (which costs a request)
@@ -22,18 +24,10 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 # MLflow's client would by itself try for minutes, silently; `patience` waits longer than that, and says so
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
-import alembic.util
-import mlflow
-import requests
-import sqlalchemy
-import sqlalchemy.exc
 from filelock import FileLock, Timeout
-from mlflow.exceptions import MlflowException, RestException
 
 from experiments.errors import StoreAway, StoreError
 from service.recording.redaction import redacted, remember, without_passwords
-from service.recording.rest_client import Server
-from service.recording.schema import check_revision, stored_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,10 +35,17 @@ if TYPE_CHECKING:
 _REACH_SECONDS = 10
 _OPENING_SECONDS = 120
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]+)")
 
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses of a server that may do better in a while."""
 
+_FOREIGN = (
+    "mlflow.exceptions.MlflowException",
+    "sqlalchemy.exc.SQLAlchemyError",
+    "requests.exceptions.RequestException",
+    "alembic.util.exc.CommandError",
+)
 _PASSING_SQLITE = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 )
@@ -53,17 +54,27 @@ _PASSING_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN
 
 def resolve(tracking_uri: str | None) -> str:
     """The store's address: the argument, or else as MLflow finds it (MLFLOW_TRACKING_URI, sqlite:///mlflow.db)."""
-    uri = tracking_uri or mlflow.get_tracking_uri()
+    uri = tracking_uri or _default_uri()
     path = sqlite_path(uri)
     return f"sqlite:///{path.absolute()}" if path else uri
 
 
+def _default_uri() -> str:
+    """What MLflow takes for its address, without the seconds that its import takes where the answer is plain."""
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if "mlflow" not in sys.modules and (named or not any(Path("mlruns").glob("*/meta.yaml"))):
+        return named or "sqlite:///mlflow.db"
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for every other kind."""
-    if not uri.startswith("sqlite"):
+    named = _SQLITE.match(uri)
+    if not named or named["database"] == ":memory:":
         return None
-    database = sqlalchemy.make_url(uri).database
-    return Path(database.removeprefix("file:")) if database and database != ":memory:" else None
+    return Path(named["database"].removeprefix("file:"))
 
 
 def read_only(uri: str) -> bool:
@@ -77,6 +88,14 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
+def import_libraries(tracking_uri: str | None) -> None:
+    """Import what opening the store will need, which takes seconds: to be done while something else is waited for."""
+    if is_server(resolve(tracking_uri)):
+        import mlflow
+    else:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def open_client(uri: str, *, create: bool) -> MlflowClient:
     """A client of the store at `uri`; with `create` an SQLite store that isn't there yet is made.
 
@@ -84,11 +103,13 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     what is wrong with it and what to do.
     """
     for chatty in ("alembic", "mlflow.store.db.utils"):  # they tell of every table they make
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     remember(uri)
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
+    import mlflow
+
     with _alone(path):
         opened = uri
         if is_server(uri):
@@ -128,17 +149,18 @@ def translated_errors(uri: str) -> Iterator[None]:
     """MLflow's, the databases' and the network's errors as StoreError; as StoreAway where they may pass."""
     try:
         yield
-    except (
-        MlflowException,
-        sqlalchemy.exc.SQLAlchemyError,
-        requests.RequestException,
-        alembic.util.CommandError,
-        sqlite3.Error,
-        OSError,
-    ) as error:
+    except Exception as error:
+        if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
+            raise
         kind = StoreAway if _passes(error) else StoreError
         told = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
         raise told from (error if redacted(str(error)) == str(error) else None)  # a traceback shows the cause too
+
+
+def _imported(*names: str) -> tuple[Any, ...]:
+    """The exceptions of these names, of the modules that are imported; the others have raised none."""
+    pairs = [name.rsplit(".", 1) for name in names]
+    return tuple(getattr(sys.modules[module], kind) for module, kind in pairs if module in sys.modules)
 
 
 def _passes(error: BaseException | None) -> bool:
@@ -146,16 +168,26 @@ def _passes(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, sqlite3.Error):
             return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
-        if isinstance(error, requests.HTTPError) and error.response is not None:
-            return error.response.status_code in PASSING_STATUSES
-        if isinstance(error, (requests.RequestException, ConnectionError, TimeoutError, *_driver_errors())):
+        status = _http_status(error)
+        if status is not None:
+            return status in PASSING_STATUSES
+        if isinstance(error, (*_imported("requests.exceptions.RequestException"), *_driver_errors())):
+            return True
+        if isinstance(error, (ConnectionError, TimeoutError)):
             return True
         if isinstance(error, OSError):
             return error.errno in _PASSING_SYSTEM
-        if isinstance(error, RestException):
-            return error.get_http_status_code() in PASSING_STATUSES  # type: ignore[no-untyped-call]
         error = error.__cause__ or error.__context__
     return False
+
+
+def _http_status(error: Any) -> int | None:
+    """The status that a server answered with, where the error tells of an answer."""
+    if isinstance(error, _imported("requests.exceptions.HTTPError")) and error.response is not None:
+        return int(error.response.status_code)
+    if isinstance(error, _imported("mlflow.exceptions.RestException")):
+        return int(error.get_http_status_code())
+    return None
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
@@ -172,6 +204,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_server(uri: str) -> None:
+    import requests
+
+    from service.recording.rest_client import Server
+
     place = without_passwords(uri)
     try:
         Server(uri).reach(_REACH_SECONDS)
@@ -188,6 +224,8 @@ def _check_server(uri: str) -> None:
 
 def _checked_database(uri: str, path: Path | None, *, create: bool) -> str:
     """The address by which MLflow's client opens a database. Raises StoreError where it can't be used."""
+    from service.recording.schema import check_revision, stored_revision
+
     if path and path.is_dir():
         raise StoreError(f"the store {path} is a folder: name a file with --tracking-uri")
     if path and create:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from mlflow.entities import Run, ViewType
-
 from experiments.errors import StoreError
 from service.recording.artifacts import Artifacts
 from service.recording.concurrently import Concurrently
@@ -17,6 +15,7 @@ from service.recording.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _WHOLE_TRIAL = f"{TRIAL} AND attributes.status != 'RUNNING'"
 
@@ -77,7 +76,7 @@ def restore_runs(
     restored: such a trial is trained again.
     """
     deleted: dict[str, Run] = {}
-    for run in runs.of([experiment_id], TRIAL, ViewType.DELETED_ONLY):
+    for run in runs.of([experiment_id], TRIAL, deleted=True):
         trial = run.data.tags["gradgrid.trial"]
         if trial in trials and run.info.status in WHOLE:
             deleted.setdefault(trial, run)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
 from itertools import islice
-
-import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from typing import TYPE_CHECKING
 
 from experiments.errors import NotFoundError
 from service.recording.artifacts import Artifacts
-from service.recording.connection import open_client, resolve, translated_errors
+from service.recording.connection import open_client, resolve, sqlite_path, translated_errors
 from service.recording.deleted import how_it_comes_back
 from service.recording.infos import SweepInfo, TrialInfo, is_sweep, listed_trial, sweep_info, trial_info
 from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
+from service.recording.sqlite_reader import SqliteReader, StoredRun, Unreadable
 from service.recording.trust import Trust
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _RUN_ID_LENGTH = 32
 _ASKED_AT_ONCE = 100  # runs by their ids in one request
@@ -28,7 +33,8 @@ class Finder:
     """MLflow's store, opened, and its sweeps and trials found. Every failure is a StoreError.
 
     `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
-    `option` is what a command line must say to open the same store, without its password.
+    `option` is what a command line must say to open the same store, without its password. Sweeps and their tables are
+    read from an SQLite file by itself, unless `direct` is False; for all else MLflow's client is opened.
     `trust` decides which Python files out of the store may run here.
     """
 
@@ -39,23 +45,41 @@ class Finder:
         create: bool = False,
         backend_uri: str | None = None,
         trust: Trust | None = None,
+        direct: bool = True,
     ) -> None:
         self.uri = resolve(tracking_uri)
         self.trust = trust or Trust()
         self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         remember(self._backend_uri or "")
         self.option = tracking_option(tracking_uri)
-        self._client: MlflowClient = open_client(self.uri, create=create)
-        self._runs = Runs(self._client)
-        self._artifacts = Artifacts(self._client, self.uri)
+        self._create = create
+        path = sqlite_path(self.uri)
+        self._reader = SqliteReader(path) if path and path.exists() and direct and not create else None
+        if self._reader is None:
+            self._client  # noqa: B018 - opened now, so that a store that can't be used is told of first
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return open_client(self.uri, create=self._create)
+
+    @cached_property
+    def _runs(self) -> Runs:
+        return Runs(self._client)
+
+    @cached_property
+    def _artifacts(self) -> Artifacts:
+        return Artifacts(self._client, self.uri)
 
     def sweeps(self) -> list[SweepInfo]:
         """Every sweep of the store, newest first."""
-        return self._sweeps(ViewType.ACTIVE_ONLY)
+        return self._sweeps()
 
-    def _sweeps(self, view: int) -> list[SweepInfo]:
+    def _sweeps(self, *, deleted: bool = False) -> list[SweepInfo]:
+        if self._reader and not deleted:
+            with suppress(Unreadable):
+                return list(map(sweep_info, filter(is_sweep, self._reader.sweeps())))
         with translated_errors(self.uri):
-            runs = filter(is_sweep, self._runs.everywhere(SWEEP, view))
+            runs = filter(is_sweep, self._runs.everywhere(SWEEP, deleted=deleted))
             return sorted(map(sweep_info, runs), key=lambda info: info.start_time, reverse=True)
 
     def find_sweep(self, name: str) -> SweepInfo:
@@ -76,7 +100,7 @@ class Finder:
 
     def _no_sweep(self, name: str) -> str:
         """Why there is no sweep of this name, and what to do."""
-        deleted = _named(self._sweeps(ViewType.DELETED_ONLY), name)[:1]
+        deleted = _named(self._sweeps(deleted=True), name)[:1]
         if not deleted:
             place = without_passwords(self.uri)
             return f"the store at {place} has no sweep {name!r}; `gradgrid list` shows what it has"
@@ -110,22 +134,22 @@ class Finder:
         sweep = self._one_sweep(name)
         if sweep is not None:
             return sweep
-        found = self._trials_beginning_with(name, ViewType.ACTIVE_ONLY)
+        found = self._trials_beginning_with(name)
         if len(found) == 1:
             return found[0]
         if found:
             raise NotFoundError(f"several runs begin with {name!r}; give more of the run id")
-        for deleted in self._trials_beginning_with(name, ViewType.DELETED_ONLY)[:1]:
+        for deleted in self._trials_beginning_with(name, deleted=True)[:1]:
             own = deleted.tags.get("gradgrid.sweep", "SWEEP")
             raise NotFoundError(f"the run {deleted.run_id} was deleted; `gradgrid resume {own}` brings it back")
         raise NotFoundError(f"{self._no_sweep(name)}, and no trial whose run id begins so")
 
-    def _trials_beginning_with(self, run_id: str, view: int) -> list[TrialInfo]:
+    def _trials_beginning_with(self, run_id: str, *, deleted: bool = False) -> list[TrialInfo]:
         """At most two trials."""
         if not (run_id.isalnum() and run_id.isascii()):
             return []
         with translated_errors(self.uri):
-            runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", view)
+            runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", deleted=deleted)
             return [trial_info(run) for run in islice(runs, 2)]
 
     def listed(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
@@ -142,12 +166,19 @@ class Finder:
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole, each once."""
         seen: set[str] = set()
+        for run in self._trial_runs(sweep):
+            trial = run.data.tags["gradgrid.trial"]
+            if run.info.status in WHOLE and trial not in seen:
+                seen.add(trial)
+                yield trial_as_written(run, sweep)
+
+    def _trial_runs(self, sweep: SweepInfo) -> Iterator[Run | StoredRun]:
+        if self._reader:
+            with suppress(Unreadable):
+                yield from self._reader.trials(sweep.experiment_id)
+                return
         with translated_errors(self.uri):
-            for run in self._runs.of([sweep.experiment_id], TRIAL):
-                trial = run.data.tags["gradgrid.trial"]
-                if run.info.status in WHOLE and trial not in seen:
-                    seen.add(trial)
-                    yield trial_as_written(run, sweep)
+            yield from self._runs.of([sweep.experiment_id], TRIAL)
 
 
 def _named(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from mlflow.entities import Run
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
-from engine import ENGINE_VERSION
+    from service.recording.sqlite_reader import StoredRun
 
 _ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on it
 
@@ -72,6 +72,8 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
     """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
     which of them have runs.
     """
+    from engine import ENGINE_VERSION
+
     return {
         "gradgrid.fingerprint": fingerprint,
         "gradgrid.engine": ENGINE_VERSION,
@@ -83,18 +85,20 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
 
 def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
     """In what data and engine are not those that the sweep was begun with."""
+    from engine import ENGINE_VERSION
+
     now = {"its data": ("gradgrid.fingerprint", fingerprint), "its engine version": ("gradgrid.engine", ENGINE_VERSION)}
     return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
-def is_sweep(run: Run) -> bool:
+def is_sweep(run: Run | StoredRun) -> bool:
     """Whether a run says all that a sweep's must say."""
     tags = run.data.tags
     needed = ("sweep", "spec", "experiment", "objective")
     return tags.get("gradgrid.kind") == "sweep" and all(f"gradgrid.{name}" in tags for name in needed)
 
 
-def sweep_info(run: Run) -> SweepInfo:
+def sweep_info(run: Run | StoredRun) -> SweepInfo:
     """A sweep from its run."""
     tags = run.data.tags
     return SweepInfo(
@@ -111,7 +115,7 @@ def sweep_info(run: Run) -> SweepInfo:
     )
 
 
-def trial_info(run: Run) -> TrialInfo:
+def trial_info(run: Run | StoredRun) -> TrialInfo:
     """A trial from its run."""
     return TrialInfo(
         run_id=run.info.run_id,
@@ -126,6 +130,7 @@ def trial_info(run: Run) -> TrialInfo:
 
 def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
     """A trial as the sweep's table knows it."""
+    import pandas as pd
 
     def part(prefix: str) -> dict[str, Any]:
         return {str(k).removeprefix(prefix): v for k, v in row.items() if str(k).startswith(prefix) and not pd.isna(v)}

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from mlflow.entities import Run
-
-from experiments.grid import as_written, is_neuron
 from service.recording.infos import SweepInfo, TrialInfo, trial_info
 from service.results.metrics import PARAMS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+    from service.recording.sqlite_reader import StoredRun
 
 _NO_LAYERS = "[]"
 
 
-def trial_as_written(run: Run, sweep: SweepInfo) -> TrialInfo:
+def trial_as_written(run: Run | StoredRun, sweep: SweepInfo) -> TrialInfo:
     """A trial out of its run."""
     trial = trial_info(run)
     return replace(trial, params=params_as_written(trial.params, sweep))
@@ -27,6 +29,10 @@ def trial_as_written(run: Run, sweep: SweepInfo) -> TrialInfo:
 
 def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[str, str]:
     """The hyperparameters of a trial's run."""
+    if "activation" in params or "output" not in params:
+        return params
+    from experiments.grid import as_written, is_neuron
+
     hidden = params.get("hidden", "").removeprefix(_NO_LAYERS)
     is_old = "activation" not in params and is_neuron(hidden, params.get("loss"), sweep.given)
     return as_written(params) if is_old else params
@@ -35,7 +41,14 @@ def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[st
 def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
     """A table of a sweep's trials."""
     hidden, loss, activation, output = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
-    if not {hidden, loss, output} <= set(table.columns) or not is_neuron("", None, sweep.given):
+    if not {hidden, loss, output} <= set(table.columns):
+        return table
+    import numpy as np
+    import pandas as pd
+
+    from experiments.grid import is_neuron
+
+    if not is_neuron("", None, sweep.given):
         return table
     known = table[activation] if activation in table else pd.Series(None, index=table.index, dtype=table[output].dtype)
     neurons = [

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-import sqlalchemy
-from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
-
 from experiments.errors import StoreError
 from service.recording import Recorder
 from service.recording.artifacts import local_folder
 from service.recording.bulk_recorder import BulkRecorder
-from service.recording.client_recorder import ClientRecorder
 from service.recording.connection import is_server, sqlite_path
 from service.recording.databases import Database, PostgresDatabase, SqliteDatabase
 from service.recording.redaction import without_passwords
-from service.recording.rest_client import Server
-from service.recording.rest_recorder import HttpRecorder
 from service.recording.schema import shape_difference
 from service.recording.weights import LocalWeights, NoWeights, ServedWeights, UploadedWeights, Weights
 
@@ -56,6 +50,9 @@ def make_recorder(
             )
         return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri, runs)
     if is_server(uri):
+        from service.recording.rest_client import Server
+        from service.recording.rest_recorder import HttpRecorder
+
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
         return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, runs, note)
     if kept != location:
@@ -63,6 +60,8 @@ def make_recorder(
             f"the store was moved or copied: MLflow would write weights to {location}, where it was; link that to "
             f"{kept} (`ln -s`), and resume the sweep then"
         )
+    from service.recording.client_recorder import ClientRecorder
+
     note = f"recording through MLflow's client, run by run: {why_not}"
     return ClientRecorder(client, experiment_id, uri, runs, weights=weights, note=note)
 
@@ -72,6 +71,8 @@ def _database(uri: str) -> Database | None:
     if path:
         return SqliteDatabase(path)
     if uri.startswith("postgresql") and importlib.util.find_spec("psycopg"):
+        import sqlalchemy
+
         address = sqlalchemy.make_url(uri).set(drivername="postgresql")
         return PostgresDatabase(address.render_as_string(hide_password=False))
     return None
@@ -90,6 +91,10 @@ def _weights(wanted: bool, uri: str, location: str) -> Weights:
     if folder is not None:
         return LocalWeights(folder)
     if location.startswith("mlflow-artifacts:") and is_server(uri):
+        from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+
+        from service.recording.rest_client import Server
+
         place = urlparse(str(MlflowArtifactsRepository.resolve_uri(location, uri)))  # type: ignore[no-untyped-call]
         return ServedWeights(Server(f"{place.scheme}://{place.netloc}"), place.path)
     return UploadedWeights(location)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-from mlflow.entities import Experiment, Run, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.utils.search_utils import SearchUtils
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
 SWEEP = "tags.`gradgrid.kind` = 'sweep'"
 """Runs of sweeps. Nothing is asked of the experiment: it may be the user's own, renamed, or without our tags."""
@@ -32,14 +29,17 @@ class Runs:
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
-    def everywhere(self, condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
-        """The runs of all experiments that meet a condition; deleted ones may be in deleted experiments."""
-        experiments = list(self._experiments(ViewType.ACTIVE_ONLY if view == ViewType.ACTIVE_ONLY else ViewType.ALL))
+    def everywhere(self, condition: str, *, deleted: bool = False) -> Iterator[Run]:
+        """The runs of all experiments that meet a condition; or the deleted ones, of deleted experiments too."""
+        experiments = list(self._experiments(deleted=deleted))
         for start in range(0, len(experiments), _EXPERIMENTS):
-            yield from self.of(experiments[start : start + _EXPERIMENTS], condition, view)
+            yield from self.of(experiments[start : start + _EXPERIMENTS], condition, deleted=deleted)
 
-    def of(self, experiment_ids: Sequence[str], condition: str, view: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
-        """The runs of some experiments that meet a condition."""
+    def of(self, experiment_ids: Sequence[str], condition: str, *, deleted: bool = False) -> Iterator[Run]:
+        """The runs of some experiments that meet a condition, or the deleted ones."""
+        from mlflow.entities import ViewType
+
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         token: str | None = None
         while True:
             page = self._client.search_runs(list(experiment_ids), condition, view, max_results=_PAGE, page_token=token)
@@ -53,6 +53,9 @@ class Runs:
 
         It asks for the last of them alone: reading thousands of runs takes seconds.
         """
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils.search_utils import SearchUtils
+
         token = SearchUtils.create_page_token(count - 1)  # type: ignore[no-untyped-call]
         try:
             found = self._client.search_runs([experiment_id], condition, max_results=1, page_token=token.decode())
@@ -62,6 +65,8 @@ class Runs:
 
     def run(self, run_id: str) -> Run | None:
         """The run of this id, deleted or not; None where there is none."""
+        from mlflow.exceptions import MlflowException
+
         try:
             return self._client.get_run(run_id)
         except MlflowException as error:
@@ -71,6 +76,8 @@ class Runs:
 
     def experiment(self, experiment_id: str) -> Experiment | None:
         """The experiment of this id, deleted or not; None where there is none."""
+        from mlflow.exceptions import MlflowException
+
         try:
             return self._client.get_experiment(experiment_id)
         except MlflowException as error:
@@ -78,7 +85,11 @@ class Runs:
                 raise
             return None
 
-    def _experiments(self, view: int) -> Iterator[str]:
+    def _experiments(self, *, deleted: bool) -> Iterator[str]:
+        """The ids of the active experiments, and of the deleted ones too."""
+        from mlflow.entities import ViewType
+
+        view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
         token: str | None = None
         while True:
             page = self._client.search_experiments(view, max_results=_PAGE, page_token=token)
@@ -90,5 +101,5 @@ class Runs:
 
 def is_active(entity: Experiment | Run) -> bool:
     """Whether a run or an experiment is not deleted."""
-    stage = entity.info.lifecycle_stage if isinstance(entity, Run) else entity.lifecycle_stage
-    return bool(stage == "active")
+    holder: Any = getattr(entity, "info", entity)
+    return bool(holder.lifecycle_stage == "active")

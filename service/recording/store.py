@@ -9,13 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow
-import yaml
-from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
-
-from engine import DIVERGED
 from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
@@ -23,12 +16,15 @@ from service.recording.deleted import check_trials_experiment, experiment_back, 
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
-from service.recording.recorders import make_recorder
 from service.recording.runs import TRIAL, is_active
+from service.recording.signs_of_life import driver_tags
+from service.recording.sqlite_reader import Unreadable
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.registry import Registered
 
@@ -63,11 +59,14 @@ class Store(Finder):
 
         frame: the data as a Parquet file, where it comes from Python.
         """
+        import yaml
+        from mlflow.entities import Param
+
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
             own = {"gradgrid.sweep": sweep, "gradgrid.spec": name, "gradgrid.experiment": trials}
-            run = self._client.create_run(parent, tags={**own, **tags}, run_name=sweep)
+            run = self._client.create_run(parent, tags={**own, **tags, **driver_tags()}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             texts = {_SPEC_FILE: yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)}
@@ -81,6 +80,8 @@ class Store(Finder):
 
     def _experiment(self, name: str, kind: str) -> str:
         """The id of the experiment of this name, made where there is none. The user's own is left as it is."""
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
@@ -104,6 +105,8 @@ class Store(Finder):
 
     def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
         """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
+        from service.recording.recorders import make_recorder
+
         with translated_errors(self.uri):
             return make_recorder(
                 self._client,
@@ -163,23 +166,34 @@ class Store(Finder):
 
     def _parts(self, sweep: SweepInfo, names: Sequence[str], key: list[str]) -> pd.DataFrame:
         """Tables of one kind as one; of what was kept twice, the first."""
+        import pandas as pd
+        import pyarrow
+
         parts = []
         for name in names:
             with suppress(pyarrow.ArrowInvalid):  # cut off by whatever ended the sweep; trained again
-                parts.append(pd.read_parquet(io.BytesIO(self._artifacts.read(sweep.run_id, name))))
+                parts.append(pd.read_parquet(io.BytesIO(self._read(sweep.run_id, name))))
         filled = [part for part in parts if len(part)]
         return pd.concat(filled, ignore_index=True).drop_duplicates(key) if filled else pd.DataFrame()
 
     def reopen(self, sweep: SweepInfo) -> None:
-        """Mark the sweep's run as running again, and delete what was cut off in the middle of writing.
+        """Mark the sweep's run as running again, by this process, and delete what was cut off in the middle of writing.
 
         Only the sweep's own driver may. Raises StoreError where its trials' experiment was deleted.
         """
         self._check_writable()
+        self.tag(sweep, driver_tags())
         with translated_errors(self.uri):
             check_trials_experiment(self._runs, sweep, self.uri)
             self.discard_unfinished(sweep)
             self._client.update_run(sweep.run_id, status="RUNNING")
+
+    def tag(self, sweep: SweepInfo, tags: Mapping[str, str]) -> None:
+        """Set tags of the sweep's run."""
+        from mlflow.entities import RunTag
+
+        with translated_errors(self.uri):
+            self._client.log_batch(sweep.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def discard_unfinished(self, sweep: SweepInfo) -> None:
         """Delete the trials' runs that a sweep cut off in the middle of writing; only its own driver may."""
@@ -207,6 +221,8 @@ class Store(Finder):
         files: Mapping[str, bytes],
     ) -> None:
         """Put table, summary, description and files on the sweep's run, and end it."""
+        from mlflow.entities import Metric
+
         with translated_errors(self.uri):
             self.keep_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
@@ -250,6 +266,8 @@ class Store(Finder):
 
     def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
         """The best finished trials of a sweep by a metric at their final weights, the best first."""
+        from engine import DIVERGED
+
         if not sweep.has_every_run:
             rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
             finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
@@ -271,38 +289,41 @@ class Store(Finder):
         """The trial's tensors: name, shape, values; None where they were not recorded."""
         if WEIGHTS_FILE not in self._artifacts.names(run_id):
             return None
-        tensors: list[dict[str, Any]] = json.loads(self._artifacts.read(run_id, WEIGHTS_FILE))["tensors"]
+        tensors: list[dict[str, Any]] = json.loads(self._read(run_id, WEIGHTS_FILE))["tensors"]
         return tensors
 
     def spec(self, sweep: SweepInfo) -> Any:
         """The sweep file's content that the sweep was made from."""
-        return yaml.safe_load(self._artifacts.read(sweep.run_id, _SPEC_FILE))
+        import yaml
+
+        return yaml.safe_load(self._read(sweep.run_id, _SPEC_FILE))
 
     def data(self, sweep: SweepInfo) -> dict[str, Any]:
         """Facts of the sweep's data."""
-        facts: dict[str, Any] = json.loads(self._artifacts.read(sweep.run_id, _DATA_FILE))
+        facts: dict[str, Any] = json.loads(self._read(sweep.run_id, _DATA_FILE))
         return facts
 
     def frame(self, sweep: SweepInfo) -> bytes:
         """The Parquet file of a sweep's data that came from Python."""
-        return self._artifacts.read(sweep.run_id, _FRAME_FILE)
+        return self._read(sweep.run_id, _FRAME_FILE)
 
     def parts(self, sweep: SweepInfo) -> str:
         """The text of the file of parts that the sweep was made with; empty where there was none."""
         if _PARTS_FILE not in self._artifacts.names(sweep.run_id):
             return ""
-        return self._artifacts.read(sweep.run_id, _PARTS_FILE).decode("utf-8")
+        return self._read(sweep.run_id, _PARTS_FILE).decode("utf-8")
 
     def table(self, sweep: SweepInfo) -> pd.DataFrame:
         """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""
+        import pandas as pd
+
         if not sweep.ended:
             raise NotFoundError(
                 f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
                 f"`gradgrid resume {sweep.sweep}` completes one that was killed"
             )
-        table = pd.read_parquet(io.BytesIO(self._artifacts.read(sweep.run_id, _TABLE_FILE)))
-        with translated_errors(self.uri):
-            lost = lost_runs(self._runs, sweep.experiment_id, table["run_id"].dropna())
+        table = pd.read_parquet(io.BytesIO(self._read(sweep.run_id, _TABLE_FILE)))
+        lost = self._lost_runs(sweep, table["run_id"].dropna())
         table = table.assign(run_id=table["run_id"].where(~table["run_id"].isin(lost), None)) if lost else table
         return table_as_written(table, sweep)
 
@@ -322,3 +343,18 @@ class Store(Finder):
                     for run in list(self._runs.of([sweep.experiment_id], TRIAL)):
                         self._client.delete_run(run.info.run_id)
             self._client.delete_run(sweep.run_id)
+
+    def _lost_runs(self, sweep: SweepInfo, run_ids: Collection[str]) -> set[str]:
+        """Those of a sweep's runs that were deleted."""
+        if self._reader:
+            with suppress(Unreadable):
+                return set(run_ids) - self._reader.trial_run_ids(sweep.experiment_id)
+        with translated_errors(self.uri):
+            return lost_runs(self._runs, sweep.experiment_id, run_ids)
+
+    def _read(self, run_id: str, name: str) -> bytes:
+        """The content of an artifact."""
+        if self._reader:
+            with suppress(Unreadable):
+                return self._reader.artifact(run_id, name)
+        return self._artifacts.read(run_id, name)

@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
-
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from typing import TYPE_CHECKING, Protocol
 
 from service.recording.concurrently import Concurrently
-from service.recording.rest_client import Server
 from service.recording.trial_record import TrialRecord
+
+if TYPE_CHECKING:
+    from service.recording.rest_client import Server
 
 WEIGHTS_FILE = "final_weights.json"
 
@@ -91,6 +91,8 @@ class UploadedWeights:
         self._threads = Concurrently()
 
     def keep(self, records: Mapping[str, TrialRecord]) -> None:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         def upload(run_id: str) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / WEIGHTS_FILE

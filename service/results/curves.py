@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from engine import History
 from experiments.spec import RecordSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def kept_curves(names: Iterable[str], record: RecordSpec) -> list[str]:
@@ -26,6 +28,8 @@ def _is_kept(name: str, record: RecordSpec) -> bool:
 
 def curve_points(history: History, numbers: np.ndarray[Any, np.dtype[np.int64]], record: RecordSpec) -> pd.DataFrame:
     """A row a recorded point: number, step, and every recorded metric; `numbers` are the trials'."""
+    import pandas as pd  # not above: workers import this module, and need no pandas
+
     steps = np.broadcast_to(history.steps, (history.trials, len(history.steps))).copy()
     lived = steps < history.last_step[:, None]
     lived[:, -1] = True

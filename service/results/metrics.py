@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from engine import OUTCOMES
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARAMS, METRICS = "params.", "metrics."
 
@@ -25,4 +25,6 @@ def is_better(metric: str, value: float, than: float | None) -> bool:
 
 def outcome_counts(table: pd.DataFrame) -> dict[str, int]:
     """How many trials came to each outcome."""
+    from engine import OUTCOMES
+
     return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}
