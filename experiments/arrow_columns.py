@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from experiments.columns import Column, RawTable
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.headers import named_columns
 from experiments.number_formats import TextColumn
 from experiments.raw_tables import finished_table, text_column
@@ -56,7 +56,7 @@ def _index_columns(schema: Any) -> set[str]:
 
 def index_note(name: str) -> str:
     """The note on an index that is left out; `name` may be empty."""
-    index = f"the index {name!r}" if name else "the index"
+    index = f"the index {quoted(name)}" if name else "the index"
     return f"{index} is left out: it is not a feature; reset_index() in pandas makes it a column."
 
 
@@ -85,9 +85,8 @@ def _noted(column: Column) -> Column:
     """A column that came as text, with a note where its words are numbers or booleans."""
     if column.kind not in ("number", "boolean") or column.is_empty:
         return column
-    note = (
-        f"column {column.name!r} is text, but all of it are {column.kind}s: it is read as {column.kind}s, as in a CSV."
-    )
+    kind = f"{column.kind}s"
+    note = f"column {quoted(column.name)} is text, but all of it are {kind}: it is read as {kind}, as in a CSV."
     return replace(column, note=" ".join(filter(None, (note, column.note))))
 
 
@@ -136,7 +135,7 @@ def _whole_numbers(name: str, cells: Any) -> Column:
 
 def _unsupported(name: str, kind: str, empty: Any, words: str = "values") -> Column:
     problem = (
-        f"column {name!r} holds {words} of type {kind}, which are not numbers, booleans or words; "
+        f"column {quoted(name)} holds {words} of type {kind}, which are not numbers, booleans or words; "
         "turn them into numbers, or leave the column out with dataset.features"
     )
     return Column(name, "unsupported", np.where(empty, np.array(None), np.array(kind, dtype=object)), problem=problem)

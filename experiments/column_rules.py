@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.columns import Column, RawTable
-from experiments.errors import DataError, nearest
+from experiments.errors import DataError, nearest, quoted
 
 if TYPE_CHECKING:
     from experiments.spec import DatasetSpec
 
 ONE_HOT = "one_hot"
 REFUSE, DROP, MEAN, MEDIAN = "refuse", "drop", "mean", "median"
+
+_SHORT = 40  # characters of a cell that a message shows as YAML
 
 
 def checked_encode(value: Any) -> Any:
@@ -25,11 +28,16 @@ def checked_missing(value: Any) -> Any:
     return _checked(value, (REFUSE, DROP, MEAN, MEDIAN))
 
 
+def na_values_key(cell: str) -> str:
+    """How a sweep file says that this cell is empty."""
+    return f"na_values: [{json.dumps(cell, ensure_ascii=False)}]" if len(cell) <= _SHORT else "na_values with that cell"
+
+
 def _checked(value: Any, words: Sequence[str]) -> Any:
     columns = value if isinstance(value, Mapping) else {"": value}
     if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
         listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
-        raise ValueError(f"is {listed}, or a mapping of columns, such as {{age: {words[-1]}}}; not {value!r}")
+        raise ValueError(f"is {listed}, or a mapping of columns, such as {{age: {words[-1]}}}; not {quoted(value)}")
     return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
 
 
@@ -59,8 +67,8 @@ def missing_rules(
             if column.name in named:
                 what = "the target" if column is target else "a column of categories"
                 raise DataError(
-                    f"{raw.name}: dataset.missing: {column.name!r} is {what}, which has no {rule} to be filled with; "
-                    "write drop or refuse for it"
+                    f"{raw.name}: dataset.missing: {quoted(column.name)} is {what}, which has no {rule} to be "
+                    "filled with; write drop or refuse for it"
                 )
             rule = REFUSE
         rules[column.name] = rule
@@ -70,4 +78,4 @@ def missing_rules(
 def _refuse_unknown(raw: RawTable, key: str, named: Collection[str], known: Sequence[str], kind: str) -> None:
     for name in named:
         if name not in known:
-            raise DataError(f"{raw.name}: dataset.{key}: there is no {kind} {name!r}{nearest(name, known)}")
+            raise DataError(f"{raw.name}: dataset.{key}: there is no {kind} {quoted(name)}{nearest(name, known)}")

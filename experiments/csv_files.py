@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.columns import RawTable
 from experiments.csv_dialect import SEPARATORS, find_dialect, read_text
 from experiments.csv_rows import split_csv
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.headers import check_not_data, named_columns
 from experiments.number_formats import TextColumn
 from experiments.raw_tables import finished_table, text_column
@@ -39,6 +39,6 @@ def _check_divided(columns: Sequence[TextColumn], place: str) -> None:
     signs = [sign for sign in (*SEPARATORS, " ", ":") if sign in column.name or sign in first]
     if signs:
         raise DataError(
-            f"{place} names a single column, {column.name!r}; if {' or '.join(map(repr, signs))} separates the "
+            f"{place} names a single column, {quoted(column.name)}; if {' or '.join(map(quoted, signs))} separates the "
             "fields, say so with dataset.separator"
         )

@@ -15,7 +15,7 @@ from engine.neuron import Floats
 from engine.samples import Samples
 from experiments.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
 from experiments.columns import Column
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.leaks import leak_notes
 from experiments.preparation import Preparation, filled_cells, fit, preparation_notes
 from experiments.readers import read_file, read_frame, read_options
@@ -216,8 +216,8 @@ def _why_not_split(table: Table, reason: str) -> str:
     counts = np.bincount(table.targets.astype(int), minlength=len(table.classes))
     single = [name for name, count in zip(table.classes, counts, strict=True) if count == 1]
     if single:
-        few = f"{len(single)} of the {len(table.classes)} classes of the target {table.target!r} have a single sample"
-        reason = f"{few}, such as {single[0]!r}, and a class needs two"
+        few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} have a single sample"
+        reason = f"{few}, such as {quoted(single[0])}, and a class needs two"
     numbers = "write task: regression under dataset if the target is a number to be predicted; else " * _are_numbers(
         table.classes
     )

@@ -17,6 +17,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_QUOTED = 80  # characters of a name or cell in a message
+_LISTED = 40
+
 
 class GradgridError(Exception):
     """A failure with a message for the user: what was wrong, where, and what to do next."""
@@ -68,8 +71,17 @@ class DataWarning(UserWarning):
     """Something in a data set that the user should know before its results are trusted."""
 
 
+def quoted(value: object) -> str:
+    """A name or cell for a message: as Python writes it, and cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of the known words, else the list of them."""
+    """`; did you mean 'x'?` for the closest of the known words, else a list of them."""
     words = list(known)
     close = difflib.get_close_matches(str(word), words, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(words)}"
+    if close:
+        return f"; did you mean {quoted(close[0])}?"
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return f"; known are {', '.join(known[:_QUOTED] for known in words[:_LISTED])}{more}"

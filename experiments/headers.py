@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from experiments.columns import Column
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.number_formats import TextColumn, is_number
 
 _Named = TypeVar("_Named", bound=Column | TextColumn)
@@ -30,7 +30,7 @@ def named_columns(columns: Sequence[_Named], place: str) -> tuple[list[_Named], 
         if name and not is_index_name(name):
             kept.append(column)
         elif name or (position == 1 and not column.is_empty):
-            what = f"has the name {name!r}" if name else "has no name"
+            what = f"has the name {quoted(name)}" if name else "has no name"
             notes.append(
                 f"column {position} is left out: it {what}, as an index that pandas wrote; rename it to use it."
             )
@@ -60,7 +60,7 @@ def _check_different(names: Sequence[str], place: str) -> None:
     for position, name in enumerate(names, start=1):
         if name and name in first:
             raise DataError(
-                f"{place}: columns {first[name]} and {position} are both called {name!r}; rename or remove one"
+                f"{place}: columns {first[name]} and {position} are both called {quoted(name)}; rename or remove one"
             )
         first[name] = position
 
@@ -72,8 +72,13 @@ def _alike(names: Sequence[str]) -> list[str]:
     for name in names:
         other = known.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
         if other != name:
-            notes.append(f"columns {other!r} and {name!r} are two columns, whose names differ in case or blanks alone.")
+            notes.append(
+                f"columns {quoted(other)} and {quoted(name)} are two columns, whose names differ in case or "
+                "blanks alone."
+            )
         renamed = _RENAMED.fullmatch(name)
         if renamed and renamed[1] in names:
-            notes.append(f"column {name!r} may be a second {renamed[1]!r} that was renamed; remove it if so.")
+            notes.append(
+                f"column {quoted(name)} may be a second {quoted(renamed[1])} that was renamed; remove it if so."
+            )
     return notes

@@ -11,7 +11,7 @@ import numpy as np
 from engine.inputs import Cells, category_names, is_empty
 from engine.neuron import Floats
 from experiments.columns import Column
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.tables import Table
 from experiments.targets import CLASSIFICATION
 
@@ -57,14 +57,15 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
         feature = _feature(table, column)
         copy = _copy_of_target(table, feature)
         if copy and not chosen:
-            others = [repr(other.name) for other in table.columns if other is not column]
+            others = [quoted(other.name) for other in table.columns if other is not column]
             rest = f", such as {', '.join(others[:5])}," if others else ""
             raise DataError(
-                f"{table.name}: the feature {column.name!r} {copy}, so the answer would be learned from itself. Name "
-                f"the columns to be used{rest} under dataset.features; name {column.name!r} too if you do want it"
+                f"{table.name}: the feature {quoted(column.name)} {copy}, so the answer would be learned from itself. "
+                f"Name the columns to be used{rest} under dataset.features; name {quoted(column.name)} too if you "
+                "do want it"
             )
         if copy:
-            yield f"the feature {column.name!r} {copy}: the answer is learned from itself"
+            yield f"the feature {quoted(column.name)} {copy}: the answer is learned from itself"
             continue
         yield from _given_away(table, feature)
         yield from _row_number(table, column)
@@ -73,7 +74,7 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
 def _copy_of_target(table: Table, feature: _Feature) -> str:
     """How the feature is the target once more; empty where it is not."""
     cells, targets = feature.cells, feature.targets
-    equal = f"equals the target {table.target!r} in every row"
+    equal = f"equals the target {quoted(table.target)} in every row"
     if len(cells) < 2:
         return ""
     if table.task != CLASSIFICATION:
@@ -85,7 +86,7 @@ def _copy_of_target(table: Table, feature: _Feature) -> str:
     names = category_names(feature.column.kind, feature.values)
     if list(names) == [table.classes[int(k)] for k in targets[feature.first]]:
         return equal
-    return f"goes one to one with the classes of the target {table.target!r}" if classes < len(cells) else ""
+    return f"goes one to one with the classes of the target {quoted(table.target)}" if classes < len(cells) else ""
 
 
 def _given_away(table: Table, feature: _Feature) -> Iterator[str]:
@@ -93,9 +94,9 @@ def _given_away(table: Table, feature: _Feature) -> Iterator[str]:
     name, kind = feature.column.name, "class" if table.task == CLASSIFICATION else "value"
     way_out = "leave it out with dataset.features if it is made from the target"
     if feature.determines and feature.is_repeated:
-        yield f"each value of the feature {name!r} goes with one {kind} of {table.target!r}; {way_out}"
+        yield f"each value of the feature {quoted(name)} goes with one {kind} of {quoted(table.target)}; {way_out}"
     elif table.task != CLASSIFICATION and feature.column.kind == "number" and _is_straight_line(feature):
-        yield f"the target {table.target!r} is a straight line of the feature {name!r}; {way_out}"
+        yield f"the target {quoted(table.target)} is a straight line of the feature {quoted(name)}; {way_out}"
 
 
 def _is_straight_line(feature: _Feature) -> bool:
@@ -115,9 +116,9 @@ def _row_number(table: Table, column: Column) -> Iterator[str]:
     way_out = "which says nothing of other rows; leave it out with dataset.features"
     if column.kind == "text":
         if len(set(column.values)) == table.samples:
-            yield f"the feature {column.name!r} has another word in every row, {way_out}"
+            yield f"the feature {quoted(column.name)} has another word in every row, {way_out}"
     elif _counts(column.values, table.samples):
-        yield f"the feature {column.name!r} counts the rows: it looks like a row number, {way_out}"
+        yield f"the feature {quoted(column.name)} counts the rows: it looks like a row number, {way_out}"
 
 
 def _counts(values: Floats, rows: int) -> bool:

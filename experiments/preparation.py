@@ -12,7 +12,7 @@ import numpy as np
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from engine.neuron import Floats
 from experiments.columns import Column
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 from experiments.tables import Table
 
 MAX_CATEGORIES = 100
@@ -63,7 +63,9 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
         center[numbers], scale[numbers] = _standards(inputs[:, numbers])
     for name, size in zip(names, center + scale, strict=True):
         if not np.isfinite(size):
-            raise DataError(f"{table.name}: {name!r} has numbers too large to standardise; give them in a larger unit")
+            raise DataError(
+                f"{table.name}: {quoted(name)} has numbers too large to standardise; give them in a larger unit"
+            )
     constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
     return Preparation(columns, center, scale, constant)
 
@@ -85,7 +87,7 @@ def _categories(table: Table, column: Column, cells: Cells) -> tuple[str, ...]:
     values = np.unique(cells)  # numbers in their order, words in theirs
     if len(values) > MAX_CATEGORIES:
         raise DataError(
-            f"{table.name}: column {column.name!r} has {len(values):,} categories in the training part; "
+            f"{table.name}: column {quoted(column.name)} has {len(values):,} categories in the training part; "
             f"at most {MAX_CATEGORIES} are encoded. Leave the column out: name those to be used under dataset.features"
         )
     return tuple(map(str, category_names(column.kind, values)))
@@ -98,8 +100,8 @@ def _fill(table: Table, column: Column, cells: Cells) -> float | None:
     numbers = cells[~is_empty(cells)]
     if not len(numbers):
         raise DataError(
-            f"{table.name}: column {column.name!r} is empty in every row of the training part, so it has no {rule}; "
-            "leave it out: name the columns to be used under dataset.features"
+            f"{table.name}: column {quoted(column.name)} is empty in every row of the training part, so it has no "
+            f"{rule}; leave it out: name the columns to be used under dataset.features"
         )
     return _mean(numbers) if rule == "mean" else float(np.median(numbers))
 
@@ -143,12 +145,12 @@ def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> 
         empty = int(column.empty.sum())
         if fitted.fill is not None and empty:
             rule, cells = table.fills[column.name], f"{empty:,} empty cell{'' if empty == 1 else 's'}"
-            yield f"{cells} of {column.name!r} became the training part's {rule}, {fitted.fill:.6g}"
+            yield f"{cells} of {quoted(column.name)} became the training part's {rule}, {fitted.fill:.6g}"
         unknown = fitted.unknown(column.values[test])
         if unknown:
             yield (
-                f"{column.name!r}: {_listed(unknown)} only in the test part, so the training part has no input for "
-                f"{'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
+                f"{quoted(column.name)}: {_listed(unknown)} only in the test part, so the training part has no input "
+                f"for {'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
             )
     if preparation.constant:
         them = "it" if len(preparation.constant) == 1 else "them"
@@ -163,4 +165,4 @@ def filled_cells(table: Table, preparation: Preparation) -> int:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(map(repr, names[:_LISTED])) + more
+    return ", ".join(map(quoted, names[:_LISTED])) + more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine.neuron import Floats
-from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules
+from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules, na_values_key
 from experiments.columns import Column, RawTable
-from experiments.errors import DataError, nearest
+from experiments.errors import DataError, nearest, quoted
 from experiments.spec import DatasetSpec
 from experiments.targets import CLASSIFICATION, read_target, refuse_stray_words
 
@@ -59,7 +58,7 @@ class Table:
             raise DataError(f"{self.name} has a regression target: there are no classes to choose")
         for name in classes:
             if name not in self.classes:
-                raise DataError(f"{self.name} has no class {name!r}{nearest(name, self.classes)}")
+                raise DataError(f"{self.name} has no class {quoted(name)}{nearest(name, self.classes)}")
         kept = [self.classes.index(name) for name in classes]
         rows = np.isin(self.targets, kept)
         targets = np.array([kept.index(int(k)) for k in self.targets[rows]], dtype=float)
@@ -127,20 +126,22 @@ def _target_column(raw: RawTable, name: str) -> Column:
         if column.name == name:
             return column
     known = [column.name for column in raw.columns]
-    raise DataError(f"{raw.name} has no column {name!r} for the target{nearest(name, known)}")
+    raise DataError(f"{raw.name} has no column {quoted(name)} for the target{nearest(name, known)}")
 
 
 def _feature_columns(raw: RawTable, spec: DatasetSpec, target: Column) -> tuple[Column, ...]:
     if spec.features is not None:
         if target.name in spec.features:
             raise DataError(
-                f"{raw.name}: dataset.features names the target {target.name!r}, so the answer would be learned from "
-                "itself; leave it out there"
+                f"{raw.name}: dataset.features names the target {quoted(target.name)}, so the answer would be learned "
+                "from itself; leave it out there"
             )
         return _chosen(raw.columns, spec.features, "feature", raw.name)
     features = tuple(column for column in raw.columns if column is not target)
     if not features:
-        raise DataError(f"{raw.name} has no column besides the target {target.name!r}: there is nothing to learn from")
+        raise DataError(
+            f"{raw.name} has no column besides the target {quoted(target.name)}: there is nothing to learn from"
+        )
     return features
 
 
@@ -149,7 +150,7 @@ def _chosen(columns: Sequence[Column], names: Sequence[str], kind: str, table: s
     known = {column.name: column for column in columns}
     for name in names:
         if name not in known:
-            raise DataError(f"{table} has no {kind} {name!r}{nearest(name, known)}")
+            raise DataError(f"{table} has no {kind} {quoted(name)}{nearest(name, known)}")
     return tuple(known[name] for name in names)
 
 
@@ -163,11 +164,11 @@ def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
 
 def _refuse_unusable(raw: RawTable, column: Column) -> None:
     if column.kind == "unsupported":
-        raise DataError(f"{raw.name}: column {column.name!r} {column.problem}")
+        raise DataError(f"{raw.name}: column {quoted(column.name)} {column.problem}")
     if column.empty.all():
         raise DataError(
-            f"{raw.name}: column {column.name!r} is empty in every row; leave it out: name the columns to be used "
-            "under dataset.features"
+            f"{raw.name}: column {quoted(column.name)} is empty in every row; leave it out: name the columns to be "
+            "used under dataset.features"
         )
 
 
@@ -176,14 +177,14 @@ def _words_message(raw: RawTable, column: Column) -> str:
     bad, filled = column.bad_numbers, column.values[~column.empty]
     if bad is None:
         return (
-            f"{raw.name}: column {column.name!r} holds numbers as text, such as {filled[0]!r}; "
+            f"{raw.name}: column {quoted(column.name)} holds numbers as text, such as {quoted(filled[0])}; "
             f"make it a column of numbers, or write encode: {{{column.name}: one_hot}} under dataset"
         )
-    cell = f"{raw.location(bad.row)}: column {column.name!r} holds {bad.cell!r}, which is not a number"
+    cell = f"{raw.location(bad.row)}: column {quoted(column.name)} holds {quoted(bad.cell)}, which is not a number"
     if bad.count < len(filled):
         return (
             f"{cell} ({_cells(bad.count)}; {len(filled) - bad.count:,} hold numbers). If it stands for an empty cell, "
-            f"write na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop, mean or median under "
+            f"write {na_values_key(bad.cell)} and missing: drop, mean or median under "
             f"dataset; if the column holds words, write encode: {{{column.name}: one_hot}}"
         )
     return (
@@ -218,7 +219,7 @@ def _empty_message(raw: RawTable, columns: Sequence[Column], empties: Mapping[st
     row = min(int(np.argmax(empty)) for empty in empties.values())
     name = next(name for name, empty in empties.items() if empty[row])
     column = next(column for column in columns if column.name == name)
-    others = [repr(other) for other in empties if other != name]
+    others = [quoted(other) for other in empties if other != name]
     also = f"; {', '.join(others[:5])} {'has' if len(others) == 1 else 'have'} empty cells too" if others else ""
     if column is target:
         way_out = "write missing: drop under dataset to leave such rows out; a target is never filled"
@@ -226,14 +227,14 @@ def _empty_message(raw: RawTable, columns: Sequence[Column], empties: Mapping[st
         way_out = "write missing: drop under dataset to leave such rows out, or write a word of its own into them"
     else:
         way_out = "write missing: drop, mean or median under dataset, or fill them in"
-    return f"{raw.location(row)}: column {name!r} is empty ({_cells(int(empties[name].sum()))}{also}); {way_out}"
+    return f"{raw.location(row)}: column {quoted(name)} is empty ({_cells(int(empties[name].sum()))}{also}); {way_out}"
 
 
 def _refuse_infinite(raw: RawTable, column: Column) -> None:
     if column.kind == "number" and np.isinf(column.values).any():
         infinite = np.isinf(column.values)
         raise DataError(
-            f"{raw.location(int(np.argmax(infinite)))}: column {column.name!r} is infinite "
+            f"{raw.location(int(np.argmax(infinite)))}: column {quoted(column.name)} is infinite "
             f"({_cells(int(infinite.sum()))}); correct these cells or leave the rows out"
         )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from engine.inputs import category_names, number_name
 from engine.neuron import Floats
+from experiments.column_rules import na_values_key
 from experiments.columns import Column, RawTable
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 
 CLASSIFICATION = "classification"
 REGRESSION = "regression"
@@ -27,13 +26,15 @@ def read_target(raw: RawTable, column: Column, task: str | None) -> tuple[str, F
     if (task or _task_of(column)) == REGRESSION:
         if column.kind != "number":
             raise DataError(
-                f"{raw.name}: the target {column.name!r} is no number: it holds booleans; leave task out, or write 0 "
-                "and 1"
+                f"{raw.name}: the target {quoted(column.name)} is no number: it holds booleans; leave task out, or "
+                "write 0 and 1"
             )
         return REGRESSION, column.values, ()
     names, targets = _classes(column)
     if len(names) < 2:
-        raise DataError(f"{raw.name}: the target {column.name!r} has a single class, {names[0]!r}: nothing to learn")
+        raise DataError(
+            f"{raw.name}: the target {quoted(column.name)} has a single class, {quoted(names[0])}: nothing to learn"
+        )
     return CLASSIFICATION, targets, names
 
 
@@ -69,12 +70,12 @@ def refuse_stray_words(raw: RawTable, column: Column, task: str | None) -> None:
     if bad is None or bad.count == len(filled):
         kind = "words" if bad else "numbers as text"
         raise DataError(
-            f"{raw.name}: the target {column.name!r} is no number: it holds {kind}, such as {filled[0]!r}; make it a "
-            f"column of numbers, or {otherwise}"
+            f"{raw.name}: the target {quoted(column.name)} is no number: it holds {kind}, such as {quoted(filled[0])}; "
+            f"make it a column of numbers, or {otherwise}"
         )
     cells = f"{bad.count:,} such cell{'' if bad.count == 1 else 's'}; {len(filled) - bad.count:,} hold numbers"
     raise DataError(
-        f"{raw.location(bad.row)}: the target {column.name!r} is no number: it holds {bad.cell!r} ({cells}). Write "
-        f"na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop under dataset to leave such rows "
-        f"out, or {otherwise}"
+        f"{raw.location(bad.row)}: the target {quoted(column.name)} is no number: it holds {quoted(bad.cell)} "
+        f"({cells}). Write {na_values_key(bad.cell)} and missing: drop under dataset to leave such rows out, or "
+        f"{otherwise}"
     )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from experiments.columns import BadNumbers, Column
+from experiments.errors import quoted
 from experiments.number_formats import TRUE_WORDS, NumberFormat, TextColumn, open_formats, sign_class
 from experiments.read_options import ReadOptions
 
@@ -100,22 +101,24 @@ class TextTyping:
         one, two = (text.reading(form).normalized(text.text) for form in forms[:2])
         row = int(np.flatnonzero(pc.not_equal(one, two).fill_null(False).to_numpy())[0])
         return (
-            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, which is either "
+            f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, which is either "
             f"{one[row].as_py()} or {two[row].as_py()}; say which with dataset.decimal or dataset.thousands"
         )
 
     def _two_signs(self, text: TextColumn, form: NumberFormat) -> str:
         row = text.wrong(form)[0]
         return (
-            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, but other columns have "
-            f"{form.decimal!r} as their decimal sign; write all numbers alike, or set dataset.decimal"
+            f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, but other columns have "
+            f"{quoted(form.decimal)} as their decimal sign; write all numbers alike, or set dataset.decimal"
         )
 
     def _contradiction(self, text: TextColumn, form: NumberFormat) -> str:
         row = text.wrong(form)[0]
-        given = [f"dataset.{key} {sign!r}" for key in ("decimal", "thousands") if (sign := getattr(self.options, key))]
+        given = [
+            f"dataset.{key} {quoted(sign)}" for key in ("decimal", "thousands") if (sign := getattr(self.options, key))
+        ]
         return (
-            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, which is not a number "
+            f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, which is not a number "
             f"with {' and '.join(given) or 'the signs of the other columns'}"
         )
 
@@ -134,8 +137,8 @@ class TextTyping:
             return None
         row = text.first("|".join(map(sign_class, signs)))
         value = reading.normalized(text.text.slice(row, 1))[0].as_py()
-        found = " and ".join(f"{sign!r} as {words}" for sign, words in signs.items())
-        return f"numbers are read with {found}: {text.cell(row)!r} in {self.location(row)} is {value}."
+        found = " and ".join(f"{quoted(sign)} as {words}" for sign, words in signs.items())
+        return f"numbers are read with {found}: {quoted(text.cell(row))} in {self.location(row)} is {value}."
 
 
 def _is_whole(text: TextColumn, form: NumberFormat, numbers: Any) -> bool:
@@ -178,11 +181,13 @@ def whole_number_column(name: str, values: Any, large: Iterable[int], *, integer
     rounded = [number for number in different if int(float(number)) != number]
     if len(set(map(float, different))) == len(different):
         note = (
-            f"column {name!r} is rounded: a float64 does not hold {rounded[0]} to the last digit." if rounded else None
+            f"column {quoted(name)} is rounded: a float64 does not hold {rounded[0]} to the last digit."
+            if rounded
+            else None
         )
         return Column(name, "number", values, note=note, integer=integer)
     problem = (
-        f"column {name!r} has whole numbers past 2^53, such as {rounded[0]}, that become equal when they are "
+        f"column {quoted(name)} has whole numbers past 2^53, such as {rounded[0]}, that become equal when they are "
         "rounded to a float64; leave it out with dataset.features, or write smaller numbers"
     )
     cells = np.where(np.isnan(values), np.array(None), np.array("a whole number", dtype=object))

@@ -140,7 +140,7 @@ def test_the_name_of_a_whole_class_is_that_of_its_cells(tmp_path: Path) -> None:
 def test_a_split_that_fails_says_what_to_do(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": np.arange(30) % 7, "y": [100 + k for k in range(19)] + [100] * 11})
     frame.to_csv(tmp_path / "own.csv", index=False)
-    with pytest.raises(DataError, match=r"18 of the 19 classes of the target 'y' have a single sample, such as '101'"):
+    with pytest.raises(DataError, match=r"18 of the 19 classes of 'y' have a single sample, such as '101'"):
         _load(tmp_path)
     with pytest.raises(DataError, match=r"write task: regression under dataset if the target is a number"):
         _load(tmp_path)
@@ -167,3 +167,16 @@ def test_dates_are_refused_where_they_are_used(tmp_path: Path, column: str) -> N
         _load(tmp_path, "own.parquet", test_fraction=0)
     if column == "when":
         assert _load(tmp_path, "own.parquet", features=["x"], test_fraction=0).feature_names == ("x",)
+
+
+def test_a_message_is_short_whatever_the_table_holds(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": ["1", "2", "?" * 5_000, "4"], "y": [0.5, 1, 2, 4]})
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(DataError, match=r"line 4: column 'x' holds '\?+\.\.\., .* na_values with that cell") as caught:
+        _load(tmp_path)
+    assert len(str(caught.value)) < 500
+    frame = pd.DataFrame({f"column {k}": [1, 2, 4] for k in range(3_000)})
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(DataError, match=r"known are column 0, .* and 2960 more") as caught:
+        _load(tmp_path)
+    assert len(str(caught.value)) < 1_000

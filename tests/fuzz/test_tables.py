@@ -81,7 +81,7 @@ def _check_meaning(sheet: Sheet, dialect: Dialect, read: Dataset) -> None:
         return
     for cell, target in zip(cells, read.training_targets, strict=True):
         told = read.classes[int(target)]
-        assert told == _encodable(cell.strip(), dialect) or float(told) == number(cell)
+        assert told == _encodable(cell.strip(), dialect) or number(told.replace(dialect.decimal, ".")) == number(cell)
 
 
 def _encodable(text: str, dialect: Dialect) -> str:
