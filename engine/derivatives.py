@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.gates import Gates
 from engine.losses import Loss
 from engine.neuron import Floats
 from engine.operations import Scalar
@@ -27,11 +28,12 @@ def derivatives(output: Parameter, inputs: Sequence[Parameter]) -> list[Any]:
     for node in order:
         if any(parent in depends for parent in node.parents):
             depends.add(node)
+    gates = Gates(order)
     passing: dict[Parameter, Scalar] = {output: 1.0}
     for node in reversed(order):
         if node not in depends or node not in passing or node.operation is None:
             continue
-        shares = node.operation.derivative(passing[node], node, *node.parents)
+        shares = gates.shares(node, passing[node], node, node.parents)
         for parent, share in zip(node.parents, shares, strict=True):
             if share is not None and parent in depends:
                 passing[parent] = passing[parent] + share if parent in passing else share

@@ -34,6 +34,10 @@ class Operand:
         """Record `operation` on `operands`, at least one of which is of this class."""
         raise NotImplementedError
 
+    def factors(self) -> tuple[Scalar, Scalar] | None:
+        """The two operands of the product that this is, or None where it is not a product."""
+        return None
+
     def __add__(self, other: Scalar) -> Any:
         return add(self, other) if _is_scalar(other) else NotImplemented
 
@@ -79,9 +83,9 @@ def _is_scalar(value: object) -> bool:
 class Operation:
     """One row of the table.
 
-    `formula` is an activation in mathematical notation. `template` spells the operation in a graph's text: strings, and
-    the positions of operands between them. An operand at a `tight` position is bracketed when it is itself a product,
-    quotient, power or negation.
+    `formula` is an activation in mathematical notation, `source` its paper. `template` spells the operation in a
+    graph's text: strings, and the positions of operands between them. An operand at a `tight` position is
+    bracketed when it is itself a product, quotient, power or negation.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Operation:
     template: tuple[str | int, ...] = ()
     tight: frozenset[int] = frozenset()
     formula: str = ""
+    source: str = ""
 
     def __call__(self, *operands: Scalar) -> Scalar:
         """Compute on numbers and arrays; record on Parameters and Symbols."""
@@ -132,9 +137,10 @@ def _operation(
     template: tuple[str | int, ...] = (),
     tight: frozenset[int] = frozenset(),
     formula: str = "",
+    source: str = "",
 ) -> Operation:
     primitive = primitive or exact
-    row = Operation(name, arity, forward, derivative, primitive, exact, template, tight, formula)
+    row = Operation(name, arity, forward, derivative, primitive, exact, template, tight, formula, source)
     OPERATIONS[name] = row
     if primitive:
         PRIMITIVES[name] = row
@@ -223,9 +229,23 @@ log: Operation = _operation("log", 1, np.log, lambda g, y, x: (div(g, x),), prim
 log1p = _operation("log1p", 1, np.log1p, lambda g, y, x: (div(g, 1.0 + x),), primitive=True)
 sqrt = _operation("sqrt", 1, np.sqrt, lambda g, y, x: (div(0.5 * g, y),), exact=True)
 tanh = _operation(
-    "tanh", 1, np.tanh, lambda g, y, x: (g * (1.0 - y * y),), primitive=True, formula="(e^x - e^-x) / (e^x + e^-x)"
+    "tanh",
+    1,
+    np.tanh,
+    lambda g, y, x: (g * (1.0 - y * y),),
+    primitive=True,
+    formula="(e^x - e^-x) / (e^x + e^-x)",
+    source="LeCun et al., Efficient BackProp, 1998, section 4.4",
 )
-sin = _operation("sin", 1, np.sin, lambda g, y, x: (g * cos(x),), primitive=True, formula="sin x")
+sin = _operation(
+    "sin",
+    1,
+    np.sin,
+    lambda g, y, x: (g * cos(x),),
+    primitive=True,
+    formula="sin x",
+    source="Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, 2020",
+)
 cos: Operation = _operation("cos", 1, np.cos, lambda g, y, x: (-g * sin(x),), primitive=True)
 erf = _operation("erf", 1, _erf, lambda g, y, x: (g * (_TWO_OVER_SQRT_PI * exp(-(x * x))),), primitive=True)
 
@@ -299,9 +319,21 @@ def _logsumexp_forward(*xs: Scalar) -> Scalar:
     return greatest + log(total)
 
 
-identity = _operation("identity", 1, _identity_forward, lambda g, y, x: (g,), formula="x")
+identity = _operation(
+    "identity",
+    1,
+    _identity_forward,
+    lambda g, y, x: (g,),
+    formula="x",
+    source="Widrow and Hoff, Adaptive Switching Circuits, 1960: the linear unit",
+)
 relu = _operation(
-    "relu", 1, lambda x: select(x, 0.0, 0.0, x), lambda g, y, x: (select(x, 0.0, 0.0, g),), formula="max(x, 0)"
+    "relu",
+    1,
+    lambda x: select(x, 0.0, 0.0, x),
+    lambda g, y, x: (select(x, 0.0, 0.0, g),),
+    formula="max(x, 0)",
+    source="Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, 2010",
 )
 leaky_relu = _operation(
     "leaky_relu",
@@ -309,6 +341,7 @@ leaky_relu = _operation(
     lambda x: select(x, 0.0, _LEAKY_SLOPE * x, x),
     lambda g, y, x: (select(x, 0.0, _LEAKY_SLOPE * g, g),),
     formula="x if x > 0 else 0.01 x",
+    source="Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, 2013",
 )
 elu = _operation(
     "elu",
@@ -316,6 +349,7 @@ elu = _operation(
     lambda x: select(x, 0.0, expm1(_negative_part(x)), x),
     lambda g, y, x: (g * select(x, 0.0, y + 1.0, 1.0),),
     formula="x if x > 0 else e^x - 1",
+    source="Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by ELUs, 2015",
 )
 selu = _operation(
     "selu",
@@ -323,6 +357,7 @@ selu = _operation(
     lambda x: select(x, 0.0, (_SELU_SCALE * _SELU_ALPHA) * expm1(_negative_part(x)), _SELU_SCALE * x),
     lambda g, y, x: (g * select(x, 0.0, y + _SELU_SCALE * _SELU_ALPHA, _SELU_SCALE),),
     formula="1.0507 (x if x > 0 else 1.6733 (e^x - 1))",
+    source="Klambauer et al., Self-Normalizing Neural Networks, 2017, equations 2 and 14",
 )
 gelu = _operation(
     "gelu",
@@ -330,9 +365,15 @@ gelu = _operation(
     lambda x: 0.5 * x * (1.0 + _gelu_tanh(x)),
     _gelu_derivative,
     formula="x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))",
+    source="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: the form with tanh",
 )
 gelu_exact = _operation(
-    "gelu_exact", 1, lambda x: x * _normal_cdf(x), _gelu_exact_derivative, formula="x/2 (1 + erf(x/√2))"
+    "gelu_exact",
+    1,
+    lambda x: x * _normal_cdf(x),
+    _gelu_exact_derivative,
+    formula="x/2 (1 + erf(x/√2))",
+    source="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: the form with erf",
 )
 sigmoid: Operation = _operation(
     "sigmoid",
@@ -341,16 +382,39 @@ sigmoid: Operation = _operation(
     lambda g, y, x: (g * (y * (1.0 - y)),),
     template=("σ(", 0, ")"),
     formula="1 / (1 + e^-x)",
+    source="Rumelhart, Hinton and Williams, Learning Representations by Back-Propagating Errors, 1986",
 )
-silu = _operation("silu", 1, lambda x: x * sigmoid(x), _silu_derivative, formula="x / (1 + e^-x)")
-softplus = _operation("softplus", 1, _softplus_forward, lambda g, y, x: (g * sigmoid(x),), formula="log(1 + e^x)")
-mish = _operation("mish", 1, lambda x: x * tanh(softplus(x)), _mish_derivative, formula="x tanh(log(1 + e^x))")
+silu = _operation(
+    "silu",
+    1,
+    lambda x: x * sigmoid(x),
+    _silu_derivative,
+    formula="x / (1 + e^-x)",
+    source="Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units, 2017",
+)
+softplus = _operation(
+    "softplus",
+    1,
+    _softplus_forward,
+    lambda g, y, x: (g * sigmoid(x),),
+    formula="log(1 + e^x)",
+    source="Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, 2000",
+)
+mish = _operation(
+    "mish",
+    1,
+    lambda x: x * tanh(softplus(x)),
+    _mish_derivative,
+    formula="x tanh(log(1 + e^x))",
+    source="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019",
+)
 hard_tanh = _operation(
     "hard_tanh",
     1,
     lambda x: select(x, -1.0, -1.0, select(1.0, x, 1.0, x)),
     lambda g, y, x: (select(x, -1.0, 0.0, select(1.0, x, 0.0, g)),),
     formula="min(max(x, -1), 1)",
+    source="Collobert, Large Scale Machine Learning, 2004",
 )
 logsumexp = _operation("logsumexp", None, _logsumexp_forward, lambda g, y, *xs: tuple(g * exp(x - y) for x in xs))
 

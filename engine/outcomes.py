@@ -66,7 +66,7 @@ def classify(
             "half dead": _dead(curves, DEAD_SHARE),
             "faded by layer": _faded_by_layer(curves, tensors),
             "stationary": _stationary(loss, gradient, tensors),
-            VANISHING: _can_vanish(tensors) & (gradient <= STATIONARY * gradient[:, :1]),
+            VANISHING: _can_vanish(tensors) & is_stationary(gradient, gradient[:, :1]),
             STALLED: np.abs(loss - loss[:, -1:]) <= PROGRESS * loss[:, -1:],
         }
     words = {
@@ -114,16 +114,46 @@ def _can_vanish(tensors: Sequence[Tensor]) -> bool:
     return any(tensor.units for tensor in tensors)
 
 
+def is_stationary(norm: Floats, initial: Floats) -> Flags:
+    """Whether at most STATIONARY is left of the initial gradient's norm."""
+    return norm <= STATIONARY * initial
+
+
 def _stationary(loss: Floats, gradient: Floats, tensors: Sequence[Tensor]) -> Flags:
     """A small gradient is near the one minimum of a single linear layer; in a network it may be anywhere."""
-    small = gradient <= STATIONARY * gradient[:, :1]
+    small = is_stationary(gradient, gradient[:, :1])
     return small & (loss <= HALVED * loss[:, :1]) if _can_vanish(tensors) else small
 
 
-def _faded_by_layer(curves: Mapping[str, Floats], tensors: Sequence[Tensor]) -> Flags:
-    """The first layer's gradient is small beside the last layer's, per weight."""
+@dataclass(frozen=True)
+class LayerGradients:
+    """The gradient's norm per weight, norm / sqrt(size), of the first and of the last weight matrix of a network."""
+
+    first: Tensor
+    last: Tensor
+    first_norm: Floats
+    last_norm: Floats
+
+    @property
+    def has_faded(self) -> Flags:
+        """Whether the gradient fades on its way back: the first layer's is at most FADED of the last layer's."""
+        return self.first_norm <= FADED * self.last_norm
+
+
+def layer_gradients(norms: Mapping[str, Floats], tensors: Sequence[Tensor]) -> LayerGradients | None:
+    """The gradients that show whether one fades, or None for a network in which none can.
+
+    norms: tensor name -> the norm of its gradient, of any shape.
+    """
     matrices = [tensor for tensor in tensors if len(tensor.shape) > 1]
     if len(matrices) < 2 or not _can_vanish(tensors):
-        return np.zeros(curves["loss"].shape, dtype=bool)
-    first, last = (curves[f"grad_norm.{t.name}"] / math.sqrt(t.size) for t in (matrices[0], matrices[-1]))
-    return first <= FADED * last
+        return None
+    first, last = matrices[0], matrices[-1]
+    return LayerGradients(first, last, *(norms[t.name] / math.sqrt(t.size) for t in (first, last)))
+
+
+def _faded_by_layer(curves: Mapping[str, Floats], tensors: Sequence[Tensor]) -> Flags:
+    prefix = "grad_norm."
+    norms = {name.removeprefix(prefix): curve for name, curve in curves.items() if name.startswith(prefix)}
+    found = layer_gradients(norms, tensors)
+    return np.zeros(curves["loss"].shape, dtype=bool) if found is None else found.has_faded

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from engine import operations as ops
+from engine.gates import Gates
 from engine.operations import Operand, Operation, Scalar
 
 MAX_NAME_LENGTH = 10_000
@@ -91,30 +92,34 @@ class Parameter(Operand):
         node._parents = parents
         return node
 
+    def factors(self) -> tuple[Parameter, Parameter] | None:
+        return (self._parents[0], self._parents[1]) if self._operation is ops.mul else None
+
     def backward(self) -> None:
         """Add d self / d node to the gradient of every node that self was computed from, self included.
 
         Each call passes its own gradient down, so nodes shared by two graphs, or a graph gone through twice, add up
         right. No recursion: the length of a graph is limited by memory alone.
         """
+        order = topological_order(self)
+        gates = Gates(order)
         passing: dict[Parameter, Scalar] = {self: 1.0}
-        for node in reversed(topological_order(self)):
-            gradient = passing.pop(node, None)
-            if gradient is None:
-                continue
-            node._grad = node._grad + gradient if _nonzero(node._grad) else gradient
-            for parent, share in node._shares(gradient):
-                passing[parent] = passing[parent] + share if parent in passing else share
+        with np.errstate(all="ignore"):
+            for node in reversed(order):
+                gradient = passing.pop(node, None)
+                if gradient is None:
+                    continue
+                node._grad = node._grad + gradient if _nonzero(node._grad) else gradient
+                for parent, share in node._shares(gradient, gates):
+                    passing[parent] = passing[parent] + share if parent in passing else share
 
     def _backward(self) -> None:
         """The notebook's single step: add this node's gradient, by the chain rule, to its operands' gradients."""
-        for parent, share in self._shares(self._grad):
+        for parent, share in self._shares(self._grad, Gates(())):
             parent._grad = parent._grad + share
 
-    def _shares(self, gradient: Scalar) -> Iterator[tuple[Parameter, Scalar]]:
-        if self._operation is None:
-            return
-        shares = self._operation.derivative(gradient, self._value, *(p._value for p in self._parents))
+    def _shares(self, gradient: Scalar, gates: Gates) -> Iterator[tuple[Parameter, Scalar]]:
+        shares = gates.shares(self, gradient, self._value, [p._value for p in self._parents])
         for parent, share in zip(self._parents, shares, strict=True):
             if share is not None:
                 yield parent, share

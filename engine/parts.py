@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from engine.losses import LOSSES, Loss
 from engine.neuron import INITIALIZERS, Activation, Draw
 from engine.operations import ACTIVATIONS
 from engine.parameter import Parameter
+from engine.probes import ADVICE, Probe, loss_samples, probe_activation, probe_loss
 from engine.tracing import Symbol, Trace, TraceError
 
 _Part = TypeVar("_Part", bound=Callable[..., Any])
@@ -141,14 +142,23 @@ def _try_activation(part: Callable[..., Any]) -> None:
     trace = Trace()
     x = Parameter(trace.input("weight", 0))
     _differentiated(trace, part(x), [x], "its input")
+    _refuse_hopeless([probe_activation(part)])
 
 
 def _try_loss(part: Callable[..., Any]) -> None:
+    probes = []
     for outputs in (1, 3):
         trace = Trace()
         predictions = [Parameter(trace.input("weight", k)) for k in range(outputs)]
         error = part(predictions, [trace.input("target", k) for k in range(outputs)])
         _differentiated(trace, error, predictions[:1], "the predictions")
+        probes.append(probe_loss(part, *loss_samples(outputs)))
+    _refuse_hopeless(probes)
+
+
+def _refuse_hopeless(probes: Sequence[Probe]) -> None:
+    if all(probe.failed == probe.tried for probe in probes):
+        raise PartError(f"{probes[0]}; {ADVICE}")
 
 
 def _differentiated(trace: Trace, result: Any, inputs: list[Parameter], what: str) -> None:

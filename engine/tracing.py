@@ -51,6 +51,10 @@ class Fusing(Operand):
         """The result of a primitive, as it stands."""
         raise NotImplementedError
 
+    def factors(self) -> tuple[Scalar, Scalar] | None:
+        made = _made(self, "mul")
+        return None if made is None else (made[0], made[1])
+
     def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
         if not operation.primitive:
             return operation.forward(*operands)
@@ -58,10 +62,8 @@ class Fusing(Operand):
         return self.compute(operation, operands) if simpler is None else simpler
 
 
-def factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
-    """What a scalar is the product of, or None where it is no product."""
-    made = _made(scalar, "mul")
-    return None if made is None else (made[0], made[1])
+def _factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
+    return scalar.factors() if isinstance(scalar, Operand) else None
 
 
 def _made(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
@@ -85,11 +87,11 @@ def _simplified(operation: Operation, operands: tuple[Scalar, ...]) -> Scalar | 
 
 
 def _fused(operation: Operation, first: Scalar, second: Scalar) -> Scalar | None:
-    product = factors(second)
+    product = _factors(second)
     if product is not None:
         a, b = product
         return ops.fma(a if operation is ops.add else ops.neg(a), b, first)
-    product = factors(first)
+    product = _factors(first)
     if product is not None:
         return ops.fma(*product, second if operation is ops.add else ops.neg(second))
     return None
@@ -142,7 +144,7 @@ class Trace:
         index = self.index_of(value)
         if not self._per_sample[index]:
             return value
-        product = factors(value)
+        product = _factors(value)
         operands = (index,) if product is None else tuple(self.index_of(factor) for factor in product)
         return self.record(Reduction.MEAN, operands)
 

@@ -4,7 +4,8 @@ GradgridError                 failed; exit code 1
 ├── UserError                 the user's input was wrong; exit code 2
 │   ├── SpecError             in a sweep file or a --set
 │   ├── DataError             in a data set
-│   └── NotFoundError         a sweep or run that isn't in the store
+│   ├── NotFoundError         a sweep or run that isn't in the store
+│   └── UntrustedPartsError   a Python file out of the store that the user has not run before
 ├── StoreError                MLflow's store can't be opened, read or written
 │   └── StoreAway             for now: it may be back in a while
 ├── ClusterError              Ray can't be started or reached, or a task was lost
@@ -41,6 +42,10 @@ class NotFoundError(UserError):
     """A sweep or run that the store doesn't hold."""
 
 
+class UntrustedPartsError(UserError):
+    """A Python file that a store holds and that may not run here: the user has neither written nor accepted it."""
+
+
 class StoreError(GradgridError):
     """MLflow's store can't be used."""
 
@@ -57,6 +62,10 @@ class Interrupted(GradgridError):  # noqa: N818
     """The user stopped the sweep; what was recorded stays."""
 
     exit_code = 130
+
+
+class DataWarning(UserWarning):
+    """Something in a data set that the user should know before its results are trusted."""
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

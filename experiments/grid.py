@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,10 +29,13 @@ from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
 from experiments.spec import Sweepable
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
+
+_Value = TypeVar("_Value")
 
 _STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
+_NO_HYPERPARAMETERS = ("options", "parts", "neuron")
 _FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
 
@@ -44,8 +47,10 @@ _MAX_EACH = 200
 class Architecture:
     """What a program is made from, and how it is run.
 
-    activation: None where no layer uses one. options: the `engine.OPTIONS` that take part. batch_size: None for all
-    samples. parts: where activations, losses and initialisers are found.
+    activation: of the hidden layers; None where there are none. output: of the last layer.
+    options: the `engine.OPTIONS` that take part. batch_size: None for all samples.
+    parts: where activations, losses and initialisers are found.
+    neuron: whether it is a single neuron whose `output` the user gave as `activation`.
     """
 
     hidden: tuple[int, ...]
@@ -60,12 +65,18 @@ class Architecture:
     dtype: str
     kernel: str
     parts: Parts
+    neuron: bool = False
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """Those that play a part, by name."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("options", "parts")}
+        """Those that play a part, by the names of the fields, as a trial's identity has them."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NO_HYPERPARAMETERS}
         return {name: value for name, value in fields.items() if value is not None}
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """The same by the names that the user gave them."""
+        return as_written(self.hyperparameters) if self.neuron else self.hyperparameters
 
     @property
     def rule(self) -> UpdateRule:
@@ -110,9 +121,28 @@ class Population:
         return len(next(iter(self.columns.values())))
 
     def configuration(self, trial: int) -> dict[str, Any]:
-        """Every hyperparameter of one trial that has a part in it, swept or fixed."""
-        values = {name: column[trial].item() for name, column in self.columns.items()}
-        return {**self.architecture.hyperparameters, **values}
+        """Every hyperparameter of one trial that has a part in it, swept or fixed, as its identity has them."""
+        return {**self.architecture.hyperparameters, **self._values(trial)}
+
+    def params(self, trial: int) -> dict[str, Any]:
+        """The same by the names that the user gave them."""
+        return {**self.architecture.params, **self._values(trial)}
+
+    def _values(self, trial: int) -> dict[str, Any]:
+        return {name: column[trial].item() for name, column in self.columns.items()}
+
+
+def is_neuron(hidden: Any, loss: Any, given: Collection[str]) -> bool:
+    """Whether a network is a single neuron whose activation the user gave as `activation`.
+
+    hidden: the hidden layers, empty where there are none. given: the hyperparameters that the sweep file gives.
+    """
+    return not hidden and loss != _FROM_LOGITS and "activation" in given and "output" not in given
+
+
+def as_written(params: Mapping[str, _Value]) -> dict[str, _Value]:
+    """A single neuron's hyperparameters with its activation under the name that the user gave it."""
+    return {"activation" if name == "output" else name: value for name, value in params.items()}
 
 
 def population_of(populations: Iterable[Population], number: int) -> Population:
@@ -198,6 +228,7 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
         options=_options(structure, sweepable),
         kernel=resolve_kernel(structure["kernel"], weights),
         parts=sweepable.parts,
+        neuron=is_neuron(hidden, loss, {*sweepable.axes, *sweepable.fixed}),
         **{name: structure[name] for name in ("optimizer", "schedule", "steps", "batch_size", "dtype")},
     )
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from experiments.errors import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KeyPath = tuple[str | int, ...]
 
@@ -19,14 +22,33 @@ _AXIS_FORMS = ("range", "linspace", "logspace", "values")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number, as in YAML 1.2 and as people write learning rates."""
+    """Safe YAML by the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
+
+    PyYAML reads YAML 1.1, where 1e-3 is a word, 010 is eight, 1:30 is ninety, and no is false.
+    """
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
+_Loader.yaml_implicit_resolvers = {}
+_SCALARS = (
+    ("null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)", list("-+0123456789")),
+    (
+        "float",
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))",
+        list("-+.0123456789"),
+    ),
 )
+for _kind, _form, _first in _SCALARS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^{_form}$"), _first)
+
+
+def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
+    base = {"0o": 8, "0x": 16}.get(node.value[:2], 10)
+    return int(node.value.removeprefix("0o"), base)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,7 @@ class Source:
     """A spec's raw data, and where each part of it stands, for messages.
 
     parts: the text of the file of one's own parts, where it need not be read.
+    frame: reads the data, where it comes from Python.
     """
 
     data: Any
@@ -41,6 +64,7 @@ class Source:
     folder: Path = field(default_factory=Path)
     places: Mapping[KeyPath, str] = field(default_factory=dict)
     parts: str | None = None
+    frame: Callable[[], pd.DataFrame] | None = None
 
     def place(self, path: KeyPath) -> str:
         """`moons.yaml:7` for the deepest known part of a path."""
@@ -122,7 +146,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
         places = {known: place for known, place in places.items() if known[: len(path)] != path}
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
         places.update({path[:length]: origin for length in range(own, len(path) + 1)})
-    return Source(data, source.origin, source.folder, places)
+    return replace(source, data=data, places=places)
 
 
 def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:

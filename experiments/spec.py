@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -22,9 +22,21 @@ from pydantic import (
 
 from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, Axis, parse_axis
+from experiments.column_rules import checked_encode, checked_missing
 from experiments.errors import SpecError, nearest
 from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.read_options import (
+    CSV_KEYS,
+    check_keys_fit,
+    checked_encoding,
+    checked_na_values,
+    checked_separator,
+    checked_thousands,
+)
 from experiments.source import KeyPath, Source, override, read_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
@@ -51,7 +63,10 @@ class _Section(BaseModel):
 
 
 class DatasetSpec(_Section):
-    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`."""
+    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`.
+
+    Where the table is given from Python there is neither name nor path.
+    """
 
     name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
     path: str | None = Field(default=None, description="a CSV or Parquet file, from the sweep file's folder")
@@ -70,15 +85,52 @@ class DatasetSpec(_Section):
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
     standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+    encode: Literal["one_hot"] | dict[str, str] | None = Field(
+        default=None,
+        description="each word becomes an input of its own, in every column of words or in those that are named",
+    )
+    missing: Literal["refuse", "drop", "mean", "median"] | dict[str, str] = Field(
+        default="refuse",
+        description="what is done about an empty cell, in every column or in those that are named",
+    )
+    separator: str | None = Field(default=None, description="between the fields of a CSV; found in the file")
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; found in the file")
+    thousands: str | None = Field(default=None, description="sign between the thousands of a CSV; found in the file")
+    encoding: str | None = Field(default=None, description="of a CSV's text; by its byte order mark, else UTF-8")
+    na_values: list[str] | None = Field(default=None, description="words that stand for an empty cell; with path")
+
+    _separator = field_validator("separator")(checked_separator)
+    _thousands = field_validator("thousands")(checked_thousands)
+    _encoding = field_validator("encoding")(checked_encoding)
+    _na_values = field_validator("na_values", mode="before")(checked_na_values)
+    _encode = field_validator("encode", mode="plain")(checked_encode)
+    _missing = field_validator("missing", mode="plain")(checked_missing)
 
     @model_validator(mode="after")
-    def _one_source(self) -> DatasetSpec:
+    def _keys_fit(self) -> DatasetSpec:
+        check_keys_fit(self)
+        return self
+
+    @model_validator(mode="after")
+    def _one_source(self, info: ValidationInfo) -> DatasetSpec:
+        if info.context and info.context.get("given"):
+            return self._of_given_table()
         if (self.name is None) == (self.path is None):
             raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
         if self.path is not None and self.target is None:
             raise ValueError("a data set read from a path needs target, the column to be predicted")
         if self.name is not None and self.target is not None:
             raise ValueError("target goes with path; a built-in data set has its own")
+        if self.name is not None and (self.encode is not None or self.missing != "refuse"):
+            raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
+        return self
+
+    def _of_given_table(self) -> DatasetSpec:
+        for key in ("name", "path", "samples", "noise", *CSV_KEYS):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} does not go with a table that is given as data; leave it out")
+        if self.target is None:
+            raise ValueError("a table that is given as data needs target, the column to be predicted")
         return self
 
 
@@ -212,12 +264,22 @@ def ready_sweeps() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_spec(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...] = ()) -> Sweepable:
+def load_spec(
+    spec: str | Path | Mapping[str, Any],
+    assignments: tuple[str, ...] = (),
+    *,
+    frame: pd.DataFrame | None = None,
+    target: str | None = None,
+) -> Sweepable:
     """Read a sweep file, a ready sweep's name or a mapping, apply `key=value` assignments, and check all of it.
 
+    frame: the data, where it comes from Python; it takes the place of a ready sweep's. target: its column to be
+    predicted, where the spec does not name it.
     Raises SpecError naming file, line, what is wrong and what would be right.
     """
     source = _source(spec)
+    if frame is not None:
+        source = _with_frame(source, frame, target, is_ready=_is_ready(spec))
     if assignments:
         source = override(source, assignments)
     return check_spec(source)
@@ -228,7 +290,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
         return Source(dict(spec), "spec", Path.cwd())
     path = Path(spec)
     ready = ready_sweeps()
-    if not path.exists() and str(spec) in ready:
+    if _is_ready(spec):
         path = ready[str(spec)]
     elif not path.exists():
         raise SpecError(f"{spec}: there is no such file, and no ready sweep of that name{nearest(spec, ready)}")
@@ -239,13 +301,33 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
     return read_yaml(text, path.name, path.absolute().parent)
 
 
+def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
+    """Whether it names a ready sweep, and no file."""
+    return not isinstance(spec, Mapping) and not Path(spec).exists() and str(spec) in ready_sweeps()
+
+
+def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> Source:
+    """The source with its data from Python: its dataset section holds only what goes with that."""
+    data = dict(source.data) if isinstance(source.data, dict) else {}
+    given = {} if is_ready else data.get("dataset") or {}
+    if not isinstance(given, dict):
+        raise SpecError(f"{source.place(('dataset',))}: dataset should be a mapping of keys to values, not {given!r}")
+    if target is not None and given.get("target", target) != target:
+        raise SpecError(
+            f"{source.place(('dataset', 'target'))}: dataset.target is {given['target']!r}, but target={target!r} was "
+            "given with the data; leave one of them out"
+        )
+    section = given if target is None else {**given, "target": target}
+    return replace(source, data={**data, "dataset": section}, frame=lambda: frame)
+
+
 def check_spec(source: Source) -> Sweepable:
     """Check a source against the schema and every axis against its hyperparameter."""
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
     parts = _parts(source)
     try:
-        spec = Spec.model_validate(source.data, context={"parts": parts})
+        spec = Spec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)

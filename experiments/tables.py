@@ -1,154 +1,249 @@
-"""`Table`: features and a target before they are split; and reading one from CSV or Parquet."""
+"""`Table`: checked columns and a target before they are split; and making one from a table as it was read."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from engine.neuron import Floats
+from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules
+from experiments.columns import Column, RawTable
 from experiments.errors import DataError, nearest
+from experiments.spec import DatasetSpec
+from experiments.targets import CLASSIFICATION, read_target, refuse_stray_words
 
-CLASSIFICATION = "classification"
-REGRESSION = "regression"
-
-_MAX_INTEGER_CLASSES = 20
-"""A whole-numbered target with at most so many different values is taken for classes, unless `task` says otherwise."""
+Rows = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """features: (samples, features). targets: (samples,), numbers, or indices into `classes`."""
+    """The samples of a data set, every cell checked.
+
+    columns: the features, each of `samples` cells. Only those that `fills` names may have empty cells.
+    targets: (samples,), numbers, or indices into `classes`. target: its column's name.
+    encoded: the columns that are one-hot encoded. fills: column -> `mean` or `median`, for its empty cells.
+    dropped: how many rows were left out for an empty cell.
+    """
 
     name: str
     task: str
-    features: Floats
+    columns: tuple[Column, ...]
     targets: Floats
-    feature_names: tuple[str, ...]
     classes: tuple[str, ...]
+    target: str = "target"
+    encoded: frozenset[str] = frozenset()
+    fills: Mapping[str, str] = field(default_factory=dict)
+    dropped: int = 0
+    notes: tuple[str, ...] = ()
 
-    def choose(self, features: Sequence[str] | None, classes: Sequence[str] | None) -> Table:
-        """Only these features and classes, in the order given. Raises DataError for an unknown or repeated one."""
-        table = self
-        for chosen, kind in ((features, "feature"), (classes, "class")):
-            if chosen is not None and len(set(chosen)) < len(chosen):
-                raise DataError(f"{self.name}: a {kind} is named twice: {', '.join(chosen)}")
-        if features is not None:
-            columns = [_index(name, self.feature_names, "feature", self.name) for name in features]
-            table = replace(table, features=table.features[:, columns], feature_names=tuple(features))
-        if classes is not None:
-            if self.task != CLASSIFICATION:
-                raise DataError(f"{self.name} has a regression target: there are no classes to choose")
-            kept = [_index(name, self.classes, "class", self.name) for name in classes]
-            rows = np.isin(table.targets, kept)
-            targets = np.array([kept.index(int(k)) for k in table.targets[rows]], dtype=float)
-            table = replace(table, features=table.features[rows], targets=targets, classes=tuple(classes))
-        return table
+    @property
+    def samples(self) -> int:
+        return len(self.targets)
+
+    def with_features(self, features: Sequence[str] | None) -> Table:
+        """Only these features, in the order given. Raises DataError for an unknown or repeated one."""
+        if features is None:
+            return self
+        return replace(self, columns=_chosen(self.columns, features, "feature", self.name))
+
+    def with_classes(self, classes: Sequence[str] | None) -> Table:
+        """Only the samples of these classes, in the order given. Raises DataError for an unknown or repeated one."""
+        if classes is None:
+            return self
+        _refuse_repeated(classes, "class", self.name)
+        if self.task != CLASSIFICATION:
+            raise DataError(f"{self.name} has a regression target: there are no classes to choose")
+        for name in classes:
+            if name not in self.classes:
+                raise DataError(f"{self.name} has no class {name!r}{nearest(name, self.classes)}")
+        kept = [self.classes.index(name) for name in classes]
+        rows = np.isin(self.targets, kept)
+        targets = np.array([kept.index(int(k)) for k in self.targets[rows]], dtype=float)
+        return replace(self, columns=_rows(self.columns, rows), targets=targets, classes=tuple(classes))
 
 
-def _index(name: str, known: Sequence[str], kind: str, table: str) -> int:
-    if name not in known:
-        raise DataError(f"{table} has no {kind} {name!r}{nearest(name, known)}")
-    return list(known).index(name)
+def number_table(
+    name: str, task: str, features: Floats, targets: Floats, names: Sequence[str], classes: tuple[str, ...]
+) -> Table:
+    """A table of numbers alone. features: (samples, features). targets: as in Table."""
+    columns = (Column(column, "number", features[:, k]) for k, column in enumerate(names))
+    return Table(name, task, tuple(columns), targets, classes)
 
 
-def read_table(path: Path, target: str, task: str | None, features: Sequence[str] | None = None) -> Table:
-    """Read a CSV (first line: column names) or Parquet file.
+def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
+    """Features and target out of a table as it was read, as the spec says.
 
-    Features are the columns named, or every one but the target. The target is taken for classes where it holds words
-    or at most 20 different whole numbers, unless `task` says otherwise.
-
-    Raises DataError for a file that is missing, empty or ragged, a target that isn't there, features that are no
-    numbers, and cells that are empty, NaN or infinite: with file, column and line.
+    Raises DataError for a column that is not there or can't be used, and for cells that are empty, infinite or not
+    numbers, unless the spec says what becomes of them: with file, line and column.
     """
-    frame, first_line = _read_frame(path)
-    if target not in frame.columns:
+    if len(raw.lines) < 2:
+        raise DataError(f"{raw.name} has {len(raw.lines)} row(s) of data; training needs two at least")
+    target = _target_column(raw, str(spec.target))
+    features = _feature_columns(raw, spec, target)
+    encoded = encoded_columns(raw, spec, features)
+    missing = missing_rules(raw, spec, features, target, encoded)
+    for column in (*features, target):
+        _refuse_unusable(raw, column)
+    for column in features:
+        if column.kind == "text" and column.name not in encoded:
+            raise DataError(_words_message(raw, column))
+    refuse_stray_words(raw, target, spec.task)
+    kept = _complete_rows(raw, (*features, target), missing)
+    raw, features, (target,) = _kept(raw, kept), _rows(features, kept), _rows((target,), kept)
+    for column in (*features, target):
+        _refuse_infinite(raw, column)
+    task, targets, classes = read_target(raw, target, spec.task)
+    table = Table(
+        name=raw.name.rpartition(".")[0] or raw.name,
+        task=task,
+        columns=features,
+        targets=targets,
+        classes=classes,
+        target=target.name,
+        encoded=encoded,
+        fills={name: rule for name, rule in missing.items() if rule not in (DROP, REFUSE) and name != target.name},
+        dropped=int((~kept).sum()),
+        notes=_notes(raw, (*features, target)),
+    )
+    return table.with_classes(spec.classes)
+
+
+def _notes(raw: RawTable, used: Collection[Column]) -> tuple[str, ...]:
+    """The table's notes, without those on columns that are not used."""
+    names = {column.name for column in used}
+    others = {column.note for column in raw.columns if column.name not in names}
+    return tuple(note.removesuffix(".") for note in raw.notes if note not in others)
+
+
+# ----------------------------------------------------------------------------------------------- choosing columns
+
+
+def _target_column(raw: RawTable, name: str) -> Column:
+    for column in raw.columns:
+        if column.name == name:
+            return column
+    known = [column.name for column in raw.columns]
+    raise DataError(f"{raw.name} has no column {name!r} for the target{nearest(name, known)}")
+
+
+def _feature_columns(raw: RawTable, spec: DatasetSpec, target: Column) -> tuple[Column, ...]:
+    if spec.features is not None:
+        if target.name in spec.features:
+            raise DataError(
+                f"{raw.name}: dataset.features names the target {target.name!r}, so the answer would be learned from "
+                "itself; leave it out there"
+            )
+        return _chosen(raw.columns, spec.features, "feature", raw.name)
+    features = tuple(column for column in raw.columns if column is not target)
+    if not features:
+        raise DataError(f"{raw.name} has no column besides the target {target.name!r}: there is nothing to learn from")
+    return features
+
+
+def _chosen(columns: Sequence[Column], names: Sequence[str], kind: str, table: str) -> tuple[Column, ...]:
+    _refuse_repeated(names, kind, table)
+    known = {column.name: column for column in columns}
+    for name in names:
+        if name not in known:
+            raise DataError(f"{table} has no {kind} {name!r}{nearest(name, known)}")
+    return tuple(known[name] for name in names)
+
+
+def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
+    if len(set(names)) < len(names):
+        raise DataError(f"{table}: a {kind} is named twice: {', '.join(names)}")
+
+
+# --------------------------------------------------------------------------------------------------- checking cells
+
+
+def _refuse_unusable(raw: RawTable, column: Column) -> None:
+    if column.kind == "unsupported":
+        raise DataError(f"{raw.name}: column {column.name!r} {column.problem}")
+    if column.empty.all():
         raise DataError(
-            f"{path.name} has no column {target!r} for the target{nearest(target, map(str, frame.columns))}"
+            f"{raw.name}: column {column.name!r} is empty in every row; leave it out: name the columns to be used "
+            "under dataset.features"
         )
-    if len(frame) < 2:
-        raise DataError(f"{path.name} has {len(frame)} row(s) of data; training needs two at least")
-    columns = [_index(name, list(map(str, frame.columns)), "feature", path.name) for name in features or ()]
-    inputs = frame.iloc[:, columns] if columns else frame.drop(columns=[target])
-    if inputs.shape[1] == 0:
-        raise DataError(f"{path.name} has no column beside the target {target!r}: nothing to learn from")
-    _check_complete(frame[[*inputs.columns, target]], path.name, first_line)
-    _check_numeric(inputs, path.name)
-    kind, targets, classes = _read_target(frame[target], task, path.name)
-    matrix = inputs.to_numpy(dtype=float)
-    _check_finite(matrix, [str(c) for c in inputs.columns], path.name, first_line)
-    return Table(path.stem, kind, matrix, targets, tuple(map(str, inputs.columns)), classes)
 
 
-def _read_frame(path: Path) -> tuple[Any, int]:
-    """The file as a data frame, and the line number of its first row, for messages."""
-    import pandas as pd
-
-    if not path.is_file():
-        raise DataError(f"the data file {path} does not exist")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path), 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(path, index_col=False, skipinitialspace=True), 2
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path.name} is empty; its first line should name the columns") from None
-    except pd.errors.ParserWarning:
-        raise DataError(f"{path.name} is ragged: its rows have more fields than its first line has names") from None
-    except pd.errors.ParserError as error:
-        detail = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise DataError(f"{path.name} is ragged or no CSV: {detail}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} can't be read: {error}") from None
+def _words_message(raw: RawTable, column: Column) -> str:
+    """That a feature holds words: one cell among numbers is a mistake, or stands for an empty cell."""
+    bad, filled = column.bad_numbers, column.values[~column.empty]
+    if bad is None:
+        return (
+            f"{raw.name}: column {column.name!r} holds numbers as text, such as {filled[0]!r}; "
+            f"make it a column of numbers, or write encode: {{{column.name}: one_hot}} under dataset"
+        )
+    cell = f"{raw.location(bad.row)}: column {column.name!r} holds {bad.cell!r}, which is not a number"
+    if bad.count < len(filled):
+        return (
+            f"{cell} ({_cells(bad.count)}; {len(filled) - bad.count:,} hold numbers). If it stands for an empty cell, "
+            f"write na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop, mean or median under "
+            f"dataset; if the column holds words, write encode: {{{column.name}: one_hot}}"
+        )
+    return (
+        f"{cell} ({_cells(bad.count)}); write encode: one_hot under dataset to make each word an input of its own, or "
+        "name the columns of numbers under dataset.features"
+    )
 
 
-def _check_complete(frame: Any, name: str, first_line: int) -> None:
-    missing = frame.isna().to_numpy()
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
+def _cells(count: int) -> str:
+    return f"{count:,} such cell{'' if count == 1 else 's'}"
+
+
+def _complete_rows(raw: RawTable, columns: Sequence[Column], missing: Mapping[str, str]) -> Rows:
+    """(rows,). Those that stay. Raises DataError for an empty cell that is neither dropped nor filled."""
+    refused = [column for column in columns if missing[column.name] == REFUSE]
+    empties = {column.name: column.empty for column in refused if column.empty.any()}
+    if empties:
+        raise DataError(_empty_message(raw, refused, empties, columns[-1]))
+    kept = np.ones(len(raw.lines), dtype=bool)
+    for column in columns:
+        if missing[column.name] == DROP:
+            kept &= ~column.empty
+    if kept.sum() < 2:
         raise DataError(
-            f"{name}, line {row + first_line}: column {frame.columns[column]!r} is empty or NaN "
-            f"({int(missing.sum())} such cell(s) in all); fill them in or leave those rows out"
+            f"{raw.name}: {int(kept.sum())} row(s) are left when those with empty cells are dropped; training needs "
+            "two at least"
         )
+    return kept
 
 
-def _check_numeric(features: Any, name: str) -> None:
-    words = [str(c) for c in features.columns if features[c].dtype.kind not in "fiub"]
-    if words:
-        example = features[words[0]].iloc[0]
+def _empty_message(raw: RawTable, columns: Sequence[Column], empties: Mapping[str, Rows], target: Column) -> str:
+    row = min(int(np.argmax(empty)) for empty in empties.values())
+    name = next(name for name, empty in empties.items() if empty[row])
+    column = next(column for column in columns if column.name == name)
+    others = [repr(other) for other in empties if other != name]
+    also = f"; {', '.join(others[:5])} {'has' if len(others) == 1 else 'have'} empty cells too" if others else ""
+    if column is target:
+        way_out = "write missing: drop under dataset to leave such rows out; a target is never filled"
+    elif column.kind == "text":
+        way_out = "write missing: drop under dataset to leave such rows out, or write a word of its own into them"
+    else:
+        way_out = "write missing: drop, mean or median under dataset, or fill them in"
+    return f"{raw.location(row)}: column {name!r} is empty ({_cells(int(empties[name].sum()))}{also}); {way_out}"
+
+
+def _refuse_infinite(raw: RawTable, column: Column) -> None:
+    if column.kind == "number" and np.isinf(column.values).any():
+        infinite = np.isinf(column.values)
         raise DataError(
-            f"{name}: the feature(s) {', '.join(words)} are no numbers (for example {example!r}); "
-            "turn them into numbers or name the numeric ones under dataset.features"
+            f"{raw.location(int(np.argmax(infinite)))}: column {column.name!r} is infinite "
+            f"({_cells(int(infinite.sum()))}); correct these cells or leave the rows out"
         )
 
 
-def _check_finite(matrix: Floats, names: Sequence[str], table: str, first_line: int) -> None:
-    infinite = np.argwhere(~np.isfinite(matrix))
-    if len(infinite):
-        row, column = infinite[0]
-        raise DataError(f"{table}, line {row + first_line}: column {names[column]!r} is infinite")
+# ------------------------------------------------------------------------------------------------------------- rows
 
 
-def _read_target(column: Any, task: str | None, name: str) -> tuple[str, Floats, tuple[str, ...]]:
-    numeric = column.dtype.kind in "fiu"
-    if task is None:
-        values = column.to_numpy()
-        whole = numeric and bool((values == np.round(values)).all())
-        few = column.nunique() <= _MAX_INTEGER_CLASSES
-        task = REGRESSION if numeric and not (whole and few) else CLASSIFICATION
-    if task == REGRESSION:
-        if not numeric:
-            raise DataError(f"{name}: the target {column.name!r} is no number, so it can't be a regression target")
-        targets: Floats = column.to_numpy(dtype=float)
-        if not np.isfinite(targets).all():
-            raise DataError(f"{name}: the target {column.name!r} is infinite in places")
-        return task, targets, ()
-    classes, indices = np.unique(column.to_numpy(), return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"{name}: the target {column.name!r} has a single class, {str(classes[0])!r}: nothing to learn")
-    return task, indices.astype(float), tuple(str(c) for c in classes)
+def _rows(columns: Sequence[Column], kept: Rows) -> tuple[Column, ...]:
+    return tuple(replace(column, values=column.values[kept]) for column in columns)
+
+
+def _kept(raw: RawTable, kept: Rows) -> RawTable:
+    return replace(raw, columns=_rows(raw.columns, kept), lines=raw.lines[kept])

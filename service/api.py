@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.spec import Sweepable
+    from service.execution.plan import Plan
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
     from service.report.report import Report
+    from service.run import Observer
 
 
 class RecordedSweep:
@@ -31,6 +34,11 @@ class RecordedSweep:
     def objective(self) -> str:
         """The metric that its trials are ranked by."""
         return self.info.tags["gradgrid.objective"]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a dry run notes of its data."""
+        return list(self._store.data(self.info).get("notes", []))
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -136,6 +144,8 @@ def _figures(entry: Any) -> dict[str, Any]:
 def sweep(
     spec: str | Path | Mapping[str, Any],
     *assignments: str,
+    data: Any = None,
+    target: Any = None,
     tracking_uri: str | None = None,
     workers: int | None = None,
     address: str | None = None,
@@ -143,21 +153,62 @@ def sweep(
 ) -> RecordedSweep:
     """Train every trial of a spec and record each as an MLflow run; returns the sweep when all are recorded.
 
-    spec: a sweep file, the name of a ready sweep, or a mapping. assignments: `key=value`, as for `--set`. tracking_uri,
-    workers, address, inline: as the command's options. Raises GradgridError; `experiments.errors` tells of the kinds.
+    spec: a sweep file, the name of a ready sweep, or a mapping. assignments: `key=value`, as for `--set`.
+    data: the samples, where they are in no file: a pandas DataFrame, or (samples, features) numbers, whose features are
+    then x0, x1, ... The sweep's run keeps them. target: the name of a column of `data`, or (samples,) values.
+    tracking_uri, workers, address, inline: as the command's options.
+    Raises GradgridError; `experiments.errors` tells of the kinds. Warns, with DataWarning, of what a dry run notes.
     """
-    from experiments.spec import load_spec
     from service.run import run_sweep
 
     result = run_sweep(
-        load_spec(spec, assignments), tracking_uri=tracking_uri, workers=workers, address=address, inline=inline
+        _sweepable(spec, assignments, data, target),
+        tracking_uri=tracking_uri,
+        workers=workers,
+        address=address,
+        inline=inline,
+        observer=_warning_observer(),
     )
     return load_sweep(result.sweep, tracking_uri=tracking_uri)
 
 
-def load_sweep(name: str, *, tracking_uri: str | None = None) -> RecordedSweep:
-    """The sweep of this id, the beginning of it, or the newest of a spec. Raises NotFoundError, StoreError."""
-    from service.recording.store import Store
+def _sweepable(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...], data: Any, target: Any) -> Sweepable:
+    from experiments.errors import DataError
+    from experiments.spec import load_spec
 
-    store = Store(tracking_uri)
+    if data is None and target is not None:
+        raise DataError("target goes with data; a data set of the spec names its own under dataset.target")
+    if data is None:
+        return load_spec(spec, assignments)
+    from experiments.frames import given_frame
+
+    frame, name = given_frame(data, target)
+    return load_spec(spec, assignments, frame=frame, target=name)
+
+
+def _warning_observer() -> Observer:
+    """Warns of the data's notes as the sweep begins: a data set that comes with gradgrid is as it should be."""
+    import warnings
+
+    from experiments.errors import DataWarning
+    from service.run import Silent
+
+    class WarningObserver(Silent):
+        def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
+            if plan.dataset.notes and plan.sweepable.spec.dataset.name is None:
+                warnings.warn(f"{plan.dataset.name}: {'; '.join(plan.dataset.notes)}", DataWarning, stacklevel=2)
+
+    return WarningObserver()
+
+
+def load_sweep(name: str, *, tracking_uri: str | None = None, trust_parts: bool = False) -> RecordedSweep:
+    """The sweep of this id, the beginning of it, or the newest of a spec.
+
+    trust_parts: whether the Python file of parts that it brings along may run here, though you have not run it before.
+    Else `model` and `report` raise UntrustedPartsError. Raises NotFoundError, StoreError.
+    """
+    from service.recording.store import Store
+    from service.recording.trust import Trust
+
+    store = Store(tracking_uri, trust=Trust(everything=trust_parts))
     return RecordedSweep(store, store.find_sweep(name))

@@ -18,6 +18,8 @@ import pandas as pd
 
 from engine import DIVERGED
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError, UserError
+from experiments.frames import kept_bytes
+from experiments.readers import read_frame, read_options
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.cluster import Pool, open_pool
@@ -31,8 +33,11 @@ from service.execution.records import SweepIdentity, trained_rows
 from service.execution.worker import Trained
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.pages import guide, served_page, sweep_pages
+from service.recording.saved_views import Subject, subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, heartbeat_tags, who_is_at_work
 from service.recording.store import Store
+from service.recording.trust import remember_parts
 from service.report.pictures import heat_map
 from service.results.curves import curve_points
 from service.results.metrics import METRICS, PARAMS, outcome_counts
@@ -70,17 +75,21 @@ class Silent:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to. `table` has a row a trial; `recorded` of them were recorded in these `seconds`."""
+    """What a sweep came to. `table` has a row a trial; `recorded` of them were recorded in these `seconds`.
+
+    `page` is the address of the table of its trials on the server that holds the store; empty where none does.
+    """
 
     sweep: str
     sweep_run_id: str
     experiment_id: str
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)  # it may hold a password
     seconds: float
     objective: str
     swept: tuple[str, ...]
     recorded: int
     table: pd.DataFrame = field(repr=False)
+    page: str = ""
 
     @property
     def trials(self) -> int:
@@ -161,6 +170,7 @@ def run_sweep(
         swept=tuple(sweepable.axes),
         recorded=len(table) - len(ledger.done),
         table=table,
+        page=served_page(store, sweep),
     )
 
 
@@ -180,7 +190,8 @@ class _Work:
         """Train what is missing and keep it; then, where only the best are to have runs, record those."""
         runs = self.plan.sweepable.spec.record.runs
         with closing(self._run_keeper() if runs == "all" else self._row_keeper()) as keeper:
-            self.observer.begin(self.plan, self.sweep, len(self.ledger.done), self.pool.workers, keeper.note)
+            note = "; ".join(part for part in (self.ledger.note, keeper.note) if part)
+            self.observer.begin(self.plan, self.sweep, len(self.ledger.done), self.pool.workers, note)
             try:
                 self._train_and_keep(self.ledger.done, keeper, shard_size)
             finally:
@@ -241,14 +252,21 @@ class _Work:
 def _begun(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     source = plan.sweepable.source
+    remember_parts(plan.sweepable.parts.text)  # the user's own, for what comes out of a store was asked for before
     runs = plan.sweepable.spec.record.runs
     kept = runs if isinstance(runs, str) else f"top {runs.top}"
     tags = sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, kept)
     tags["gradgrid.trials"] = str(plan.trials)
     if job:
         tags["gradgrid.job"] = job
-    parts = plan.sweepable.parts.text
-    return store.begin(sweep, plan.name, source.data, tags, summary.sweep_params(plan), parts, plan.dataset.facts)
+    frame = b""
+    if source.frame is not None:
+        frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.sweepable.spec.dataset)))
+        tags["gradgrid.frame"] = "kept"
+    params, parts = summary.sweep_params(plan), plan.sweepable.parts.text
+    begun = store.begin(sweep, plan.name, source.data, tags, params, parts, plan.dataset.facts, frame)
+    guide(store, begun, Subject(plan.sweepable.axes, plan.objective))
+    return begun
 
 
 def _resumed(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
@@ -265,7 +283,6 @@ def _resumed(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
             f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} differ(s) from what it began with; "
             f"put that back, or start a new sweep"
         )
-    store.discard_unfinished(sweep)
     store.reopen(sweep)
     return sweep
 
@@ -311,12 +328,13 @@ def _ended(work: _Work, began: float) -> Iterator[None]:
 def _end(work: _Work, status: str, began: float) -> None:
     plan, table = work.plan, work.ledger.table()
     with deferred_interrupts():
+        guide(work.store, work.sweep, subject_of(table, list(plan.sweepable.axes), plan.objective))
         work.store.end(
             work.sweep,
             status,
             table=table,
             metrics=_summary(table, plan.objective, time.monotonic() - began),
-            description=summary.description(plan, work.sweep.experiment_id, table),
+            description=summary.description(plan, work.sweep.experiment_id, table, sweep_pages(work.store, work.sweep)),
             files=heat_map(plan, table),
         )
 

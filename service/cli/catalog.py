@@ -11,7 +11,7 @@ from service.cli import options
 @options.as_json
 def datasets(as_json: bool) -> None:
     """List the built-in data sets."""
-    from experiments.datasets import BUILTINS
+    from experiments.builtin_data import BUILTINS
     from service.cli.output import rows_text
 
     rows = [{"name": row.name, "task": row.task, "description": row.description} for row in BUILTINS.values()]
@@ -21,12 +21,15 @@ def datasets(as_json: bool) -> None:
 @click.command()
 @options.as_json
 def activations(as_json: bool) -> None:
-    """List the activations."""
+    """List the activations, with their formulas; with --json their sources too."""
     from engine import ACTIVATIONS
     from service.cli.output import rows_text
 
-    rows = [{"name": row.name, "formula": row.formula} for row in ACTIVATIONS.values()]
-    options.print_json({"activations": rows}) if as_json else rows_text(rows)
+    rows = [{"name": row.name, "formula": row.formula, "source": row.source} for row in ACTIVATIONS.values()]
+    if as_json:
+        options.print_json({"activations": rows})
+    else:
+        rows_text([{key: row[key] for key in ("name", "formula")} for row in rows])
 
 
 @click.command()

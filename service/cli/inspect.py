@@ -33,26 +33,28 @@ def top(
 
     Trials that differ in the seed alone are one entry, by their mean; what the data can't tell apart has one rank.
     """
-    from service.cli.output import entry_values, rows_csv, rows_markdown, rows_text
+    from service.cli.output import entry_values, page_text, rows_csv, rows_markdown, rows_text
     from service.cli.trial_output import trial_values
-    from service.recording.recorded_table import kept_table
+    from service.recording.recorded_table import kept_table, lost_runs_note
     from service.recording.store import Store
-    from service.results.leaderboard import entry_rows, ranked
-    from service.results.trials_table import shown_params
+    from service.results.leaderboard import entry_rows, matching, ranked
+    from service.results.trials_table import best_trials, shown_params
 
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
     by = metric or found.tags["gradgrid.objective"]
     table = kept_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
+    options.tell(lost_runs_note(store, found, table))
     if as_json:
-        best = store.best(found, by, count)
+        best = store.listed(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
         options.print_json({"sweep": found.sweep, "by": by, **listed})
         return
     rows = entry_rows(entries, by)
     if shape == "text":
         rows_text(rows, title=f"{found.spec}/{found.sweep} by {by}")
+        page_text(store, found)
     else:
         click.echo(rows_markdown(rows) if shape == "markdown" else rows_csv(rows))
 
@@ -83,11 +85,18 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
 @click.option("--step", type=click.IntRange(min=0), help="By default the step at which the trial's outcome began.")
 @click.option("--sample", type=click.IntRange(min=0), help="Whose graph is drawn; by default the step's first.")
 @click.option("-o", "--output", metavar="FILE", help="Write the graph too: a .svg, or a .dot for Graphviz.")
+@options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.reported
 def explain(
-    run: str, step: int | None, sample: int | None, output: str | None, tracking_uri: str | None, as_json: bool
+    run: str,
+    step: int | None,
+    sample: int | None,
+    output: str | None,
+    trust_parts: bool,
+    tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
     """Look into one step of a trial, RUN by the beginning of its run id: each unit's gradient, and why it died."""
     from pathlib import Path
@@ -97,7 +106,7 @@ def explain(
     from service.inspection.explain import explain as look_into
     from service.recording.store import Store
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     explanation = look_into(store, store.find_trial(run), step)
     if output:
         write_graph(explanation.graph(sample), Path(output))
@@ -109,6 +118,7 @@ def explain(
 @click.option("-o", "--output", metavar="FILE", help="By default SWEEP.html here; its pictures are put beside it.")
 @click.option("--by", "metric", metavar="METRIC", help="What is shown; by default what the sweep is ranked by.")
 @click.option("--dashboard-url", metavar="URL", help="Where links to runs lead; by default the store's own server.")
+@options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.reported
@@ -117,6 +127,7 @@ def report(
     output: str | None,
     metric: str | None,
     dashboard_url: str | None,
+    trust_parts: bool,
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
@@ -126,15 +137,17 @@ def report(
     from service.recording.store import Store
     from service.report.report import checked_path, make_report
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     found = store.find_sweep(sweep)
     path = checked_path(Path(output or f"{found.sweep}.html"))
-    written = make_report(store, found, metric=metric, dashboard=dashboard_url).write(path)
+    made = make_report(store, found, metric=metric, dashboard=dashboard_url)
+    written = made.write(path)
     if as_json:
         options.print_json({"sweep": found.sweep, "page": str(path), "files": list(map(str, written))})
     else:
         click.echo(path)
-        click.echo(f"the page, and {len(written) - 1} pictures beside it; on the sweep's run as well", err=True)
+        where = f"not on the sweep's run: {made.not_kept}" if made.not_kept else "on the sweep's run as well"
+        options.tell(f"the page, and {len(written) - 1} pictures beside it; {where}")
 
 
 @click.command()
@@ -163,22 +176,23 @@ def watch(sweep: str, every: float, tracking_uri: str | None, as_json: bool) -> 
 @click.command()
 @click.argument("target", metavar="SWEEP|RUN")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only N trials, chosen at random.")
+@options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.reported
-def verify(target: str, sample: int | None, tracking_uri: str | None, as_json: bool) -> None:
+def verify(target: str, sample: int | None, trust_parts: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Train recorded trials again, and compare every recorded figure and final weight with what comes out."""
     from service.cli.output import verdict_text, verdict_values
     from service.inspection.verify import verify as audit
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     found = store.find(target)
     if isinstance(found, SweepInfo):
         verdict = audit(store, found, sample=sample)
     else:
-        verdict = audit(store, store.find_sweep(found.tags["gradgrid.sweep"]), run_id=found.run_id)
+        verdict = audit(store, store.sweep_of(found), run_id=found.run_id)
     options.print_json(verdict_values(verdict)) if as_json else verdict_text(verdict)
     sys.exit(1 if verdict.significant else 0)
 

@@ -35,8 +35,10 @@ def submit(
     from service.execution.cluster import open_jobs
     from service.execution.jobs import Jobs
     from service.execution.plan import make_plan
+    from service.recording.trust import remember_parts
 
     sweepable = load_spec(spec, assignments)
+    remember_parts(sweepable.parts.text)
     make_plan(sweepable)  # what is wrong is told here, not in the job
     with open_jobs(jobs_address, token) as client:
         jobs = Jobs(client)

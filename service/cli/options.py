@@ -6,15 +6,31 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from experiments.errors import GradgridError
+from service.recording.redaction import without_passwords
+
+if TYPE_CHECKING:
+    from service.recording.trust import Trust
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_INTERRUPTED = 130
+_SHOWN_LINES = 200
+_INTERRUPTED_CODE = 130
+_INTERRUPTED = {
+    "sweep": "interrupted before anything was recorded",
+    "resume": "interrupted before anything more was recorded",
+    "verify": "interrupted: not every trial was compared",
+    "report": "interrupted: the page is not complete; run the command again",
+    "promote": "interrupted: run the command again, or look in the model registry whether it is there",
+    "export": "interrupted: the file is not complete; run the command again",
+    "submit": "interrupted: `gradgrid status` shows whether the job has arrived",
+    "cancel": "interrupted: `gradgrid status` shows whether the job still runs",
+}
+"""Command -> the message after Ctrl-C, where there is more to say than that."""
 
 
 def reported(command: _Command) -> _Command:
@@ -25,11 +41,12 @@ def reported(command: _Command) -> _Command:
         try:
             return command(*args, **kwargs)
         except GradgridError as error:
-            click.echo(f"gradgrid: {error}", err=True)
+            tell(f"gradgrid: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("gradgrid: interrupted before anything was recorded", err=True)
-            sys.exit(_INTERRUPTED)
+            name = click.get_current_context().info_name or ""
+            click.echo(f"gradgrid: {_INTERRUPTED.get(name, 'interrupted')}", err=True)
+            sys.exit(_INTERRUPTED_CODE)
         except BrokenPipeError:  # whoever read our output has seen enough
             sys.stderr.close()
             sys.exit(0)
@@ -67,6 +84,34 @@ jobs_address = click.option(
 )
 token = click.option("--token", metavar="TOKEN", help="What the cluster asks for; better, RAY_AUTH_TOKEN.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+trust_parts = click.option(
+    "--trust-parts", is_flag=True, help="Run the Python file of parts that the sweep brings along, whoever wrote it."
+)
+
+
+def tell(text: str) -> None:
+    """Say something on stderr, without the passwords of addresses in it; nothing where there is nothing to say."""
+    if text:
+        click.echo(without_passwords(text), err=True)
+
+
+def trust(trust_parts: bool) -> Trust:
+    """Whether Python files out of a store may run; the user is asked at a terminal."""
+    from service.recording.trust import Trust
+
+    can_answer = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    return Trust(everything=trust_parts, ask=_ask if can_answer else None)
+
+
+def _ask(question: str, text: str) -> bool:
+    """Show a file and ask whether it may run. Characters that could act on the terminal are written as codes."""
+    lines = text.splitlines()
+    for line in lines[:_SHOWN_LINES]:
+        shown = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+        click.echo(f"    {shown}", err=True)
+    if len(lines) > _SHOWN_LINES:
+        click.echo(f"    ... and {len(lines) - _SHOWN_LINES:,} more lines", err=True)
+    return click.confirm(question, default=False, err=True)
 
 
 def print_json(value: Any) -> None:

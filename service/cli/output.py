@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from service.cli.options import tell
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
+from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
+    from experiments.datasets import Dataset
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.inspection.doctor import Finding
@@ -45,7 +48,43 @@ def plan_values(plan: Plan, workers: int) -> dict[str, Any]:
         "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "data": _data_values(plan.dataset),
+        "notes": list(plan.notes),
     }
+
+
+def _data_values(data: Dataset) -> dict[str, Any]:
+    """Samples, and how the table's columns become inputs."""
+    return {
+        "name": data.name,
+        "task": data.task,
+        "fingerprint": data.fingerprint,
+        "samples": len(data.training_targets),
+        "test_samples": len(data.test_targets),
+        "columns": len(data.columns),
+        "inputs": data.feature_count,
+        "encoded": {column.name: column.categories for column in data.columns if column.categories is not None},
+        "rows_dropped": data.dropped,
+        "cells_filled": data.filled,
+        "notes": data.notes,
+    }
+
+
+def _data_lines(data: Dataset) -> list[str]:
+    parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
+    lines = [f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs"]
+    encoded = [f"{c.name} ({_shortened(c.categories)})" for c in data.columns if c.categories is not None]
+    if encoded:
+        lines.append(f"encoded   {len(data.columns)} columns make {data.feature_count} inputs: {', '.join(encoded)}")
+    if data.dropped or data.filled:
+        rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
+        lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")
+    return lines
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def plan_text(plan: Plan, workers: int) -> str:
@@ -55,16 +94,15 @@ def plan_text(plan: Plan, workers: int) -> str:
     values = plan_values(plan, workers)
     axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
-    data = plan.dataset
-    parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
     return "\n".join(
         [
             f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
-            f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs",
+            *_data_lines(plan.dataset),
             f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
             f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
             f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
             f"time      about {values['seconds']:,.0f} s",
+            *(f"note      {text}" for text in plan.notes),
         ]
     )
 
@@ -75,7 +113,7 @@ def result_values(result: SweepResult) -> dict[str, Any]:
         "sweep": result.sweep,
         "sweep_run_id": result.sweep_run_id,
         "experiment_id": result.experiment_id,
-        "tracking_uri": result.tracking_uri,
+        "tracking_uri": without_passwords(result.tracking_uri),
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
@@ -98,17 +136,17 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     show_text(sweep_map(result.table, result.objective, result.swept, terminal_width()))
     rate = result.recorded / result.seconds
-    option = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    option = tracking_option(tracking_uri)
     one = rows[0]["best run"] if rows else "RUN"
     shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
-        f"{_runs_text(result)} in {result.tracking_uri}\n"
+        f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
         f"{shown}"
         f"all of it:     gradgrid report {result.sweep}{option}\n"
-        f"the dashboard: gradgrid dashboard{option}",
+        f"the dashboard: {result.page or f'gradgrid dashboard {result.sweep}{option}'}",
         err=True,
     )
 
@@ -160,7 +198,7 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
     """A recorded sweep: its spec in short, how it went, and the best of it."""
     from service.cli.heat_map import sweep_map
-    from service.recording.recorded_table import kept_table
+    from service.recording.recorded_table import kept_table, lost_runs_note
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
@@ -170,8 +208,18 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
+    tell(lost_runs_note(store, sweep, table))
     rows_text(entry_rows(entries, by), title=f"The best by {by}")
     show_text(sweep_map(table, by, sweep.swept, terminal_width()))
+    page_text(store, sweep)
+
+
+def page_text(store: Store, sweep: SweepInfo) -> None:
+    """Where a sweep's trials are shown: the address, or the command that serves them."""
+    from service.recording.pages import served_page
+
+    page = served_page(store, sweep) or f"gradgrid dashboard {sweep.sweep}{store.option}"
+    click.echo(f"the dashboard: {page}", err=True)
 
 
 def sweeps_text(sweeps: Sequence[SweepInfo]) -> None:
@@ -288,9 +336,9 @@ def rows_text(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> No
     columns = list(dict.fromkeys(name for row in rows for name in row))
     for name in columns:
         numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in columns))
+        table.add_row(*(Text(_cell(row.get(name))) for name in columns))  # as text: [b] is no markup
     console.print(table)
 
 

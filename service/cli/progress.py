@@ -6,10 +6,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from service.cli.options import tell
+from service.recording.redaction import without_passwords
 
 if TYPE_CHECKING:
     from service.execution.plan import Plan
@@ -37,7 +39,7 @@ class _Waits:
         self._say("the store is there again")
 
     def _say(self, text: str) -> None:
-        _tell(text)
+        tell(text)
 
 
 class LiveProgress(_Waits):
@@ -60,7 +62,7 @@ class LiveProgress(_Waits):
         self._objective = ""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        _tell(_introduction(plan, sweep, done, workers, note))
+        tell(_introduction(plan, sweep, done, workers, note))
         self._began = time.monotonic()
         self._objective = plan.objective
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
@@ -79,7 +81,7 @@ class LiveProgress(_Waits):
         self._bar.stop()
 
     def _say(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(without_passwords(text), markup=False, highlight=False)
 
 
 class PlainProgress(_Waits):
@@ -93,7 +95,7 @@ class PlainProgress(_Waits):
         self._began = self._told = 0.0
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        _tell(_introduction(plan, sweep, done, workers, note))
+        tell(_introduction(plan, sweep, done, workers, note))
         self._plan, self._done, self._before = plan, done, done
         self._began = self._told = time.monotonic()
 
@@ -105,7 +107,7 @@ class PlainProgress(_Waits):
             rate = (self._done - self._before) / (now - self._began)
             found = "" if best is None else f", best {self._plan.objective} {best:.4g}"
             left = (self._plan.trials - self._done) / rate
-            _tell(f"{self._done:,} of {self._plan.trials:,} trials, {rate:,.0f}/s{found}, {left:,.0f} s left")
+            tell(f"{self._done:,} of {self._plan.trials:,} trials, {rate:,.0f}/s{found}, {left:,.0f} s left")
 
     def end(self) -> None:
         pass
@@ -172,7 +174,7 @@ class Viewer:
             self._live.update(Group(line, picture or ""), refresh=True)
         elif line != self._told:
             self._told = line
-            _tell(line)
+            tell(line)
 
 
 def _look_line(look: Look) -> str:
@@ -188,10 +190,6 @@ def _look_line(look: Look) -> str:
     return ", ".join(parts)
 
 
-def _tell(text: str) -> None:
-    click.echo(text, err=True)
-
-
 def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> str:
     programs = len(set(plan.programs))
     already = f", {done:,} of them recorded already" if done else ""
@@ -199,4 +197,5 @@ def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: s
         f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
         f"on {workers} worker{'s' if workers > 1 else ''}{already}"
     )
-    return "; ".join(part for part in (begun, note, plan.note) if part)
+    notes = [f"note: {text}" for text in plan.notes]
+    return "\n".join(["; ".join(part for part in (begun, note, plan.note) if part), *notes])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Override a key: --set grid.seed.range=3.")
 @click.option("--dry-run", is_flag=True, help="Say how much it would be, and run nothing.")
 @click.option("--resume", metavar="SWEEP", help="Train what an interrupted sweep has not recorded.")
+@options.trust_parts
 @options.running
 @options.as_json
 @options.reported
@@ -27,6 +28,7 @@ def sweep(
     dry_run: bool,
     resume: str | None,
     workers: int | None,
+    trust_parts: bool,
     tracking_uri: str | None,
     as_json: bool,
     **running: Any,
@@ -36,7 +38,7 @@ def sweep(
 
     if spec is None and resume is None:
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready()}.")
-    sweepable = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri)
+    sweepable = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
     if not dry_run:
         _run(sweepable, tracking_uri, resume, as_json, workers=workers, **running)
         return
@@ -51,20 +53,21 @@ def sweep(
 
 @click.command()
 @click.argument("sweep")
+@options.trust_parts
 @options.running
 @options.as_json
 @options.reported
-def resume(sweep: str, tracking_uri: str | None, as_json: bool, **running: Any) -> None:
+def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: bool, **running: Any) -> None:
     """Train what an interrupted SWEEP has not recorded; its spec is read back from the store."""
-    _run(_recorded(sweep, tracking_uri), tracking_uri, sweep, as_json, **running)
+    _run(_recorded(sweep, tracking_uri, trust_parts), tracking_uri, sweep, as_json, **running)
 
 
-def _recorded(sweep: str, tracking_uri: str | None) -> Sweepable:
+def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepable:
     """The spec of a sweep that was recorded."""
     from service.execution.recorded import recorded_spec
     from service.recording.store import Store
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     return recorded_spec(store, store.find_sweep(sweep))
 
 

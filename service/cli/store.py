@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 
 import click
 
@@ -12,21 +13,26 @@ from service.cli import options
 @click.command()
 @click.argument("target", metavar="RUN|SWEEP")
 @click.option("--name", required=True, metavar="NAME", help="Of the model in the registry.")
+@options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.reported
-def promote(target: str, name: str, tracking_uri: str | None, as_json: bool) -> None:
+def promote(target: str, name: str, trust_parts: bool, tracking_uri: str | None, as_json: bool) -> None:
     """Register a trial's network, RUN by the beginning of its run id, or the best of SWEEP, as an MLflow model."""
     from service.inspection.models import promote as register
+    from service.recording.connection import is_server
+    from service.recording.links import model_link
     from service.recording.store import Store
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
     made = register(store, store.find_trial(target, best=True), name)
     if as_json:
         options.print_json(vars(made))
     else:
         click.echo(made.uri)
         click.echo(f"registered; mlflow.pyfunc.load_model({made.uri!r}) gives it back", err=True)
+        if is_server(store.uri):
+            click.echo(f"in MLflow: {model_link(store.uri, made.name, made.version)}", err=True)
 
 
 @click.command("list")
@@ -74,14 +80,34 @@ def delete(sweep: str, yes: bool, tracking_uri: str | None) -> None:
 
 
 @click.command()
+@click.argument("sweep", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on this machine.")
+@click.option("--open", "opened", is_flag=True, help="Open the address in the browser.")
 @options.tracking_uri
 @options.reported
-def dashboard(port: int, tracking_uri: str | None) -> None:
-    """Serve the MLflow UI on the store, and print its address; Ctrl-C ends it."""
-    from service.recording.dashboard import serve
+def dashboard(sweep: str | None, port: int, opened: bool, tracking_uri: str | None) -> None:
+    """Serve the MLflow UI on the store, and print the address of SWEEP's trials, by default the newest's.
 
-    serve(tracking_uri, port, announce=click.echo)
+    Ctrl-C ends it. A tracking server has its UI already: its address is printed.
+    """
+    from service.recording.dashboard import serve, shown_sweep
+    from service.recording.store import Store
+
+    store = Store(tracking_uri)
+    shown = shown_sweep(store, sweep)
+
+    def announce(address: str, here: bool) -> None:
+        click.echo(address)
+        if shown is None:
+            click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
+        else:
+            click.echo(f"the trials of {shown.spec}/{shown.sweep} in MLflow, best first", err=True)
+        if here:
+            click.echo("Ctrl-C ends the dashboard", err=True)
+        if opened and not webbrowser.open(address):
+            click.echo("no browser could be started: open the address yourself", err=True)
+
+    serve(store, port, shown, announce=announce)
 
 
 @click.command()

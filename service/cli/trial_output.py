@@ -34,7 +34,10 @@ def trial_values(trial: TrialInfo) -> dict[str, Any]:
 
 
 def trial_text(trial: TrialInfo, store: Store) -> None:
-    """A recorded trial: what it was, how it went, what it came to."""
+    """A recorded trial: what it was, how it went, what it came to, and on a server the address of its page."""
+    from service.recording.connection import is_server
+    from service.recording.links import run_link
+
     click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.tags['gradgrid.trial']}")
     ended = Text(trial.outcome, style=OUTCOME_COLOURS.get(trial.outcome, ""))
     ended.append(f" after {trial.tags['gradgrid.last_step']} steps; kernel {trial.tags['gradgrid.kernel']}", style="")
@@ -55,6 +58,8 @@ def trial_text(trial: TrialInfo, store: Store) -> None:
         values = ", ".join(f"{value:.6g}" for value in tensor["values"][:_CURVE_POINTS])
         more = ", ..." if len(tensor["values"]) > _CURVE_POINTS else ""
         click.echo(f"{tensor['name']} {tensor['shape']}: {values}{more}")
+    if is_server(store.uri):
+        click.echo(f"the dashboard: {run_link(store.uri, trial.experiment_id, trial.run_id)}", err=True)
 
 
 def _sparklines(curves: Mapping[str, Mapping[int, float]]) -> None:

@@ -18,11 +18,14 @@ from service.results.trials_table import assemble
 class Ledger:
     """Which trials there are, which of them are kept, and their rows. `runs`: trial -> run id of those that have one.
 
-    `rows`: of the trials that an earlier run of the sweep kept.
+    `rows`: of the trials that an earlier run of the sweep kept. `note`: what the user should know of them, if anything.
     """
 
-    def __init__(self, plan: Plan, rows: pd.DataFrame | None = None, runs: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, rows: pd.DataFrame | None = None, runs: Mapping[str, str] | None = None, note: str = ""
+    ) -> None:
         self.plan = plan
+        self.note = note
         self.trials = plan.trial_ids
         self.runs = dict(runs or {})
         self.best: float | None = None
@@ -56,11 +59,28 @@ class Ledger:
 
 
 def recovered(store: Store, sweep: SweepInfo, plan: Plan) -> Ledger:
-    """What an earlier run of the sweep kept: the runs, or the rows where not every trial has a run."""
+    """What an earlier run of the sweep kept: the runs, or the rows where not every trial has a run.
+
+    Runs that were deleted in MLflow are restored.
+    """
+    record = plan.sweepable.spec.record
     numbers = {trial: number for number, trial in enumerate(plan.trial_ids)}
     recorded = [info for info in store.trials(sweep) if info.tags["gradgrid.trial"] in numbers]
+    missing = numbers.keys() - {info.tags["gradgrid.trial"] for info in recorded}
+    restored, lost = store.restore_deleted(sweep, missing, weights=record.weights == "artifact")
+    recorded += restored
+    note = _deleted_note(len(restored), lost)
     runs = {info.tags["gradgrid.trial"]: info.run_id for info in recorded}
-    if plan.sweepable.spec.record.runs == "all":
-        return Ledger(plan, recovered_rows(plan, numbers, recorded), runs)
+    if record.runs == "all":
+        return Ledger(plan, recovered_rows(plan, numbers, recorded), runs, note)
     rows = store.kept_rows(sweep)
-    return Ledger(plan, rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows, runs)
+    return Ledger(plan, rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows, runs, note)
+
+
+def _deleted_note(restored: int, lost: int) -> str:
+    parts = []
+    if restored:
+        parts.append(f"{restored:,} deleted run{' is' if restored == 1 else 's are'} restored")
+    if lost:
+        parts.append(f"{lost:,} deleted run{' has' if lost == 1 else 's have'} no weights any more: trained again")
+    return ", ".join(parts)

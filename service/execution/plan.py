@@ -15,8 +15,9 @@ from engine.population import recorded_steps
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
+from experiments.part_notes import part_notes
 from experiments.spec import Sweepable
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
 from service.results.curves import kept_curves
 
 # A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;
@@ -47,8 +48,12 @@ class Shard:
         return len(self.numbers)
 
     def configuration(self, trial: int) -> dict[str, Any]:
-        """Every hyperparameter of the shard's trial at this position."""
+        """Every hyperparameter of the shard's trial at this position, as its identity has them."""
         return Population(self.architecture, self.columns, 0).configuration(trial)
+
+    def params(self, trial: int) -> dict[str, Any]:
+        """The same by the names that the user gave them."""
+        return Population(self.architecture, self.columns, 0).params(trial)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ class Plan:
             return ""
         shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
         return f"{shown}: too many weights to be compiled, the reference kernel trains them"
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the user should read first: on the data, and where custom functions are not finite."""
+        return *self.dataset.notes, *part_notes([p.architecture for p in self.populations], self.dataset)
 
     @property
     def objective(self) -> str:
@@ -158,9 +168,9 @@ class Plan:
 
 def make_plan(sweepable: Sweepable) -> Plan:
     """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
-    spec = sweepable.spec
+    spec, frame = sweepable.spec, sweepable.source.frame
     try:
-        dataset = load_dataset(spec.dataset, sweepable.source.folder)
+        dataset = load_dataset(spec.dataset, sweepable.source.folder, frame() if frame else None)
     except DataError as error:
         place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{place}: dataset: {error}") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine import Trial
 from experiments.errors import SpecError
+from experiments.frames import frame_of_bytes
 from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
 from service.execution.plan import Plan, make_plan
@@ -15,9 +16,18 @@ from service.recording.store import Store
 
 
 def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
-    """The spec that a sweep was begun with; relative paths begin where they did then."""
+    """The spec that a sweep was begun with; relative paths begin where they did then.
+
+    Raises UntrustedPartsError where it brings code along that the user has not run before.
+    """
     folder = Path(sweep.tags.get("gradgrid.folder", "."))
-    return check_spec(Source(store.spec(sweep), f"the spec of {sweep.sweep}", folder, parts=store.parts(sweep)))
+    spec, parts = store.spec(sweep), store.parts(sweep)
+    if parts:
+        name = str(spec.get("parts")) if isinstance(spec, dict) else ""
+        store.trust.check(parts, Path(name).name, f"the sweep {sweep.spec}/{sweep.sweep}", folder / name)
+    frame = (lambda: frame_of_bytes(store.frame(sweep))) if "gradgrid.frame" in sweep.tags else None
+    origin = f"the spec of {sweep.sweep}"
+    return check_spec(Source(spec, origin, folder, parts=parts, frame=frame))
 
 
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:

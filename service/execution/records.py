@@ -37,15 +37,15 @@ class SweepIdentity:
 def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdentity) -> Iterator[TrialRecord]:
     """The records of a shard's trials; `trials` are their ids."""
     for position, trial in enumerate(trials):
-        configuration = trained.shard.configuration(position)
+        params = trained.shard.params(position)
         history = trained.history
         outcome = history.outcome(position)
         yield TrialRecord(
             number=int(trained.shard.numbers[position]),
             trial=trial,
-            name=_name(configuration, identity.swept) or identity.spec,
+            name=_name(params, identity.swept) or identity.spec,
             status="FAILED" if outcome == DIVERGED else "FINISHED",
-            params={key: as_text(value) for key, value in configuration.items()},
+            params={key: as_text(value) for key, value in params.items()},
             tags={
                 "gradgrid.sweep": identity.sweep,
                 "gradgrid.sweep_run": identity.sweep_run_id,
@@ -68,10 +68,9 @@ def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdenti
         )
 
 
-def _name(configuration: Mapping[str, Any], swept: Sequence[str]) -> str:
+def _name(params: Mapping[str, Any], swept: Sequence[str]) -> str:
     """The swept values in the order of the axes: short, for tables and legends cut it; the params name each."""
-    shown = ["output" if name == "activation" and name not in configuration else name for name in swept]
-    return ", ".join(as_text(configuration[name]) for name in shown if name in configuration)
+    return ", ".join(as_text(params[name]) for name in swept if name in params)
 
 
 def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
@@ -99,12 +98,12 @@ def _weight_names(history: History) -> Iterator[str]:
 def trained_rows(trained: Trained, trials: Sequence[str], record: RecordSpec) -> pd.DataFrame:
     """The rows of a shard that was trained."""
     history, shard = trained.history, trained.shard
-    configurations = [shard.configuration(position) for position in range(shard.trials)]
+    params = [shard.params(position) for position in range(shard.trials)]
     return pd.DataFrame(
         {
             "number": shard.numbers,
             "trial": trials,
-            **{PARAMS + name: [cell_value(c[name]) for c in configurations] for name in configurations[0]},
+            **{PARAMS + name: [cell_value(values[name]) for values in params] for name in params[0]},
             "outcome": [history.outcome(position) for position in range(history.trials)],
             "outcome_step": history.outcomes.began,
             "last_step": history.last_step,
@@ -115,10 +114,11 @@ def trained_rows(trained: Trained, trials: Sequence[str], record: RecordSpec) ->
 
 def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
     """The rows of trials that an earlier run of the sweep recorded; `numbers`: trial -> number."""
-    configurations = [p.configuration(trial) for p in plan.populations for trial in range(p.trials)]
+    params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
     rows = []
     for info in recorded:
         number = numbers[info.tags["gradgrid.trial"]]
-        typed = {PARAMS + name: cell_value(value) for name, value in configurations[number].items()}  # text in MLflow
-        rows.append({**recorded_row(info), **typed, "number": number})
+        row = {name: value for name, value in recorded_row(info).items() if not name.startswith(PARAMS)}
+        typed = {PARAMS + name: cell_value(value) for name, value in params[number].items()}  # text in MLflow
+        rows.append({**row, **typed, "number": number})
     return pd.DataFrame(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,13 @@ import pandas as pd
 
 from engine import DIVERGED
 from service.execution.plan import Plan
+from service.recording.links import run_link
+from service.recording.pages import SweepPages
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import as_text, best_trials, shown_params
 
 _LISTED = 10
+_MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # what may mean something to a renderer of Markdown
 
 
 def sweep_params(plan: Plan) -> dict[str, str]:
@@ -30,20 +34,32 @@ def _axis_text(values: Sequence[Any]) -> str:
     return f"{len(values)} values, {as_text(values[0])} to {as_text(values[-1])}"
 
 
-def description(plan: Plan, experiment_id: str, table: pd.DataFrame) -> str:
+def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: SweepPages) -> str:
     """The sweep run's description, in Markdown: where the trials are, and the best of them."""
     metric = plan.objective
-    diverged = int((table["outcome"] == DIVERGED).sum())
     names = shown_params(table.columns, list(plan.sweepable.axes))
-    trials = f"#/experiments/{experiment_id}/runs"
     how = "`gradgrid report` puts a page of all of it into the artifacts, under `report/`."
-    lines = [f"[The {len(table):,} trials]({trials}), of which {diverged:,} diverged. The best by {metric}:", ""]
+    lines = [f"{_trials_text(table, pages)} The best by {metric}:", ""]
     lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]
     for _, row in best_trials(table, metric, _LISTED).iterrows():
         value = f"{row[METRICS + metric]:.6g}"
-        link = value if pd.isna(row["run_id"]) else f"[{value}]({trials}/{row['run_id']})"
-        lines.append("| " + " | ".join([link, *(short(row[PARAMS + name]) for name in names)]) + " |")
+        link = value if pd.isna(row["run_id"]) else f"[{value}]({run_link('', experiment_id, row['run_id'])})"
+        lines.append("| " + " | ".join([link, *(_as_cell(row[PARAMS + name]) for name in names)]) + " |")
     return "\n".join([*lines, "", how])
+
+
+def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
+    diverged = int((table["outcome"] == DIVERGED).sum())
+    finished = len(table) - diverged
+    if pages.trials == pages.run:
+        return f"{len(table):,} trials: {finished:,} finished, {diverged:,} diverged."
+    best = f"[best first]({pages.trials}), [as charts]({pages.charts})"
+    return f"[The {len(table):,} trials]({pages.all_trials}): {finished:,} finished ({best}), {diverged:,} diverged."
+
+
+def _as_cell(value: Any) -> str:
+    """A value in a Markdown table, its signs as plain text."""
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", short(value))
 
 
 def short(value: Any) -> str:

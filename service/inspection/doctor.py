@@ -97,18 +97,19 @@ def _cores() -> Finding:
 
 
 def _store(tracking_uri: str | None) -> Finding:
-    from service.recording.connection import resolve, shown, sqlite_path
+    from service.recording.connection import resolve, sqlite_path
+    from service.recording.redaction import without_passwords
     from service.recording.store import Store
 
     uri = resolve(tracking_uri)
     path = sqlite_path(uri)
     if path and not path.exists() and path.parent.is_dir():
-        return Finding("store", True, f"{shown(uri)}: not there yet; the first sweep makes it")
+        return Finding("store", True, f"{without_passwords(uri)}: not there yet; the first sweep makes it")
     try:
         sweeps = len(Store(tracking_uri, direct=False).sweeps())
     except GradgridError as error:
         return _failed("store", error)
-    return Finding("store", True, f"{shown(uri)}: {sweeps} sweep{'' if sweeps == 1 else 's'}")
+    return Finding("store", True, f"{without_passwords(uri)}: {sweeps} sweep{'' if sweeps == 1 else 's'}")
 
 
 def _ray(address: str | None) -> Finding:

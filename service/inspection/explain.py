@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import Parameter, Replay, replay
+from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
 from experiments.errors import UserError
 from service.execution.recorded import planned_trial, recorded_plan
@@ -58,7 +59,7 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     Raises SpecError where data or engine are not those that the trial was trained with, UserError for a step that it
     has not come to.
     """
-    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    sweep = store.sweep_of(trial)
     plan = recorded_plan(store, sweep, "explained")
     last = int(trial.tags["gradgrid.last_step"])
     chosen = min(int(trial.tags["gradgrid.outcome_step"]), last) if step is None else step
@@ -67,7 +68,8 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     seen = replay(planned_trial(plan, int(trial.tags["gradgrid.number"])), chosen)
     units = tuple(_units(seen))
     tensors = tuple(_tensors(seen))
-    return Explanation(trial, seen, tensors, units, tuple(_sentences(trial, seen, tensors, units)))
+    initial = min(store.curve(trial.run_id, "grad_norm"))[1]
+    return Explanation(trial, seen, tensors, units, tuple(_sentences(trial, seen, tensors, units, initial)))
 
 
 def _tensors(seen: Replay) -> Iterator[tuple[str, float, float]]:
@@ -95,7 +97,11 @@ def _units(seen: Replay) -> Iterator[Unit]:
 
 
 def _sentences(
-    trial: TrialInfo, seen: Replay, tensors: Sequence[tuple[str, float, float]], units: Sequence[Unit]
+    trial: TrialInfo,
+    seen: Replay,
+    tensors: Sequence[tuple[str, float, float]],
+    units: Sequence[Unit],
+    initial: float,
 ) -> Iterator[str]:
     """What stands out, whatever the outcome is called."""
     if trial.outcome == "diverged":
@@ -113,9 +119,28 @@ def _sentences(
             f"{len(dead)} of {len(units)} hidden units have a gradient of exactly 0 for each of the step's "
             f"{len(seen.samples)} samples: {named}{more}"
         )
-    weights = [tensor for tensor in tensors if tensor[0].endswith("weight")]
-    if len(weights) > 1 and 0 < weights[0][2] < 0.01 * weights[-1][2]:
+    yield from _vanishing(trial, seen, tensors, initial)
+
+
+def _vanishing(
+    trial: TrialInfo, seen: Replay, tensors: Sequence[tuple[str, float, float]], initial: float
+) -> Iterator[str]:
+    """How the gradient vanishes, by the rules of the outcome `vanishing`."""
+    norms = {name: np.array(gradient) for name, _, gradient in tensors}
+    found = layer_gradients(norms, seen.trial.model.tensors)
+    if found is None:
+        return
+    norm = float(np.linalg.norm(seen.gradient))
+    fades = found.has_faded and (found.last_norm > 0 or trial.outcome == VANISHING)
+    is_small = is_stationary(np.array(norm), np.array(initial))
+    if fades:
+        times = f", {found.last_norm / found.first_norm:.3g} times less" if found.first_norm > 0 else ""
         yield (
-            f"the gradient fades on its way back: {weights[-1][0]} has norm {weights[-1][2]:.3g}, {weights[0][0]} "
-            f"{weights[0][2]:.3g}, {weights[-1][2] / weights[0][2]:.3g} times less"
+            f"the gradient fades on its way back: per weight it is {found.last_norm:.3g} in {found.last.name} and "
+            f"{found.first_norm:.3g} in {found.first.name}{times}"
         )
+    if is_small:
+        yield f"the whole gradient has norm {norm:.3g}; it was {initial:.3g} at step 0"
+    is_called_so = trial.outcome == VANISHING and int(trial.tags["gradgrid.outcome_step"]) <= seen.step
+    if is_called_so and not fades and not is_small:
+        yield f"the gradient vanishes over all samples, but not over the {len(seen.samples)} that this step sees"

@@ -24,7 +24,7 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
 
     Raises SpecError where no weights were recorded, and data or engine are not those that it was trained with.
     """
-    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    sweep = store.sweep_of(trial)
     return _load(store, trial, sweep, store.data(sweep))
 
 
@@ -45,7 +45,7 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
             "weights": _weights(store, trial).tolist(),
             "dtype": architecture.dtype,
             "kernel": architecture.kernel,
-            "features": list(data.feature_names),
+            "inputs": [column.facts for column in data.columns],
             "center": data.center.tolist(),
             "scale": data.scale.tolist(),
             "classes": list(data.classes),
@@ -60,14 +60,14 @@ def _weights(store: Store, trial: TrialInfo) -> Floats:
     tensors = store.final_weights(trial.run_id)
     if tensors is not None:
         return np.array([value for tensor in tensors for value in tensor["values"]])
-    plan = recorded_plan(store, store.find_sweep(trial.tags["gradgrid.sweep"]), "made a model of")
+    plan = recorded_plan(store, store.sweep_of(trial), "made a model of")
     trained = planned_trial(plan, int(trial.tags["gradgrid.number"]))
     return replay(trained, int(trial.tags["gradgrid.last_step"])).weights
 
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
     """Register a trial's network in MLflow's model registry, as a new version of the model `name`."""
-    sweep = store.find_sweep(trial.tags["gradgrid.sweep"])
+    sweep = store.sweep_of(trial)
     facts = store.data(sweep)
     model = _load(store, trial, sweep, facts)
     return store.register(trial, name, model, pd.DataFrame(facts["examples"], columns=model.features))

@@ -1,9 +1,9 @@
 """Recording at the database's speed: a shard's runs in one transaction, straight into MLflow's own tables.
 
 MLflow has no call that writes many runs, and its client takes tens of milliseconds for each. Its tables are its own
-affair, so this is done only where the schema is one that is known here; elsewhere the client does the work. What is
-written can't be told from what the client writes; tests compare the two. A run's id is derived from sweep and trial, so
-that a trial can't be there twice, whoever writes it again.
+affair, so this is done only where the tables have the shape that is known here (see schema.py); elsewhere the client
+does the work. What is written can't be told from what the client writes; tests compare the two. A run's id is derived
+from sweep and trial, so that a trial can't be there twice, whoever writes it again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from service.recording.connection import translated_errors
 from service.recording.databases import Database, Row, Rows
 from service.recording.trial_record import TrialRecord
 from service.recording.weights import Weights
-
-KNOWN_SCHEMAS = frozenset({"dc11669786a5"})  # MLflow 3.17
 
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
 _NUMBERS = 16**6  # above the trials that a sweep may have

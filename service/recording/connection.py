@@ -12,9 +12,10 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 # set before MLflow is imported: no telemetry, and no address printed at each run's end (which costs a request)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -27,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from experiments.errors import StoreAway, StoreError
 from service.recording.environment import prepare_environment
+from service.recording.redaction import redacted, remember, without_passwords
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +75,15 @@ def _default_uri() -> str:
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite store; None for every other kind."""
     named = _SQLITE.match(uri)
-    return Path(named["database"]) if named and named["database"] != ":memory:" else None
+    if not named or named["database"] == ":memory:":
+        return None
+    return Path(named["database"].removeprefix("file:"))
+
+
+def read_only(uri: str) -> bool:
+    """Whether the store is an SQLite file that can be read but not written; SQLite writes into its folder too."""
+    path = sqlite_path(uri)
+    return path is not None and path.exists() and not all(os.access(p, os.W_OK) for p in (path, path.absolute().parent))
 
 
 def is_server(uri: str) -> bool:
@@ -97,18 +107,20 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     """
     for chatty in ("alembic", "mlflow.store.db.utils"):  # they tell of every table they make
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    remember(uri)
     path = sqlite_path(uri)
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
     import mlflow
 
     with _alone(path):
+        opened = uri
         if is_server(uri):
             _check_server(uri)
         elif uri.partition(":")[0].partition("+")[0] in _DATABASES:
-            _check_database(uri, path)
+            opened = _checked_database(uri, path, create=create)
         with translated_errors(uri):
-            client = mlflow.MlflowClient(uri)
+            client = mlflow.MlflowClient(opened)
             client.search_experiments(max_results=1)
         return client
 
@@ -148,7 +160,8 @@ def translated_errors(uri: str) -> Iterator[None]:
         if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
             raise
         kind = StoreAway if _passes(error) else StoreError
-        raise kind(f"MLflow's store at {shown(uri)} failed: {_first_line(error)}") from error
+        told = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
+        raise told from (error if redacted(str(error)) == str(error) else None)  # a traceback shows the cause too
 
 
 def _imported(*names: str) -> tuple[Any, ...]:
@@ -193,16 +206,6 @@ def _driver_errors() -> tuple[type[Exception], ...]:
     return (psycopg.OperationalError,)
 
 
-def shown(uri: str) -> str:
-    """The address without a password."""
-    import sqlalchemy
-
-    try:
-        return sqlalchemy.engine.make_url(uri).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return uri
-
-
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
@@ -210,79 +213,68 @@ def _first_line(error: BaseException) -> str:
 def _check_server(uri: str) -> None:
     import requests
 
+    from service.recording.rest_client import Server
+
+    place = without_passwords(uri)
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=_REACH_SECONDS)
-    except requests.RequestException:
+        Server(uri).reach(_REACH_SECONDS)
+    except requests.RequestException as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise StoreError(
+                f"the certificate of the MLflow server at {place} is not trusted here: set "
+                "MLFLOW_TRACKING_SERVER_CERT_PATH to the file of the certificate, or of the authority that signed it"
+            ) from None
         raise StoreError(
-            f"no MLflow server answers at {uri}: start one with `mlflow server`, or name another with --tracking-uri"
+            f"no MLflow server answers at {place}: start one with `mlflow server`, or name another with --tracking-uri"
         ) from None
 
 
-def _check_database(uri: str, path: Path | None) -> None:
-    if path:
-        _check_writable(path)
-    found = stored_revision(uri)
+def _checked_database(uri: str, path: Path | None, *, create: bool) -> str:
+    """The address by which MLflow's client opens a database. Raises StoreError where it can't be used."""
+    from service.recording.schema import check_revision, stored_revision
+
+    if path and path.is_dir():
+        raise StoreError(f"the store {path} is a folder: name a file with --tracking-uri")
+    if path and create:
+        check_writable(path)
+    opened = _read_only_address(path) if path and read_only(uri) else uri
+    found = stored_revision(opened)
     if found is not None:
-        _check_revision(found, uri)
+        check_revision(uri, found)
+    elif opened != uri:
+        raise StoreError(f"the database at {uri} is no MLflow store; name another with --tracking-uri")
+    return opened
 
 
-def stored_revision(uri: str) -> str | None:
-    """The schema of the MLflow store in a database; None where the database is empty.
+def _read_only_address(path: Path) -> str:
+    """An address that opens an SQLite file for reading alone. Raises StoreError where SQLite can't.
 
-    Raises StoreError where it can't be opened, or holds something else.
+    SQLite reads a file in WAL mode with the help of two files beside it. Where it can't make them, it reads the file as
+    one that nobody writes, which is right only if nothing is left in the log.
     """
-    import sqlalchemy
-
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
     try:
-        engine = sqlalchemy.create_engine(uri)
-        with engine.connect() as connection:
-            tables = sqlalchemy.inspect(connection).get_table_names()
-            found = (
-                connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
-                if "alembic_version" in tables
-                else None
-            )
-        engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"the database at {shown(uri)} can't be opened: {_first_line(error)}") from None
-    if tables and found is None:
-        raise StoreError(f"the database at {shown(uri)} is no MLflow store; name another with --tracking-uri")
-    return None if found is None else str(found)
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"the store {path} can't be read ({error}): its last changes are still in {log.name}, and SQLite reads "
+                "them only in a folder that it can write to; copy the folder to such a place, and read it there"
+            ) from None
+        address += "&immutable=1"
+    return f"sqlite:///{address}&uri=true"
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
+    """Raise StoreError where an SQLite store, or its folder, can't be written."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise StoreError(f"the folder {folder} of the store does not exist; make it, or name another --tracking-uri")
-    target = path if path.exists() else folder
-    if path.is_dir() or not os.access(target, os.W_OK):
-        raise StoreError(f"the store {path} can't be written: check {target}'s permissions, or name another store")
-
-
-def schema_revision() -> tuple[str, set[str]]:
-    """The database schema that the installed MLflow writes, and every one that it knows."""
-    import alembic.config
-    import alembic.script
-    import mlflow
-
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    scripts = alembic.script.ScriptDirectory.from_config(config)
-    return str(scripts.get_current_head()), {script.revision for script in scripts.walk_revisions()}
-
-
-def _check_revision(found: str, uri: str) -> None:
-    import mlflow
-
-    head, known = schema_revision()
-    if found == head:
-        return
-    remedy = (
-        f"back it up and run `mlflow db upgrade {shown(uri)}`"
-        if found in known
-        else "install the MLflow that made it, or name another store with --tracking-uri"
-    )
-    raise StoreError(
-        f"the store at {shown(uri)} was made by another MLflow version: its schema is {found}, "
-        f"while MLflow {mlflow.__version__} uses {head}; {remedy}"
-    )
+    for place in (path, folder) if path.exists() else (folder,):
+        if not os.access(place, os.W_OK):
+            raise StoreError(
+                f"the store {path} can't be written: check {place}'s permissions, or name another store with "
+                "--tracking-uri"
+            )

@@ -1,4 +1,4 @@
-"""Serving the MLflow UI on a store."""
+"""Serving the MLflow UI on a store, and the address of a sweep's page in it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,47 @@ from collections.abc import Callable
 import requests
 
 from experiments.errors import StoreError
-from service.recording.connection import is_server, open_client, resolve
+from service.recording.connection import is_server
+from service.recording.infos import SweepInfo
+from service.recording.links import experiments_link
+from service.recording.pages import guide_recorded, sweep_pages
+from service.recording.store import Store
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 60
+_START_SECONDS = 120  # on a busy machine; a second or two is usual
 _STDERR = 2  # what the server says is no result of ours
+_NO_PROXY = ("no_proxy", "NO_PROXY")
 
 
-def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], object]) -> None:
-    """Serve until interrupted; an HTTP store has its UI already, so only its address is announced.
+def shown_sweep(store: Store, name: str | None) -> SweepInfo | None:
+    """The sweep of this name, else the newest, with its saved views; None where the store has no sweep.
 
-    Raises StoreError where the store can't be opened, the port is taken or the server does not come up.
+    Raises NotFoundError where there is none of the name.
     """
-    uri = resolve(tracking_uri)
-    open_client(uri, create=False)
-    if is_server(uri):
-        announce(uri)
+    sweep = store.find_sweep(name) if name else next(iter(store.sweeps()), None)
+    if sweep is not None:
+        guide_recorded(store, sweep)
+    return sweep
+
+
+def serve(store: Store, port: int, sweep: SweepInfo | None, *, announce: Callable[[str, bool], object]) -> None:
+    """Serve until interrupted; an HTTP store has its UI already, so only the address is announced.
+
+    announce: takes the address of the sweep's table of trials, else of the list of experiments; and whether it is
+    served from here. Raises StoreError where the port is taken or the server does not come up.
+    """
+    if is_server(store.uri):
+        announce(_page(store, sweep, store.uri), False)
         return
+    base = f"http://{_HOST}:{port}"
     with socket.socket() as probe:
         if probe.connect_ex((_HOST, port)) == 0:
             raise StoreError(f"port {port} is taken: choose another with --port")
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(_command(uri, port), env=environment, stdout=_STDERR)
+    page = _page(store, sweep, base)
+    server = subprocess.Popen(_command(port), env=_environment(store.uri), stdout=_STDERR)
     try:
-        _wait_until_up(server, port)
-        announce(f"The MLflow dashboard is at http://{_HOST}:{port} (Ctrl-C ends it)")
+        _wait_until_up(server, base)
+        announce(page, True)
         server.wait()
     except KeyboardInterrupt:
         pass
@@ -47,18 +63,34 @@ def serve(tracking_uri: str | None, port: int, *, announce: Callable[[str], obje
             server.wait()
 
 
-def _command(uri: str, port: int) -> list[str]:
-    program = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+def _page(store: Store, sweep: SweepInfo | None, base: str) -> str:
+    return experiments_link(base) if sweep is None else sweep_pages(store, sweep, base).trials
+
+
+def _command(port: int) -> list[str]:
+    program = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     return [*program, "--host", _HOST, "--port", str(port), "--uvicorn-opts", "--log-level warning"]
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], port: int) -> None:
+def _environment(uri: str) -> dict[str, str]:
+    """The server's: its store, no jobs of MLflow's own, and no proxy for its requests to this machine.
+
+    The store's address may hold a password, so it is not an argument, which every user of the machine can list.
+    """
+    direct = {name: ",".join(filter(None, [os.environ.get(name), _HOST, "localhost"])) for name in _NO_PROXY}
+    own = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return {**os.environ, **direct, **own}
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], base: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise StoreError(f"the MLflow server ended with exit code {server.returncode}; its message is above")
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(f"http://{_HOST}:{port}/health", timeout=1).ok:
-                return
-        time.sleep(0.2)
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy can't reach this machine's own address
+        while time.monotonic() < deadline:
+            if server.poll() is not None:
+                raise StoreError(f"the MLflow server ended with exit code {server.returncode}; its message is above")
+            with contextlib.suppress(requests.RequestException):
+                if session.get(f"{base}/health", timeout=1).ok:
+                    return
+            time.sleep(0.2)
     raise StoreError(f"the MLflow server did not come up within {_START_SECONDS} s")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.errors import StoreAway, StoreError
+from service.recording.redaction import redacted
 
 if TYPE_CHECKING:
     import psycopg
@@ -38,7 +39,10 @@ class Database(Protocol):
     """The few things that differ from one database to another. May be used by several threads."""
 
     def write(self, runs: Sequence[Row], children: Children) -> None:
-        """In one transaction: the runs that aren't there yet, and the children of those. Raises StoreError."""
+        """In one transaction: the runs that aren't there yet, and the children of those. Raises StoreError.
+
+        A run that is there but was deleted, or left unfinished by others, becomes active and whole again.
+        """
         ...
 
     def experiment_name(self, experiment_id: int) -> str | None:
@@ -69,6 +73,21 @@ def _insert_runs(execute: Callable[[str, list[Any]], Any], runs: Sequence[Row], 
     return frozenset(new)
 
 
+def _bring_back(execute: Callable[[str, Any], Any], runs: Sequence[Row], children: Children, mark: str) -> None:
+    """Make runs that were there before active and whole; their curves are there, for they were written with them."""
+    own = [dict(zip(_COLUMNS["runs"].split(), run, strict=True)) for run in runs]
+    update = (
+        f"UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL, status = {mark}, end_time = {mark} "
+        f"WHERE run_uuid = {mark} AND (lifecycle_stage <> 'active' OR status NOT IN ('FINISHED', 'FAILED'))"
+    )
+    for run in own:
+        execute(update, [run["status"], run["end_time"], run["run_uuid"]])
+    rows = children(frozenset(run["run_uuid"] for run in own))
+    for table in ("params", "tags"):
+        for row in rows[table]:
+            execute(f"{_insert(table, mark)} ON CONFLICT DO NOTHING", row)
+
+
 def _parts(rows: Sequence[Row], size: int) -> Iterable[Sequence[Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
@@ -91,6 +110,8 @@ class SqliteDatabase:
             new = _insert_runs(connection.execute, runs, "?")
             for table, rows in children(new).items():
                 self._insert_all(connection, table, rows)
+            if len(new) < len(runs):
+                _bring_back(connection.execute, [run for run in runs if run[0] not in new], children, "?")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk has ended it already
@@ -145,6 +166,8 @@ class PostgresDatabase:
                 with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
+            if len(new) < len(runs):
+                _bring_back(connection.execute, [run for run in runs if run[0] not in new], children, "%s")
 
         self._in_transaction(write)
 
@@ -175,4 +198,4 @@ class PostgresDatabase:
             return result
         except psycopg.Error as error:
             kind = StoreAway if isinstance(error, psycopg.OperationalError) else StoreError
-            raise kind(f"the database failed: {str(error).strip()}") from error
+            raise kind(f"the database failed: {redacted(str(error).strip())}") from None

@@ -19,12 +19,15 @@ _ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on i
 
 @dataclass(frozen=True)
 class SweepInfo:
-    """A sweep as the store knows it. `experiment_id` is where its trials are; `metrics` are the sweep run's."""
+    """A sweep as the store knows it. `experiment_id` is where its trials are, `parent_id` where its own run is;
+    `metrics` are the sweep run's.
+    """
 
     sweep: str
     spec: str
     run_id: str
     experiment_id: str
+    parent_id: str
     status: str
     start_time: int
     tags: Mapping[str, str]
@@ -40,6 +43,11 @@ class SweepInfo:
     def swept(self) -> list[str]:
         """The hyperparameters that were swept."""
         return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The hyperparameters that the sweep file gives, swept or fixed."""
+        return frozenset(name.removeprefix("grid.") for name in self.params)
 
     @property
     def has_every_run(self) -> bool:
@@ -83,6 +91,13 @@ def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
     return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
+def is_sweep(run: Run | StoredRun) -> bool:
+    """Whether a run says all that a sweep's must say."""
+    tags = run.data.tags
+    needed = ("sweep", "spec", "experiment", "objective")
+    return tags.get("gradgrid.kind") == "sweep" and all(f"gradgrid.{name}" in tags for name in needed)
+
+
 def sweep_info(run: Run | StoredRun) -> SweepInfo:
     """A sweep from its run."""
     tags = run.data.tags
@@ -91,6 +106,7 @@ def sweep_info(run: Run | StoredRun) -> SweepInfo:
         spec=tags["gradgrid.spec"],
         run_id=run.info.run_id,
         experiment_id=tags["gradgrid.experiment"],
+        parent_id=run.info.experiment_id,
         status=run.info.status,
         start_time=run.info.start_time,
         tags=tags,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine import DIVERGED
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
 from service.results.metrics import METRICS, PARAMS
@@ -13,13 +14,37 @@ from service.results.trials_table import OUTCOME_COLUMNS
 
 
 def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
-    """Every trial of a sweep that is kept so far, whether it has ended or not; no rows where there is none."""
+    """Every trial of a sweep that is kept so far, whether it has ended or not; no rows where there is none.
+
+    A trial whose run was deleted has no run id.
+    """
     if sweep.ended:
         return store.table(sweep)
     if not sweep.has_every_run:
         rows = store.kept_rows(sweep)
         return rows.assign(run_id=None) if len(rows) else rows
     return pd.DataFrame([recorded_row(info) for info in store.trials(sweep)]).apply(_as_numbers)
+
+
+def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
+    """How many runs of a finished sweep are gone, in words, and what to do; empty where none is."""
+    expected = _expected_runs(sweep, table) if sweep.ended and len(table) else 0
+    lost = expected - int(table["run_id"].notna().sum()) if expected else 0
+    if lost <= 0:
+        return ""
+    return (
+        f"{lost:,} of the {expected:,} runs of {sweep.sweep} {'was' if lost == 1 else 'were'} deleted in MLflow; "
+        f"`gradgrid resume {sweep.sweep}{store.option}` brings them back"
+    )
+
+
+def _expected_runs(sweep: SweepInfo, table: pd.DataFrame) -> int:
+    """How many runs a sweep has that ended with this table."""
+    kept = sweep.tags.get("gradgrid.runs", "all")  # or `summary`, or `top 100`
+    if kept == "all":
+        return len(table)
+    best = int(kept.removeprefix("top ")) if kept.startswith("top ") else 0
+    return min(best, int((table["outcome"] != DIVERGED).sum()))
 
 
 def recorded_row(info: TrialInfo) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 from experiments.errors import StoreError
 from service.recording import Recorder
-from service.recording.bulk_recorder import KNOWN_SCHEMAS, BulkRecorder
-from service.recording.connection import is_server, shown, sqlite_path, stored_revision
+from service.recording.artifacts import local_folder
+from service.recording.bulk_recorder import BulkRecorder
+from service.recording.connection import is_server, sqlite_path
 from service.recording.databases import Database, PostgresDatabase, SqliteDatabase
+from service.recording.redaction import without_passwords
+from service.recording.schema import shape_difference
 from service.recording.weights import LocalWeights, NoWeights, ServedWeights, UploadedWeights, Weights
 
 if TYPE_CHECKING:
@@ -27,30 +30,36 @@ def make_recorder(
     *,
     weights: bool = True,
     backend_uri: str | None = None,
+    where: Callable[[str], str] = str,
 ) -> Recorder:
     """The recorder for the store at `uri`; its `note` says so where it is not the fast one, and why.
 
-    `backend_uri`: the database behind a tracking server, where it may be written directly. Raises StoreError where that
-    is another server's.
+    backend_uri: the database behind a tracking server, where it may be written directly. where: from an artifact
+    location to the place where its files are now. Raises StoreError where the database is another server's.
     """
     experiment = client.get_experiment(experiment_id)
+    place = without_passwords(backend_uri or uri)
+    location, kept = str(experiment.artifact_location), where(str(experiment.artifact_location))
     database = _database((backend_uri if is_server(uri) else None) or uri)
     why_not = _why_no_bulk(database, backend_uri or uri)
     if database is not None and not why_not:
         if database.experiment_name(int(experiment_id)) != experiment.name:
             raise StoreError(
-                f"the database at {shown(backend_uri or uri)} is not the one behind {uri}: it has no experiment "
+                f"the database at {place} is not the one behind {without_passwords(uri)}: it has no experiment "
                 f"{experiment.name!r}; give the backend store of that server, or none"
             )
-        location = str(experiment.artifact_location)
-        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, location), sweep, uri, runs)
+        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri, runs)
     if is_server(uri):
         from service.recording.rest_client import Server
         from service.recording.rest_recorder import HttpRecorder
 
-        kept = _weights(weights, uri, str(experiment.artifact_location))
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
-        return HttpRecorder(Server(uri), experiment_id, kept, uri, runs, note)
+        return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, runs, note)
+    if kept != location:
+        raise StoreError(
+            f"the store was moved or copied: MLflow would write weights to {location}, where it was; link that to "
+            f"{kept} (`ln -s`), and resume the sweep then"
+        )
     from service.recording.client_recorder import ClientRecorder
 
     note = f"recording through MLflow's client, run by run: {why_not}"
@@ -72,8 +81,7 @@ def _database(uri: str) -> Database | None:
 def _why_no_bulk(database: Database | None, uri: str) -> str:
     if database is None:
         return "the store is no SQLite or PostgreSQL that is open to us"
-    revision = stored_revision(uri)
-    return "" if revision in KNOWN_SCHEMAS else f"its schema {revision} is not known here"
+    return shape_difference(uri)
 
 
 def _weights(wanted: bool, uri: str, location: str) -> Weights:
@@ -90,9 +98,3 @@ def _weights(wanted: bool, uri: str, location: str) -> Weights:
         place = urlparse(str(MlflowArtifactsRepository.resolve_uri(location, uri)))  # type: ignore[no-untyped-call]
         return ServedWeights(Server(f"{place.scheme}://{place.netloc}"), place.path)
     return UploadedWeights(location)
-
-
-def local_folder(location: str) -> Path | None:
-    """The folder of an artifact location that is one."""
-    parts = urlparse(location)
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None

@@ -16,7 +16,8 @@ import mlflow
 import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
+from mlflow.types.schema import AnyType, ColSpec, Schema
 
 import engine
 from experiments.errors import UserError
@@ -74,10 +75,20 @@ def _save(network: GradgridModel, example: pd.DataFrame, path: Path, about: Mode
             loader_module=gradgrid_model.__name__.rpartition(".")[2],
             data_path=str(facts),
             code_paths=[str(Path(engine.__file__).parent), str(gradgrid_model.__file__)],
-            signature=infer_signature(example, network.predict(example)),
+            signature=_signature(network, example),
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in _NEEDS],
         )
+
+
+def _signature(network: GradgridModel, example: pd.DataFrame) -> ModelSignature:
+    """Columns by name, of any type: MLflow takes no whole numbers where a signature says double.
+
+    The model checks the cells itself.
+    """
+    outputs = infer_signature(example, network.predict(example)).outputs
+    number_or_word = AnyType()  # type: ignore[no-untyped-call]
+    return ModelSignature(Schema([ColSpec(number_or_word, name) for name in network.features]), outputs)
 
 
 def _register(client: MlflowClient, name: str, made: LoggedModel) -> int:

@@ -23,6 +23,10 @@ class Server:
     def __init__(self, uri: str) -> None:
         self._credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
 
+    def reach(self, seconds: float) -> None:
+        """Ask for a sign of life; any answer is one."""
+        self._answer("GET", "/health", timeout=seconds)
+
     def post(self, call: str, body: Mapping[str, Any]) -> Any:
         """POST to `/api/2.0/mlflow/<call>`; returns the answer."""
         data = json.dumps(body, allow_nan=False).encode()
@@ -32,23 +36,24 @@ class Server:
         """PUT a file's content."""
         self._request("PUT", path, content, "application/octet-stream")
 
+    def version(self) -> str:
+        """The server's MLflow version."""
+        return self._request("GET", "/version", b"", "text/plain").text
+
     def _request(self, method: str, path: str, data: bytes, kind: str) -> requests.Response:
-        try:
-            response: requests.Response = http_request(  # type: ignore[no-untyped-call]
-                self._credentials,
-                path,
-                method,
-                max_retries=0,
-                raise_on_status=False,
-                timeout=_SECONDS,
-                data=data,
-                extra_headers={"Content-Type": kind},
-            )
-        except MlflowException as error:  # how it tells that no answer came
-            raise requests.ConnectionError(str(error)) from error
+        response = self._answer(method, path, timeout=_SECONDS, data=data, extra_headers={"Content-Type": kind})
         if not response.ok:
             raise requests.HTTPError(_words(response), response=response)
         return response
+
+    def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
+        try:
+            answer: requests.Response = http_request(  # type: ignore[no-untyped-call]
+                self._credentials, path, method, max_retries=0, raise_on_status=False, **request
+            )
+        except MlflowException as error:  # how it tells that no answer came
+            raise requests.ConnectionError(str(error)) from error
+        return answer
 
 
 def _words(response: requests.Response) -> str:

@@ -68,6 +68,12 @@ class SqliteReader:
         """Every trial's run of an experiment, whole or not."""
         return self._runs(_TRIALS, int(experiment_id))
 
+    def trial_run_ids(self, experiment_id: str) -> set[str]:
+        """The runs of an experiment's trials, without those that were deleted."""
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT r.run_uuid {_RUNS}{_TRIALS}", (int(experiment_id),)).fetchall()
+        return {str(run_id) for (run_id,) in rows}
+
     def artifact(self, run_id: str, name: str) -> bytes:
         """An artifact's content, where artifacts are files of this machine."""
         with self._reading() as connection:
@@ -75,8 +81,11 @@ class SqliteReader:
         place = urlparse(str(found[0])) if found else None
         if place is None or place.scheme not in ("", "file") or place.netloc:
             raise Unreadable("the artifacts are no files of this machine")
+        folder = Path(unquote(place.path) if place.scheme else str(found[0]))
+        if self._path.absolute().parent not in folder.parents:
+            raise Unreadable("the store was moved, or keeps its artifacts elsewhere")
         try:
-            return Path(unquote(place.path) if place.scheme else str(found[0])).joinpath(name).read_bytes()
+            return folder.joinpath(name).read_bytes()
         except OSError as error:
             raise Unreadable(str(error)) from error
 

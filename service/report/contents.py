@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 import yaml
 
-from experiments.errors import NotFoundError, UserError
+from experiments.errors import NotFoundError, UntrustedPartsError, UserError
 from service.execution.plan import Plan
 from service.execution.recorded import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import kept_table, lost_runs_note
 from service.recording.store import Store
 from service.report.panels import Line, Panel
 from service.report.surfaces import Surface, make_surfaces
@@ -69,7 +69,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     pairs = axis_pairs(axes) if axes else []
     phases = [make_phase(table, by, *pair) for pair in _foremost(pairs, matter)]
     across, down = (phases[0].across, phases[0].down) if phases else (NO_AXIS, NO_AXIS)
-    notes: list[str] = []
+    notes = [note for note in [lost_runs_note(store, sweep, table)] if note]
     curves, gradients = _curves(store, sweep, table, across, down, notes)
     return Contents(
         sweep=sweep,
@@ -98,6 +98,8 @@ def _foremost(pairs: Sequence[tuple[Axis, Axis]], matter: Sequence[Importance]) 
 def _surfaces(store: Store, sweep: SweepInfo, table: pd.DataFrame, down: Axis, notes: list[str]) -> list[Surface]:
     try:
         plan: Plan = recorded_plan(store, sweep, "shown with what its networks have learned")
+    except UntrustedPartsError:
+        raise
     except UserError as error:
         notes.append(str(error))
         return []

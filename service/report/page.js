@@ -50,7 +50,7 @@ function openRun(run) {
     tell("This trial has no run of its own: the sweep recorded only its row.");
     return;
   }
-  const address = document.body.dataset.runs.replace("RUN", run);
+  const address = document.body.dataset.runs.replace(document.body.dataset.anyRun, run);
   const opened = window.self === window.top ? window.open(address, "_blank") : null;
   if (!opened) tell(`Run ${run}`, address);
 }

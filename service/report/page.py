@@ -16,6 +16,7 @@ from bokeh.resources import INLINE
 from jinja2 import Environment
 from markupsafe import Markup
 
+from service.recording.links import public_address, run_link
 from service.report.contents import Contents
 from service.report.curve_figures import panel_figures
 from service.report.panels import Panel
@@ -28,6 +29,7 @@ from service.results.leaderboard import entry_rows
 from service.results.phase_diagram import Phase
 
 _MAX_POINTS = 10_000
+_ANY_RUN = "~run~"  # stands for a run's id in the address of its page; page.js puts the id there
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class _Section:
 def make_page(contents: Contents, dashboard: str) -> str:
     """The report's HTML; `dashboard` is the address at which MLflow's pages are found."""
     sections = [section for section in _sections(contents) if any(group.figures for group in section.groups)]
-    runs = f"{dashboard}/#/experiments/{contents.sweep.experiment_id}/runs/RUN"
+    runs = run_link(dashboard, contents.sweep.experiment_id, _ANY_RUN)
     rows = entry_rows(contents.entries, contents.metric)
     shown = [{"name": name, "count": n, "colour": OUTCOME_COLOURS[name]} for name, n in contents.outcomes.items() if n]
     environment = Environment(autoescape=True, trim_blocks=True)
@@ -69,8 +71,9 @@ def make_page(contents: Contents, dashboard: str) -> str:
         script=Markup(_file("page.js")),
         bokeh=Markup("\n".join(_inlined(text) for text in INLINE.js_raw[:1])),
         version=version("gradgrid"),
-        base=dashboard,
+        base=public_address(dashboard),
         runs=runs,
+        any_run=_ANY_RUN,
         metric=words(contents.metric),
         description=yaml.safe_load(contents.spec).get("description"),
         facts=_facts(contents),

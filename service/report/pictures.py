@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from service.report.panels import Panel, scale_of
+from service.report.picture_text import literal, readable_fonts
 from service.results.axes import axis_pairs, swept_axes, tick, words
 from service.results.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
 from service.results.metrics import METRICS, lower_is_better
@@ -31,6 +32,7 @@ _DPI = 120
 _FARTHEST = 1e100  # what lies beyond has the colour of this; a scale up to the largest double can't be drawn
 
 
+@readable_fonts()
 def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
     """File name -> PNG of the median over the first two axes, for the sweep's own run; none where two are not swept."""
     axes = swept_axes(table, list(plan.sweepable.axes))
@@ -42,6 +44,7 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
     return {"heat_map.png": _png(figure)}
 
 
+@readable_fonts()
 def make_pictures(contents: Contents) -> Mapping[str, bytes]:
     """File name -> PNG of each of the report's sections that there is something to see in."""
     found: dict[str, bytes] = {}
@@ -195,12 +198,12 @@ def _surfaces_picture(surfaces: Sequence[Surface], title: str) -> bytes:
 def _draw_surface(axes: Axes, surface: Surface) -> None:
     from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 
-    axes.set_xlabel(surface.names[0], fontsize=8)
+    axes.set_xlabel(literal(surface.names[0]), fontsize=8)
     if surface.y is None:
         axes.scatter(surface.data[:, 0], surface.targets, s=8, color="#9aa0a8")
         axes.plot(surface.x, surface.values, color=line_colour(0), linewidth=1.8)
         return
-    axes.set_ylabel(surface.names[1], fontsize=8)
+    axes.set_ylabel(literal(surface.names[1]), fontsize=8)
     several = len(surface.classes) > 2
     ground = [line_colour(k) for k in range(len(surface.classes))] if several else [FIRST_CLASS, SECOND_CLASS]
     colours: Any = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.errors import GradgridError, UserError
+from experiments.errors import GradgridError, StoreError, UserError
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
+from service.recording.redaction import without_user
 from service.recording.store import Store
 from service.report.contents import gather
 from service.report.page import make_page
@@ -25,10 +26,11 @@ _DASHBOARD = "http://127.0.0.1:5000"  # where `gradgrid dashboard` serves
 
 @dataclass(frozen=True)
 class Report:
-    """page: HTML. pictures: file name -> PNG."""
+    """page: HTML. pictures: file name -> PNG. not_kept: why it could not be put on the sweep's run, else empty."""
 
     page: str
     pictures: Mapping[str, bytes]
+    not_kept: str = ""
 
     def write(self, path: Path) -> list[Path]:
         """Write the page, and the pictures beside it as `STEM-NAME.png`; returns what was written."""
@@ -56,12 +58,16 @@ def make_report(
     links to runs; else the store's own server, or where `gradgrid dashboard` serves. Raises NotFoundError where there
     is nothing to see.
     """
-    base = dashboard or (store.uri if is_server(store.uri) else _DASHBOARD)
+    base = dashboard or (without_user(store.uri) if is_server(store.uri) else _DASHBOARD)
     with _no_collection():
         contents = gather(store, sweep, metric)
         report = Report(make_page(contents, base.rstrip("/")), make_pictures(contents))
-    if keep:
+    if not keep:
+        return report
+    try:
         store.keep_files(sweep, FOLDER, {_PAGE: report.page.encode(), **report.pictures})
+    except StoreError as error:  # the page is made all the same
+        return replace(report, not_kept=str(error))
     return report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bokeh.models import LinearColorMapper, Range1d
+from bokeh.models import LinearColorMapper, PlainText, Range1d
 
 from service.report.style import make_figure, single
 from service.report.surfaces import Surface
@@ -23,7 +23,7 @@ def surface_figure(surface: Surface) -> Any:
             line_color=None,
         )
         made.line(single(surface.x), single(surface.values), line_color=line_colour(0), line_width=2.5)
-        made.xaxis[0].axis_label = surface.names[0]
+        made.xaxis[0].axis_label = PlainText(surface.names[0])
         return made
     several = len(surface.classes) > 2
     ground = [line_colour(k) for k in range(len(surface.classes))] if several else [FIRST_CLASS, SECOND_CLASS]
@@ -43,7 +43,7 @@ def surface_figure(surface: Surface) -> Any:
         line_color="#ffffff", line_width=0.5,
     )  # fmt: skip
     made.grid.visible = False
-    made.xaxis[0].axis_label, made.yaxis[0].axis_label = surface.names
+    made.xaxis[0].axis_label, made.yaxis[0].axis_label = map(PlainText, surface.names)
     return made
 
 

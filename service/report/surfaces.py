@@ -10,7 +10,7 @@ import pandas as pd
 from engine import DIVERGED
 from engine.neuron import Floats
 from experiments.datasets import Dataset
-from experiments.tables import CLASSIFICATION
+from experiments.targets import CLASSIFICATION
 from service.execution.plan import Plan
 from service.inspection.models import network
 from service.recording.gradgrid_model import GradgridModel

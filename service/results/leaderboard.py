@@ -76,8 +76,7 @@ def ranked(
     if column not in table:
         known = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
         raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, known)}")
-    for condition in where:
-        table = table[_holds(table, condition)]
+    table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
     table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
@@ -91,6 +90,13 @@ def ranked(
             groups.append((params, len(places), values[kept], none_if_missing(run_ids[kept[0]])))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * float(np.mean(g[2]))))
     return _entries(groups if count is None else groups[: count + 1])[:count]
+
+
+def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
+    """The trials for which all conditions hold. Raises UserError for a condition that can't be read."""
+    for condition in where if len(table) else ():
+        table = table[_holds(table, condition)]
+    return table
 
 
 def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], np.ndarray[Any, Any]]]:

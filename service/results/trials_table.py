@@ -61,10 +61,9 @@ def run_ids(table: pd.DataFrame) -> pd.Series:
 
 
 def shown_params(columns: Iterable[str], swept: Sequence[str]) -> list[str]:
-    """The swept hyperparameters that the table has; a single neuron's activation stands there as its output."""
+    """The swept hyperparameters that the table has, in the order of the axes."""
     names = {name.removeprefix(PARAMS) for name in columns if name.startswith(PARAMS)}
-    renamed = ["output" if name == "activation" and name not in names else name for name in swept]
-    return [name for name in renamed if name in names]
+    return [name for name in swept if name in names]
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
+PROJECT = "gradgridtest"
 PASSWORD = "a-long-password-of-the-tests"
 
 
@@ -58,7 +59,7 @@ class Cluster:
 
     @property
     def _prefix(self) -> list[str]:
-        return [*self.compose, "-p", "gradgridtest", "--env-file", str(self.folder / ".env")]
+        return [*self.compose, "-p", PROJECT, "--env-file", str(self.folder / ".env")]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A Compose command."""
@@ -82,6 +83,13 @@ class Cluster:
         text = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True).stdout
         (found,) = json.loads(text)
         return dict(found)
+
+    @property
+    def gateway(self) -> str:
+        """The address at which containers reach this machine."""
+        command = ["docker", "network", "inspect", f"{PROJECT}_cluster"]
+        (network,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return str(network["IPAM"]["Config"][0]["Gateway"])
 
     def wait_until_healthy(self, seconds: float) -> float:
         """Until every container is healthy; returns how long that took."""

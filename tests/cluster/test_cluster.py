@@ -21,8 +21,10 @@ import requests
 from playwright.sync_api import expect
 
 from experiments.spec import load_spec
+from service.execution.plan import make_plan
 from service.run import run_sweep
-from tests.cluster.compose import PASSWORD, ROOT, Cluster, compose_command, running_cluster
+from tests.cluster.compose import PASSWORD, PROJECT, ROOT, Cluster, compose_command, running_cluster
+from tests.cluster.gate import Gate, running_gate
 from tests.service.browser import keep_screenshot, open_page
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
@@ -30,13 +32,18 @@ pytestmark = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None,
 _SPEC: dict[str, Any] = {
     "name": "fault",
     "dataset": {"name": "moons", "samples": 60},
-    "model": {"hidden": [4]},
+    "parts": "gated.py",
+    "model": {"hidden": [4], "initializer": "gated"},
     "loss": "mean_squared_error",
-    "steps": 180_000,
+    "steps": 60_000,
     "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 150}},
     "record": {"points": 4},
 }
 _TRIALS = 600
+_LARGEST_SHARD = 100
+"""Trials, each with a draw of its own. Two and a half such shards may pass the gate before a fault: two workers have
+one of them recorded at least, and most trials are left.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +80,20 @@ def swept(started: tuple[Cluster, float]) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def gate(started: tuple[Cluster, float]) -> Iterator[Gate]:
+    """Where the sweeps of the fault tests wait until the test lets them go on."""
+    with running_gate(started[0].gateway) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def undisturbed(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The table of a sweep on this machine, without containers."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return run_sweep(load_spec(_SPEC), tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").table
+    file = _write_spec("fault", gate, tmp_path_factory.mktemp("undisturbed"))
+    sweepable = load_spec(file)
+    shards = make_plan(sweepable).shards(workers=2)
+    assert max(shard.trials for shard in shards) == _LARGEST_SHARD
+    return run_sweep(sweepable, tracking_uri=f"sqlite:///{file.parent / 'mlflow.db'}").table
 
 
 def _gradgrid(cluster: Cluster, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -117,10 +134,23 @@ def _runs(cluster: Cluster, name: str) -> int:
     )
 
 
-def _submit(cluster: Cluster, name: str, folder: Path) -> str:
+def _write_spec(name: str, gate: Gate, folder: Path) -> Path:
     file = folder / f"{name}.yaml"
     file.write_text(json.dumps({**_SPEC, "name": name}), encoding="utf-8")
-    return str(_json(cluster, "submit", str(file))["job"])
+    (folder / "gated.py").write_text(gate.parts, encoding="utf-8")
+    return file
+
+
+def _submit(cluster: Cluster, name: str, gate: Gate, folder: Path) -> str:
+    return str(_json(cluster, "submit", str(_write_spec(name, gate, folder)))["job"])
+
+
+def _submit_until_the_middle(cluster: Cluster, name: str, gate: Gate, folder: Path) -> str:
+    """Submit a sweep, and return its job once some trials are recorded and the rest wait at the gate."""
+    gate.close(allowed=5 * _LARGEST_SHARD // 2)
+    job = _submit(cluster, name, gate, folder)
+    _wait(f"{name} under way", lambda: _runs(cluster, name) > 0)
+    return job
 
 
 def _wait(what: str, reached: Callable[[], bool], seconds: float = 120) -> None:
@@ -128,12 +158,6 @@ def _wait(what: str, reached: Callable[[], bool], seconds: float = 120) -> None:
     while not reached():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.3)
-
-
-def _under_way(cluster: Cluster, name: str, runs: int = 1) -> None:
-    """Until some trials are recorded, but not all."""
-    _wait(f"{name} under way", lambda: _runs(cluster, name) >= runs)
-    assert _runs(cluster, name) < _TRIALS, "the sweep was over before the fault"
 
 
 def _succeeded(cluster: Cluster, job: str, seconds: float = 180) -> None:
@@ -317,30 +341,32 @@ def test_the_dashboards_open_from_outside_rays_only_with_the_token(cluster: Clus
 
 
 def test_a_cancelled_job_goes_on_when_it_is_submitted_again(
-    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+    cluster: Cluster, gate: Gate, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
-    job = _submit(cluster, "cancelled", tmp_path)
-    _under_way(cluster, "cancelled")
+    job = _submit_until_the_middle(cluster, "cancelled", gate, tmp_path)
     done = _gradgrid(cluster, "cancel", job)
     assert (done.returncode, "stopped" in done.stderr) == (0, True)
     (sweep,) = [s for s in _json(cluster, "list")["sweeps"] if s["spec"] == "cancelled"]
     assert sweep["status"] == "KILLED"
-    assert _submit(cluster, "cancelled", tmp_path) == job
+    assert 0 < _runs(cluster, "cancelled") < _TRIALS
+    gate.open()
+    assert _submit(cluster, "cancelled", gate, tmp_path) == job
     _succeeded(cluster, job)
     _exact(cluster, "cancelled", tmp_path, undisturbed)
 
 
 def test_a_worker_is_killed_and_others_added_and_mlflow_and_postgresql_restart_in_the_middle(
-    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+    cluster: Cluster, gate: Gate, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
-    job = _submit(cluster, "worker", tmp_path)
-    _under_way(cluster, "worker")
+    job = _submit_until_the_middle(cluster, "worker", gate, tmp_path)
     killed, left = cluster.containers("ray-worker")
     subprocess.run(["docker", "rm", "-f", killed], check=True, capture_output=True)
     cluster.run("up", "-d", "--no-recreate", "--scale", "ray-worker=3")
     added = {c[:12] for c in cluster.containers("ray-worker")} - {left[:12]}
     assert len(added) == 2
+    _wait("three workers", lambda: "3 that train" in _gradgrid(cluster, "doctor", "--cluster").stdout)
     assert _runs(cluster, "worker") < _TRIALS
+    gate.open()
     cluster.run("restart", "-t", "1", "postgres", "mlflow")
     _succeeded(cluster, job)
     _exact(cluster, "worker", tmp_path, undisturbed)
@@ -348,27 +374,28 @@ def test_a_worker_is_killed_and_others_added_and_mlflow_and_postgresql_restart_i
 
 
 def test_the_network_between_a_worker_and_the_head_is_cut_in_the_middle(
-    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+    cluster: Cluster, gate: Gate, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
-    job = _submit(cluster, "network", tmp_path)
-    _under_way(cluster, "network")
+    job = _submit_until_the_middle(cluster, "network", gate, tmp_path)
     (cut, _) = cluster.containers("ray-worker")
-    subprocess.run(["docker", "network", "disconnect", "gradgridtest_cluster", cut], check=True, capture_output=True)
+    subprocess.run(["docker", "network", "disconnect", f"{PROJECT}_cluster", cut], check=True, capture_output=True)
+    assert _runs(cluster, "network") < _TRIALS
+    gate.open()
     _succeeded(cluster, job)
     subprocess.run(["docker", "rm", "-f", cut], check=True, capture_output=True)
     _exact(cluster, "network", tmp_path, undisturbed)
 
 
 def test_the_head_restarts_in_the_middle_and_the_sweep_is_resumed(
-    cluster: Cluster, tmp_path: Path, undisturbed: pd.DataFrame
+    cluster: Cluster, gate: Gate, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
-    job = _submit(cluster, "head", tmp_path)
-    _under_way(cluster, "head")
+    job = _submit_until_the_middle(cluster, "head", gate, tmp_path)
     cluster.run("kill", "ray-head")
     cluster.run("up", "-d", "--scale", "ray-worker=2")
     cluster.wait_until_healthy(120)
     assert 0 < _runs(cluster, "head") < _TRIALS
-    assert _submit(cluster, "head", tmp_path) == job
+    gate.open()
+    assert _submit(cluster, "head", gate, tmp_path) == job
     _succeeded(cluster, job)
     _exact(cluster, "head", tmp_path, undisturbed)
 

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,12 @@ def test_a_primitive_is_few_and_the_rest_is_written_in_them() -> None:
     assert len(PRIMITIVES) <= 22
     for name in set(OPERATIONS) - set(PRIMITIVES):
         assert not isinstance(OPERATIONS[name].forward, np.ufunc)
+
+
+def test_every_activation_has_a_formula_and_a_source_with_its_year() -> None:
+    for row in ACTIVATIONS.values():
+        assert row.formula, row.name
+        assert re.search(r"^[A-Z].*, .*, (19|20)\d\d\b", row.source), row.name
 
 
 # --------------------------------------------------------------------- random graphs against the library `autograd`

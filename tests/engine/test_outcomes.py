@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine import LOSSES, MLP, OPTIMIZERS, OUTCOMES, Samples, Tensor, initial_weights, trace_step, train
-from engine.neuron import Floats
-from engine.outcomes import classify
+from engine.neuron import Floats, layer_tensors
+from engine.operations import identity, tanh
+from engine.outcomes import classify, layer_gradients
 
 _STEPS = np.arange(0, 101, 10)
 _NETWORK = (Tensor("a.weight", (2, 2)), Tensor("a.bias", (2,), units=True), Tensor("b.weight", (1, 2)))
@@ -66,6 +67,32 @@ def test_vanishing_where_the_gradient_fades_towards_the_first_layer() -> None:
     assert _classify(_FLAT, first=0.02 * np.sqrt(2.0) * 0.49) == ("vanishing", 0)
     assert _classify(_FLAT, first=0.02 * np.sqrt(2.0) * 0.51) == ("stalled", 30)
     assert _classify(_FALLING, first=1e-9)[0] == "improving"
+
+
+@pytest.mark.parametrize(
+    ("widths", "ratio", "fades"),
+    [
+        ((64, 8, 1), 0.07, True),
+        ((64, 8, 1), 0.09, False),
+        ((1, 1, 32, 1), 0.0017, True),
+        ((1, 1, 32, 1), 0.0019, False),
+    ],
+)
+def test_a_gradient_fades_by_its_norm_per_weight(widths: tuple[int, ...], ratio: float, fades: bool) -> None:
+    """A hundredth per weight is 0.08 of the norm in 512 weights before 8, and 0.0018 in 1 weight before 32."""
+    tensors = layer_tensors(widths, [tanh, tanh, identity][-len(widths) + 1 :])
+    names = [tensor.name for tensor in tensors if tensor.name.endswith("weight")]
+    found = layer_gradients({name: np.array(ratio if name == names[0] else 1.0) for name in names}, tensors)
+    assert found is not None
+    assert (found.first.name, found.last.name) == (names[0], names[-1])
+    assert bool(found.has_faded) == fades
+
+
+def test_nothing_fades_in_a_single_layer_or_a_linear_network() -> None:
+    norms = {tensor.name: np.array(1.0) for tensor in _NETWORK}
+    assert layer_gradients(norms, _NETWORK) is not None
+    assert layer_gradients(norms, _LINEAR) is None
+    assert layer_gradients(norms, [Tensor(t.name, t.shape) for t in _NETWORK]) is None
 
 
 def test_exploding_where_gradient_and_loss_have_risen() -> None:

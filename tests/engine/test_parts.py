@@ -85,6 +85,13 @@ def test_an_initializer_draws_the_weights() -> None:
         ("@activation\ndef own(x):\n    return 1.0\n", 1, "does not depend on its input"),
         ("@loss\ndef own(p, t):\n    return 0.0 * t[0]\n", 1, "does not depend on the predictions"),
         ("@loss\ndef own(p, t):\n    return p[1]\n", 3, "IndexError"),
+        ("@activation\ndef own(x):\n    return log(x - 5.0)\n", 1, "its value at x = -3 is nan (25 of 25"),
+        ("@activation\ndef own(x):\n    return x * 1e308 * 1e308\n", 1, "its value at x = -3 is -inf (25 of 25"),
+        (
+            "@loss\ndef own(p, t):\n    return log(-1.0 - p[0] * p[0])\n",
+            1,
+            "its value at prediction = -3 and target = 1 is nan (70 of 70",
+        ),
         ("@initializer\ndef own(rng, shape):\n    return rng.normal(size=3)\n", 1, "not finite numbers of that shape"),
         ("@initializer\ndef own(rng, shape):\n    return np.random.rand(*shape)\n", 1, "drew other numbers"),
         ("@initializer\ndef own(rng, shape):\n    return rng.cauchy(shape)\n", 3, "AttributeError"),

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import sklearn.datasets
 
-from experiments.datasets import BUILTINS, Dataset, accuracy_threshold, load_dataset
+from experiments.builtin_data import BUILTINS
+from experiments.datasets import Dataset, accuracy_threshold, load_dataset
 from experiments.errors import DataError
 from experiments.spec import DatasetSpec
 
@@ -143,7 +144,7 @@ def test_a_csv_with_words_for_classes(tmp_path: Path) -> None:
     ],
 )
 def test_the_task_is_told_by_the_target_or_by_the_spec(tmp_path: Path, values: str, task: str, expected: str) -> None:
-    text = "x,y\n" + "".join(f"{n},{value}\n" for n, value in enumerate(values.split()))
+    text = "x,y\n" + "".join(f"{n * n},{value}\n" for n, value in enumerate(values.split()))
     assert _csv(tmp_path, text, task=task).task == expected
 
 
@@ -171,13 +172,16 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("", "own.csv is empty"),
         ("x,y\n", r"own.csv has 0 row\(s\) of data"),
         ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known are x, z"),
-        ("y\n1\n2\n", "no column beside the target 'y'"),
-        ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv is ragged or no CSV: Expected 2 fields in line 3, saw 3"),
-        ("x,y\n1,0,7\n2,1,9\n", "own.csv is ragged: its rows have more fields than its first line"),
-        ("x,y\n1,0\n2\n", "own.csv, line 3: column 'y' is empty or NaN"),
-        ("x,y\n1,0\n,1\nNaN,1\n", r"own.csv, line 3: column 'x' is empty or NaN \(2 such"),
-        ("x,y\nred,0\nblue,1\n", r"the feature\(s\) x are no numbers \(for example 'red'\)"),
-        ("x,y\n1,0\ninf,1\n", "own.csv, line 3: column 'x' is infinite"),
+        ("y\n1\n2\n", "no column besides the target 'y'"),
+        ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv, line 3 has 3 fields, but the header has 2 names"),
+        ("x,y\n1,0,7\n2,1,9\n", "own.csv, line 2 has 3 fields, but the header has 2 names"),
+        ("x,y\n1,0\n2,\n", r"own.csv, line 3: column 'y' is empty \(1 such cell\); write missing: drop"),
+        ("x,y\n1,0\n,1\nNaN,1\n", r"own.csv, line 3: column 'x' is empty \(2 such cells\); write missing: drop, mean"),
+        ("x,z,y\n1,1,0\n,,1\n", r"line 3: column 'x' is empty \(1 such cell; 'z' has empty cells too\)"),
+        ("x,z,y\n1,,0\n2,,1\n", "own.csv: column 'z' is empty in every row; leave it out"),
+        ("x,y\nred,0\nblue,1\n", r"line 2: column 'x' holds 'red', .*\(2 such cells\); write encode: one_hot"),
+        ("x,y\n1,0\ninf,1\n-inf,0\n", r"own.csv, line 3: column 'x' is infinite \(2 such cells\)"),
+        ("x,y\n1,0.5\n2,inf\n", r"own.csv, line 3: column 'y' is infinite \(1 such cell\)"),
         ("x,y\n1,0\n2,0\n", "the target 'y' has a single class, '0'"),
     ],
 )

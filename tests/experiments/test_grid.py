@@ -62,6 +62,44 @@ def test_a_single_neurons_activation_is_its_output() -> None:
     assert outputs == ["relu", "sin"]
 
 
+def _shown(**spec: Any) -> list[tuple[Any, ...]]:
+    trials = [p.params(trial) for p in _grid(**{"loss": "mean_squared_error", **spec}) for trial in range(p.trials)]
+    return [(list(t["hidden"]), t.get("activation"), t.get("output")) for t in trials]
+
+
+def test_a_single_neurons_activation_keeps_the_name_that_the_user_gave_it() -> None:
+    both = {"hidden": [[], [2]], "activation": ["tanh", "relu"]}
+    assert _shown(grid={"activation": ["relu", "sin"]}) == [([], "relu", None), ([], "sin", None)]
+    assert _shown(model={"activation": "sin"}) == [([], "sin", None)]
+    assert _shown(grid={"output": ["relu", "sin"]}) == [([], None, "relu"), ([], None, "sin")]
+    assert _shown() == [([], None, "identity")]
+    assert _shown(grid=both) == [
+        ([], "tanh", None), ([], "relu", None), ([2], "tanh", "identity"), ([2], "relu", "identity"),
+    ]  # fmt: skip
+    assert _shown(grid=both, model={"output": "sin"}) == [([], None, "sin"), ([2], "tanh", "sin"), ([2], "relu", "sin")]
+    assert _shown(grid=both, loss="cross_entropy") == [
+        ([], None, "identity"), ([2], "tanh", "identity"), ([2], "relu", "identity"),
+    ]  # fmt: skip
+
+
+def test_its_identity_is_what_it_was_when_it_was_called_output() -> None:
+    """Identities that older versions gave."""
+
+    def ids(**spec: Any) -> list[str]:
+        return [trial_id(c, "data") for c in _configurations(_grid(loss="mean_squared_error", **spec))]
+
+    both = {"hidden": [[], [2]], "activation": ["tanh", "relu"]}
+    assert ids(grid=both) == [
+        "4a0c087e8b19db3a1d1bb74f0faa7a89", "23a50d0003820d5cf7f403047b1635ad",
+        "7342431e0a922e50820b0c23529276d1", "fa2811e2e6383471a43ad80b4816d824",
+    ]  # fmt: skip
+    assert ids(model={"output": "tanh"}) == ids(model={"activation": "tanh"}) == ids(grid=both)[:1]
+    assert ids(grid={**both, "output": ["sigmoid", "sin"]}) == [
+        "361e97d1c852d36b03bcec71b2da1e41", "1506857a7daf5922217c2b4a7c7046d4", "69c4119ba4cdce98c0876b96ee612bec",
+        "82e5ebea04f46a0e99f6153cb274f4e4", "ab51024f93b685e58511377d3d0929f7", "d23dac8c98cfd449cb8fbd890afdde92",
+    ]  # fmt: skip
+
+
 def test_a_trials_identity_is_all_that_determines_it() -> None:
     (configuration,) = _configurations(_grid())
     identity = trial_id(configuration, "data")

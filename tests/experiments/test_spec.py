@@ -18,6 +18,21 @@ def _check(text: str, *assignments: str) -> Sweepable:
     return check_spec(override(source, assignments) if assignments else source)
 
 
+@pytest.mark.parametrize(
+    ("scalar", "value"),
+    [
+        ("010", 10), ("+5", 5), ("0o17", 15), ("0x1F", 31), ("1e-3", 0.001), (".5", 0.5), ("-1.", -1.0), ("True", True),
+        ("~", None), ("", None), ("1:30", "1:30"), ("no", "no"), ("yes", "yes"), ("1_000", "1_000"),
+        ("2001-01-01", "2001-01-01"), ("0b1", "0b1"),
+    ],
+)  # fmt: skip
+def test_scalars_mean_what_they_look_like(scalar: str, value: object) -> None:
+    """The core schema of YAML 1.2; by YAML 1.1, 010 is eight, 1:30 is ninety and no is false."""
+    read = read_yaml(f"key: {scalar}\n", "a.yaml", Path()).data["key"]
+    assert read == value
+    assert type(read) is type(value)
+
+
 def _grid(text: str) -> None:
     sweepable = _check(text)
     make_grid(sweepable, load_dataset(sweepable.spec.dataset, Path()))
@@ -48,7 +63,7 @@ def _grid(text: str) -> None:
         ("name: a\ndataset: {name: xor, noise: -1}", "a.yaml:2: dataset.noise should be greater than or equal to 0"),
         (_BASE + "steps: -3", "a.yaml:3: steps: must be from 1 to 10000000, not -3"),
         (_BASE + "steps: 2.5", "a.yaml:3: steps: must be a whole number, not 2.5"),
-        (_BASE + "seed: yes", "a.yaml:3: seed: must be a whole number, not True"),
+        (_BASE + "seed: yes", "a.yaml:3: seed: must be a whole number, not 'yes'"),
         (_BASE + "learning_rate: fast", "a.yaml:3: learning_rate: must be a number, not 'fast'"),
         (_BASE + "learning_rate: 0", "a.yaml:3: learning_rate: must be a finite number above 0, not 0"),
         (_BASE + "learning_rate: .inf", "a.yaml:3: learning_rate: must be a finite number above 0, not inf"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 expect.set_options(timeout=30_000)  # a machine that has others to serve is slow
 
@@ -50,6 +50,16 @@ def open_page(width: int = 1400, height: int = 900, *, dark: bool = False, scale
             yield page
         finally:
             browser.close()
+
+
+def visit(page: Page, address: str, until: Locator) -> None:
+    """Open an address of MLflow's and wait for something on it; once more where a busy machine made MLflow give up."""
+    gave_up = page.get_by_role("heading", name="Something went wrong")
+    page.goto(address)
+    expect(until.or_(gave_up).first).to_be_visible(timeout=90_000)
+    if gave_up.is_visible():
+        page.reload()
+    expect(until.first).to_be_visible(timeout=90_000)
 
 
 def keep_screenshot(page: Page, name: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.ports import free_port
 
@@ -50,13 +51,22 @@ class Postgres:
         options = f"-p {self.port} {place} -c fsync=off"
         self.run("pg_ctl", "-o", options, "-l", f"{self.folder}/log", "-w", "start")
 
+    def ask_for(self, password: str) -> None:
+        """Set the password, and ask for it from now on."""
+        self.start()
+        with _connected(f"{self.address}/postgres") as connection:
+            connection.execute(f"alter role gradgrid password '{password}'")
+        self.stop()
+        rules = Path(self.folder) / "data" / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("trust", "scram-sha-256"))
+
     def stop(self) -> None:
         self.run("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """A server with an empty password and every check of its own left on."""
+def running_postgres(password: str = "") -> Iterator[Postgres]:
+    """A server with every check of its own left on, that asks for this password, or for none."""
     user = _user()
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         if user:
@@ -64,6 +74,8 @@ def running_postgres() -> Iterator[Postgres]:
             os.chown(name, account.pw_uid, account.pw_gid)
         server = Postgres(name, free_port())
         server.run("initdb", "-U", "gradgrid", "-A", "trust", "--no-sync")
+        if password:
+            server.ask_for(password)
         server.start()
         try:
             yield server
@@ -71,11 +83,15 @@ def running_postgres() -> Iterator[Postgres]:
             server.stop()
 
 
-def new_database(address: str) -> str:
-    """Make a new database of the server at this address; returns its tracking URI."""
+def new_database(address: str, template: str = "template1") -> str:
+    """Make a new database of the server at this address, a copy of another; returns its tracking URI."""
+    name = f"d{uuid.uuid4().hex}"
+    with _connected(f"{address}/postgres") as connection:
+        connection.execute(f"create database {name} template {template}")
+    return f"{address}/{name}"
+
+
+def _connected(uri: str) -> Any:
     import psycopg
 
-    name = f"d{uuid.uuid4().hex}"
-    with psycopg.connect(address.replace("+psycopg", "") + "/postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-    return f"{address}/{name}"
+    return psycopg.connect(uri.replace("+psycopg", ""), autocommit=True)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
-from experiments.datasets import BUILTINS
+from experiments.builtin_data import BUILTINS
 from service.cli import main
 from service.recording.infos import TrialInfo
 from service.recording.store import Store
@@ -35,7 +35,7 @@ def test_sweep_shows_a_leaderboard_on_stdout_and_notes_on_stderr(tmp_path: Path,
     assert "The best of 3 trials by loss" in result.stdout
     assert re.search(r"^sweep \S+: 3 trials of 1 program on 1 worker$", result.stderr, re.MULTILINE)
     assert "3 trials finished, 0 diverged (3 stalled)" in result.stderr
-    assert f"gradgrid dashboard --tracking-uri {uri}" in result.stderr
+    assert re.search(rf"^the dashboard: gradgrid dashboard \S+ --tracking-uri {uri}$", result.stderr, re.MULTILINE)
     run = re.search(r"gradgrid show (\w{8})", result.stderr)
     assert run is not None
     assert run_command("show", run[1], "--tracking-uri", uri).exit_code == 0
@@ -302,3 +302,28 @@ def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
     assert (told.exit_code, "small: 12 trials" in told.stdout) == (0, True)
     assert "recorded already" not in told.stderr
     assert [sweep.status for sweep in recorded.store.sweeps()] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "small"], "interrupted: not every trial was compared"),
+        (["report", "small"], "interrupted: the page is not complete; run the command again"),
+        (["top", "small"], "interrupted"),
+        (["show", "small"], "interrupted"),
+        (["list"], "interrupted"),
+        (["watch", "small"], "interrupted"),
+        (["explain", "small"], "interrupted"),
+        (["resume", "small"], "interrupted before anything more was recorded"),
+        (["sweep", "xor", "--inline"], "interrupted before anything was recorded"),
+    ],
+)
+def test_ctrl_c_is_told_in_the_words_of_the_command(
+    arguments: list[str], message: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "__init__", interrupt)
+    result = run_command(*arguments, "--tracking-uri", recorded.uri)
+    assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")

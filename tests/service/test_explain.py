@@ -106,3 +106,45 @@ def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> 
 def test_a_sweep_is_no_trial(troubled: _Troubled) -> None:
     with pytest.raises(NotFoundError, match=r"'troubled' is a sweep; give a trial's run"):
         troubled.store.find_trial("troubled")
+
+
+_VANISHING: dict[str, dict[str, Any]] = {
+    "64-8-1": {
+        "dataset": {"name": "digits", "classes": ["3", "8"]},
+        "model": {"hidden": [8], "activation": "sigmoid"},
+        "loss": "mean_squared_error",
+        "learning_rate": 1e-5,
+        "batch_size": 8,
+        "grid": {"init_scale": [0.05, 0.3]},
+    },
+    "1-1-32-1": {
+        "dataset": {"name": "sine", "samples": 60},
+        "model": {"hidden": [1, 32], "activation": "sigmoid"},
+        "learning_rate": 0.001,
+        "grid": {"init_scale": [0.01, 0.3]},
+    },
+}
+
+
+@pytest.mark.parametrize("name", _VANISHING)
+def test_a_trial_that_is_called_vanishing_and_no_other_is_said_to_fade(name: str, uri: str) -> None:
+    """By the norm per weight; by the norms themselves, the first two networks would be called otherwise."""
+    spec = load_spec({"name": "a", "steps": 60, "record": {"points": 61}, **_VANISHING[name]})
+    table = run_sweep(spec, tracking_uri=uri, inline=True).table
+    assert table["outcome"].tolist() == ["vanishing", "stalled"]
+    store = Store(uri)
+    for run, outcome in zip(table["run_id"], table["outcome"], strict=True):
+        found = explain(store, store.find_trial(run)).found
+        assert any("the gradient fades on its way back: per weight" in s for s in found) == (outcome == "vanishing")
+
+
+def test_a_trial_that_vanishes_as_a_whole_is_told_so(uri: str) -> None:
+    """Steps of 10 have saturated every unit, in the first layer as in the last."""
+    network = {"dataset": {"name": "moons"}, "model": {"hidden": [4], "activation": "sigmoid"}}
+    rule = {"loss": "mean_squared_error", "optimizer": "adam", "learning_rate": 10.0, "steps": 400}
+    table = run_sweep(load_spec({"name": "a", **network, **rule}), tracking_uri=uri, inline=True).table
+    assert table["outcome"].tolist() == ["vanishing"]
+    store = Store(uri)
+    sentences = explain(store, store.find_trial(table["run_id"][0])).found
+    assert not any("fades" in sentence for sentence in sentences)
+    assert any(re.match(r"the whole gradient has norm \S+; it was \S+ at step 0", sentence) for sentence in sentences)

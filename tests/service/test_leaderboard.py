@@ -172,6 +172,24 @@ def test_trials_one_by_one_take_the_same_options(recorded: Recorded) -> None:
     assert len(run_command(*at, "--format", "csv").stdout.splitlines()) == 7
 
 
+@pytest.mark.parametrize("runs", ["all", "summary"])
+def test_the_json_lists_the_best_trials_of_those_that_fit(runs: str, uri: str) -> None:
+    run_sweep(load_spec({**SPEC, "record": {"points": 2, "runs": runs}}), tracking_uri=uri, inline=True)
+    at = ("top", "small", "--tracking-uri", uri)
+    for by in ("test_loss", "accuracy"):
+        listed = run_for_json(*at, "--by", by, "--trials", "--where", "activation=tanh", "--where", "seed<2")
+        assert [trial["params"]["activation"] for trial in listed["top"]] == ["tanh", "tanh"]
+        assert [int(trial["params"]["seed"]) for trial in listed["top"]] == [
+            entry["params"]["seed"] for entry in listed["entries"]
+        ]
+        assert [trial["metrics"][by] for trial in listed["top"]] == [entry["mean"] for entry in listed["entries"]]
+    everything = run_for_json(*at, "--trials")
+    assert [t["run_id"] or None for t in everything["top"]] == [e["run_id"] for e in everything["entries"]]
+    assert len(everything["top"]) == 6
+    assert run_for_json(*at, "--where", "seed>7")["top"] == []
+    assert len(run_for_json(*at, "--trials", "-n", "2")["top"]) == 2
+
+
 def test_a_sweep_without_trials_yet_is_shown(recorded: Recorded, uri: str) -> None:
     store = Store(uri, create=True)
     sweep = store.begin("20260101-000000-aaaa", "none", SPEC, {"gradgrid.objective": "test_loss"}, {"grid.seed": "0"})

@@ -11,7 +11,7 @@ from service.execution.plan import make_plan
 from service.execution.recorded import recorded_spec
 from service.recording.store import Store
 from service.run import run_sweep
-from tests.service.conftest import run_command, write_spec
+from tests.service.conftest import run_command, run_for_json, write_spec
 
 _TEXT = """
 import numpy as np
@@ -102,3 +102,55 @@ def test_what_can_not_be_used_is_refused(
         (tmp_path / "parts.py").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
         load_spec(write_spec(tmp_path, _SPEC), changes)
+
+
+_ROOT = """
+from engine.operations import log, select, sqrt
+from engine.parts import activation
+
+
+@activation
+def root(x):
+    return select(x, 0.0, 0.0, sqrt(x))
+
+
+@activation
+def logarithm(x):
+    return log(x)
+"""
+
+
+def test_a_branch_that_is_not_taken_does_no_harm(uri: str, tmp_path: Path) -> None:
+    """At and below 0 sqrt has no finite derivative; the trials train nevertheless, in every kernel and dtype."""
+    (tmp_path / "parts.py").write_text(_ROOT, encoding="utf-8")
+    axes = {"activation": ["root"], "kernel": ["compiled", "reference"], "dtype": ["float64", "float32"]}
+    spec = {
+        "name": "roots",
+        "parts": "parts.py",
+        "dataset": {"name": "moons", "samples": 60},
+        "model": {"hidden": [6]},
+        "learning_rate": 0.3,
+        "steps": 300,
+        "grid": {**axes, "seed": {"range": 3}},
+    }
+    result = run_sweep(load_spec(write_spec(tmp_path, spec)), tracking_uri=uri, inline=True)
+    assert result.diverged == 0
+    assert (result.table["metrics.accuracy"] > 0.75).all()
+    assert run_command("verify", "roots", "--tracking-uri", uri).exit_code == 0
+
+
+def test_a_part_that_is_not_finite_everywhere_is_noted_before_it_trains(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(_ROOT, encoding="utf-8")
+    spec = {
+        "name": "logs", "parts": "parts.py", "dataset": {"name": "moons"}, "model": {"hidden": [2]}, "steps": 2,
+        "grid": {"activation": ["logarithm", "root"]},
+    }  # fmt: skip
+    path = write_spec(tmp_path, spec)
+    note = "activation logarithm: its value at x = -3 is nan (13 of 25 inputs tried"
+    assert note in run_command("sweep", path, "--dry-run").stdout
+    (noted,) = run_for_json("sweep", path, "--dry-run")["notes"]
+    assert noted.startswith(note)
+    run = run_command("sweep", path, "--inline", "--tracking-uri", uri)
+    assert run.exit_code == 0
+    assert f"note: {note}" in run.stderr
+    assert "root:" not in run.stderr

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from experiments.errors import StoreError
 from service.recording import Recorder
@@ -277,23 +278,103 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
     assert len(list(store.trials(sweep))) == 200
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "reason"),
-    [
-        ("KNOWN_SCHEMAS", frozenset({"another"}), "its schema dc11669786a5 is not known here"),
-        ("_database", lambda uri: None, "the store is no SQLite or PostgreSQL"),
-    ],
-)
-def test_where_bulk_is_not_safe_the_client_writes_and_says_why(
-    uri: str, monkeypatch: pytest.MonkeyPatch, setting: str, value: Any, reason: str
+def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why(
+    uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, sweep = _begin(uri)
-    monkeypatch.setattr(chooser, setting, value)
+    monkeypatch.setattr(chooser, "_database", lambda uri: None)
     recorder = store.recorder(sweep, {})
     assert isinstance(recorder, ClientRecorder)
-    assert reason in recorder.note
+    assert "the store is no SQLite or PostgreSQL" in recorder.note
     list(recorder.record(_RECORDS[:1]))
     assert len(list(store.trials(sweep))) == 1
+
+
+def _resumed(kind: Kind) -> tuple[list[str], int]:
+    """Resume as a sweep does: discard, restore, and record all that is missing; returns what was restored, and how many
+    deleted runs could not be.
+    """
+    store, sweep, recorder = kind
+    store.discard_unfinished(sweep)
+    there = {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)}
+    missing = {record.trial for record in _RECORDS} - there.keys()
+    restored, lost = store.restore_deleted(sweep, missing, weights=True)
+    there.update({t.tags["gradgrid.trial"]: t.run_id for t in restored})
+    if isinstance(recorder, ClientRecorder):
+        again: Recorder = ClientRecorder(MlflowClient(store.uri), sweep.experiment_id, store.uri, there)
+    else:
+        again = store.recorder(sweep, there)
+    with closing(again):
+        assert sorted(again.record(_RECORDS)) == [r.trial for r in _RECORDS]
+        again.finish()
+    return sorted(t.tags["gradgrid.trial"] for t in restored), lost
+
+
+def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> None:
+    """As `mlflow gc` does, in the database behind a server too."""
+    where = request.getfixturevalue("tracking_server").store if store.uri.startswith("http") else store.uri
+    MlflowClient(where)._tracking_client.store._hard_delete_run(run)
+
+
+def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Restored, or recorded again where that is not enough; and a second time there is nothing to do."""
+    store, sweep, recorder = kind
+    list(recorder.record(_RECORDS))
+    client = MlflowClient(store.uri)
+    before = _seen(store, sweep, tmp_path)
+    runs = dict(recorder.runs)
+    deleted, unfinished, bare, gone = (runs[f"trial{n:04}"] for n in (1, 2, 3, 4))
+    client.set_tag(deleted, "mine", "yes")
+    client.update_run(unfinished, "RUNNING")
+    get_artifact_repository(str(client.get_run(bare).info.artifact_uri), tracking_uri=store.uri).delete_artifacts("")  # type: ignore[no-untyped-call]
+    for run in (deleted, unfinished, bare, gone):
+        client.delete_run(run)
+    _remove_for_good(store, gone, request)
+    assert len(list(store.trials(sweep))) == len(_RECORDS) - 4
+
+    assert _resumed(kind) == (["trial0001"], 1)
+    back = {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)}
+    assert back["trial0001"] == deleted
+    assert client.get_run(deleted).data.tags.pop("mine") == "yes"
+    client.delete_tag(deleted, "mine")
+    assert _seen(store, sweep, tmp_path) == before
+    assert len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+
+    assert _resumed(kind) == ([], 0)
+    assert {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)} == back
+    assert len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+
+
+def test_a_run_that_lost_its_tags_is_whole_again_and_keeps_what_is_the_users(uri: str) -> None:
+    store, sweep = _begin(uri)
+    with closing(store.recorder(sweep, {})) as recorder:
+        list(recorder.record(_RECORDS))
+        run = recorder.runs["trial0003"]
+    client = MlflowClient(uri)
+    client.delete_tag(run, "gradgrid.trial")
+    client.set_tag(run, "gradgrid.outcome", "mine")
+    with closing(store.recorder(sweep, {})) as recorder:
+        list(recorder.record(_RECORDS))
+    assert len(list(store.trials(sweep))) == len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+    tags = client.get_run(run).data.tags
+    assert (tags["gradgrid.trial"], tags["gradgrid.outcome"]) == ("trial0003", "mine")
+    assert len(client.get_metric_history(run, "loss")) == 3
+
+
+def test_the_users_own_runs_beside_the_trials_are_neither_seen_nor_touched(kind: Kind) -> None:
+    store, sweep, recorder = kind
+    list(recorder.record(_RECORDS))
+    client = MlflowClient(store.uri)
+    own = client.create_run(sweep.experiment_id, run_name="mine").info.run_id
+    client.log_metric(own, "loss", -1e9)
+    store.discard_unfinished(sweep)
+    assert client.get_run(own).info.lifecycle_stage == "active"
+    assert own not in {t.run_id for t in store.trials(sweep)}
+    client.set_terminated(own)
+    assert own not in {t.run_id for t in store.best(sweep, "loss", 100)}
+    store.delete(sweep)
+    assert [run.info.run_id for run in client.search_runs([sweep.experiment_id])] == [own]
+    assert client.get_run(sweep.run_id).info.lifecycle_stage == "deleted"
 
 
 def test_a_run_id_is_that_of_sweep_and_trial_alone() -> None:

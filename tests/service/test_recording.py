@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
+from service.recording.pages import sweep_pages
 from service.report.pictures import phase_picture
 from service.results.axes import swept_axes
 from service.results.phase_diagram import make_phase
@@ -128,10 +129,13 @@ def test_the_sweeps_run_has_the_spec_the_summary_and_every_trial(recorded: Recor
 
 def test_the_description_links_to_the_trials_and_lists_the_best(recorded: Recorded) -> None:
     text = recorded.client.get_run(recorded.result.sweep_run_id).data.tags["mlflow.note.content"]
-    assert f"[The 12 trials](#/experiments/{recorded.result.experiment_id}/runs)" in text
+    pages = sweep_pages(recorded.store, recorded.store.find_sweep(recorded.result.sweep))
+    finished = f"6 finished ([best first]({pages.trials}), [as charts]({pages.charts})), 6 diverged"
+    assert f"[The 12 trials]({pages.all_trials}): {finished}. The best by test_loss:\n" in text
     best = recorded.result.best
     assert best is not None
-    assert f"#/experiments/{recorded.result.experiment_id}/runs/{best['run_id']}" in text
+    run = f"#/experiments/{recorded.result.experiment_id}/runs/{best['run_id']}?workflowType=machine_learning"
+    assert f"[{best['metrics']['test_loss']:.6g}]({run})" in text
     assert text.count("\n| ") == 1 + 6  # a heading and the six that finished
 
 

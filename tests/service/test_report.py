@@ -1,5 +1,6 @@
 """The report's numbers, each against the plainest way to come to it, and its files."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from service.recording.store import Store
 from service.report.contents import Contents, gather
 from service.report.page import make_page
 from service.report.panels import Line, Panel, scale_of
+from service.report.picture_text import literal
 from service.report.pictures import make_pictures
 from service.results.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes
 from service.results.importance import importance
 from service.results.phase_diagram import make_phase
 from service.results.quantile_bands import Curves
-from tests.service.conftest import TINY, Recorded, run_command, run_for_json
+from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +182,11 @@ def test_pictures_are_png_files_of_every_section(contents: Contents) -> None:
 
 
 def test_a_page_needs_nothing_else_and_escapes_what_is_not_its_own(contents: Contents) -> None:
-    page = make_page(contents, "http://host:1")
-    assert f"http://host:1/#/experiments/{contents.sweep.experiment_id}/runs/RUN" in page
+    page = make_page(contents, "http://user:secret@host:1/RUN/")
+    runs = f"http://host:1/RUN/#/experiments/{contents.sweep.experiment_id}/runs"
+    best = contents.entries[0].run_id
+    assert f'href="{runs}/{best}?workflowType=machine_learning"' in page
+    assert "secret" not in page
     own = page.partition("<script>")[0]
     assert "<link" not in own
     assert 'src="' not in own
@@ -283,3 +288,36 @@ def test_a_sweep_without_trials_is_told(recorded: Recorded) -> None:
     with pytest.raises(NotFoundError, match="nothing to see"):
         gather(store, begun)
     store.delete(begun)
+
+
+_ODD_NAMES = ("share $%$", "größe 高さ")
+
+
+def test_names_of_features_and_classes_are_text_everywhere(tmp_path: Path) -> None:
+    """`$` begins a formula in Matplotlib, `$$` in Bokeh, `<` a tag in HTML; and a font may lack a character."""
+    rows = [f"{a},{b},{'<b>' if a > b else '>50K $'}" for a in range(8) for b in range(8)]
+    (tmp_path / "odd.csv").write_text("\n".join([",".join(_ODD_NAMES) + ",income", *rows]), encoding="utf-8")
+    grid = {"activation": ["relu", "tanh"], "learning_rate": [0.01, 0.1]}
+    data = {"path": "odd.csv", "target": "income"}
+    spec = {"name": "odd", "dataset": data, "model": {"hidden": [2]}, "steps": 5, "grid": grid}
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert run_command("sweep", write_spec(tmp_path, spec), "--inline", "--tracking-uri", uri).exit_code == 0
+    page = tmp_path / "odd.html"
+    assert run_command("report", "odd", "-o", str(page), "--tracking-uri", uri).exit_code == 0
+    assert (tmp_path / "odd-surfaces.png").stat().st_size > 10_000
+    text = page.read_text(encoding="utf-8")
+    for name in _ODD_NAMES:
+        assert '"name":"PlainText","id":' in text
+        assert f'"attributes":{{"text":{json.dumps(name)}}}' in text
+    store = Store(uri)
+    (surface, *_) = gather(store, store.find_sweep("odd")).surfaces
+    assert surface.names == _ODD_NAMES
+    assert surface.classes == ("<b>", ">50K $")
+
+
+def test_a_dollar_in_a_picture_is_a_dollar() -> None:
+    from matplotlib.cbook import is_math_text
+
+    for text in ("share $%$", "$x$ and $y$", "a $ alone", "none"):
+        assert not is_math_text(literal(text))
+        assert literal(text).replace(r"\$", "$") == text

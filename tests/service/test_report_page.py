@@ -93,8 +93,8 @@ def test_hovering_tells_and_a_click_leads_to_the_run(page_file: Path, recorded: 
         page.mouse.click(x, y)
         page.wait_for_function("window.opened")
         address = page.evaluate("window.opened")
-    runs = {f"{_BASE}/#/experiments/{recorded.result.experiment_id}/runs/{r}" for r in recorded.result.table["run_id"]}
-    assert address in runs
+    runs = f"{_BASE}/#/experiments/{recorded.result.experiment_id}/runs"
+    assert address in {f"{runs}/{run}?workflowType=machine_learning" for run in recorded.result.table["run_id"]}
 
 
 def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> None:

@@ -1,8 +1,10 @@
 """A real MLflow tracking server for the tests, and a proxy before it that loses what it is told to."""
 
+import base64
 import http.client
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -28,16 +30,19 @@ class TrackingServer:
     store: str
     port: int = field(default_factory=free_port)
     auth: bool = False
+    prefix: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--workers", "1"]
         command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        if self.prefix:
+            command += ["--static-prefix", self.prefix]
         if self.auth:
             command += ["--app-name", "basic-auth"]
             environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "a secret of the tests"
@@ -62,9 +67,9 @@ class TrackingServer:
 
 
 @contextmanager
-def running_server(folder: Path, *, auth: bool = False) -> Iterator[TrackingServer]:
+def running_server(folder: Path, *, auth: bool = False, prefix: str = "") -> Iterator[TrackingServer]:
     """A tracking server on an SQLite store in the folder, artifacts served from there too."""
-    server = TrackingServer(folder, f"sqlite:///{folder / 'mlflow.db'}", auth=auth)
+    server = TrackingServer(folder, f"sqlite:///{folder / 'mlflow.db'}", auth=auth, prefix=prefix)
     server.start()
     try:
         yield server
@@ -76,9 +81,25 @@ Fault = Callable[[str], str]
 """Given a request's path: "pass" it on, "refuse" it with 503, or "swallow" the answer after it was carried out."""
 
 
+def _pass(_: str) -> str:
+    return "pass"
+
+
 @contextmanager
-def flaky(server: TrackingServer, fault: Fault) -> Iterator[str]:
-    """The address of a proxy before the server."""
+def flaky(
+    server: TrackingServer,
+    fault: Fault = _pass,
+    *,
+    prefix: str = "",
+    certificate: Path | None = None,
+    password: str = "",
+) -> Iterator[str]:
+    """The address of a proxy before the server.
+
+    prefix: of the paths that it passes on, without it. certificate: a file with the key too, of a proxy that speaks
+    TLS. password: what it asks for, of the user `u`.
+    """
+    wanted = f"Basic {base64.b64encode(f'u:{password}'.encode()).decode()}" if password else ""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -89,9 +110,16 @@ def flaky(server: TrackingServer, fault: Fault) -> Iterator[str]:
             if what == "refuse":
                 self.send_error(503)
                 return
+            if wanted and self.headers.get("Authorization") != wanted:
+                self.send_error(401)
+                return
+            if not self.path.startswith(f"{prefix}/"):
+                self.send_error(404)
+                return
             upstream = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-            headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Content-Length", "Accept-Encoding")}
-            upstream.request(self.command, self.path, body, headers)
+            dropped = ("Host", "Content-Length", "Accept-Encoding", "Authorization")
+            headers = {k: v for k, v in self.headers.items() if k not in dropped}
+            upstream.request(self.command, self.path.removeprefix(prefix), body, headers)
             answer = upstream.getresponse()
             content = answer.read()
             upstream.close()
@@ -111,10 +139,14 @@ def flaky(server: TrackingServer, fault: Fault) -> Iterator[str]:
 
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     proxy.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        proxy.socket = context.wrap_socket(proxy.socket, server_side=True)
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{proxy.server_port}"
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{proxy.server_port}{prefix}"
     finally:
         proxy.shutdown()
         proxy.server_close()

@@ -1,0 +1,92 @@
+"""Gates: the gradient through a branch that is not taken is exactly 0, whatever the derivative is there.
+
+The chain rule alone gives 0 * inf = NaN: in `select(x, 0.0, 0.0, sqrt(x))` the root's derivative at 0 is infinite. So a
+pass back through a graph also computes the *reach* of each node. The reach is 0 where every path from the result to the
+node goes through a branch that is not taken, and above 0 elsewhere. Where it is 0, the gradient is set to 0.
+
+This costs instructions only where an operation that can fail lies behind a gate. Products stay products, so that sums
+round as they would without gates: numbers that were finite before keep their bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from engine import operations as ops
+from engine.operations import Operand, Scalar
+
+if TYPE_CHECKING:
+    from engine.parameter import Parameter
+
+GATES = frozenset({ops.select, ops.maximum, ops.minimum, ops.relu, ops.hard_tanh})
+"""Operations that pass the gradient on to the operand that was taken, and 0 to the others."""
+
+CAN_FAIL = frozenset({ops.div, ops.power, ops.exp, ops.expm1, ops.log, ops.log1p, ops.sqrt})
+"""Operations that are infinite or NaN, or have such a derivative, at some ordinary number."""
+
+_PASSING = GATES | {ops.add, ops.sub, ops.neg, ops.absolute, ops.identity, ops.leaky_relu}
+"""Operations that turn a gradient of 0 into 0 whatever their operands are."""
+
+
+class Gates:
+    """The gates of one pass back through a graph, which visits the nodes from the result to the leaves."""
+
+    def __init__(self, order: Iterable[Parameter]) -> None:
+        """order: every node of the graph, operands before what is computed from them."""
+        self._can_fail: set[Parameter] = set()
+        for node in order:
+            if node.operation in CAN_FAIL or (self._can_fail and not self._can_fail.isdisjoint(node.parents)):
+                self._can_fail.add(node)
+        self._reach: dict[Parameter, Scalar | None] = {}  # None: always above 0
+
+    def shares(
+        self, node: Parameter, gradient: Scalar, output: Scalar, operands: Sequence[Scalar]
+    ) -> tuple[Scalar | None, ...]:
+        """The gradient that a node hands on to each of its parents, None where it has no influence.
+
+        gradient: the node's own, complete.
+        output, operands: of the node's operation, as its derivative rule takes them.
+        """
+        operation = node.operation
+        if operation is None:
+            return ()
+        shares = operation.derivative(gradient, output, *operands)
+        if node not in self._can_fail:
+            return shares
+        reach = self._reach.pop(node, None)
+        for parent, opening, share in zip(node.parents, _openings(node, output, operands), shares, strict=True):
+            if share is not None and parent in self._can_fail:
+                self._widen(parent, _both(reach, opening))
+        if reach is None or operation in _PASSING:
+            return shares
+        return tuple(None if share is None else _kept(reach, share) for share in shares)
+
+    def _widen(self, node: Parameter, reach: Scalar | None) -> None:
+        """Add a path to a node: its reach is the greatest of all its paths'."""
+        known = self._reach.get(node, reach)
+        if known is not reach:
+            reach = None if known is None or reach is None else ops.maximum(known, reach)
+        self._reach[node] = reach
+
+
+def _openings(node: Parameter, output: Scalar, operands: Sequence[Scalar]) -> Sequence[Scalar | None]:
+    """For each operand a number above 0 where it was taken, else 0; None where it always is."""
+    if node.operation is None or node.operation not in GATES:
+        return [None] * len(operands)
+    return node.operation.derivative(1.0, output, *operands)
+
+
+def _both(reach: Scalar | None, opening: Scalar | None) -> Scalar | None:
+    if reach is None or opening is None:
+        return opening if reach is None else reach
+    return ops.select(opening, 0.0, 0.0, reach)
+
+
+def _kept(reach: Scalar, share: Scalar) -> Scalar:
+    """A share, and 0 where the reach is 0."""
+    factors = share.factors() if isinstance(share, Operand) else None
+    if factors is None:
+        return ops.select(reach, 0.0, 0.0, share)
+    first, second = (f if isinstance(f, float) else ops.select(reach, 0.0, 0.0, f) for f in factors)
+    return ops.mul(first, second)

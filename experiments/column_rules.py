@@ -1,0 +1,73 @@
+"""`encode` and `missing` of a sweep file: one word for all columns, or a word for each of those that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.columns import Column, RawTable
+from experiments.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from experiments.spec import DatasetSpec
+
+ONE_HOT = "one_hot"
+REFUSE, DROP, MEAN, MEDIAN = "refuse", "drop", "mean", "median"
+
+
+def checked_encode(value: Any) -> Any:
+    """None, `one_hot`, or a mapping of columns to it. Raises ValueError."""
+    return None if value is None else _checked(value, (ONE_HOT,))
+
+
+def checked_missing(value: Any) -> Any:
+    """`refuse`, `drop`, `mean`, `median`, or a mapping of columns to these. Raises ValueError."""
+    return _checked(value, (REFUSE, DROP, MEAN, MEDIAN))
+
+
+def _checked(value: Any, words: Sequence[str]) -> Any:
+    columns = value if isinstance(value, Mapping) else {"": value}
+    if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
+        listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+        raise ValueError(f"is {listed}, or a mapping of columns, such as {{age: {words[-1]}}}; not {value!r}")
+    return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
+
+
+def encoded_columns(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]) -> frozenset[str]:
+    """The features that are one-hot encoded: every column of words, or those that are named."""
+    if spec.encode is None:
+        return frozenset()
+    if isinstance(spec.encode, str):
+        return frozenset(column.name for column in features if column.kind == "text")
+    _refuse_unknown(raw, "encode", spec.encode, [column.name for column in features], "feature")
+    return frozenset(spec.encode)
+
+
+def missing_rules(
+    raw: RawTable, spec: DatasetSpec, features: Sequence[Column], target: Column, encoded: Collection[str]
+) -> dict[str, str]:
+    """Column -> what becomes of its empty cells. A target and words are never filled with a mean or median."""
+    named = spec.missing if isinstance(spec.missing, dict) else {}
+    _refuse_unknown(raw, "missing", named, [column.name for column in (*features, target)], "feature or target")
+    rules = {}
+    for column in (*features, target):
+        rule = named.get(column.name, REFUSE) if isinstance(spec.missing, dict) else spec.missing
+        if rule not in (DROP, REFUSE):
+            if column is not target and column.kind != "text" and column.name not in encoded:
+                rules[column.name] = rule
+                continue
+            if column.name in named:
+                what = "the target" if column is target else "a column of categories"
+                raise DataError(
+                    f"{raw.name}: dataset.missing: {column.name!r} is {what}, which has no {rule} to be filled with; "
+                    "write drop or refuse for it"
+                )
+            rule = REFUSE
+        rules[column.name] = rule
+    return rules
+
+
+def _refuse_unknown(raw: RawTable, key: str, named: Collection[str], known: Sequence[str], kind: str) -> None:
+    for name in named:
+        if name not in known:
+            raise DataError(f"{raw.name}: dataset.{key}: there is no {kind} {name!r}{nearest(name, known)}")

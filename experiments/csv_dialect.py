@@ -1,0 +1,189 @@
+"""Finds out how a CSV file is written: its encoding, and the separator between its fields."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import DataError
+from experiments.number_formats import is_number
+from experiments.read_options import ReadOptions
+
+SEPARATORS = (",", ";", "\t", "|")
+"""Those that are found without a word from the user."""
+
+_SAMPLE = 1 << 18  # bytes in which the separator is looked for
+_SAMPLE_ROWS = 500
+_OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACKING_ERRORS = (EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)  # of packed files
+_MARKS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_OTHER_FORMATS = {b"PK\x03\x04": "an Excel workbook or zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+                  b"PAR1": "a Parquet file", b"%PDF": "a PDF", b"\x1f\x8b": "a gzip file"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the lines of a CSV are divided.
+
+    separator: between fields.
+    first_line: number of the first line after a `sep=` line.
+    """
+
+    separator: str
+    first_line: int = 1
+
+
+def read_text(path: Path, options: ReadOptions) -> bytes:
+    """A file's text in UTF-8 without a byte order mark. UTF-8 is not checked yet: see `decoded`."""
+    data = _unpacked(path)
+    for start, what in _OTHER_FORMATS.items():
+        if data.startswith(start):
+            raise DataError(f"{path.name} is not a CSV file but {what}; save the table as CSV or Parquet")
+    mark = next((mark for mark in _MARKS if data.startswith(mark)), None)
+    encoding = _encoding(mark, options.encoding, path.name)
+    if encoding != "utf-8":
+        return decoded(data, encoding, path.name).removeprefix("\ufeff").encode()
+    text = data.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in text:
+        line = text.count(b"\n", 0, text.index(b"\0")) + 1
+        raise DataError(
+            f"{path.name}, line {line} holds a zero byte, so it is not UTF-8 text; "
+            "name its encoding under dataset.encoding, such as utf-16-le"
+        )
+    return text
+
+
+def decoded(data: bytes, encoding: str, name: str) -> str:
+    """Text from bytes. Raises DataError with the line and the key to set."""
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace")
+        line = len(before.splitlines()) + before.endswith(("\n", "\r")) or 1
+        raise DataError(
+            f"{name}, line {line} is not {encoding}: byte {error.start} is "
+            f"0x{data[error.start]:02x}; name the file's encoding under dataset.encoding, such as cp1252"
+        ) from None
+    except UnicodeError as error:
+        raise DataError(f"{name} is not {encoding}: {error}; name its encoding under dataset.encoding") from None
+
+
+def _unpacked(path: Path) -> bytes:
+    """A file's bytes; those of .gz, .bz2, .xz and .zip files unpacked."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix in _OPENERS:
+            with _OPENERS[suffix](path) as file:
+                data: bytes = file.read()
+            return data
+        if suffix == ".zip":
+            return _only_member(path)
+        return path.read_bytes()
+    except (OSError, *_UNPACKING_ERRORS) as error:
+        raise DataError(f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _only_member(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.namelist() if not member.endswith("/")]
+        if len(members) != 1:
+            raise DataError(f"{path.name} holds {len(members)} files; it should hold one CSV")
+        return archive.read(members[0])
+
+
+def _encoding(mark: bytes | None, given: str | None, name: str) -> str:
+    """The encoding of a file that begins with a byte order mark or without one. Raises DataError where keys differ."""
+    known = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
+    if mark is None:
+        return known
+    found = _MARKS[mark]
+    if given is not None and known not in (found, found[: len("utf-16")]):
+        raise DataError(
+            f"{name}, line 1 begins with the byte order mark of {found}, but dataset.encoding is {given}; leave it out"
+        )
+    return found
+
+
+def find_dialect(data: bytes, options: ReadOptions, name: str) -> tuple[Dialect, bytes]:
+    """The dialect, and the text that follows a `sep=` line."""
+    first = next(iter(data[:16].splitlines(keepends=True)), b"")
+    announced = _announced(first)
+    if announced is not None:
+        if options.separator not in (None, announced):
+            raise DataError(f"{name}, line 1 says sep={announced}, but dataset.separator is {options.separator!r}")
+        return Dialect(announced, 2), data[len(first) :]
+    return Dialect(options.separator or _likely_separator(data, name)), data
+
+
+def _announced(line: bytes) -> str | None:
+    """The separator of Excel's line `sep=;`, which may be in quotes."""
+    text = line.decode(errors="replace").rstrip("\r\n").strip('"')
+    return text[4] if len(text) == 5 and text.lower().startswith("sep=") else None
+
+
+def records(lines: Iterator[str], separator: str) -> Any:
+    """A reader of the csv module for a dialect: quotes are doubled within quotes, blanks after a separator skipped."""
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+
+
+def _likely_separator(data: bytes, name: str) -> str:
+    """The separator that divides every line of the beginning as it divides the first, and finds most numbers."""
+    sample = data[:_SAMPLE].decode(errors="replace")
+    tables = {separator: _sample_rows(sample, separator, len(data) > _SAMPLE) for separator in SEPARATORS}
+    wide = {separator: rows for separator, rows in tables.items() if rows and len(rows[0]) > 1}
+    even = {separator: rows for separator, rows in wide.items() if all(_fits(row, rows[0]) for row in rows)}
+    if len(even) == 1:
+        return next(iter(even))
+    if not even:
+        return max(wide, key=lambda separator: _evenness(wide[separator]), default=",")
+    shares = {separator: _number_share(rows) for separator, rows in even.items()}
+    best = [separator for separator, share in shares.items() if share == max(shares.values())]
+    if len(best) > 1:
+        raise DataError(
+            f"{name}: its lines divide evenly at {' and at '.join(map(repr, best))}; "
+            "say which separates the fields with dataset.separator"
+        )
+    return best[0]
+
+
+def _sample_rows(sample: str, separator: str, is_cut: bool) -> list[list[str]]:
+    """The first rows that are not blank; the last one may be cut off with the sample, and is left out then."""
+    rows: list[list[str]] = []
+    try:
+        for row in records(io.StringIO(sample, newline=""), separator):
+            if any(field.strip() for field in row):
+                rows.append(row)
+            if len(rows) == _SAMPLE_ROWS:
+                return rows
+    except csv.Error:
+        return rows
+    return rows[:-1] if is_cut else rows
+
+
+def _fits(row: Sequence[str], header: Sequence[str]) -> bool:
+    return len(row) == len(header) or (len(row) > len(header) and not any(row[len(header) :]))
+
+
+def _evenness(rows: list[list[str]]) -> tuple[float, int]:
+    return sum(_fits(row, rows[0]) for row in rows) / len(rows), len(rows[0])
+
+
+def _number_share(rows: list[list[str]]) -> float:
+    cells = [cell for row in rows[1:] for cell in row if cell.strip()]
+    return sum(map(is_number, cells)) / max(len(cells), 1)

@@ -1,0 +1,180 @@
+"""Divides the text of a CSV into columns of text, and says in which line each row begins."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from experiments.csv_dialect import Dialect, decoded, records
+from experiments.errors import DataError
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_BLOCK = 1 << 24  # bytes that Arrow parses at once
+_CHUNK = 1 << 14  # rows that become Arrow arrays at once
+_QUOTE = ord('"')
+
+
+@dataclass(frozen=True)
+class CsvText:
+    """The cells of a CSV as they are written.
+
+    names: of the columns, from the first line that is not blank.
+    header_line: the line in which the names end, from 1.
+    columns: Arrow strings, as many as there are names.
+    lines: (rows,). The line in which each row begins, from 1. Blank lines are no rows.
+    """
+
+    names: list[str]
+    header_line: int
+    columns: list[Any]
+    lines: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def split_csv(data: bytes, dialect: Dialect, name: str) -> CsvText:
+    """Divide UTF-8 text into columns. Raises DataError, with the line, for rows longer or shorter than the first."""
+    names, height = _header(data, dialect, name)
+    columns, lines = _split_fast(data, height, len(names), dialect) or _split_exactly(
+        data, height, names, dialect, name
+    )
+    return CsvText(names, height + dialect.first_line - 1, columns, lines + (dialect.first_line - 1))
+
+
+def _header(data: bytes, dialect: Dialect, name: str) -> tuple[list[str], int]:
+    """The names of the columns, and how many lines they and blank lines before them take."""
+    reader = records(_text_lines(data), dialect.separator)
+    try:
+        for row in reader:
+            if any(field.strip() for field in row):
+                return [field.strip() for field in row], reader.line_num
+    except UnicodeDecodeError:
+        decoded(data, "utf-8", name)
+    except csv.Error as error:
+        raise _fault(error, name, dialect.first_line, reader.line_num + dialect.first_line - 1) from None
+    raise DataError(f"{name} is empty; its first line should name the columns")
+
+
+def _text_lines(data: bytes) -> Iterator[str]:
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
+
+
+# ------------------------------------------------------------------------------------- the fast way, for tidy files
+
+
+def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple[list[Any], Any] | None:
+    """Columns and lines by Arrow's parser; None where only the exact way can say what the file holds, or what is wrong.
+
+    Arrow neither counts lines nor reports stray quotation marks, so a file with either of them is not tidy.
+    """
+    start = 0
+    for end, _ in zip(_LINE_END.finditer(data), range(height), strict=False):
+        start = end.end()
+    if not dialect.separator.isascii() or dialect.separator == " " or not _has_tidy_quotes(data, start, dialect):
+        return None
+    names = [str(index) for index in range(width)]
+    strings = dict.fromkeys(names, pa.string())
+    try:
+        table = pa.csv.read_csv(
+            pa.py_buffer(data).slice(start),
+            read_options=pa.csv.ReadOptions(column_names=names, block_size=_BLOCK),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=dialect.separator, newlines_in_values=data.find(b'"', start) >= 0
+            ),
+            convert_options=pa.csv.ConvertOptions(column_types=strings, null_values=[], strings_can_be_null=False),
+        )
+    except (pa.ArrowInvalid, ValueError):
+        return None
+    lines = _lines_of_rows(data, start, table.num_rows)
+    return None if lines is None else (table.columns, lines + height)
+
+
+def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
+    """Whether each quotation mark after `start` opens or closes a whole field, or is doubled."""
+    if data.find(b'"', start) < 0:
+        return True
+    text = np.frombuffer(b"\n" + data[start:] + b"\n", np.uint8)
+    quotes = np.flatnonzero(text == _QUOTE)
+    before, after = text[quotes[0::2] - 1], text[quotes[1::2] + 1]
+    edges = (ord("\n"), ord("\r"), ord(dialect.separator), _QUOTE)  # a doubled one closes and opens again
+    tidy = [np.logical_or.reduce([neighbours == edge for edge in edges]).all() for neighbours in (before, after)]
+    return len(quotes) % 2 == 0 and all(tidy)
+
+
+def _lines_of_rows(data: bytes, start: int, rows: int) -> Any:
+    """(rows,). The line of each row from 1, of the text after `start`; None where a row takes several lines."""
+    ends = data.count(b"\n", start)
+    if data.find(b"\r", start) >= 0:
+        ends += data.count(b"\r", start) - data.count(b"\r\n", start)
+    if rows == ends + (not data.endswith((b"\n", b"\r"))):
+        return np.arange(1, rows + 1)
+    lines = np.flatnonzero([bool(line) for line in data[start:].splitlines()]) + 1
+    return lines if len(lines) == rows else None
+
+
+# ----------------------------------------------------------------------------------- the exact way, for every other
+
+
+def _split_exactly(
+    data: bytes, height: int, names: Sequence[str], dialect: Dialect, name: str
+) -> tuple[list[Any], Any]:
+    """Columns and lines by the csv module."""
+    decoded(data, "utf-8", name)
+    chunks: list[list[Any]] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for line, row in _rows(data, height, names, dialect, name):
+        rows.append(row)
+        lines.append(line)
+        if len(rows) == _CHUNK:
+            chunks.append(_arrow(rows))
+            rows = []
+    chunks.append(_arrow(rows))
+    columns = [pa.chunked_array([chunk[i] for chunk in chunks if chunk], pa.string()) for i in range(len(names))]
+    return columns, np.array(lines, dtype=np.int64)
+
+
+def _arrow(rows: list[list[str]]) -> list[Any]:
+    return [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+
+
+def _rows(
+    data: bytes, height: int, names: Sequence[str], dialect: Dialect, name: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row below the names that is not a blank line, and the line in which it begins."""
+    reader = records(_text_lines(data), dialect.separator)
+    width, before = len(names), 0
+    try:
+        for row in reader:
+            line, before = before + 1, reader.line_num
+            if line > height and row and not (len(row) == 1 and width > 1 and not row[0].strip()):
+                if len(row) != width:
+                    _check_width(row, names, dialect, f"{name}, line {line + dialect.first_line - 1}")
+                yield line, row[:width]
+    except csv.Error as error:
+        raise _fault(error, name, before + dialect.first_line, reader.line_num + dialect.first_line - 1) from None
+
+
+def _check_width(row: Sequence[str], names: Sequence[str], dialect: Dialect, place: str) -> None:
+    """Raises DataError unless all that a row has past the names is empty fields."""
+    if len(row) >= len(names) and not any(field.strip() for field in row[len(names) :]):
+        return
+    hint = ""
+    if len(row) > len(names) and dialect.separator == ",":
+        hint = "; where ',' is the decimal sign too, put such numbers in quotes or separate the fields by ';'"
+    raise DataError(
+        f"{place} has {len(row)} field{'s' * (len(row) != 1)}, but the header has {len(names)} names "
+        f"(separator {dialect.separator!r}, dataset.separator sets another){hint}"
+    )
+
+
+def _fault(error: csv.Error, name: str, start: int, line: int) -> DataError:
+    if "expected after" in str(error):
+        return DataError(f"{name}, line {line}: text follows a closing quotation mark; double the marks within a field")
+    return DataError(f"{name}, line {start}: a quotation mark opens a field that never closes ({error})")

@@ -1,0 +1,111 @@
+"""Data from Python: a data frame or arrays as one frame with a target, and keeping it as a Parquet file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.columns import Column, RawTable
+from experiments.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_BYTES = 256 * 2**20
+"""Of the Parquet file that a sweep keeps of its data."""
+
+_TARGET = "target"
+
+
+def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
+    """A frame of features and target, and the target's name.
+
+    data: a data frame, a mapping of columns, or (samples, features) numbers or words; then features are x0, x1, ...
+    target: the name of a column, or (samples,) values; None where the spec names it.
+    Raises DataError where the two do not fit.
+    """
+    import pandas as pd
+
+    frame = _frame(data)
+    if target is None or isinstance(target, str):
+        return frame, target
+    values = target if isinstance(target, pd.Series) else pd.Series(_one_dimension(target))
+    if len(values) != len(frame):
+        raise DataError(f"data has {len(frame):,} rows, but target has {len(values):,}; give a target for each row")
+    if isinstance(data, pd.DataFrame) and isinstance(target, pd.Series) and not target.index.equals(data.index):
+        raise DataError("data and target have different indices; bring them to one order, then reset_index both")
+    name = values.name if isinstance(values.name, str) else _TARGET
+    if name in frame.columns:
+        raise DataError(f"data has a column {name!r} already; rename the target, or name that column: target={name!r}")
+    return frame.assign(**{name: values.to_numpy() if values.dtype.kind != "O" else list(values)}), name
+
+
+def _frame(data: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return data
+    if hasattr(data, "to_pandas"):  # Polars and Arrow
+        return pd.DataFrame(data.to_pandas())
+    try:
+        if isinstance(data, Mapping):
+            return pd.DataFrame(data)
+        frame = pd.DataFrame(data if isinstance(data, np.ndarray) else list(data))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"data is no table: {error}; give a data frame, or rows of equal length") from None
+    shape = np.shape(data) if isinstance(data, np.ndarray) else (0,) * (2 if _has_rows(data) else 1)
+    if len(shape) != 2:
+        raise DataError("data has one dimension; give (samples, features), such as x.reshape(-1, 1) for one feature")
+    return frame.set_axis([f"x{k}" for k in range(frame.shape[1])], axis="columns")
+
+
+def _has_rows(data: Any) -> bool:
+    return all(np.ndim(row) == 1 for row in data)
+
+
+def _one_dimension(target: Any) -> Any:
+    values = target if isinstance(target, np.ndarray) else list(target)
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1:
+        return values[:, 0]
+    if np.ndim(values) != 1:
+        raise DataError(f"target has {np.ndim(values)} dimensions; give one value for each row")
+    return values
+
+
+def kept_bytes(raw: RawTable) -> bytes:
+    """The table as a Parquet file, without columns of unsupported types: it is read back as the same columns.
+
+    Raises DataError where it is too large to be kept with a sweep.
+    """
+    import pandas as pd
+
+    columns = {column.name: _kept(column) for column in raw.columns if column.kind != "unsupported"}
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False, compression="zstd")
+    content = buffer.getvalue()
+    if len(content) > MAX_BYTES:
+        raise DataError(
+            f"{raw.name}: the table takes {len(content) >> 20:,} MiB as Parquet; a sweep keeps up to "
+            f"{MAX_BYTES >> 20} MiB of data from Python. Write it to a file, and name that under dataset.path"
+        )
+    return content
+
+
+def _kept(column: Column) -> Any:
+    import pandas as pd
+
+    if column.kind == "boolean":
+        return pd.array([None if np.isnan(cell) else bool(cell) for cell in column.values], dtype="boolean")
+    if column.kind == "number" and column.integer:
+        return pd.array([None if np.isnan(cell) else int(cell) for cell in column.values], dtype="Int64")
+    return column.values
+
+
+def frame_of_bytes(content: bytes) -> pd.DataFrame:
+    """What `kept_bytes` wrote."""
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(content))

@@ -1,0 +1,79 @@
+"""Checks the names of a table's columns: each column has one, no two are alike, and an index is no feature."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TypeVar
+
+from experiments.columns import Column
+from experiments.errors import DataError
+from experiments.number_formats import TextColumn, is_number
+
+_Named = TypeVar("_Named", bound=Column | TextColumn)
+
+_INDEX_NAME = re.compile(r"(Unnamed: \d+|__index_level_\d+__)")
+_RENAMED = re.compile(r"(.+)\.\d+")
+
+
+def named_columns(columns: Sequence[_Named], place: str) -> tuple[list[_Named], list[str]]:
+    """The columns that a table is about, and notes on those left out.
+
+    place: where the names are, such as `data.csv, line 1`.
+    """
+    kept: list[_Named] = []
+    notes: list[str] = []
+    _check_different([column.name for column in columns], place)
+    for position, column in enumerate(columns, start=1):
+        name = column.name
+        if name and not is_index_name(name):
+            kept.append(column)
+        elif name or (position == 1 and not column.is_empty):
+            what = f"has the name {name!r}" if name else "has no name"
+            notes.append(
+                f"column {position} is left out: it {what}, as an index that pandas wrote; rename it to use it."
+            )
+        elif not column.is_empty:
+            raise DataError(f"{place}: column {position} has no name; name it, or remove it")
+    return kept, [*notes, *_alike([column.name for column in kept])]
+
+
+def is_index_name(name: str) -> bool:
+    """Whether pandas gave a column this name, for want of one."""
+    return _INDEX_NAME.fullmatch(name) is not None
+
+
+def check_not_data(names: Sequence[str], place: str) -> None:
+    """Raises DataError where the first line of a CSV is numbers, so that it is a row and not names.
+
+    The names 0, 1, 2, ... pass: pandas gives them to columns without names.
+    """
+    if all(map(is_number, filter(None, names))) and list(names) != [str(index) for index in range(len(names))]:
+        raise DataError(
+            f"{place} should name the columns, but has numbers alone ({', '.join(names[:5])}); add a line of names"
+        )
+
+
+def _check_different(names: Sequence[str], place: str) -> None:
+    first: dict[str, int] = {}
+    for position, name in enumerate(names, start=1):
+        if name and name in first:
+            raise DataError(
+                f"{place}: columns {first[name]} and {position} are both called {name!r}; rename or remove one"
+            )
+        first[name] = position
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Notes on names that a reader may take for one: they differ in case or blanks, or in pandas' `.1`."""
+    notes: list[str] = []
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if other != name:
+            notes.append(f"columns {other!r} and {name!r} are two columns, whose names differ in case or blanks alone.")
+        renamed = _RENAMED.fullmatch(name)
+        if renamed and renamed[1] in names:
+            notes.append(f"column {name!r} may be a second {renamed[1]!r} that was renamed; remove it if so.")
+    return notes

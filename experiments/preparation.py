@@ -1,0 +1,166 @@
+"""From the columns of a table to a network's inputs: fitted on the training part alone, then used on every part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
+from engine.neuron import Floats
+from experiments.columns import Column
+from experiments.errors import DataError
+from experiments.tables import Table
+
+MAX_CATEGORIES = 100
+"""Categories of one column at most: each is an input, and networks here are small."""
+
+_LISTED = 5
+_ROUNDING = 4 * np.finfo(float).eps
+"""Relative to the largest value: cells that lie no further apart differ by the rounding of a computation alone."""
+
+Indices = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything between a table's columns and a network's inputs.
+
+    columns: fill and encode. center, scale: (inputs,), what is taken off each input, and what the rest is divided by.
+    constant: names of the inputs that are constant in the training part.
+    """
+
+    columns: tuple[InputColumn, ...]
+    center: Floats
+    scale: Floats
+    constant: tuple[str, ...] = ()
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(name for column in self.columns for name in column.input_names)
+
+    def inputs(self, table: Sequence[Cells]) -> Floats:
+        """(rows, inputs) of a table's cells, one array a column."""
+        prepared: Floats = (network_inputs(self.columns, table) - self.center) / self.scale
+        return prepared
+
+
+def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
+    """The preparation that the training part asks for. training: the rows of it.
+
+    Inputs are standardised to mean 0 and deviation 1 if `standardize`, except those of categories, which stay 0 and 1.
+    Raises DataError for a column with too many categories, or without a number to fill its empty cells with.
+    """
+    columns = tuple(_fitted(table, column, training) for column in table.columns)
+    inputs = network_inputs(columns, [column.values[training] for column in table.columns])
+    names = [name for column in columns for name in column.input_names]
+    center, scale = np.zeros(len(names)), np.ones(len(names))
+    if standardize:
+        numbers = [k for k, of_number in enumerate(_are_numbers(columns)) if of_number]
+        center[numbers], scale[numbers] = _standards(inputs[:, numbers])
+    for name, size in zip(names, center + scale, strict=True):
+        if not np.isfinite(size):
+            raise DataError(f"{table.name}: {name!r} has numbers too large to standardise; give them in a larger unit")
+    constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
+    return Preparation(columns, center, scale, constant)
+
+
+def _are_numbers(columns: Sequence[InputColumn]) -> Iterator[bool]:
+    """For each input, whether it is a number and not a category."""
+    for column in columns:
+        yield from [column.categories is None] * len(column.input_names)
+
+
+def _fitted(table: Table, column: Column, training: Indices) -> InputColumn:
+    cells = column.values[training]
+    if column.name in table.encoded:
+        return InputColumn(column.name, column.kind, categories=_categories(table, column, cells))
+    return InputColumn(column.name, column.kind, fill=_fill(table, column, cells))
+
+
+def _categories(table: Table, column: Column, cells: Cells) -> tuple[str, ...]:
+    values = np.unique(cells)  # numbers in their order, words in theirs
+    if len(values) > MAX_CATEGORIES:
+        raise DataError(
+            f"{table.name}: column {column.name!r} has {len(values):,} categories in the training part; "
+            f"at most {MAX_CATEGORIES} are encoded. Leave the column out: name those to be used under dataset.features"
+        )
+    return tuple(map(str, category_names(column.kind, values)))
+
+
+def _fill(table: Table, column: Column, cells: Cells) -> float | None:
+    rule = table.fills.get(column.name)
+    if rule is None:
+        return None
+    numbers = cells[~is_empty(cells)]
+    if not len(numbers):
+        raise DataError(
+            f"{table.name}: column {column.name!r} is empty in every row of the training part, so it has no {rule}; "
+            "leave it out: name the columns to be used under dataset.features"
+        )
+    return _mean(numbers) if rule == "mean" else float(np.median(numbers))
+
+
+def _mean(numbers: Floats) -> float:
+    """Its sum is exact (fsum), so that the result does not depend on the machine."""
+    try:
+        return math.fsum(numbers) / len(numbers)
+    except OverflowError:
+        return math.inf
+
+
+def _standards(training: Floats) -> tuple[Floats, Floats]:
+    """Center and scale: to mean 0 and standard deviation 1 on the training part; a constant input becomes 0."""
+    constant = _is_constant(training)
+    mean = np.array([_mean(column) for column in training.T])
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = (training - mean) ** 2
+    deviation = np.sqrt([_mean(column) for column in squares.T])
+    equal = (training == training[0]).all(axis=0)
+    return np.where(equal, training[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
+
+
+def _is_constant(training: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(inputs,). Whether all values are equal, or differ by rounding alone."""
+    with np.errstate(over="ignore"):
+        spread = training.max(axis=0) - training.min(axis=0)
+    constant: np.ndarray[Any, np.dtype[np.bool_]] = spread <= _ROUNDING * np.abs(training).max(axis=0)
+    return constant
+
+
+# ------------------------------------------------------------------------------------------------------------ notes
+
+
+def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> Iterator[str]:
+    """What the user should know of how the columns became inputs."""
+    if table.dropped:
+        rows = f"{table.dropped:,} row{' was' if table.dropped == 1 else 's were'}"
+        yield f"{rows} left out for an empty cell; {table.samples:,} remain"
+    for column, fitted in zip(table.columns, preparation.columns, strict=True):
+        empty = int(column.empty.sum())
+        if fitted.fill is not None and empty:
+            rule, cells = table.fills[column.name], f"{empty:,} empty cell{'' if empty == 1 else 's'}"
+            yield f"{cells} of {column.name!r} became the training part's {rule}, {fitted.fill:.6g}"
+        unknown = fitted.unknown(column.values[test])
+        if unknown:
+            yield (
+                f"{column.name!r}: {_listed(unknown)} only in the test part, so the training part has no input for "
+                f"{'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
+            )
+    if preparation.constant:
+        them = "it" if len(preparation.constant) == 1 else "them"
+        yield f"constant in the training part, so nothing can be learned from {them}: {_listed(preparation.constant)}"
+
+
+def filled_cells(table: Table, preparation: Preparation) -> int:
+    """How many empty cells were filled."""
+    pairs = zip(table.columns, preparation.columns, strict=True)
+    return sum(int(column.empty.sum()) for column, fitted in pairs if fitted.fill is not None)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(map(repr, names[:_LISTED])) + more

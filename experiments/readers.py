@@ -1,0 +1,39 @@
+"""Reads a CSV file, a Parquet file or a pandas DataFrame into a `RawTable` of typed columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.columns import RawTable
+from experiments.errors import DataError
+from experiments.read_options import ReadOptions, is_parquet, read_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ReadOptions", "read_file", "read_frame", "read_options"]
+
+_FOUND_OUT = ReadOptions()
+
+
+def read_file(path: Path, options: ReadOptions) -> RawTable:
+    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
+    if not path.exists():
+        raise DataError(f"the data file {path} does not exist")
+    if not path.is_file():
+        raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
+    if is_parquet(path):
+        from experiments.arrow_columns import read_parquet
+
+        return read_parquet(path, options)
+    from experiments.csv_files import read_csv
+
+    return read_csv(path, options)
+
+
+def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _FOUND_OUT) -> RawTable:
+    """Read a data frame's values; its index is not a feature. Raises DataError."""
+    from experiments.frame_columns import read_frame
+
+    return read_frame(frame, name, options)

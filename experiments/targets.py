@@ -1,0 +1,80 @@
+"""What a target is: numbers to be predicted, or classes. One rule for every kind of file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from engine.inputs import category_names, number_name
+from engine.neuron import Floats
+from experiments.columns import Column, RawTable
+from experiments.errors import DataError
+
+CLASSIFICATION = "classification"
+REGRESSION = "regression"
+
+_MAX_INTEGER_CLASSES = 20
+"""Whole numbers with at most so many different values are taken for classes, unless `task` says otherwise."""
+
+
+def read_target(raw: RawTable, column: Column, task: str | None) -> tuple[str, Floats, tuple[str, ...]]:
+    """Task, targets (numbers, or indices into the classes), and classes of a column without empty cells.
+
+    Words and booleans are classes, and so are at most 20 different whole numbers, unless `task` says otherwise.
+    Raises DataError for booleans under `task: regression`, and a single class.
+    """
+    if (task or _task_of(column)) == REGRESSION:
+        if column.kind != "number":
+            raise DataError(
+                f"{raw.name}: the target {column.name!r} is no number: it holds booleans; leave task out, or write 0 "
+                "and 1"
+            )
+        return REGRESSION, column.values, ()
+    names, targets = _classes(column)
+    if len(names) < 2:
+        raise DataError(f"{raw.name}: the target {column.name!r} has a single class, {names[0]!r}: nothing to learn")
+    return CLASSIFICATION, targets, names
+
+
+def _task_of(column: Column) -> str:
+    if column.kind != "number":
+        return CLASSIFICATION
+    whole = bool((column.values == np.round(column.values)).all())
+    return CLASSIFICATION if whole and len(np.unique(column.values)) <= _MAX_INTEGER_CLASSES else REGRESSION
+
+
+def _classes(column: Column) -> tuple[tuple[str, ...], Floats]:
+    """Names, sorted by value, and each row's index among them."""
+    values, indices = np.unique(column.values, return_inverse=True)
+    if column.kind == "number":
+        names = [number_name(value) if column.integer else str(value) for value in values.tolist()]
+    else:
+        names = [str(name) for name in category_names(column.kind, values)]
+    return tuple(names), indices.astype(float)
+
+
+def refuse_stray_words(raw: RawTable, column: Column, task: str | None) -> None:
+    """Raise DataError for a word among numbers that are to be predicted, unless `task` says that they are classes.
+
+    Else a single word would make a class of each number.
+    """
+    if column.kind != "text" or task == CLASSIFICATION:
+        return
+    bad, filled = column.bad_numbers, column.values[~column.empty]
+    different = len(set(filled)) - (bad.count if bad else 0)
+    if task is None and different <= _MAX_INTEGER_CLASSES:
+        return
+    otherwise = "write task: classification where they are classes" if task is None else "leave task out"
+    if bad is None or bad.count == len(filled):
+        kind = "words" if bad else "numbers as text"
+        raise DataError(
+            f"{raw.name}: the target {column.name!r} is no number: it holds {kind}, such as {filled[0]!r}; make it a "
+            f"column of numbers, or {otherwise}"
+        )
+    cells = f"{bad.count:,} such cell{'' if bad.count == 1 else 's'}; {len(filled) - bad.count:,} hold numbers"
+    raise DataError(
+        f"{raw.location(bad.row)}: the target {column.name!r} is no number: it holds {bad.cell!r} ({cells}). Write "
+        f"na_values: [{json.dumps(bad.cell, ensure_ascii=False)}] and missing: drop under dataset to leave such rows "
+        f"out, or {otherwise}"
+    )

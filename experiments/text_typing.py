@@ -1,0 +1,189 @@
+"""Finds the decimal and thousands signs of a table's text columns, and turns each into numbers, booleans or text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from experiments.columns import BadNumbers, Column
+from experiments.number_formats import TRUE_WORDS, NumberFormat, TextColumn, open_formats, sign_class
+from experiments.read_options import ReadOptions
+
+EXACT_WHOLE_NUMBERS = 2**53
+"""Whole numbers up to this one are float64s."""
+
+
+@dataclass(frozen=True)
+class TextTyping:
+    """Turns the text columns of one table into typed ones.
+
+    options: what the user says of the numbers.
+    point_first: whether a decimal point is meant where a number may be read in two ways, as between commas.
+    has_fractions: whether other columns of the table, which come with a type, hold fractions.
+    location: words for where a row's index lies, such as `line 25`.
+    """
+
+    options: ReadOptions
+    point_first: bool
+    has_fractions: bool
+    location: Callable[[int], str]
+
+    def columns(self, texts: Sequence[TextColumn]) -> list[Column]:
+        """The typed columns. The first whose signs had to be found out has a note that says so."""
+        words = [text.is_boolean for text in texts]
+        formats = self._likely_formats([text for text, is_word in zip(texts, words, strict=True) if not is_word])
+        typed = [_boolean(t) if w else self._typed(t, formats) for t, w in zip(texts, words, strict=True)]
+        for index, (text, column) in enumerate(zip(texts, typed, strict=True)):
+            note = self._signs_found(text, formats) if column.kind == "number" else None
+            if note:
+                typed[index] = replace(column, note=" ".join(filter(None, (note, column.note))))
+                break
+        return typed
+
+    def _likely_formats(self, texts: Sequence[TextColumn]) -> list[NumberFormat]:
+        """The formats under which no other makes more numbers of some column and not fewer of another."""
+        formats = open_formats(self.options)
+        if self.point_first and formats[0].decimal == ".":
+            odd = [_evidence(text, formats) for text in texts if text.plain is None]
+            if all(counts[0] == max(counts) for counts in odd if counts):
+                return formats[:1]
+        evidence = [counts for text in texts if (counts := _evidence(text, formats))]
+        if self.has_fractions:
+            evidence.append([int(form.decimal == ".") for form in formats])
+        scores = list(zip(*evidence, strict=True)) or [() for _ in formats]
+        return [
+            form
+            for form, score in zip(formats, scores, strict=True)
+            if not any(_exceeds(other, score) for other in scores)
+        ]
+
+    def _typed(self, text: TextColumn, formats: list[NumberFormat]) -> Column:
+        points = [form for form in formats if form.decimal == "."]
+        if self.point_first and points and text.plain is not None:
+            return self._number(text, points[0])
+        readings = {text.reading(form): form for form in formats if text.is_full(form)}
+        if not readings:
+            return self._text(text, formats)
+        if len(readings) > 1:
+            return self._unsupported(text, self._ambiguous(text, list(readings.values())))
+        if points and not any(map(text.is_full, points)):
+            return self._unsupported(text, self._two_signs(text, points[0]))
+        return self._number(text, next(iter(readings.values())))
+
+    def _text(self, text: TextColumn, formats: list[NumberFormat]) -> Column:
+        form = max(formats, key=text.count)
+        other = next((other for other in open_formats(ReadOptions()) if text.is_full(other)), None)
+        if other is not None:
+            return self._unsupported(text, self._contradiction(text, form))
+        wrong = text.wrong(form)
+        bad = BadNumbers(len(wrong), int(wrong[0]), text.cell(wrong[0]))
+        return Column(text.name, "text", _objects(text.text), bad)
+
+    def _number(self, text: TextColumn, form: NumberFormat) -> Column:
+        values = text.numbers(form)
+        large = np.flatnonzero(np.isfinite(values) & (np.abs(values) >= EXACT_WHOLE_NUMBERS))
+        if len(large):
+            cells = text.reading(form).normalized(text.text.take(pa.array(large)))
+            whole = cells.filter(pc.match_substring_regex(cells, r"^[+-]?\d+$")).to_pylist()
+            return whole_number_column(text.name, values, map(int, whole), integer=_is_whole(text, form, values))
+        return Column(text.name, "number", values, integer=_is_whole(text, form, values))
+
+    def _unsupported(self, text: TextColumn, problem: str) -> Column:
+        return Column(text.name, "unsupported", _objects(text.text), problem=problem)
+
+    def _ambiguous(self, text: TextColumn, forms: list[NumberFormat]) -> str:
+        one, two = (text.reading(form).normalized(text.text) for form in forms[:2])
+        row = int(np.flatnonzero(pc.not_equal(one, two).fill_null(False).to_numpy())[0])
+        return (
+            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, which is either "
+            f"{one[row].as_py()} or {two[row].as_py()}; say which with dataset.decimal or dataset.thousands"
+        )
+
+    def _two_signs(self, text: TextColumn, form: NumberFormat) -> str:
+        row = text.wrong(form)[0]
+        return (
+            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, but other columns have "
+            f"{form.decimal!r} as their decimal sign; write all numbers alike, or set dataset.decimal"
+        )
+
+    def _contradiction(self, text: TextColumn, form: NumberFormat) -> str:
+        row = text.wrong(form)[0]
+        given = [f"dataset.{key} {sign!r}" for key in ("decimal", "thousands") if (sign := getattr(self.options, key))]
+        return (
+            f"column {text.name!r} has {text.cell(row)!r} in {self.location(row)}, which is not a number "
+            f"with {' and '.join(given) or 'the signs of the other columns'}"
+        )
+
+    def _signs_found(self, text: TextColumn, formats: list[NumberFormat]) -> str | None:
+        """A sentence, with an example, on signs that the user did not name."""
+        reading = text.reading(next(form for form in formats if text.is_full(form)))
+        signs = {
+            sign: words
+            for sign, words, given in (
+                (reading.decimal.strip("."), "the decimal sign", self.options.decimal),
+                (reading.thousands, "the sign between thousands", self.options.thousands),
+            )
+            if sign and given is None
+        }
+        if not signs:
+            return None
+        row = text.first("|".join(map(sign_class, signs)))
+        value = reading.normalized(text.text.slice(row, 1))[0].as_py()
+        found = " and ".join(f"{sign!r} as {words}" for sign, words in signs.items())
+        return f"numbers are read with {found}: {text.cell(row)!r} in {self.location(row)} is {value}."
+
+
+def _is_whole(text: TextColumn, form: NumberFormat, numbers: Any) -> bool:
+    """Whether each cell, read as these numbers, is written without a decimal sign and exponent."""
+    reading = text.reading(form)
+    if reading.decimal or not (np.isnan(numbers) | (numbers == np.round(numbers))).all():
+        return False
+    return not pc.any(pc.match_substring_regex(text.text, "[eEnN]")).as_py()
+
+
+def _boolean(text: TextColumn) -> Column:
+    truth = pc.is_in(text.text, value_set=pa.array(TRUE_WORDS)).cast(pa.float64()).to_numpy()
+    return Column(text.name, "boolean", np.where(text.text.is_valid().to_numpy(), truth, np.nan))
+
+
+def _evidence(text: TextColumn, formats: Sequence[NumberFormat]) -> list[int]:
+    """How well each format fits a column; empty where it fits fewer than half of the cells."""
+    full = [text.is_full(form) for form in formats]
+    counts = list(map(int, full)) if any(full) else [text.count(form) for form in formats]
+    return counts if any(full) or 2 * max(counts) >= text.size else []
+
+
+def _exceeds(counts: Sequence[int], others: Sequence[int]) -> bool:
+    pairs = list(zip(counts, others, strict=True))
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def _objects(text: Any) -> Any:
+    return np.array(text.to_pylist(), dtype=object)
+
+
+def whole_number_column(name: str, values: Any, large: Iterable[int], *, integer: bool = True) -> Column:
+    """A number column with a note where it was rounded; unsupported where that made two numbers one.
+
+    values: (rows,) float64.
+    integer: whether all of them are written or typed as whole numbers.
+    large: its whole numbers past 2^53, of which a float64 may not hold every digit.
+    """
+    different = set(large)
+    rounded = [number for number in different if int(float(number)) != number]
+    if len(set(map(float, different))) == len(different):
+        note = (
+            f"column {name!r} is rounded: a float64 does not hold {rounded[0]} to the last digit." if rounded else None
+        )
+        return Column(name, "number", values, note=note, integer=integer)
+    problem = (
+        f"column {name!r} has whole numbers past 2^53, such as {rounded[0]}, that become equal when they are "
+        "rounded to a float64; leave it out with dataset.features, or write smaller numbers"
+    )
+    cells = np.where(np.isnan(values), np.array(None), np.array("a whole number", dtype=object))
+    return Column(name, "unsupported", cells, problem=problem)

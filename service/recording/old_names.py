@@ -1,0 +1,62 @@
+"""Names that older versions recorded, read as the user wrote them.
+
+They recorded the activation of a single neuron as `output`, even where the sweep file calls it `activation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from service.recording.infos import SweepInfo, TrialInfo, trial_info
+from service.results.metrics import PARAMS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+    from service.recording.sqlite_reader import StoredRun
+
+_NO_LAYERS = "[]"
+
+
+def trial_as_written(run: Run | StoredRun, sweep: SweepInfo) -> TrialInfo:
+    """A trial out of its run."""
+    trial = trial_info(run)
+    return replace(trial, params=params_as_written(trial.params, sweep))
+
+
+def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[str, str]:
+    """The hyperparameters of a trial's run."""
+    if "activation" in params or "output" not in params:
+        return params
+    from experiments.grid import as_written, is_neuron
+
+    hidden = params.get("hidden", "").removeprefix(_NO_LAYERS)
+    is_old = "activation" not in params and is_neuron(hidden, params.get("loss"), sweep.given)
+    return as_written(params) if is_old else params
+
+
+def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
+    """A table of a sweep's trials."""
+    hidden, loss, activation, output = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
+    if not {hidden, loss, output} <= set(table.columns):
+        return table
+    import numpy as np
+    import pandas as pd
+
+    from experiments.grid import is_neuron
+
+    if not is_neuron("", None, sweep.given):
+        return table
+    known = table[activation] if activation in table else pd.Series(None, index=table.index, dtype=table[output].dtype)
+    neurons = [
+        is_neuron(layers.removeprefix(_NO_LAYERS), name, sweep.given)
+        for layers, name in zip(table[hidden], table[loss], strict=True)
+    ]
+    is_old = known.isna() & np.array(neurons, dtype=bool)
+    if not is_old.any():
+        return table
+    written = table.assign(**{activation: known.where(~is_old, table[output]), output: table[output].mask(is_old)})
+    return written.drop(columns=output) if written[output].isna().all() else written

@@ -1,0 +1,129 @@
+"""Data from Python: as a file of the same table would be."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import frames
+from experiments.datasets import load_dataset
+from experiments.errors import DataError, SpecError
+from experiments.frames import frame_of_bytes, given_frame, kept_bytes
+from experiments.readers import read_frame, read_options
+from experiments.spec import load_spec
+
+_X = np.arange(40.0).reshape(20, 2) ** 2 % 17
+_Y = np.arange(20) % 3
+_SPEC: dict[str, Any] = {"name": "own", "steps": 3}
+
+
+def _frame() -> pd.DataFrame:
+    """Every kind of column, with empty cells."""
+    return pd.DataFrame(
+        {
+            "number": np.where(np.arange(20) == 3, np.nan, _X[:, 0]),
+            "whole": pd.array([None, *range(30, 11, -1)], dtype="Int64"),
+            "flag": pd.array([True, None, *[False, True] * 9], dtype="boolean"),
+            "city": pd.Categorical(
+                [None, *["Rome", "Oslo", "NA", "Oslo", "Rome"] * 3, *["NA", "Oslo", "Oslo", "Rome"]]
+            ),
+            "label": _Y,
+            "late": ["yes" if k > 12 else "no" for k in range(20)],
+        }
+    )
+
+
+@pytest.mark.parametrize("target", ["label", "late", "flag", "number", "whole"])
+def test_a_frame_is_what_its_file_is_and_what_is_kept_of_it(tmp_path: Path, target: str) -> None:
+    _frame().to_parquet(tmp_path / "own.parquet")
+    section = {"missing": "drop", "encode": "one_hot", "task": "regression" if target in ("whole", "number") else None}
+    given = load_spec({**_SPEC, "dataset": section}, frame=_frame(), target=target)
+    of_file = load_spec({**_SPEC, "dataset": {**section, "path": str(tmp_path / "own.parquet"), "target": target}})
+    data = load_dataset(given.spec.dataset, tmp_path, _frame())
+    same = load_dataset(of_file.spec.dataset, tmp_path)
+    kept = load_dataset(given.spec.dataset, tmp_path, frame_of_bytes(kept_bytes(read_frame(_frame()))))
+    assert data.fingerprint == same.fingerprint == kept.fingerprint
+    assert data.columns == same.columns == kept.columns
+    assert data.classes == same.classes == kept.classes
+    assert data.notes == same.notes == kept.notes
+    assert data.name == "data"
+
+
+def test_what_is_kept_has_had_its_words_for_empty_cells_read(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": ["1", "?", "4", "9", "3"], "y": [0.5, 1, 2, 3, 5]})
+    section = {"missing": "mean", "na_values": ["?"], "test_fraction": 0.0}
+    given = load_spec({**_SPEC, "dataset": section}, frame=frame, target="y").spec.dataset
+    kept = frame_of_bytes(kept_bytes(read_frame(frame, options=read_options(given))))
+    assert load_dataset(given, tmp_path, kept).fingerprint == load_dataset(given, tmp_path, frame).fingerprint
+
+
+def test_columns_that_are_not_used_need_not_be_kept() -> None:
+    frame = _frame().assign(when=pd.date_range("2026-01-01", periods=20))
+    assert list(frame_of_bytes(kept_bytes(read_frame(frame))).columns) == list(_frame().columns)
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "names"),
+    [
+        (_X, _Y, ["x0", "x1", "target"]),
+        (_X.tolist(), _Y.tolist(), ["x0", "x1", "target"]),
+        (_X, _Y[:, None], ["x0", "x1", "target"]),
+        (pd.DataFrame(_X, columns=["a", "b"]), pd.Series(_Y, name="kind"), ["a", "b", "kind"]),
+        (pd.DataFrame(_X, columns=["a", "b"]), _Y, ["a", "b", "target"]),
+        ({"a": _X[:, 0], "kind": _Y}, "kind", ["a", "kind"]),
+    ],
+)
+def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None:
+    frame, name = given_frame(data, target)
+    assert list(frame.columns) == names
+    assert name == names[-1]
+    assert frame[name].tolist() == _Y.tolist()
+    assert frame.iloc[:, 0].tolist() == _X[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "message"),
+    [
+        (_X[:, 0], _Y, r"data has one dimension; give \(samples, features\)"),
+        (_X[:, 0].tolist(), _Y, "data has one dimension"),
+        (_X[None], _Y, "data is no table"),
+        (5, _Y, "data is no table"),
+        (_X, _Y[:3], "data has 20 rows, but target has 3"),
+        (_X, np.stack([_Y, _Y], axis=1), "target has 2 dimensions"),
+        (pd.DataFrame({"target": _Y}), _Y, "data has a column 'target' already"),
+        (pd.DataFrame({"a": _Y}), pd.Series(_Y)[::-1], "data and target have different indices"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(data: Any, target: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        given_frame(data, target)
+
+
+@pytest.mark.parametrize("key", ["name", "path", "samples", "separator"])
+def test_the_spec_names_no_other_data(key: str) -> None:
+    value = 10 if key == "samples" else ";" if key == "separator" else "moons"
+    with pytest.raises(SpecError, match=f"{key} does not go with a table that is given as data; leave it out"):
+        load_spec({**_SPEC, "dataset": {key: value}}, frame=_frame(), target="label")
+
+
+def test_the_target_is_named_once() -> None:
+    with pytest.raises(SpecError, match=r"dataset\.target is 'late', but target='label' was given"):
+        load_spec({**_SPEC, "dataset": {"target": "late"}}, frame=_frame(), target="label")
+    with pytest.raises(SpecError, match="a table that is given as data needs target"):
+        load_spec(_SPEC, frame=_frame())
+    assert load_spec({**_SPEC, "dataset": {"target": "late"}}, frame=_frame()).spec.dataset.target == "late"
+
+
+def test_a_ready_sweep_trains_on_the_data_that_are_given() -> None:
+    sweepable = load_spec("moons", ("dataset.encode=one_hot",), frame=_frame(), target="label")
+    assert sweepable.source.data["dataset"] == {"target": "label", "encode": "one_hot"}
+
+
+def test_a_table_too_large_to_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_BYTES", 2_000)
+    with pytest.raises(
+        DataError, match=r"a sweep keeps up to .* Write it to a file, and name that under dataset\.path"
+    ):
+        kept_bytes(read_frame(_frame()))

@@ -1,0 +1,199 @@
+"""In which databases runs are written in bulk: what counts is the shape of the tables that are written."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from experiments.errors import StoreError
+from service.recording.bulk_recorder import BulkRecorder
+from service.recording.client_recorder import ClientRecorder
+from service.recording.schema import check_revision, schema_revision, shape_difference
+from service.recording.store import Store
+from tests.service.postgres import new_database
+from tests.service.test_recorders import _RECORDS, _begin
+
+
+def _change(uri: str, *statements: str) -> None:
+    engine = sqlalchemy.create_engine(uri)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sqlalchemy.text(statement))
+    engine.dispose()
+
+
+def _is_sqlite(uri: str) -> bool:
+    return uri.startswith("sqlite")
+
+
+@pytest.fixture(scope="module")
+def _sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    Store(f"sqlite:///{path}", create=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def _postgres_store(_postgres_server: str) -> str:
+    """Made in a process of its own: a database that anybody is connected to can't be copied."""
+    uri = new_database(_postgres_server)
+    script = f"from service.recording.store import Store; Store({uri!r}, create=True)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+    return uri
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new MLflow store in a database of each kind, copied, for MLflow takes seconds to make one."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_sqlite_store"), tmp_path / "mlflow.db")
+        return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return new_database(*request.getfixturevalue("_postgres_store").rsplit("/", 1))
+
+
+def test_revision_and_other_tables_do_not_matter(made: str) -> None:
+    """As with MLflow 3.18, whose three new revisions are about other tables."""
+    store, sweep = _begin(made)
+    _change(
+        made,
+        "UPDATE alembic_version SET version_num = 'f4a9b2c7d1e6'",
+        "CREATE TABLE robots (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(10) NOT NULL)",
+        "ALTER TABLE experiments ADD COLUMN colour VARCHAR(10)",
+        "ALTER TABLE runs ADD COLUMN colour VARCHAR(10)",
+        "ALTER TABLE metrics ADD COLUMN unit VARCHAR(10) DEFAULT 'none' NOT NULL",
+        "CREATE INDEX index_runs_experiment ON runs (experiment_id)",
+    )
+    with closing(store.recorder(sweep, {})) as recorder:
+        assert isinstance(recorder, BulkRecorder)
+        assert recorder.note == ""
+        list(recorder.record(_RECORDS))
+    assert len(list(store.trials(sweep))) == len(_RECORDS)
+
+
+def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
+    """Statements that make an SQLite table again with a definition that is changed: SQLite can't alter that."""
+
+    def statements(uri: str) -> list[str]:
+        engine = sqlalchemy.create_engine(uri)
+        with engine.connect() as connection:
+            found = connection.execute(
+                sqlalchemy.text(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")
+            ).scalar()
+        engine.dispose()
+        assert old in str(found)
+        return [f"DROP TABLE {table}", str(found).replace(old, new)]
+
+    return statements
+
+
+@pytest.mark.parametrize(
+    ("sqlite", "postgresql", "reason"),
+    [
+        (
+            ["ALTER TABLE runs ADD COLUMN owner VARCHAR(10) NOT NULL DEFAULT 'x'"],
+            ["ALTER TABLE runs ADD COLUMN owner VARCHAR(10) NOT NULL DEFAULT 'x'"],
+            "",
+        ),
+        (
+            _rebuilt("params", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, kind TEXT NOT NULL,"),
+            ["ALTER TABLE params ADD COLUMN kind TEXT NOT NULL"],
+            "its table params has a column kind that must be filled, which is not known here",
+        ),
+        (
+            ["ALTER TABLE runs DROP COLUMN source_version"],
+            ["ALTER TABLE runs DROP COLUMN source_version"],
+            "its table runs has no column source_version",
+        ),
+        (
+            _rebuilt("latest_metrics", "step BIGINT", "step TEXT"),
+            ["ALTER TABLE latest_metrics ALTER COLUMN step TYPE TEXT"],
+            "the column step of its table latest_metrics has the type TEXT",
+        ),
+        (
+            _rebuilt("metrics", "timestamp BIGINT", "timestamp INTEGER"),
+            ["ALTER TABLE metrics ALTER COLUMN timestamp TYPE INTEGER"],
+            "the column timestamp of its table metrics has the type INTEGER",
+        ),
+        (
+            _rebuilt("tags", "value VARCHAR(8000)", "value VARCHAR(500)"),
+            ["ALTER TABLE tags ALTER COLUMN value TYPE VARCHAR(500)"],
+            "the column value of its table tags has the type VARCHAR(500)",
+        ),
+        (
+            _rebuilt("tags", 'PRIMARY KEY ("key", run_uuid)', "PRIMARY KEY (run_uuid)"),
+            ["ALTER TABLE tags DROP CONSTRAINT tag_pk", "ALTER TABLE tags ADD PRIMARY KEY (run_uuid)"],
+            "its table tags has another primary key",
+        ),
+        (
+            ["CREATE UNIQUE INDEX names ON runs (experiment_id, name)"],
+            ["CREATE UNIQUE INDEX names ON runs (experiment_id, name)"],
+            "its table runs has a unique index that is not known here",
+        ),
+        (
+            _rebuilt("runs", "'NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT'", "'NOTEBOOK', 'JOB'"),
+            [
+                "ALTER TABLE runs DROP CONSTRAINT source_type",
+                "ALTER TABLE runs ADD CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB'))",
+            ],
+            "its table runs has a rule that is not known here",
+        ),
+        (["DROP TABLE params"], ["DROP TABLE params"], "it has no table params"),
+    ],
+)
+def test_a_shape_that_is_not_known_is_refused_with_its_reason(
+    made: str, sqlite: list[str] | Callable[[str], list[str]], postgresql: list[str], reason: str
+) -> None:
+    if not _is_sqlite(made):
+        _change(made, *postgresql)
+    else:
+        _change(made, *(sqlite if isinstance(sqlite, list) else sqlite(made)))
+    found = shape_difference(made)
+    assert found.startswith(reason) if reason else found == ""
+
+
+def test_where_the_shape_is_not_known_the_client_writes_and_says_why(uri: str) -> None:
+    store, sweep = _begin(uri)
+    _change(
+        uri, *_rebuilt("tags", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, a TEXT NOT NULL,")(uri)
+    )
+    recorder = store.recorder(sweep, {})
+    assert isinstance(recorder, ClientRecorder)
+    why = "its table tags has a column a that must be filled, which is not known here"
+    assert recorder.note == f"recording through MLflow's client, run by run: {why}"
+
+
+def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
+    store, sweep = _begin(made)
+    body = "INSERT INTO seen VALUES (NEW.run_uuid)"
+    if _is_sqlite(made):
+        trigger = [f"CREATE TRIGGER audit AFTER INSERT ON runs BEGIN {body}; END"]
+    else:
+        function = f"BEGIN {body}; RETURN NEW; END"
+        trigger = [
+            f"CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS '{function}'",
+            "CREATE TRIGGER audit AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION audit()",
+        ]
+    _change(made, "CREATE TABLE seen (run_uuid VARCHAR(32))", *trigger)
+    with closing(store.recorder(sweep, {})) as recorder:
+        assert isinstance(recorder, BulkRecorder)
+        list(recorder.record(_RECORDS))
+    engine = sqlalchemy.create_engine(made)
+    with engine.connect() as connection:
+        seen = {row[0] for row in connection.execute(sqlalchemy.text("SELECT run_uuid FROM seen"))}
+    engine.dispose()
+    assert seen == set(recorder.runs.values())
+
+
+def test_the_store_of_another_mlflow_is_refused_with_what_to_do(made: str) -> None:
+    head, known = schema_revision()
+    check_revision(made, head)
+    with pytest.raises(StoreError, match="back it up and run `mlflow db upgrade"):
+        check_revision(made, min(known - {head}))
+    _change(made, "UPDATE alembic_version SET version_num = 'f00000000000'")
+    with pytest.raises(StoreError, match=r"its schema is f00000000000.*install the MLflow that made it"):
+        Store(made)
