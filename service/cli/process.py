@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import gc
 
+from service.recording.environment import prepare_environment
+
 _COLLECTED_AFTER = 100_000  # objects that were made and not freed
 
 
 def prepare_process() -> None:
-    """Make a command start and end faster.
+    """Set up the environment, and make a command start and end faster.
 
     Imports make a million objects that stay, and Python looks through all of them again and again while they come, and
     once more at the end: a third of the time that a short command takes.
     """
+    prepare_environment()
     gc.set_threshold(_COLLECTED_AFTER, 20, 50)
     atexit.register(gc.freeze)

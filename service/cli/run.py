@@ -43,7 +43,7 @@ def sweep(
         _run(sweepable, tracking_uri, resume, as_json, workers=workers, **running)
         return
     from service.cli.output import plan_text, plan_values
-    from service.execution.cluster import available_cores
+    from service.execution.cores import available_cores
     from service.execution.plan import make_plan
 
     plan = make_plan(sweepable)

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Protocol
 
 from experiments.datasets import Dataset
 from experiments.errors import ClusterError
+from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
+from service.execution.ray_folder import folder_for_ray
 from service.execution.worker import Trained, train_shard
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
@@ -174,11 +177,14 @@ def open_pool(*, inline: bool = False, address: str | None = None, workers: int 
     _set_up_environment(local=address is None)
     import ray  # noqa: F401 - here, because two threads that import the same modules may see them half made
 
-    pool = RayPool(lambda: _attached(address, workers) if address else _started(workers or available_cores()))
-    try:
-        yield pool
-    finally:
-        pool.close()
+    with nullcontext() if address else folder_for_ray() as folder:
+        pool = RayPool(
+            lambda: _attached(address, workers) if address else _started(workers or available_cores(), folder)
+        )
+        try:
+            yield pool
+        finally:
+            pool.close()
 
 
 def _attached(address: str, workers: int | None) -> int:
@@ -188,9 +194,10 @@ def _attached(address: str, workers: int | None) -> int:
     return workers or max(1, _cluster_cores())
 
 
-def _started(workers: int) -> int:
-    """Start a Ray on this machine; returns how many tasks may run at once."""
-    _init("started", address="local", num_cpus=workers, include_dashboard=False)
+def _started(workers: int, folder: Path | None) -> int:
+    """Start a Ray on this machine; returns how many tasks may run at once. `folder`: for its sockets and logs."""
+    place = {} if folder is None else {"_temp_dir": str(folder)}
+    _init("started", address="local", num_cpus=workers, include_dashboard=False, **place)
     return workers
 
 
@@ -216,11 +223,6 @@ def _cluster_cores() -> int:
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return int(resources.get("CPU", 1))
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_reachable(address: str) -> None:

@@ -90,7 +90,7 @@ def _kernels() -> Finding:
 
 
 def _cores() -> Finding:
-    from service.execution.cluster import available_cores
+    from service.execution.cores import available_cores
 
     cores = available_cores()
     return Finding("cores", True, f"{cores} for the sweep's workers")

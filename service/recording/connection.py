@@ -27,10 +27,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 from filelock import FileLock, Timeout
 
 from experiments.errors import StoreAway, StoreError
+from service.recording.environment import prepare_environment
 from service.recording.redaction import redacted, remember, without_passwords
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+prepare_environment()
 
 _REACH_SECONDS = 10
 _OPENING_SECONDS = 120
@@ -131,12 +134,16 @@ def _alone(path: Path | None) -> Iterator[None]:
         yield
         return
     name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"gradgrid-{name}.lock", timeout=_OPENING_SECONDS, mode=0o666)
     try:
+        lock = FileLock(Path(tempfile.gettempdir()) / f"gradgrid-{name}.lock", timeout=_OPENING_SECONDS, mode=0o666)
         lock.acquire()
     except Timeout:
         raise StoreAway(
             f"the store {path} is being opened by another process for {_OPENING_SECONDS} s already"
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            f"no temporary file can be made: {error}: set TMPDIR to a folder that can be written"
         ) from None
     try:
         yield
