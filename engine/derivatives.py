@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.gates import Gates
 from engine.losses import Loss
-from engine.neuron import Floats
 from engine.operations import Scalar
 from engine.parameter import Parameter, topological_order
 from engine.program import Program
@@ -65,7 +65,7 @@ def trace_hessian(model: Model, loss: Loss, *, features: int, targets: int) -> P
 
 def hessian(model: Model, loss: Loss, weights: Floats, samples: Samples) -> Floats:
     """The second derivatives of the mean loss, (weights, weights), at these weights, (weights,)."""
-    from engine.kernels.reference import Evaluator
+    from engine.kernels.reference import Interpreter as Evaluator
 
     program = trace_hessian(model, loss, features=samples.features.shape[1], targets=samples.targets.shape[1])
     with np.errstate(all="ignore"):

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats, Tensor
+from engine.arrays import Floats
+from engine.tensors import Tensor
 
 OUTCOMES = ("converged", "improving", "stalled", "vanishing", "exploding", "dead", "diverged")
 CONVERGED, IMPROVING, STALLED, VANISHING, EXPLODING, DEAD, DIVERGED = OUTCOMES

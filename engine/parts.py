@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from engine.initializers import INITIALIZERS
+from engine.initializers import Initializer as Draw
 from engine.losses import LOSSES, Loss
-from engine.neuron import INITIALIZERS, Activation, Draw
+from engine.nn import Activation
 from engine.operations import ACTIVATIONS
 from engine.parameter import Parameter
 from engine.probes import ADVICE, Probe, loss_samples, probe_activation, probe_loss

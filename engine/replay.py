@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from engine.batches import Batches, Indexes
+from engine.arrays import Floats, Indexes
+from engine.batches import Batches
 from engine.kernels import resolve_kernel
-from engine.kernels.numbers import Number, arithmetic
+from engine.kernels.scalar import KernelScalar as Number
+from engine.kernels.scalar import scalar_factory as arithmetic
 from engine.losses import Loss
-from engine.neuron import Floats, Tensor
 from engine.operations import Scalar
 from engine.optimizers import Optimizer
 from engine.parameter import Parameter, topological_order
-from engine.population import train
 from engine.program import Program, Reduction
 from engine.samples import Samples
 from engine.step import UpdateRule, trace_step
+from engine.tensors import Tensor
 from engine.tracing import Model
+from engine.train import train
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _weights_at(trial: Trial, program: Program, step: int, kernel: str) -> Float
         seeds=np.array([trial.seed]),
         dtype=trial.dtype,
         kernel=kernel,
-        horizon=trial.steps,
+        schedule_steps=trial.steps,
     )
     if history.last_step[0] < step:
         raise ValueError(f"the trial diverged after step {history.last_step[0]}; it has no step {step}")

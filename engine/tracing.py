@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from engine import operations as ops
-from engine.neuron import Tensor
 from engine.operations import Operand, Operation, Scalar
 from engine.parameter import Parameter
 from engine.program import Input, Instruction, Program, Reduction
+from engine.tensors import Tensor
 
 _COMMUTATIVE = frozenset({"add", "mul"})
 

@@ -16,15 +16,15 @@ from engine import (
     ENGINE_VERSION,
     MLP,
     OPTIMIZERS,
-    OPTIONS,
     SCHEDULES,
+    UPDATE_OPTIONS,
     Parts,
     Program,
     UpdateRule,
     resolve_kernel,
     trace_step,
 )
-from engine.neuron import layer_tensors
+from engine.tensors import layer_tensors
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
@@ -48,7 +48,7 @@ class Architecture:
     """What a program is made from, and how it is run.
 
     activation: of the hidden layers; None where there are none. output: of the last layer.
-    options: the `engine.OPTIONS` that take part. batch_size: None for all samples.
+    options: the `engine.UPDATE_OPTIONS` that take part. batch_size: None for all samples.
     parts: where activations, losses and initialisers are found.
     neuron: whether it is a single neuron whose `output` the user gave as `activation`.
     """
@@ -240,7 +240,7 @@ def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, .
         *SCHEDULES[structure["schedule"]].hyperparameters,
     }
     given = {*sweepable.axes, *sweepable.fixed}
-    return tuple(name for name in OPTIONS if name in given and name not in own)
+    return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
 
 
 def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from engine.probes import ADVICE, NUMBERS, probe_activation, probe_loss
 from experiments.datasets import Dataset
 from experiments.grid import Architecture

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.inputs import category_names, number_name
-from engine.neuron import Floats
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError
 

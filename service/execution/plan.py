@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import Program
-from engine.population import recorded_steps
+from engine.train import recorded_steps
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id

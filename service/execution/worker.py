@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import History, initial_weights, train
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.datasets import Dataset
 from experiments.grid import Architecture
 from service.execution.plan import Shard

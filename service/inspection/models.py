@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine import replay
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.grid import Architecture, make_grid, population_of
 from service.execution.recorded import planned_trial, recorded_plan, recorded_spec

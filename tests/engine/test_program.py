@@ -1,15 +1,18 @@
 import math
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine import LOSSES, OPTIMIZERS, Parameter, Program, ProgramError, Tensor, TraceError, trace_step
-from engine.kernels.reference import Evaluator
+from engine.kernels.reference import Interpreter
 from engine.operations import cos, neg, power, relu, select
 from engine.program import Input, Instruction
 from engine.samples import Samples
 from engine.tracing import Trace
+from tests.engine.populations import Starts, Tracer
 
 
 def _program(*instructions: Instruction, outputs: tuple[int, ...] = (2,)) -> Program:
@@ -37,7 +40,7 @@ def test_an_output_that_is_no_value_and_an_unknown_input_are_refused() -> None:
         Program((Input("wieght", 0),), (), (), ())
 
 
-def test_text_hash_and_pickle(trace) -> None:  # type: ignore[no-untyped-def]
+def test_text_hash_and_pickle(trace: Tracer) -> None:
     program, same, other = trace(), trace(), trace(activation="sin")
     assert (program == same, hash(program) == hash(same), program == other) == (True, True, False)
     assert pickle.loads(pickle.dumps(program)) == program
@@ -98,13 +101,18 @@ def test_signed_zeros_are_different_constants() -> None:
     assert trace.finish({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
 
 
-def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(
+    trace: Tracer, circle: Samples, starts: Starts
+) -> None:
     program = trace()
     part = program.only("loss")
     assert len(part.instructions) < len(program.instructions) / 2
     inputs = (starts(5).T, np.zeros((0, 5)), {"learning_rate": np.ones(5)}, circle)
     with np.errstate(all="ignore"):
-        assert (Evaluator(part)(*inputs)["loss"] == Evaluator(program)(*inputs)["loss"]).all()
+        assert (Interpreter(part)(*inputs)["loss"] == Interpreter(program)(*inputs)["loss"]).all()
+
+
+Body = Callable[[Any, Any], Any]
 
 
 class OneWeight:
@@ -112,18 +120,18 @@ class OneWeight:
 
     tensors = (Tensor("w", (1,)),)
 
-    def __init__(self, body) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, body: Body) -> None:
         self.weight = Parameter(0.5)
         self.body = body
 
     def parameters(self) -> list[Parameter]:
         return [self.weight]
 
-    def __call__(self, inputs):  # type: ignore[no-untyped-def]
+    def __call__(self, inputs: Any) -> list[Any]:
         return [self.body(self.weight, inputs[0])]
 
 
-def _trace_own(body) -> Program:  # type: ignore[no-untyped-def]
+def _trace_own(body: Body) -> Program:
     return trace_step(OneWeight(body), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
 
 
@@ -131,7 +139,7 @@ def test_a_users_own_model_is_traced_and_its_values_are_given_back() -> None:
     model = OneWeight(lambda w, x: relu(w * x) + cos(x))
     program = trace_step(model, LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
     samples = Samples(np.array([[2.0]]), np.array([[0.0]]))
-    result = Evaluator(program)(np.array([[0.5]]), np.zeros((0, 1)), {"learning_rate": np.array([0.1])}, samples)
+    result = Interpreter(program)(np.array([[0.5]]), np.zeros((0, 1)), {"learning_rate": np.array([0.1])}, samples)
     prediction = 1.0 + math.cos(2.0)
     assert result["gradient"][0, 0] == pytest.approx(2 * prediction * 2.0)
     assert result["weights"][0, 0] == pytest.approx(0.5 - 0.1 * 2 * prediction * 2.0)
@@ -154,7 +162,7 @@ def test_a_users_own_model_is_traced_and_its_values_are_given_back() -> None:
         lambda w, x: w * [1.0, 2.0][w >= x],
     ],
 )
-def test_control_flow_that_depends_on_values_is_refused(body) -> None:  # type: ignore[no-untyped-def]
+def test_control_flow_that_depends_on_values_is_refused(body: Body) -> None:
     with pytest.raises(TraceError, match=r"select\(a, b, x, y\)"):
         _trace_own(body)
 
