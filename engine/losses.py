@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from engine.folds import greatest, total
-from engine.operations import Scalar, absolute, logsumexp, maximum, minimum, select, softplus
+from engine.operations import Scalar, absolute, greatest, logsumexp, maximum, minimum, select, softplus, total
 
 Loss: TypeAlias = Callable[[Sequence[Scalar], Sequence[Scalar]], Any]
 

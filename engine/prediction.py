@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from engine.arrays import Floats
-from engine.parameter import Parameter
+from engine.parameter import value_of
 from engine.program import Program
 from engine.samples import Samples
-from engine.tracing import Model, Trace, lent
+from engine.tracing import Model, Trace
 from engine.train import train
 
 
@@ -41,11 +41,9 @@ def predict(model: Model, weights: Floats, features: Floats, *, dtype: str = "fl
 def _trace_outputs(model: Model, features: int) -> Program:
     """Return a program whose curves are the outputs. A sample takes the place of a trial, and no weight changes."""
     trace = Trace()
-    weights = [trace.input("weight", index) for index in range(len(model.parameters()))]
-    with lent(model, weights):
-        outputs = model([trace.input("column", f"x{j}") for j in range(features)])
-    values = [output.value if isinstance(output, Parameter) else output for output in outputs]
-    curves = {f"output.{k}": [value] for k, value in enumerate(values)}
-    return trace.finish(
+    with trace.run_model(model, features, lambda j: trace.column(f"x{j}")) as (parameters, outputs):
+        curves = {f"output.{k}": [value_of(output)] for k, output in enumerate(outputs)}
+        weights = [parameter.value for parameter in parameters]
+    return trace.build(
         {"loss": [0.0], **curves, "gradient": [0.0] * len(weights), "weights": weights, "state": []}, model.tensors
     )

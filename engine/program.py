@@ -33,7 +33,8 @@ from engine.operations import PRIMITIVES
 from engine.tensors import Tensor
 
 _PER_SAMPLE_KINDS = frozenset({"feature", "target"})
-_KINDS = frozenset({"weight", "state", "column", "step", "steps"}) | _PER_SAMPLE_KINDS
+_NUMBERED_KINDS = frozenset({"weight", "state"}) | _PER_SAMPLE_KINDS
+_KINDS = frozenset({"column", "step", "steps"}) | _NUMBERED_KINDS
 _NO_CURVES = frozenset({"weights", "state", "gradient"})
 
 LOSS_AND_ACCURACY = ("loss", "accuracy")
@@ -68,13 +69,20 @@ class ProgramError(ValueError):
 
 
 class Input(NamedTuple):
-    """A number from outside: a weight, a state, a feature or a target by position, or a column by name.
+    """A number from outside.
 
-    `step` is the number of updates before this one, `steps` the number of all updates; their key is 0.
+    kind: `weight`, `state`, `feature` or `target`, each with a `position`; `column`, with a `name`; `step`, the number
+    of updates before this one; or `steps`, the number of all updates.
     """
 
     kind: str
-    key: int | str
+    position: int = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.kind in _NUMBERED_KINDS:
+            return f"{self.kind} {self.position}"
+        return f"{self.kind} {self.name}".rstrip()
 
 
 class Instruction(NamedTuple):
@@ -169,11 +177,11 @@ class Program:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns among the inputs, in order."""
-        return tuple(str(key) for kind, key in self.inputs if kind == "column")
+        return tuple(given.name for given in self.inputs if given.kind == "column")
 
     def input_count(self, kind: str) -> int:
         """Return how many inputs of a numbered kind the program needs at least: its largest number, plus 1."""
-        return max((int(key) + 1 for other, key in self.inputs if other == kind), default=0)
+        return max((given.position + 1 for given in self.inputs if given.kind == kind), default=0)
 
     def constant(self, value: int) -> float | None:
         """Return the number that a value stands for, or None if it is not a constant."""
@@ -219,8 +227,8 @@ class Program:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for number, (kind, key) in enumerate(self.inputs):
-            yield f"%{number} = {kind} {key}"
+        for number, given in enumerate(self.inputs):
+            yield f"%{number} = {given}"
         for number, constant in enumerate(self.constants, start=len(self.inputs)):
             yield f"%{number} = constant {constant!r}"
         for number, (operation, operands) in enumerate(self.instructions, start=self.first_instruction):

@@ -24,15 +24,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine import operations as ops
-from engine.folds import total
 from engine.losses import Loss, correct
-from engine.operations import Scalar
+from engine.operations import Scalar, total
 from engine.optimizers import Optimizer
-from engine.parameter import Parameter
+from engine.parameter import Parameter, value_of
 from engine.program import DEAD_UNITS, GRAD_NORM, UPDATE_RATIO, Program, of_part
 from engine.schedules import SCHEDULES, Hyperparameters, Schedule, linear_warmup
 from engine.tensors import Tensor, split
-from engine.tracing import Model, Symbol, Trace, TraceError, lent
+from engine.tracing import Model, Symbol, Trace, TraceError
 
 UPDATE_OPTIONS: dict[str, float] = {
     "weight_decay": 0.0, "clip_value": 1.0, "clip_norm": 1.0, "warmup_steps": 10.0
@@ -106,36 +105,31 @@ def trace_step(
     """
     trace = Trace()
     rule = UpdateRule(rule) if isinstance(rule, Optimizer) else rule
-    weights = [trace.input("weight", index) for index in range(len(model.parameters()))]
-    predictions, error, slopes = _differentiate(trace, model, weights, loss, features, targets)
+    predictions, error, slopes = _differentiate(trace, model, loss, features, targets)
     outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(error)]}
     if threshold is not None:
         expected = [trace.input("target", k) for k in range(targets)]
         outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
     gradient = [trace.sample_mean(slope) for slope in slopes]
+    weights = [trace.input("weight", index) for index in range(len(slopes))]
     outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient)
     outputs["gradient"] = gradient
     outputs.update(_norms(GRAD_NORM, gradient, model.tensors))
     outputs.update(_update_ratios(model.tensors, weights, outputs["weights"]))
     outputs.update(_dead_units(trace, model.tensors, slopes))
-    return trace.finish(outputs, model.tensors, initial_state)
+    return trace.build(outputs, model.tensors, initial_state)
 
 
 def _differentiate(
-    trace: Trace, model: Model, weights: Sequence[Symbol], loss: Loss, features: int, targets: int
+    trace: Trace, model: Model, loss: Loss, features: int, targets: int
 ) -> tuple[list[Scalar], Scalar, list[Scalar]]:
     """Return the predictions, the loss and the gradient of one sample, as symbols."""
-    with lent(model, weights) as parameters:
-        outputs = model([trace.input("feature", j) for j in range(features)])
+    with trace.run_model(model, features) as (parameters, outputs):
         error = loss(outputs, [trace.input("target", k) for k in range(targets)])
         if not isinstance(error, Parameter):
             raise TraceError("the loss does not depend on any weight of the model")
         error.backward()
-        return [_value(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
-
-
-def _value(scalar: Scalar) -> Scalar:
-    return scalar.value if isinstance(scalar, Parameter) else scalar
+        return [value_of(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
 
 
 class _LazyHyperparameters(dict[str, Scalar]):
@@ -153,13 +147,9 @@ def _update(
     trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar]
 ) -> tuple[list[Scalar], list[Scalar], tuple[float, ...]]:
     """Return the next weights, the next state and the first state. A state is flat: shared first, then each slot."""
-
-    def column(name: str) -> Symbol:
-        return trace.input("column", name)
-
     optimizer = rule.optimizer
-    rate = rule.rate(trace.input("step", 0), trace.input("steps", 0), _LazyHyperparameters(column, {}))
-    hyperparameters = _LazyHyperparameters(column, {"learning_rate": rate})
+    rate = rule.rate(trace.input("step"), trace.input("steps"), _LazyHyperparameters(trace.column, {}))
+    hyperparameters = _LazyHyperparameters(trace.column, {"learning_rate": rate})
     before = {name: trace.input("state", index) for index, name in enumerate(optimizer.shared)}
     shared = optimizer.advance(before, hyperparameters)
     state = [shared[name] for name in optimizer.shared]

@@ -70,6 +70,11 @@ def split(flat: _Numbers, tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, _
         begin += tensor.size
 
 
+def elements(tensors: Sequence[Tensor]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the tensor's name and the index of every single number, in flat order."""
+    return ((tensor.name, index) for tensor in tensors for index in np.ndindex(*tensor.shape))
+
+
 def element_names(tensors: Sequence[Tensor]) -> list[str]:
     """Return the name of every single number, in flat order, such as `layer1.weight[0,1]`."""
-    return [f"{tensor.name}[{','.join(map(str, index))}]" for tensor in tensors for index in np.ndindex(*tensor.shape)]
+    return [f"{name}[{','.join(map(str, index))}]" for name, index in elements(tensors)]

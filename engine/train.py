@@ -70,6 +70,13 @@ class TrainSettings(TypedDict, total=False):
     schedule_steps: int | None
 
 
+def make_config(config: TrainConfig | None, settings: TrainSettings) -> TrainConfig:
+    """Return the config, or one with these fields if it is None. Raises ValueError if both are given."""
+    if config is not None and settings:
+        raise ValueError(f"give a config or {', '.join(settings)}, not both")
+    return TrainConfig(**settings) if config is None else config
+
+
 def recorded_steps(steps: int, points: int) -> Integers:
     """Return `points` steps, spread evenly over 0 .. `steps` and including both; fewer if there are fewer steps."""
     return np.unique(np.linspace(0, steps, points).round().astype(np.int64))
@@ -159,9 +166,7 @@ def train(
     if horizon is not None:
         warnings.warn("horizon is called schedule_steps now", DeprecationWarning, stacklevel=2)
         settings["schedule_steps"] = horizon
-    if config is not None and settings:
-        raise ValueError(f"give a config or {', '.join(settings)}, not both")
-    config = config or TrainConfig(**settings)
+    config = make_config(config, settings)
     job = TrainingJob(program, initial, columns, training, test, config, _checked_seeds(config, seeds, len(initial)))
     _check(job)
     return _kernel(resolve_kernel(config.kernel, program.weight_count))(job)

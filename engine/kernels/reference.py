@@ -3,7 +3,7 @@
 Determinism: every instruction works element by element, and a mean adds a trial's samples in an order that depends on
 their number alone. So a trial's numbers do not depend on the other trials.
 
->>> from engine.program import Input, Instruction
+>>> from engine.program import Instruction
 >>> inputs = (Input("weight", 0), Input("feature", 0))
 >>> program = Program(inputs, (), (Instruction("sample_mean", (0, 1)),), (("loss", (2,)),))
 >>> run = Interpreter(program)
@@ -22,7 +22,7 @@ import numpy as np
 from engine.arrays import Columns, Flags, Floats, Indexes
 from engine.history import History, join
 from engine.operations import PRIMITIVES, Scalar
-from engine.program import LOSS_AND_ACCURACY, Program, Reduction
+from engine.program import LOSS_AND_ACCURACY, Input, Program, Reduction
 from engine.samples import Samples
 from engine.train import TrainingJob
 
@@ -81,16 +81,16 @@ class Interpreter:
         step, steps: number of updates before this one, and of all updates.
         """
         rows = slice(None) if order is None else order
-        sources: dict[str, Callable[[Any], Any]] = {
-            "weight": lambda i: weights[i][:, None],
-            "state": lambda i: state[i][:, None],
-            "column": lambda name: columns[name][:, None],
-            "feature": lambda j: np.atleast_2d(samples.features[:, j][rows]),
-            "target": lambda k: np.atleast_2d(samples.targets[:, k][rows]),
+        sources: dict[str, Callable[[Input], Any]] = {
+            "weight": lambda given: weights[given.position][:, None],
+            "state": lambda given: state[given.position][:, None],
+            "column": lambda given: columns[given.name][:, None],
+            "feature": lambda given: np.atleast_2d(samples.features[:, given.position][rows]),
+            "target": lambda given: np.atleast_2d(samples.targets[:, given.position][rows]),
             "step": lambda _: self._type.type(step),
             "steps": lambda _: self._type.type(steps),
         }
-        values: list[Any] = [sources[kind](key) for kind, key in self._program.inputs]
+        values: list[Any] = [sources[given.kind](given) for given in self._program.inputs]
         values.extend(self._constants)
         for forward, operands, dead in self._steps:
             value = forward(*[values[operand] for operand in operands])

@@ -22,7 +22,7 @@ from engine.kernels.codegen.target import JitModule, host_target
 from engine.kernels.codegen.vectors import IRText, fma
 from engine.kernels.vector_math.functions import FUNCTIONS, library
 from engine.operations import PRIMITIVES, Operation, Scalar
-from engine.tracing import Fusing
+from engine.tracing import FusedScalar
 
 Compute: TypeAlias = Callable[..., Any]
 """Computes a primitive from plain numbers."""
@@ -30,7 +30,7 @@ LookUp: TypeAlias = Callable[[str], Compute | None]
 """Primitive -> how this kernel computes it, or None to use the default."""
 
 
-class KernelScalar(Fusing):
+class KernelScalar(FusedScalar):
     """A number that knows how it was computed, so that a product in a sum is fused as in a Program.
 
     value: the number. look_up: the kernel's way to compute primitives. made: the primitive and operands that the number
@@ -38,7 +38,7 @@ class KernelScalar(Fusing):
     """
 
     __slots__ = ("look_up", "made", "value")
-    precedence: ClassVar[int] = 1
+    trace_level: ClassVar[int] = 1
 
     def __init__(
         self, value: np.floating[Any], look_up: LookUp, made: tuple[str, tuple[Scalar, ...]] | None = None
@@ -47,10 +47,10 @@ class KernelScalar(Fusing):
         self.look_up = look_up
         self.made = made
 
-    def made_by(self) -> tuple[str, tuple[Scalar, ...]] | None:
+    def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
         return self.made
 
-    def compute(self, operation: Operation, operands: tuple[Scalar, ...]) -> KernelScalar:
+    def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> KernelScalar:
         kind = type(self.value)
         plain = [o.value if isinstance(o, KernelScalar) else kind(o) for o in operands]
         forward = self.look_up(operation.name) or operation.forward

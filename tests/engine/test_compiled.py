@@ -166,7 +166,7 @@ def test_any_expression_is_computed_to_the_last_bit(model: Expression, dtype: st
     program = trace_step(model, loss, rule, features=2, targets=1)
     columns = {"learning_rate": np.full(3, 0.1)}
     history = train(program, start, columns, data, steps=2, points=3, gradients=True, dtype=dtype, kernel="compiled")
-    trial = Trial(model, loss, rule, {"learning_rate": 0.1}, start[1], data, 2, dtype=dtype, kernel="compiled")
+    trial = Trial(model, loss, rule, {"learning_rate": 0.1}, start[1], data, steps=2, dtype=dtype, kernel="compiled")
     assert history.gradients is not None
     for step in range(min(2, int(history.last_step[1])) + 1):
         by_hand = replay(trial, step)

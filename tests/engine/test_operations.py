@@ -60,7 +60,7 @@ def test_derivative_agrees_with_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("factor", [1.001, -1.0, 0.0])
 def test_the_checker_refuses_a_wrong_derivative(factor: float) -> None:
     right = OPERATIONS["tanh"]
-    wrong = replace(right, derivative=lambda g, y, x: (factor * g * (1.0 - y * y),))
+    wrong = replace(right, vjp=lambda g, y, x: (factor * g * (1.0 - y * y),))
     with pytest.raises(AssertionError):
         check_derivative(wrong, (0.3,))
 

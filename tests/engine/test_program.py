@@ -55,7 +55,7 @@ def test_each_expression_is_computed_once_and_constants_never() -> None:
     x = trace.input("weight", 0)
     three = 1.0 + 2.0
     y = (x * three) + (3.0 * x) + power(x, 2.0) + x * x + neg(neg(x)) * 1.0
-    program = trace.finish({"loss": [y]})
+    program = trace.build({"loss": [y]})
     # 3 x + 3 x, + x x, + x x again, + x: the products but one are fused into the sums
     assert [i.operation for i in program.instructions] == ["mul", "fma", "fma", "fma", "add"]
     assert program.constants == (3.0,)
@@ -65,7 +65,7 @@ def test_a_product_is_fused_with_the_sum_that_it_goes_into_and_kept_where_it_is_
     trace = Trace()
     a, b, c = (trace.input("weight", n) for n in range(3))
     product = a * b
-    program = trace.finish({"sums": [product + c, c + product, product - c, c - product], "product": [product]})
+    program = trace.build({"sums": [product + c, c + product, product - c, c - product], "product": [product]})
     assert str(program).splitlines()[3:-2] == [
         "%3 = fma %0 %1 %2",
         "%4 = neg %2",
@@ -92,13 +92,13 @@ def test_what_no_output_needs_is_left_out() -> None:
     trace = Trace()
     x = trace.input("weight", 0)
     cos(x)
-    assert [i.operation for i in trace.finish({"loss": [x + 1.0]}).instructions] == ["add"]
+    assert [i.operation for i in trace.build({"loss": [x + 1.0]}).instructions] == ["add"]
 
 
 def test_signed_zeros_are_different_constants() -> None:
     trace = Trace()
     x = trace.input("weight", 0)
-    assert trace.finish({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
+    assert trace.build({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
 
 
 def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(

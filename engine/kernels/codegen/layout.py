@@ -221,13 +221,13 @@ class Layout:
         columns = {name: position for position, name in enumerate(self.columns)}
         step_numbers = {"step": len(columns), "steps": len(columns) + 1}
         locations: dict[int, Location] = {}
-        for value, (kind, key) in enumerate(self.program.inputs):
+        for value, (kind, position, name) in enumerate(self.program.inputs):
             if kind == "column":
-                locations[value] = ("column", columns[str(key)])
+                locations[value] = ("column", columns[name])
             elif kind in step_numbers:
                 locations[value] = ("column", step_numbers[kind])
             else:
-                locations[value] = (kind, int(key))
+                locations[value] = (kind, position)
         return locations
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ one element for each instruction. The repetition is found in the instructions al
 instruction that is not repeated becomes a loop of one iteration. (The name is that of LLVM's pass LoopReroll.)
 
 >>> from engine.program import Input, Instruction, Program
->>> inputs = tuple(Input("weight", k) for k in range(4)) + (Input("column", "x"),)
+>>> inputs = tuple(Input("weight", k) for k in range(4)) + (Input("column", name="x"),)
 >>> products = tuple(Instruction("mul", (k, 4)) for k in range(4))
 >>> program = Program(inputs, (), products, (("loss", (5, 6, 7, 8)),))
 >>> sources = {0: ("weight", 0), 1: ("weight", 1), 2: ("weight", 2), 3: ("weight", 3), 4: ("column", 0)}
