@@ -269,9 +269,9 @@ def main() -> None:
 
 
 def _processor() -> str:
-    from engine.kernels.machine import host
+    from engine.kernels.codegen.target import host_target
 
-    return f"{platform.machine()} ({host().cpu}, {host().lanes} lanes)"
+    return f"{platform.machine()} ({host_target().cpu}, {host_target().lanes} lanes)"
 
 
 def _versions() -> str:

@@ -1,33 +1,46 @@
-"""gradgrid's engine: reverse-mode autograd by hand, in which every scalar can stand for many trials."""
+"""gradgrid's engine: reverse-mode automatic differentiation, written by hand, in which a scalar can be many trials."""
+
+import warnings
 
 from engine.derivatives import derivatives, hessian, trace_hessian
 from engine.history import History
-from engine.kernels import KERNELS, compiled_for, resolve_kernel
+from engine.initializers import INITIALIZERS, initial_weights
+from engine.kernels import KERNELS, resolve_kernel, target_description
 from engine.losses import LOSSES
-from engine.neuron import INITIALIZERS, MLP, Layer, Neuron, Tensor, initial_weights
+from engine.nn import MLP, Layer, Neuron
 from engine.operations import ACTIVATIONS, OPERATIONS
 from engine.optimizers import OPTIMIZERS, Optimizer, sgd
 from engine.outcomes import DIVERGED, OUTCOMES
 from engine.parameter import Parameter
 from engine.parts import PartError, Parts
-from engine.population import recorded_steps, train
 from engine.prediction import predict
 from engine.program import Program, ProgramError
 from engine.replay import Replay, Trial, replay
 from engine.samples import Samples
 from engine.schedules import SCHEDULES, Schedule
-from engine.step import OPTIONS, UpdateRule, trace_step
+from engine.step import UPDATE_OPTIONS, UpdateRule, trace_step
+from engine.tensors import Tensor
 from engine.tracing import TraceError
-from engine.training import DTYPES
+from engine.train import DTYPES, TrainConfig, recorded_steps, train
 
 ENGINE_VERSION = "2"
 """Part of every trial's identity: it changes when the same configuration would give other numbers."""
 
+_RENAMED = {"OPTIONS": "UPDATE_OPTIONS", "compiled_for": "target_description"}
+
 __all__ = [
     "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "INITIALIZERS", "KERNELS", "LOSSES", "MLP", "OPERATIONS",
-    "OPTIMIZERS", "OPTIONS", "OUTCOMES", "SCHEDULES", "History", "Layer", "Neuron", "Optimizer", "Parameter",
+    "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron", "Optimizer", "Parameter",
     "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule", "Tensor",
-    "TraceError", "Trial", "UpdateRule",
-    "compiled_for", "derivatives", "hessian", "initial_weights", "predict", "recorded_steps", "replay",
-    "resolve_kernel", "sgd", "trace_hessian", "trace_step", "train",
+    "TraceError", "TrainConfig", "Trial", "UpdateRule",
+    "derivatives", "hessian", "initial_weights", "predict", "recorded_steps", "replay",
+    "resolve_kernel", "sgd", "target_description", "trace_hessian", "trace_step", "train",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Return what has another name by now, with a warning."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    warnings.warn(f"engine.{name} is called engine.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

@@ -40,10 +40,10 @@ class Gates:
                 self._can_fail.add(node)
         self._reach: dict[Parameter, Scalar | None] = {}  # None: always above 0
 
-    def shares(
+    def vjps(
         self, node: Parameter, gradient: Scalar, output: Scalar, operands: Sequence[Scalar]
     ) -> tuple[Scalar | None, ...]:
-        """The gradient that a node hands on to each of its parents, None where it has no influence.
+        """Return what a node's gradient adds to that of each parent; None if it has no influence.
 
         gradient: the node's own, complete.
         output, operands: of the node's operation, as its derivative rule takes them.
@@ -51,30 +51,30 @@ class Gates:
         operation = node.operation
         if operation is None:
             return ()
-        shares = operation.derivative(gradient, output, *operands)
+        slopes = operation.vjp(gradient, output, *operands)
         if node not in self._can_fail:
-            return shares
+            return slopes
         reach = self._reach.pop(node, None)
-        for parent, opening, share in zip(node.parents, _openings(node, output, operands), shares, strict=True):
-            if share is not None and parent in self._can_fail:
+        for parent, opening, slope in zip(node.parents, _openings(node, output, operands), slopes, strict=True):
+            if slope is not None and parent in self._can_fail:
                 self._widen(parent, _both(reach, opening))
         if reach is None or operation in _PASSING:
-            return shares
-        return tuple(None if share is None else _kept(reach, share) for share in shares)
+            return slopes
+        return tuple(None if slope is None else _gated(reach, slope) for slope in slopes)
 
     def _widen(self, node: Parameter, reach: Scalar | None) -> None:
-        """Add a path to a node: its reach is the greatest of all its paths'."""
-        known = self._reach.get(node, reach)
-        if known is not reach:
-            reach = None if known is None or reach is None else ops.maximum(known, reach)
+        """Add a path to a node. The reach of a node is the greatest of all its paths."""
+        before = self._reach.get(node, reach)
+        if before is not reach:
+            reach = None if before is None or reach is None else ops.maximum(before, reach)
         self._reach[node] = reach
 
 
 def _openings(node: Parameter, output: Scalar, operands: Sequence[Scalar]) -> Sequence[Scalar | None]:
-    """For each operand a number above 0 where it was taken, else 0; None where it always is."""
+    """Return for each operand a number above 0 where it was taken, else 0; None if it always is."""
     if node.operation is None or node.operation not in GATES:
         return [None] * len(operands)
-    return node.operation.derivative(1.0, output, *operands)
+    return node.operation.vjp(1.0, output, *operands)
 
 
 def _both(reach: Scalar | None, opening: Scalar | None) -> Scalar | None:
@@ -83,10 +83,10 @@ def _both(reach: Scalar | None, opening: Scalar | None) -> Scalar | None:
     return ops.select(opening, 0.0, 0.0, reach)
 
 
-def _kept(reach: Scalar, share: Scalar) -> Scalar:
-    """A share, and 0 where the reach is 0."""
-    factors = share.factors() if isinstance(share, Operand) else None
+def _gated(reach: Scalar, slope: Scalar) -> Scalar:
+    """Return `slope`, but 0 where the reach is 0."""
+    factors = slope.factors() if isinstance(slope, Operand) else None
     if factors is None:
-        return ops.select(reach, 0.0, 0.0, share)
+        return ops.select(reach, 0.0, 0.0, slope)
     first, second = (f if isinstance(f, float) else ops.select(reach, 0.0, 0.0, f) for f in factors)
     return ops.mul(first, second)

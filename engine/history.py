@@ -1,35 +1,35 @@
-"""`History`: what training a population brings back."""
+"""`History`: the result of training a population."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats, Tensor
+from engine.arrays import Flags, Floats, Integers
 from engine.outcomes import Outcomes, classify
-from engine.training import Integers, Training
-
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+from engine.program import Program
+from engine.tensors import Tensor, split
 
 
 @dataclass(frozen=True)
 class History:
     """Curves, final weights and outcomes of a population, by trial.
 
-    A point at step s belongs to the weights before update s. Columns of a curve are the recorded `steps`, but the last
-    column belongs to the final weights, and so to step `last_step` of its trial; the columns between are NaN.
+    A point at step s belongs to the weights before update s. The columns of a curve are the recorded `steps`; the last
+    column belongs to the trial's final weights, and so to its `last_step`. Points after `last_step` are NaN.
 
-    steps: (points,) recorded steps, first 0, last the number of updates asked for.
+    steps: (points,) recorded steps. The first is 0, the last is the number of updates that were asked for.
     curves: metric -> (trials, points): loss, accuracy, test_loss, test_accuracy; grad_norm, update_ratio, dead_units,
-    each also by tensor or layer after a point. What is measured of an update is NaN where a trial has diverged.
-    weights: (trials, weights), flat in the order of `tensors`: the last for which the loss was finite.
-    last_step: (trials,) how many updates led to `weights`.
-    diverged: (trials,) whether the trial left the finite numbers, at the step after `last_step`.
-    gradients: (trials, points, weights), or None where they were not asked for.
+    the last three also by tensor or layer, named after a point. Update ratios of a diverged trial's last step are NaN.
+    weights: (trials, weights), flat in the order of `tensors`; the last ones with a finite loss.
+    last_step: (trials,) number of updates that led to `weights`.
+    diverged: (trials,) whether the loss or the weights became infinite or NaN at the step after `last_step`.
+    tensors: names and shapes of the weights.
+    kernel: name and version of the kernel.
+    gradients: (trials, points, weights), or None if they were not asked for.
     """
 
     steps: Integers
@@ -42,9 +42,10 @@ class History:
     gradients: Floats | None = None
 
     @classmethod
-    def ended(
+    def from_kernel(
         cls,
-        training: Training,
+        program: Program,
+        steps: Integers,
         *,
         curves: Mapping[str, Floats],
         weights: Floats,
@@ -53,48 +54,46 @@ class History:
         kernel: str,
         gradients: Floats | None,
     ) -> History:
-        """What a kernel has noted, without the points that a trial did not live to see. Changes the arrays in place."""
-        passed = training.record[None, :-1] >= last_step[:, None]
+        """Return the History of what a kernel recorded; points after a trial's last step become NaN, in place."""
+        after_end = steps[None, :-1] >= last_step[:, None]
         for curve in [*curves.values(), *([] if gradients is None else [gradients])]:
-            curve[:, :-1][passed] = np.nan
-        for name, curve in curves.items():
-            if name.startswith("update_ratio"):
-                curve[diverged, -1] = np.nan
-        tensors = training.program.tensors
-        return cls(training.record, curves, weights, last_step, diverged, tensors, kernel, gradients)
+            curve[:, :-1][after_end] = np.nan
+        for name in program.update_ratios:
+            curves[name][diverged, -1] = np.nan
+        return cls(steps, curves, weights, last_step, diverged, program.tensors, kernel, gradients)
 
     @property
     def trials(self) -> int:
+        """Number of trials."""
         return len(self.last_step)
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """How each trial ended, and the step at which that began."""
+        """How each trial ended, and the step from which it was so."""
         return classify(self.steps, self.curves, self.last_step, self.diverged, self.tensors)
 
     def outcome(self, trial: int) -> str:
-        """How the trial ended: one of `outcomes.OUTCOMES`."""
+        """Return how the trial ended: one of `outcomes.OUTCOMES`."""
         return self.outcomes.name(trial)
 
     def final(self, metric: str) -> Floats:
-        """The metric at each trial's final weights, shape (trials,)."""
+        """Return the metric at each trial's final weights, (trials,)."""
         return self.curves[metric][:, -1]
 
     def points(self, trial: int) -> list[tuple[int, int]]:
-        """The trial's (column, step) pairs: recorded steps before its last, then its last."""
+        """Return the trial's (column, step) pairs: the recorded steps before its last step, then its last step."""
         last = int(self.last_step[trial])
         earlier = [(k, int(step)) for k, step in enumerate(self.steps[:-1]) if step < last]
         return [*earlier, (len(self.steps) - 1, last)]
 
     def tensor_values(self, trial: int) -> list[tuple[str, Floats]]:
-        """The trial's final weights as (name, array of the tensor's shape)."""
-        ends = np.cumsum([tensor.size for tensor in self.tensors])
-        parts = np.split(self.weights[trial], ends[:-1])
-        return [(t.name, part.reshape(t.shape)) for t, part in zip(self.tensors, parts, strict=True)]
+        """Return the trial's final weights as (name, array of the tensor's shape)."""
+        flat: Floats = self.weights[trial]
+        return [(tensor.name, numbers.reshape(tensor.shape)) for tensor, numbers in split(flat, self.tensors)]
 
 
 def join(histories: list[History]) -> History:
-    """One History of several that share a program and steps, trials one after another."""
+    """Return one History of several that share a program and recorded steps, their trials one after another."""
     gradients = [h.gradients for h in histories if h.gradients is not None]
     return replace(
         histories[0],

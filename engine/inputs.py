@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 
 Cells = np.ndarray[Any, Any]
 """(rows,). Numbers and booleans (0 and 1) as float64, NaN where empty; text as str, None where empty."""

@@ -1,38 +1,42 @@
-"""Losses of one sample: functions of predictions and targets, lists as long as the model has outputs.
+"""Losses of one sample: functions of predictions and targets, two lists with one scalar for each output of the model.
 
-They average over outputs, so the mean over samples is the mean over all elements, as PyTorch's `reduction="mean"`.
+A loss is the mean over outputs. So its mean over samples is the mean over all elements, like `reduction="mean"` in
+PyTorch.
+
+>>> LOSSES["mean_squared_error"]([1.0, 3.0], [0.0, 1.0])
+2.5
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from engine.operations import Scalar, absolute, logsumexp, maximum, minimum, select, softplus
+from engine.operations import Scalar, absolute, greatest, logsumexp, maximum, minimum, select, softplus, total
 
-Loss = Callable[[Sequence[Scalar], Sequence[Scalar]], Any]
+Loss: TypeAlias = Callable[[Sequence[Scalar], Sequence[Scalar]], Any]
 
 
 def _mean(terms: Sequence[Scalar]) -> Any:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total if len(terms) == 1 else total * (1.0 / len(terms))
+    return terms[0] if len(terms) == 1 else total(terms) * (1.0 / len(terms))
 
 
 def mean_squared_error(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """(p - t)^2."""
+    """Return the mean of (p - t)^2."""
     errors = [p - t for p, t in zip(predictions, targets, strict=True)]
     return _mean([error * error for error in errors])
 
 
 def mean_absolute_error(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """|p - t|."""
+    """Return the mean of |p - t|."""
     return _mean([absolute(p - t) for p, t in zip(predictions, targets, strict=True)])
 
 
 def huber(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """e^2 / 2 where |e| <= 1, else |e| - 1/2 (Huber, Robust Estimation of a Location Parameter, 1964)."""
+    """Return the mean of e^2 / 2 where |e| <= 1, else |e| - 1/2, for e = p - t.
+
+    Huber, Robust Estimation of a Location Parameter, 1964.
+    """
     sizes = [absolute(p - t) for p, t in zip(predictions, targets, strict=True)]
     # with c = min(|e|, 1) both branches are c (|e| - c/2)
     clipped = [minimum(size, 1.0) for size in sizes]
@@ -40,21 +44,23 @@ def huber(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
 
 
 def hinge(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """max(0, 1 - t p), for targets -1 and 1; several outputs stand one against the rest."""
+    """Return the mean of max(0, 1 - t p), for targets -1 and 1. Several outputs are one class against the rest each.
+
+    Cortes and Vapnik, Support-Vector Networks, 1995.
+    """
     return _mean([maximum(1.0 - t * p, 0.0) for p, t in zip(predictions, targets, strict=True)])
 
 
 def cross_entropy(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """Negative log-likelihood from logits, stable for logits of any size.
+    """Return the negative log-likelihood of the targets under logits z. It is stable for logits of any size.
 
-    One output: binary, target 0 or 1: log(1 + e^z) - t z. Several: softmax, one-hot targets: logsumexp(z) - t . z.
+    One output is binary, with target t = 0 or 1: log(1 + e^z) - t z. Several are the logits of a softmax, with one-hot
+    targets: logsumexp(z) - t . z.
     """
     if len(predictions) == 1:
         return softplus(predictions[0]) - targets[0] * predictions[0]
-    chosen = targets[0] * predictions[0]
-    for p, t in zip(predictions[1:], targets[1:], strict=True):
-        chosen = chosen + t * p
-    return logsumexp(*predictions) - chosen
+    logit_of_target = total([t * p for p, t in zip(predictions, targets, strict=True)])
+    return logsumexp(*predictions) - logit_of_target
 
 
 LOSSES: dict[str, Loss] = {
@@ -63,10 +69,10 @@ LOSSES: dict[str, Loss] = {
 
 
 def correct(predictions: Sequence[Scalar], targets: Sequence[Scalar], threshold: float) -> Any:
-    """1 where the predicted class is the target's, else 0; the mean over samples is the accuracy.
+    """Return 1 if the predicted class is the target's, else 0. The mean over samples is the accuracy.
 
-    One output: the class is whether it exceeds `threshold`, the middle between the two targets. Several: the class is
-    the greatest output; a tie for the greatest counts as wrong where it is not the target's alone.
+    One output: the class is whether it exceeds `threshold`, the middle between the two targets. Several outputs: the
+    class is that of the greatest output. A tie for the greatest is wrong.
     """
     if len(predictions) == 1:
         predicted = select(predictions[0], threshold, 0.0, 1.0)
@@ -75,9 +81,6 @@ def correct(predictions: Sequence[Scalar], targets: Sequence[Scalar], threshold:
     hits: Any = 0.0
     for k, (p, t) in enumerate(zip(predictions, targets, strict=True)):
         others = [q for j, q in enumerate(predictions) if j != k]
-        rival = others[0]
-        for q in others[1:]:
-            rival = maximum(rival, q)
-        won = select(p, rival, 0.0, 1.0)
+        won = select(p, greatest(others), 0.0, 1.0)
         hits = hits + select(t, threshold, 0.0, won)
     return hits

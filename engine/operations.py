@@ -1,20 +1,26 @@
-"""The table of operations: each one once, with its forward and its derivative.
+"""The table of operations: each operation once, with its forward computation and its derivative rule.
 
-An operation is called on *scalars*. A scalar is a Python number, a NumPy array (one value a trial or sample), a
-`Parameter` of a graph or a `Symbol` of a trace; operations neither know nor care which. Primitives compute with
-NumPy; everything below them is written in primitives, so a kernel has to know the primitives only. Derivative rules
-are written in operations too, so they can be traced into a program and differentiated once more.
+An operation is called on *scalars*. A scalar is a Python number, a NumPy array (one value for each trial or sample), a
+`Parameter` of a graph or a `Symbol` of a trace; an operation works in the same way on all of them. Primitives compute
+with NumPy. The other operations are written in primitives, so a kernel needs to know the primitives only. Derivative
+rules are written in operations too, so they can be traced into a program, and differentiated again.
 
-`derivative(gradient, output, *operands)` returns, for each operand, gradient x (d output / d operand), or None where
-the operand has no influence by way of its value.
+The derivative rule is a vector-Jacobian product: `vjp(gradient, output, *operands)` returns for each operand
+gradient * (d output / d operand), or None if the operand's value has no influence.
+
+>>> sigmoid(0.0)
+0.5
+>>> sigmoid.vjp(1.0, 0.5, 0.0)
+(0.25,)
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -24,18 +30,21 @@ Scalar: TypeAlias = Any
 
 
 class Operand:
-    """What can stand in an expression beside plain numbers: operators and functions become operations of the table."""
+    """A scalar whose operators and functions become operations of the table.
+
+    Among the operands of an operation, the one with the highest `trace_level` records it.
+    """
 
     __slots__ = ()
-    __array_ufunc__ = None  # NumPy numbers on the left leave the operator to us
-    precedence: ClassVar[int] = 0
+    __array_ufunc__ = None  # a NumPy number on the left must use our operators
+    trace_level: ClassVar[int] = 0
 
     def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        """Record `operation` on `operands`, at least one of which is of this class."""
+        """Return the result of `operation` on `operands`. At least one of them is of this class."""
         raise NotImplementedError
 
     def factors(self) -> tuple[Scalar, Scalar] | None:
-        """The two operands of the product that this is, or None where it is not a product."""
+        """Return the two operands if this is a product, else None."""
         return None
 
     def __add__(self, other: Scalar) -> Any:
@@ -83,29 +92,35 @@ def _is_scalar(value: object) -> bool:
 class Operation:
     """One row of the table.
 
-    `formula` is an activation in mathematical notation, `source` its paper. `template` spells the operation in a
-    graph's text: strings, and the positions of operands between them. An operand at a `tight` position is
-    bracketed when it is itself a product, quotient, power or negation.
+    name: unique in the table.
+    arity: number of operands; None if it takes any number.
+    forward: computes the result.
+    vjp: the derivative rule; see the module.
+    primitive: whether kernels compute it themselves, instead of in other operations.
+    exact: whether its result is rounded correctly, and so is the same on every machine.
+    template: the operation in a graph's text: strings, and the positions of operands between them.
+    tight: positions whose operand is bracketed if it is a product, quotient, power or negation.
+    formula, source: of an activation: its mathematical notation, and its paper.
     """
 
     name: str
-    arity: int | None  # None: any number of operands
+    arity: int | None
     forward: Callable[..., Scalar]
-    derivative: Callable[..., tuple[Scalar | None, ...]]
+    vjp: Callable[..., tuple[Scalar | None, ...]]
     primitive: bool = False
-    exact: bool = False  # whether its result is the correctly rounded one, and so the same on every machine
+    exact: bool = False
     template: tuple[str | int, ...] = ()
     tight: frozenset[int] = frozenset()
     formula: str = ""
     source: str = ""
 
     def __call__(self, *operands: Scalar) -> Scalar:
-        """Compute on numbers and arrays; record on Parameters and Symbols."""
+        """Compute the result of numbers and arrays; record the operation if there are Parameters or Symbols."""
         if self.arity is not None and len(operands) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} operand(s), not {len(operands)}")
         recorder: Operand | None = None
         for operand in operands:
-            if isinstance(operand, Operand) and (recorder is None or operand.precedence > recorder.precedence):
+            if isinstance(operand, Operand) and (recorder is None or operand.trace_level > recorder.trace_level):
                 recorder = operand
         if recorder is not None:
             return recorder.apply(self, operands)
@@ -116,21 +131,23 @@ class Operation:
         return result if isinstance(result, np.ndarray) and result.ndim else float(result)
 
     def __reduce__(self) -> str:
-        return self.name  # pickled by reference: each row is a global of this module under its own name
+        return self.name  # each row is a global of this module under its own name
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
 
 OPERATIONS: dict[str, Operation] = {}
+"""Name -> operation."""
 PRIMITIVES: dict[str, Operation] = {}
+"""Name -> operation, for those that kernels compute themselves."""
 
 
 def _operation(
     name: str,
     arity: int | None,
     forward: Callable[..., Scalar],
-    derivative: Callable[..., tuple[Scalar | None, ...]],
+    vjp: Callable[..., tuple[Scalar | None, ...]],
     *,
     primitive: bool = False,
     exact: bool = False,
@@ -140,7 +157,7 @@ def _operation(
     source: str = "",
 ) -> Operation:
     primitive = primitive or exact
-    row = Operation(name, arity, forward, derivative, primitive, exact, template, tight, formula, source)
+    row = Operation(name, arity, forward, vjp, primitive, exact, template, tight, formula, source)
     OPERATIONS[name] = row
     if primitive:
         PRIMITIVES[name] = row
@@ -157,25 +174,25 @@ def _less_or_equal(a: Scalar, b: Scalar, x: Scalar, y: Scalar) -> Scalar:
 
 
 def _erf(x: Scalar) -> Scalar:
-    from scipy.special import erf as scipy_erf  # NumPy has none; imported only by those who need it
+    from scipy.special import erf as scipy_erf  # NumPy has none; SciPy is imported only if it is needed
 
     return scipy_erf(x)
 
 
-def _power_derivative(g: Scalar, y: Scalar, x: Scalar, p: Scalar) -> tuple[Scalar, Scalar]:
-    # 0 times infinity is no derivative: at p = 0 the power is constant in x, at x = 0 it is constant in p.
+def _power_vjp(g: Scalar, y: Scalar, x: Scalar, p: Scalar) -> tuple[Scalar, Scalar]:
+    # 0 times infinity is NaN, but at p = 0 the power is constant in x, and at x = 0 it is constant in p
     by_base = select(absolute(p), 0.0, 0.0, g * p * power(x, p - 1.0))
     by_exponent = select(absolute(x), 0.0, 0.0, g * y * log(x))
     return by_base, by_exponent
 
 
-def _maximum_derivative(g: Scalar, y: Scalar, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
+def _maximum_vjp(g: Scalar, y: Scalar, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
     half = 0.5 * g  # equal operands share the gradient, as in PyTorch and JAX
     return select(a, b, select(b, a, half, 0.0), g), select(b, a, select(a, b, half, 0.0), g)
 
 
-def _minimum_derivative(g: Scalar, y: Scalar, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
-    return _maximum_derivative(g, y, b, a)
+def _minimum_vjp(g: Scalar, y: Scalar, a: Scalar, b: Scalar) -> tuple[Scalar, Scalar]:
+    return _maximum_vjp(g, y, b, a)
 
 
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -192,7 +209,7 @@ div: Operation = _operation(
     template=(0, " / ", 1),
     tight=frozenset({1}),
 )
-fma = _operation(  # a kernel that can rounds it once
+fma = _operation(  # kernels that can round it once do so
     "fma",
     3,
     lambda a, b, c: a * b + c,
@@ -202,7 +219,7 @@ fma = _operation(  # a kernel that can rounds it once
 )
 neg = _operation("neg", 1, operator.neg, lambda g, y, x: (-g,), exact=True, template=("-", 0))
 power: Operation = _operation(
-    "power", 2, np.float_power, _power_derivative, primitive=True, template=(0, "**", 1), tight=frozenset({0, 1})
+    "power", 2, np.float_power, _power_vjp, primitive=True, template=(0, "**", 1), tight=frozenset({0, 1})
 )
 absolute = _operation(
     "absolute",
@@ -213,8 +230,8 @@ absolute = _operation(
     template=("|", 0, "|"),
 )
 floor = _operation("floor", 1, np.floor, lambda g, y, x: (None,), exact=True, template=("⌊", 0, "⌋"))
-maximum = _operation("maximum", 2, np.maximum, _maximum_derivative, exact=True)
-minimum = _operation("minimum", 2, np.minimum, _minimum_derivative, exact=True)
+maximum = _operation("maximum", 2, np.maximum, _maximum_vjp, exact=True)
+minimum = _operation("minimum", 2, np.minimum, _minimum_vjp, exact=True)
 select: Operation = _operation(
     "select",
     4,
@@ -267,7 +284,7 @@ def _identity_forward(x: Scalar) -> Scalar:
 
 
 def _sigmoid_forward(x: Scalar) -> Scalar:
-    e = exp(-abs(x))  # of a number that is never positive: no overflow on either side
+    e = exp(-abs(x))  # the exponent is never positive, so this never overflows
     return div(select(x, 0.0, e, 1.0), 1.0 + e)
 
 
@@ -276,11 +293,11 @@ def _softplus_forward(x: Scalar) -> Scalar:
 
 
 def _gelu_tanh(x: Scalar) -> Scalar:
-    b = minimum(maximum(x, -30.0), 30.0)  # beyond, tanh is +-1 to the last bit and the cube would overflow
+    b = minimum(maximum(x, -30.0), 30.0)  # further out tanh is +-1 to the last bit, and the cube would overflow
     return tanh(_GELU_SCALE * (b + _GELU_CUBIC * (b * b * b)))
 
 
-def _gelu_derivative(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
+def _gelu_vjp(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
     t = _gelu_tanh(x)
     b = minimum(maximum(x, -30.0), 30.0)
     slope = _GELU_SCALE * (1.0 + (3.0 * _GELU_CUBIC) * (b * b))
@@ -291,16 +308,16 @@ def _normal_cdf(x: Scalar) -> Scalar:
     return 0.5 * (1.0 + erf(_INV_SQRT_2 * x))
 
 
-def _gelu_exact_derivative(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
+def _gelu_exact_vjp(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
     return (g * (_normal_cdf(x) + x * (_INV_SQRT_2_PI * exp(-0.5 * (x * x)))),)
 
 
-def _silu_derivative(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
+def _silu_vjp(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
     s = sigmoid(x)
     return (g * (s * (1.0 + x * (1.0 - s))),)
 
 
-def _mish_derivative(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
+def _mish_vjp(g: Scalar, y: Scalar, x: Scalar) -> tuple[Scalar]:
     t = tanh(softplus(x))
     return (g * (t + x * ((1.0 - t * t) * sigmoid(x))),)
 
@@ -309,14 +326,19 @@ def _negative_part(x: Scalar) -> Scalar:
     return select(x, 0.0, x, 0.0)
 
 
+def total(terms: Sequence[Scalar]) -> Any:
+    """Return the sum of at least one scalar, added one after another: the order decides the last bits."""
+    return reduce(operator.add, terms)
+
+
+def greatest(scalars: Sequence[Scalar]) -> Any:
+    """Return the maximum of at least one scalar."""
+    return reduce(maximum, scalars)
+
+
 def _logsumexp_forward(*xs: Scalar) -> Scalar:
-    greatest = xs[0]
-    for x in xs[1:]:
-        greatest = maximum(greatest, x)
-    total = exp(xs[0] - greatest)
-    for x in xs[1:]:
-        total = total + exp(x - greatest)
-    return greatest + log(total)
+    shift = greatest(xs)  # exp never overflows
+    return shift + log(total([exp(x - shift) for x in xs]))
 
 
 identity = _operation(
@@ -363,7 +385,7 @@ gelu = _operation(
     "gelu",
     1,
     lambda x: 0.5 * x * (1.0 + _gelu_tanh(x)),
-    _gelu_derivative,
+    _gelu_vjp,
     formula="x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))",
     source="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: the form with tanh",
 )
@@ -371,7 +393,7 @@ gelu_exact = _operation(
     "gelu_exact",
     1,
     lambda x: x * _normal_cdf(x),
-    _gelu_exact_derivative,
+    _gelu_exact_vjp,
     formula="x/2 (1 + erf(x/√2))",
     source="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: the form with erf",
 )
@@ -388,7 +410,7 @@ silu = _operation(
     "silu",
     1,
     lambda x: x * sigmoid(x),
-    _silu_derivative,
+    _silu_vjp,
     formula="x / (1 + e^-x)",
     source="Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units, 2017",
 )
@@ -404,7 +426,7 @@ mish = _operation(
     "mish",
     1,
     lambda x: x * tanh(softplus(x)),
-    _mish_derivative,
+    _mish_vjp,
     formula="x tanh(log(1 + e^x))",
     source="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019",
 )

@@ -1,32 +1,42 @@
-"""Optimisers: rules that turn a weight and its gradient into the next weight, with PyTorch's semantics and names.
+"""Optimisers: rules that turn a weight and its gradient into the next weight, with PyTorch's rules and names.
 
-A rule is written in the table's operations for one weight, so it is traced into the program like the model itself.
+A rule is written for one weight, in the table's operations, so it is traced into the program like the model.
+
+>>> OPTIMIZERS["sgd"].update(1.0, 2.0, {}, {}, {"learning_rate": 0.25})
+(0.5, {})
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from engine.operations import Scalar, div, sqrt
 from engine.parameter import Parameter
+from engine.schedules import Hyperparameters
 
-Columns = Mapping[str, Scalar]
-Move = tuple[Scalar, dict[str, Scalar]]
+State: TypeAlias = Mapping[str, Scalar]
+"""Name -> value that is remembered from step to step."""
+Move: TypeAlias = tuple[Scalar, dict[str, Scalar]]
 """A weight and its slots after a step."""
-Update = Callable[[Scalar, Scalar, Columns, Columns, Columns], Move]
-"""(weight, gradient, the weight's slots, the trial's slots after this step, hyperparameters) -> Move.
+Update: TypeAlias = Callable[[Scalar, Scalar, State, State, Hyperparameters], Move]
+"""(weight, gradient, the weight's slots, the shared state after this step, hyperparameters) -> Move.
 
-The learning rate among the hyperparameters is that of the step.
+The `learning_rate` among the hyperparameters is the one that the schedule gives for this step.
 """
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A rule and what it remembers.
+    """A rule and the state that it needs.
 
-    `hyperparameters`: names and default values. `slots`: what is kept for each weight, zero at first.
-    `shared`: what is kept once a trial, by first value; `advance` moves it on at the beginning of a step.
+    name: its name in a sweep file.
+    hyperparameters: names and default values.
+    update: the rule.
+    slots: names of the state of each weight; all of it starts at 0.
+    shared: names and first values of the state that a trial has once.
+    advance: the shared state of a step, from that of the step before and the hyperparameters.
     """
 
     name: str
@@ -34,41 +44,41 @@ class Optimizer:
     update: Update
     slots: tuple[str, ...] = ()
     shared: Mapping[str, float] = field(default_factory=dict)
-    advance: Callable[[Columns, Columns], dict[str, Scalar]] = lambda shared, columns: {}
+    advance: Callable[[State, Hyperparameters], dict[str, Scalar]] = lambda shared, h: {}
 
 
-def _sgd(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _sgd(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     return w - g * h["learning_rate"], {}
 
 
-def _momentum(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _momentum(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     velocity = h["momentum"] * slots["velocity"] + g
     return w - velocity * h["learning_rate"], {"velocity": velocity}
 
 
-def _nesterov(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _nesterov(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     velocity = h["momentum"] * slots["velocity"] + g
     return w - (g + h["momentum"] * velocity) * h["learning_rate"], {"velocity": velocity}
 
 
-def _rmsprop(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _rmsprop(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     average = h["alpha"] * slots["square_average"] + (1.0 - h["alpha"]) * (g * g)
     velocity = h["momentum"] * slots["velocity"] + div(g, sqrt(average) + h["epsilon"])
     return w - velocity * h["learning_rate"], {"square_average": average, "velocity": velocity}
 
 
-def _adagrad(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _adagrad(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     total = slots["square_sum"] + g * g
     rate = div(h["learning_rate"], 1.0 + (shared["count"] - 1.0) * h["learning_rate_decay"])
     scale = sqrt(total + h["initial_accumulator_value"]) + h["epsilon"]
     return w - rate * div(g, scale), {"square_sum": total}
 
 
-def _count(shared: Columns, h: Columns) -> dict[str, Scalar]:
+def _count(shared: State, h: Hyperparameters) -> dict[str, Scalar]:
     return {"count": shared["count"] + 1.0}
 
 
-def _adam(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _adam(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     first = h["beta1"] * slots["first_moment"] + (1.0 - h["beta1"]) * g
     second = h["beta2"] * slots["second_moment"] + (1.0 - h["beta2"]) * (g * g)
     rate = div(h["learning_rate"], 1.0 - shared["beta1_power"])
@@ -76,11 +86,11 @@ def _adam(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> 
     return w - rate * div(first, scale), {"first_moment": first, "second_moment": second}
 
 
-def _adamw(w: Scalar, g: Scalar, slots: Columns, shared: Columns, h: Columns) -> Move:
+def _adamw(w: Scalar, g: Scalar, slots: State, shared: State, h: Hyperparameters) -> Move:
     return _adam(w * (1.0 - h["learning_rate"] * h["weight_decay"]), g, slots, shared, h)
 
 
-def _adam_advance(shared: Columns, h: Columns) -> dict[str, Scalar]:
+def _adam_advance(shared: State, h: Hyperparameters) -> dict[str, Scalar]:
     return {
         "beta1_power": shared["beta1_power"] * h["beta1"],
         "beta2_power": shared["beta2_power"] * h["beta2"],
@@ -125,7 +135,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def sgd(weights: list[Parameter], lr: float = 0.001) -> list[Parameter]:
-    """The notebook's optimiser, by hand: one step of gradient descent on Parameters, in place; returns them."""
+    """Do one step of gradient descent on Parameters, in place, and return them. This is the notebook's optimiser."""
     for parameter in weights:
         parameter.value = parameter.value - parameter.grad * lr
     return weights

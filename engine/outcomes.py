@@ -1,7 +1,14 @@
-"""How training went: a word for each trial, and the step at which that began. docs/outcomes.md has the reasons.
+"""Outcomes: one word for how a trial's training went, and the step from which it was so.
 
-The tests are made in the order of `classify`; each looks at the recorded points, so a word can only be as exact as they
-are close. A trial that is not `diverged` is one of the others.
+docs/outcomes.md has the definitions and the reasons. The tests are made in the order of `classify`. They look at the
+recorded points only, so an outcome is as exact as the points are close. Every trial that is not `diverged` has one of
+the other outcomes.
+
+>>> steps = np.array([0, 10, 20, 30])
+>>> curves = {"loss": np.array([[1.0, 0.5, 0.005, 0.004]]), "grad_norm": np.ones((1, 4))}
+>>> outcomes = classify(steps, curves, np.array([30]), np.array([False]), ())
+>>> outcomes.name(0), outcomes.began
+('converged', array([20]))
 """
 
 from __future__ import annotations
@@ -9,42 +16,45 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats, Tensor
+from engine.arrays import Codes, Flags, Floats, Integers
+from engine.program import DEAD_UNITS, GRAD_NORM
+from engine.tensors import Tensor
 
 OUTCOMES = ("converged", "improving", "stalled", "vanishing", "exploding", "dead", "diverged")
 CONVERGED, IMPROVING, STALLED, VANISHING, EXPLODING, DEAD, DIVERGED = OUTCOMES
 
-SOLVED = 0.01
-"""Converged: this share of the initial loss is left."""
-STATIONARY = 1e-3
-"""Converged: this share of the initial gradient's norm is left (Kelley, Iterative Methods for Optimization, 1999)."""
-HALVED = 0.5
-"""A network that can vanish has converged by its gradient only if no more than this share of the loss is left."""
-RISEN = 10.0
-"""Exploding: the gradient's norm is so many times the initial one, and the loss is above its own."""
+CONVERGED_LOSS_RATIO = 0.01
+"""Converged: the loss is at most this share of the initial loss."""
+STATIONARY_GRAD_RATIO = 1e-3
+"""Converged: the gradient's norm is at most this share of the initial one (Kelley, Iterative Methods for Optimization,
+1999)."""
+CONVERGED_MAX_LOSS_RATIO = 0.5
+"""In a network whose gradient can vanish, a small gradient means converged only if the loss is at most this share."""
+EXPLODING_GRAD_RATIO = 10.0
+"""Exploding: the gradient's norm is more than this multiple of the initial one, and the loss has risen."""
 DEAD_SHARE = 0.5
-"""Dead: such a share of a layer's units has no gradient (Amazon SageMaker Debugger, rule DeadRelu)."""
-FADED = 0.01
-"""Vanishing: the first layer's gradient, per weight, is this share of the last layer's."""
-PROGRESS = 0.01
-"""Improving: over the last quarter of the steps the loss has fallen by this share of itself."""
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+"""Dead: at least this share of a layer's units has no gradient (Amazon SageMaker Debugger, rule DeadRelu)."""
+VANISHING_LAYER_RATIO = 0.01
+"""Vanishing: the first layer's gradient, per weight, is at most this share of the last layer's."""
+IMPROVING_MIN_DROP = 0.01
+"""Improving: the loss has fallen by more than this share over the last quarter of the steps."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """codes: (trials,) indices into OUTCOMES. began: (trials,) the recorded step from which it was so to the end."""
+    """The outcome of every trial.
 
-    codes: np.ndarray[Any, np.dtype[np.int8]]
+    codes: (trials,) positions in OUTCOMES. began: (trials,) the recorded step from which it was so until the end.
+    """
+
+    codes: Codes
     began: Integers
 
     def name(self, trial: int) -> str:
+        """Return the outcome of a trial."""
         return OUTCOMES[self.codes[trial]]
 
 
@@ -55,19 +65,26 @@ def classify(
     diverged: Flags,
     tensors: Sequence[Tensor],
 ) -> Outcomes:
-    """The outcome of every trial, from curves of shape (trials, points); see `History`."""
+    """Return the outcome of every trial.
+
+    steps: (points,) the recorded steps.
+    curves: metric -> (trials, points). `loss` and `grad_norm` are needed; those of tensors and `dead_units` are used.
+    last_step: (trials,) number of updates that led to the final weights.
+    diverged: (trials,) whether the loss or the weights became infinite or NaN.
+    tensors: of the model.
+    """
     loss, gradient = curves["loss"], curves["grad_norm"]
     with np.errstate(all="ignore"):
         lasting = {
-            EXPLODING: (gradient > RISEN * gradient[:, :1]) & (loss > loss[:, :1]),
-            "solved": loss <= SOLVED * loss[:, :1],
+            EXPLODING: (gradient > EXPLODING_GRAD_RATIO * gradient[:, :1]) & (loss > loss[:, :1]),
+            "solved": loss <= CONVERGED_LOSS_RATIO * loss[:, :1],
             "all dead": _dead(curves, 1.0),
             IMPROVING: _improving(steps, loss),
             "half dead": _dead(curves, DEAD_SHARE),
             "faded by layer": _faded_by_layer(curves, tensors),
             "stationary": _stationary(loss, gradient, tensors),
             VANISHING: _can_vanish(tensors) & is_stationary(gradient, gradient[:, :1]),
-            STALLED: np.abs(loss - loss[:, -1:]) <= PROGRESS * loss[:, -1:],
+            STALLED: np.abs(loss - loss[:, -1:]) <= IMPROVING_MIN_DROP * loss[:, -1:],
         }
     words = {
         "solved": CONVERGED,
@@ -90,23 +107,23 @@ def classify(
 
 
 def _since(holds: Flags) -> Integers:
-    """The column from which each row holds to its end."""
+    """Return the column from which each row is True until its end."""
     backwards: Flags = holds[:, ::-1]
-    broken = np.where(backwards.all(axis=1), holds.shape[1], np.argmin(backwards, axis=1))
-    since: Integers = (holds.shape[1] - broken).astype(np.int64)
+    length = np.where(backwards.all(axis=1), holds.shape[1], np.argmin(backwards, axis=1))
+    since: Integers = (holds.shape[1] - length).astype(np.int64)
     return since
 
 
 def _improving(steps: Integers, loss: Floats) -> Flags:
-    """At the end: whether the loss fell over the last quarter. Before: whether it fell to the next point."""
+    """Return for the last point whether the loss fell over the last quarter, for others whether the next is lower."""
     quarter = int(np.searchsorted(steps, 0.75 * steps[-1], side="right")) - 1
     falls = np.diff(loss, axis=1) < 0
-    now = loss[:, -1:] < (1.0 - PROGRESS) * loss[:, quarter : quarter + 1]
+    now = loss[:, -1:] < (1.0 - IMPROVING_MIN_DROP) * loss[:, quarter : quarter + 1]
     return np.concatenate([falls, now], axis=1)
 
 
 def _dead(curves: Mapping[str, Floats], share: float) -> Flags:
-    layers = [curve >= share for name, curve in curves.items() if name.startswith("dead_units.")]
+    layers = [curve >= share for name, curve in curves.items() if name.startswith(f"{DEAD_UNITS}.")]
     return np.logical_or.reduce(layers) if layers else np.zeros(curves["loss"].shape, dtype=bool)
 
 
@@ -115,14 +132,14 @@ def _can_vanish(tensors: Sequence[Tensor]) -> bool:
 
 
 def is_stationary(norm: Floats, initial: Floats) -> Flags:
-    """Whether at most STATIONARY is left of the initial gradient's norm."""
-    return norm <= STATIONARY * initial
+    """Return whether a gradient's norm is at most STATIONARY_GRAD_RATIO of the initial one."""
+    return norm <= STATIONARY_GRAD_RATIO * initial
 
 
 def _stationary(loss: Floats, gradient: Floats, tensors: Sequence[Tensor]) -> Flags:
-    """A small gradient is near the one minimum of a single linear layer; in a network it may be anywhere."""
+    """A small gradient of a single linear layer is near its only minimum. In a network it may be anywhere."""
     small = is_stationary(gradient, gradient[:, :1])
-    return small & (loss <= HALVED * loss[:, :1]) if _can_vanish(tensors) else small
+    return small & (loss <= CONVERGED_MAX_LOSS_RATIO * loss[:, :1]) if _can_vanish(tensors) else small
 
 
 @dataclass(frozen=True)
@@ -136,12 +153,12 @@ class LayerGradients:
 
     @property
     def has_faded(self) -> Flags:
-        """Whether the gradient fades on its way back: the first layer's is at most FADED of the last layer's."""
-        return self.first_norm <= FADED * self.last_norm
+        """Whether the first layer's is at most VANISHING_LAYER_RATIO of the last layer's."""
+        return self.first_norm <= VANISHING_LAYER_RATIO * self.last_norm
 
 
 def layer_gradients(norms: Mapping[str, Floats], tensors: Sequence[Tensor]) -> LayerGradients | None:
-    """The gradients that show whether one fades, or None for a network in which none can.
+    """Return the gradients that show whether one fades; None for a network in which none can.
 
     norms: tensor name -> the norm of its gradient, of any shape.
     """
@@ -153,7 +170,7 @@ def layer_gradients(norms: Mapping[str, Floats], tensors: Sequence[Tensor]) -> L
 
 
 def _faded_by_layer(curves: Mapping[str, Floats], tensors: Sequence[Tensor]) -> Flags:
-    prefix = "grad_norm."
+    prefix = f"{GRAD_NORM}."
     norms = {name.removeprefix(prefix): curve for name, curve in curves.items() if name.startswith(prefix)}
-    found = layer_gradients(norms, tensors)
-    return np.zeros(curves["loss"].shape, dtype=bool) if found is None else found.has_faded
+    gradients = layer_gradients(norms, tensors)
+    return np.zeros(curves["loss"].shape, dtype=bool) if gradients is None else gradients.has_faded

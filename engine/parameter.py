@@ -1,6 +1,12 @@
-"""`Parameter`: one number in a graph that remembers how it came about, and so knows its gradient.
+"""`Parameter`: one number in a graph that remembers how it was computed, and so can compute its gradient.
 
-The class of the notebook, grown up. The idea, and much of the notebook, is Andrej Karpathy's micrograd.
+This is the class of the notebook, extended. The idea, and much of the notebook, come from Andrej Karpathy's micrograd.
+
+>>> a, b = Parameter(9.0, "a"), Parameter(2.0, "b")
+>>> loss = a * b + 5
+>>> loss.backward()
+>>> print(b)
+Parameter b = 2.0; dL/d[b] = 9.0
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from engine.gates import Gates
 from engine.operations import Operand, Operation, Scalar
 
 MAX_NAME_LENGTH = 10_000
-"""Characters of a name that are built at most; a graph that shares nodes can spell exponentially many."""
+"""Largest number of characters of a name. The text of a graph with shared nodes can be exponentially long."""
 
 _LOOSE = frozenset({"mul", "div", "neg", "power"})
 
@@ -23,17 +29,17 @@ _LOOSE = frozenset({"mul", "div", "neg", "power"})
 class Parameter(Operand):
     """A value, its gradient, and the operation and operands that it was computed from.
 
-    `Parameter(9.0, "a")` is a leaf; operators and methods make the inner nodes. Plain numbers may stand on either
-    side of an operator. After `loss.backward()` each node's `grad` holds d loss / d node, added to what it held before.
+    `Parameter(9.0, "a")` is a leaf; operators and methods return inner nodes. The other operand may be a plain number.
+    `loss.backward()` adds d loss / d node to the `grad` of each node.
 
-    Arithmetic follows IEEE 754, as the kernels do: 1 / 0 is inf and log(-1) is nan, never an exception.
+    Arithmetic follows IEEE 754, as in the kernels: 1 / 0 is inf and log(-1) is nan, never an exception.
     """
 
     __slots__ = ("_given_name", "_grad", "_operation", "_parents", "_value")
-    precedence: ClassVar[int] = 2
+    trace_level: ClassVar[int] = 2
 
     def __init__(self, value: Scalar, name: str | None = None) -> None:
-        """Make a leaf. Raises TypeError where `value` is no number."""
+        """Make a leaf. Raises TypeError if `value` is not a number."""
         self._value: Scalar = _checked(value)
         self._grad: Scalar = 0.0
         self._given_name = name
@@ -42,7 +48,7 @@ class Parameter(Operand):
 
     @property
     def value(self) -> Any:
-        """The number itself."""
+        """The number."""
         return self._value
 
     @value.setter
@@ -51,7 +57,7 @@ class Parameter(Operand):
 
     @property
     def grad(self) -> Any:
-        """d loss / d this, summed over the calls of `backward` since it was last zeroed."""
+        """d loss / d this, summed over the calls of `backward` since the last `zero_grad`."""
         return self._grad
 
     @grad.setter
@@ -60,32 +66,30 @@ class Parameter(Operand):
 
     @property
     def name(self) -> str:
-        """The given name, or the expression spelt out, cut with an ellipsis after MAX_NAME_LENGTH characters."""
+        """The given name, or the expression as text, with an ellipsis after MAX_NAME_LENGTH characters."""
         return _spell(self)
 
     @name.setter
     def name(self, name: str | None) -> None:
         self._given_name = name
 
-    _name = name
-
     @property
     def given_name(self) -> str | None:
-        """The name that was given, if any."""
+        """The name that was given; None if none was."""
         return self._given_name
 
     @property
     def parents(self) -> tuple[Parameter, ...]:
-        """The operands this was computed from, in order; empty for a leaf."""
+        """The operands that this was computed from, in order; empty for a leaf."""
         return self._parents
 
     @property
     def operation(self) -> Operation | None:
-        """The operation this was computed by; None for a leaf."""
+        """The operation that computed this; None for a leaf."""
         return self._operation
 
     def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Parameter:
-        """Compute a new node of the graph; plain numbers among the operands become unnamed leaves."""
+        """Return a new node of the graph. Plain numbers among the operands become unnamed leaves."""
         parents = tuple(o if isinstance(o, Parameter) else Parameter(o) for o in operands)
         node = Parameter(operation(*(p._value for p in parents)))
         node._operation = operation
@@ -96,36 +100,37 @@ class Parameter(Operand):
         return (self._parents[0], self._parents[1]) if self._operation is ops.mul else None
 
     def backward(self) -> None:
-        """Add d self / d node to the gradient of every node that self was computed from, self included.
+        """Add d self / d node to the gradient of every node that self was computed from, and of self.
 
-        Each call passes its own gradient down, so nodes shared by two graphs, or a graph gone through twice, add up
-        right. No recursion: the length of a graph is limited by memory alone.
+        Each call propagates its own gradient, so the sums are right for nodes that two graphs share, and if it is
+        called twice. It does not recurse, so only memory limits the length of a graph.
         """
         order = topological_order(self)
         gates = Gates(order)
-        passing: dict[Parameter, Scalar] = {self: 1.0}
+        cotangents: dict[Parameter, Scalar] = {self: 1.0}
         with np.errstate(all="ignore"):
             for node in reversed(order):
-                gradient = passing.pop(node, None)
+                gradient = cotangents.pop(node, None)
                 if gradient is None:
                     continue
                 node._grad = node._grad + gradient if _nonzero(node._grad) else gradient
-                for parent, share in node._shares(gradient, gates):
-                    passing[parent] = passing[parent] + share if parent in passing else share
+                for parent, slope in node._vjps(gradient, gates):
+                    cotangents[parent] = cotangents[parent] + slope if parent in cotangents else slope
 
     def _backward(self) -> None:
-        """The notebook's single step: add this node's gradient, by the chain rule, to its operands' gradients."""
-        for parent, share in self._shares(self._grad, Gates(())):
-            parent._grad = parent._grad + share
+        """Do the notebook's single step: add what the chain rule gives to the gradients of the operands."""
+        for parent, slope in self._vjps(self._grad, Gates(())):
+            parent._grad = parent._grad + slope
 
-    def _shares(self, gradient: Scalar, gates: Gates) -> Iterator[tuple[Parameter, Scalar]]:
-        shares = gates.shares(self, gradient, self._value, [p._value for p in self._parents])
-        for parent, share in zip(self._parents, shares, strict=True):
-            if share is not None:
-                yield parent, share
+    def _vjps(self, gradient: Scalar, gates: Gates) -> Iterator[tuple[Parameter, Scalar]]:
+        """Yield each operand with what this node's gradient adds to the operand's."""
+        slopes = gates.vjps(self, gradient, self._value, [p._value for p in self._parents])
+        for parent, slope in zip(self._parents, slopes, strict=True):
+            if slope is not None:
+                yield parent, slope
 
     def zero_grad(self) -> None:
-        """Forget the gradient gathered so far."""
+        """Set the gradient to 0."""
         self._grad = 0.0
 
     def __repr__(self) -> str:
@@ -135,13 +140,13 @@ class Parameter(Operand):
     def __float__(self) -> float:
         return float(self._value)
 
-    # Comparisons are of values; while a model is traced they raise TraceError, for there are none yet.
+    # Comparisons compare values. While a model is traced there are none yet, and they raise TraceError.
 
     def __bool__(self) -> bool:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        """Whether this is the same node, or has the value of a plain number."""
+        """Return whether this is the same node as another, or has the value of a plain number."""
         if isinstance(other, (int, float, np.number)):
             return bool(self._value == other)
         return self is other
@@ -149,16 +154,16 @@ class Parameter(Operand):
     __hash__ = Operand.__hash__
 
     def __lt__(self, other: Scalar) -> bool:
-        return bool(self._value < _value(other))
+        return bool(self._value < value_of(other))
 
     def __le__(self, other: Scalar) -> bool:
-        return bool(self._value <= _value(other))
+        return bool(self._value <= value_of(other))
 
     def __gt__(self, other: Scalar) -> bool:
-        return bool(self._value > _value(other))
+        return bool(self._value > value_of(other))
 
     def __ge__(self, other: Scalar) -> bool:
-        return bool(self._value >= _value(other))
+        return bool(self._value >= value_of(other))
 
     def exp(self) -> Any:
         return ops.exp(self)
@@ -225,7 +230,7 @@ class Parameter(Operand):
 
 
 def topological_order(root: Parameter) -> list[Parameter]:
-    """Every node that `root` depends on, each once, operands before what is computed from them; `root` is last."""
+    """Return every node that `root` depends on, each once and after its operands; `root` is last."""
     order: list[Parameter] = []
     seen = {root}
     stack = [(root, iter(root.parents))]
@@ -250,12 +255,13 @@ def _checked(value: Scalar) -> Scalar:
     raise TypeError(f"a Parameter holds a number, not {value!r} of type {type(value).__name__}")
 
 
-def _value(scalar: Scalar) -> Any:
+def value_of(scalar: Scalar) -> Any:
+    """Return the value of a Parameter; any other scalar is returned as it is."""
     return scalar._value if isinstance(scalar, Parameter) else scalar
 
 
 def _nonzero(gradient: Scalar) -> bool:
-    """Whether there is anything to add to: 0.0 + g would be an instruction too many in a trace."""
+    """Return whether a gradient must be added to: 0.0 + g would be an unnecessary instruction of a trace."""
     return not (isinstance(gradient, float) and gradient == 0.0)
 
 

@@ -1,8 +1,21 @@
-"""Parts of one's own: activations, losses and initialisers that a user writes in a Python file.
+"""Custom parts: activations, losses and initialisers that a user writes in a Python file.
 
-The file marks its functions with `@activation`, `@loss` and `@initializer`. The first two are written in the engine's
-operations, so every kernel runs them and their derivatives come by themselves. All are tried out before anything
-trains. The parts travel as the file's text: whoever receives them runs it again, so nothing has to be installed there.
+The file marks its functions with `@activation`, `@loss` and `@initializer`. Activations and losses are written in the
+engine's operations, so every kernel can run them and their derivatives are computed automatically. All functions are
+tried before anything trains. The file's text is sent to the workers, which run it again, so nothing is installed there.
+
+>>> parts = Parts('''
+... from engine.operations import sin
+... from engine.parts import activation
+...
+... @activation
+... def snake(x):
+...     return x + sin(x) ** 2
+... ''')
+>>> parts.names("activation")[-2:]
+['sin', 'snake']
+>>> parts.activation("snake")(0.0)
+0.0
 """
 
 from __future__ import annotations
@@ -15,8 +28,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from engine.initializers import INITIALIZERS, Initializer
 from engine.losses import LOSSES, Loss
-from engine.neuron import INITIALIZERS, Activation, Draw
+from engine.nn import Activation
 from engine.operations import ACTIVATIONS
 from engine.parameter import Parameter
 from engine.probes import ADVICE, Probe, loss_samples, probe_activation, probe_loss
@@ -32,11 +46,11 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "loss": LOSSES,
     "initializer": INITIALIZERS,
 }
-"""Kind -> name -> part."""
+"""Kind of part -> name -> part."""
 
 
 class PartError(ValueError):
-    """A file of parts that can't be used: which part, and why."""
+    """A file of custom parts can't be used; the message says which part, and why."""
 
 
 def activation(function: _Part) -> _Part:
@@ -50,7 +64,7 @@ def loss(function: _Part) -> _Part:
 
 
 def initializer(function: _Part) -> _Part:
-    """Mark a function of a NumPy Generator and a shape (units, inputs) that returns such a matrix of weights."""
+    """Mark a function of a NumPy Generator and a shape (units, inputs) that returns weights of this shape."""
     return _marked(function, "initializer")
 
 
@@ -60,43 +74,49 @@ def _marked(function: _Part, kind: str) -> _Part:
 
 
 class Parts:
-    """The parts of a file, beside those that are built in.
+    """The custom parts of a file, together with the built-in ones.
 
-    text: the file's. origin: its name, for messages. Raises PartError where it can't be run, or a part can't be used.
+    text: the file's text; empty if there are no custom parts.
+    origin: the file's name, for messages.
+
+    Raises PartError if the file can't be run, or one of its parts can't be used.
     """
 
     def __init__(self, text: str = "", origin: str = "parts.py") -> None:
         self.text = text
         self.origin = origin
-        self._own = dict(_checked(text, origin)) if text else {}
+        self._custom = dict(_checked(text, origin)) if text else {}
 
     def names(self, kind: str) -> list[str]:
-        """What `kind` (activation, loss, initializer) may be called, one's own last."""
-        return [*BUILT_IN[kind], *(name for name, part in self._own.items() if getattr(part, _KIND) == kind)]
+        """Return the names of all parts of a kind (activation, loss, initializer); custom ones are last."""
+        return [*BUILT_IN[kind], *(name for name, part in self._custom.items() if getattr(part, _KIND) == kind)]
 
-    def is_own(self, name: object) -> bool:
-        """Whether a part of this name is in the file."""
-        return name in self._own
+    def is_custom(self, name: object) -> bool:
+        """Return whether the file has a part of this name."""
+        return name in self._custom
 
     def activation(self, name: str) -> Activation:
+        """Return an activation. Raises KeyError for an unknown name."""
         part: Activation = self._find("activation", name)
         return part
 
     def loss(self, name: str) -> Loss:
+        """Return a loss. Raises KeyError for an unknown name."""
         part: Loss = self._find("loss", name)
         return part
 
-    def initializer(self, name: str) -> Draw:
-        part: Draw = self._find("initializer", name)
+    def initializer(self, name: str) -> Initializer:
+        """Return an initialiser. Raises KeyError for an unknown name."""
+        part: Initializer = self._find("initializer", name)
         return part
 
     def _find(self, kind: str, name: str) -> Any:
-        part = self._own.get(name)
+        part = self._custom.get(name)
         return part if part is not None and getattr(part, _KIND) == kind else BUILT_IN[kind][name]
 
     @cached_property
     def digest(self) -> str:
-        """What a trial that uses one of them is told apart by; empty where there are none."""
+        """A hash of the text, part of the identity of trials that use a custom part; empty if there are none."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:32] if self.text else ""
 
     def __eq__(self, other: object) -> bool:
@@ -110,38 +130,38 @@ class Parts:
 
 
 def _checked(text: str, origin: str) -> Iterator[tuple[str, Any]]:
-    """Run a file and try each of its parts."""
+    """Run a file, try each of its parts, and yield their names and functions."""
     namespace: dict[str, Any] = {"__name__": "gradgrid_parts", "__file__": origin}
     try:
         exec(compile(text, origin, "exec"), namespace)
     except SyntaxError as error:
-        raise PartError(f"{origin}:{error.lineno}: this is no Python: {error.msg}") from None
+        raise PartError(f"{origin}:{error.lineno}: not valid Python: {error.msg}") from None
     except Exception as error:
-        raise PartError(f"{_place(error, origin)}: the file can't be run: {_told(error)}") from error
-    found = [part for part in namespace.values() if callable(part) and hasattr(part, _KIND)]
-    if not found:
+        raise PartError(f"{_location(error, origin)}: the file can't be run: {_text(error)}") from error
+    marked = [part for part in namespace.values() if callable(part) and hasattr(part, _KIND)]
+    if not marked:
         raise PartError(f"{origin}: no function is marked with @activation, @loss or @initializer of engine.parts")
-    for part in found:
+    for part in marked:
         kind, name = getattr(part, _KIND), part.__name__
         subject = f"{origin}:{part.__code__.co_firstlineno}: {kind} {name}"
         if not _NAME.fullmatch(name):
             raise PartError(f"{subject}: names are small letters, digits and _, a letter first")
-        if any(name in known for known in BUILT_IN.values()):
-            raise PartError(f"{subject}: that is built in; call yours otherwise")
+        if any(name in parts for parts in BUILT_IN.values()):
+            raise PartError(f"{subject}: that is built in; choose another name")
         try:
             _TRIALS[kind](part)
         except PartError as error:
             raise PartError(f"{subject}: {error}") from None
         except Exception as error:
-            place = _place(error, origin)
-            raise PartError(f"{subject}: it can't be {_TRIED[kind]} ({place}): {_told(error)}{_HINTS[kind]}") from error
+            attempt = f"it can't be {_TRIED[kind]} ({_location(error, origin)})"
+            raise PartError(f"{subject}: {attempt}: {_text(error)}{_HINTS[kind]}") from error
         yield name, part
 
 
 def _try_activation(part: Callable[..., Any]) -> None:
     trace = Trace()
     x = Parameter(trace.input("weight", 0))
-    _differentiated(trace, part(x), [x], "its input")
+    _check_differentiable(trace, part(x), [x], "its input")
     _refuse_hopeless([probe_activation(part)])
 
 
@@ -151,7 +171,7 @@ def _try_loss(part: Callable[..., Any]) -> None:
         trace = Trace()
         predictions = [Parameter(trace.input("weight", k)) for k in range(outputs)]
         error = part(predictions, [trace.input("target", k) for k in range(outputs)])
-        _differentiated(trace, error, predictions[:1], "the predictions")
+        _check_differentiable(trace, error, predictions[:1], "the predictions")
         probes.append(probe_loss(part, *loss_samples(outputs)))
     _refuse_hopeless(probes)
 
@@ -161,14 +181,14 @@ def _refuse_hopeless(probes: Sequence[Probe]) -> None:
         raise PartError(f"{probes[0]}; {ADVICE}")
 
 
-def _differentiated(trace: Trace, result: Any, inputs: list[Parameter], what: str) -> None:
+def _check_differentiable(trace: Trace, result: Any, inputs: list[Parameter], what: str) -> None:
     if not isinstance(result, Parameter):
         raise PartError(f"it returned {result!r}, which does not depend on {what}")
     result.backward()
     trace.index_of(result.value)
     for given in inputs:
         if not isinstance(given.grad, Symbol):
-            trace.index_of(given.grad)  # a constant slope is one too
+            trace.index_of(given.grad)  # a constant slope is allowed too
 
 
 def _try_initializer(part: Callable[..., Any]) -> None:
@@ -176,7 +196,9 @@ def _try_initializer(part: Callable[..., Any]) -> None:
     if first.shape != _SHAPE or first.dtype.kind not in "fiu" or not np.isfinite(first).all():
         raise PartError(f"for the shape {_SHAPE} it returned {first!r}, not finite numbers of that shape")
     if not np.array_equal(first, second):
-        raise PartError("it drew other numbers from the same generator; all chance must come from the one it is given")
+        raise PartError(
+            "it drew other numbers from an equal generator; draw all of them from the generator it is given"
+        )
 
 
 _TRIALS: dict[str, Callable[[Callable[..., Any]], None]] = {
@@ -189,15 +211,15 @@ _OPERATIONS = "; write it in the operations of engine.operations (exp, log, sqrt
 _HINTS = {"activation": _OPERATIONS, "loss": _OPERATIONS, "initializer": ""}
 
 
-def _told(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error) if isinstance(error, TraceError) else f"{type(error).__name__}: {error}"
 
 
-def _place(error: BaseException, origin: str) -> str:
-    """The last line of the file that an error came through."""
-    place, step = origin, error.__traceback__
+def _location(error: BaseException, origin: str) -> str:
+    """Return the line of the file that raised an error, directly or through other code."""
+    location, step = origin, error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == origin:
-            place = f"{origin}:{step.tb_lineno}"
+            location = f"{origin}:{step.tb_lineno}"
         step = step.tb_next
-    return place
+    return location

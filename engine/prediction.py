@@ -1,21 +1,27 @@
-"""What a trained model says of samples, in the arithmetic that it was trained in."""
+"""Predictions of a trained model, in the arithmetic that it was trained in."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from engine.neuron import Floats
-from engine.parameter import Parameter
-from engine.population import train
+from engine.arrays import Floats
+from engine.parameter import value_of
 from engine.program import Program
 from engine.samples import Samples
-from engine.tracing import Model, Trace, lent
+from engine.tracing import Model, Trace
+from engine.train import train
 
 
 def predict(model: Model, weights: Floats, features: Floats, *, dtype: str = "float64", kernel: str = "auto") -> Floats:
-    """The model's outputs, (samples, outputs), for weights, flat, in the order of its tensors, and (samples, features).
+    """Return the model's outputs, (samples, outputs).
 
-    To the last bit what the kernel computes of each sample in training. Raises ValueError where the shapes do not fit.
+    model: any model that can be traced. Its own weights are not used.
+    weights: (weights,), flat, in the order of the model's tensors.
+    features: (samples, features).
+    dtype, kernel: as in `train`.
+
+    The outputs are equal to the last bit to those that the kernel computes in training. Raises ValueError if the shapes
+    do not fit the model.
     """
     if weights.shape != (len(model.parameters()),):
         raise ValueError(f"the model has {len(model.parameters())} weights, not {weights.shape}")
@@ -25,21 +31,19 @@ def predict(model: Model, weights: Floats, features: Floats, *, dtype: str = "fl
     names = program.curves[1:]
     if not len(features):
         return np.empty((0, len(names)))
-    nothing = Samples(np.zeros((1, 1)), np.zeros((1, 1)))
+    unused = Samples(np.zeros((1, 1)), np.zeros((1, 1)))
     columns = {f"x{j}": column for j, column in enumerate(features.T)}
     initial = np.broadcast_to(weights, (len(features), len(weights)))
-    history = train(program, initial, columns, nothing, steps=1, points=2, dtype=dtype, kernel=kernel)
+    history = train(program, initial, columns, unused, steps=1, points=2, dtype=dtype, kernel=kernel)
     return np.stack([history.final(name) for name in names], axis=1)
 
 
 def _trace_outputs(model: Model, features: int) -> Program:
-    """A program that has the outputs as curves: each sample stands where a trial would, and no weight moves."""
+    """Return a program whose curves are the outputs. A sample takes the place of a trial, and no weight changes."""
     trace = Trace()
-    weights = [trace.input("weight", index) for index in range(len(model.parameters()))]
-    with lent(model, weights):
-        outputs = model([trace.input("column", f"x{j}") for j in range(features)])
-    values = [output.value if isinstance(output, Parameter) else output for output in outputs]
-    curves = {f"output.{k}": [value] for k, value in enumerate(values)}
-    return trace.finish(
+    with trace.run_model(model, features, lambda j: trace.column(f"x{j}")) as (parameters, outputs):
+        curves = {f"output.{k}": [value_of(output)] for k, output in enumerate(outputs)}
+        weights = [parameter.value for parameter in parameters]
+    return trace.build(
         {"loss": [0.0], **curves, "gradient": [0.0] * len(weights), "weights": weights, "state": []}, model.tensors
     )

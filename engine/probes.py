@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.losses import Loss
-from engine.neuron import Activation, Floats
+from engine.nn import Activation
 from engine.operations import Scalar
 from engine.parameter import Parameter
 

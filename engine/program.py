@@ -1,8 +1,25 @@
-"""`Program`: one training step of one model for one sample of one trial, as inert data.
+"""`Program`: one training step of one model for one sample of one trial, as data that never changes.
 
-A straight line of scalar instructions, verified when built. Values are numbered: inputs first, then constants, then
-one value an instruction. What depends on a feature or a target differs from sample to sample; a reduction makes one
-value of the many. Kernels add what a Program doesn't mention: trials, samples and steps.
+A program is a straight line of scalar instructions, checked when it is built. Values are numbered: first the inputs,
+then the constants, then one value for each instruction. Values computed from features or targets differ per sample; a
+reduction combines them into one. Trials, samples and steps are not part of a program; kernels add them.
+
+>>> program = Program(
+...     inputs=(Input("weight", 0), Input("feature", 0)),
+...     constants=(2.0,),
+...     instructions=(Instruction("mul", (0, 1)), Instruction("sample_mean", (3,)), Instruction("mul", (2, 4))),
+...     outputs=(("loss", (5,)),),
+... )
+>>> print(program)
+%0 = weight 0
+%1 = feature 0
+%2 = constant 2.0
+%3 = mul %0 %1
+%4 = sample_mean %3
+%5 = mul %2 %4
+loss -> %5
+>>> program.per_sample
+(False, True, False, True, False, False)
 """
 
 from __future__ import annotations
@@ -12,41 +29,64 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from engine.neuron import Tensor
 from engine.operations import PRIMITIVES
+from engine.tensors import Tensor
 
 _PER_SAMPLE_KINDS = frozenset({"feature", "target"})
-_KINDS = frozenset({"weight", "state", "column", "step", "steps"}) | _PER_SAMPLE_KINDS
+_NUMBERED_KINDS = frozenset({"weight", "state"}) | _PER_SAMPLE_KINDS
+_KINDS = frozenset({"column", "step", "steps"}) | _NUMBERED_KINDS
 _NO_CURVES = frozenset({"weights", "state", "gradient"})
+
+LOSS_AND_ACCURACY = ("loss", "accuracy")
+"""The outputs that are also computed on the test samples."""
+GRAD_NORM, UPDATE_RATIO, DEAD_UNITS = "grad_norm", "update_ratio", "dead_units"
+"""Outputs that are measured of the whole model. Those of one tensor or layer follow after a point: `of_part`."""
+
+
+def of_part(metric: str, part: str) -> str:
+    """Return the name of a metric of one tensor or layer, such as `grad_norm.layer1.weight`."""
+    return f"{metric}.{part}"
+
+
+def is_of(name: str, metric: str) -> bool:
+    """Return whether a curve is this metric, of the whole model or of a part."""
+    return name == metric or name.startswith(f"{metric}.")
 
 
 class Reduction:
-    """What makes one value of a sample's many: their mean, or whether any differs from 0."""
+    """Operations that combine the values of all samples into one."""
 
     MEAN: Final = "sample_mean"
-    """Of a value, or of a product of two, which a kernel may round once with the sum."""
+    """The mean of a value, or of a product of two. A kernel may round the product and the sum at once."""
     ANY: Final = "sample_any"
-    """1 where the value of some sample is not 0, else 0."""
+    """1 if the value of some sample is not 0, else 0."""
     ARITIES: Final = {MEAN: (1, 2), ANY: (1,)}
     ALL: Final = frozenset(ARITIES)
 
 
 class ProgramError(ValueError):
-    """The parts do not make a Program: an operand not yet computed, an unknown operation, an output per sample."""
+    """The parts do not make a Program: an operand is not yet computed, an operation unknown, an output per sample."""
 
 
 class Input(NamedTuple):
-    """A number from outside: a weight, a state, a feature or a target by position, or a column by name.
+    """A number from outside.
 
-    `step` is how many updates came before, `steps` how many there will be in all; their key is 0.
+    kind: `weight`, `state`, `feature` or `target`, each with a `position`; `column`, with a `name`; `step`, the number
+    of updates before this one; or `steps`, the number of all updates.
     """
 
     kind: str
-    key: int | str
+    position: int = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.kind in _NUMBERED_KINDS:
+            return f"{self.kind} {self.position}"
+        return f"{self.kind} {self.name}".rstrip()
 
 
 class Instruction(NamedTuple):
-    """A primitive of the table, or a reduction, on values computed before."""
+    """A primitive of the table, or a reduction, applied to values that are computed before it."""
 
     operation: str
     operands: tuple[int, ...]
@@ -54,10 +94,15 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """See the module. `outputs` are named groups of values; equal Programs compute the same, and hash alike.
+    """A straight line of instructions; see the module. Equal programs compute the same, and have the same hash.
 
-    The outputs of a traced training step (`step.trace_step`) are `weights` and `state` after the step, `gradient`, and
-    what is measured of the weights before it: `curves`.
+    inputs, constants, instructions: the values, in this order.
+    outputs: named groups of values. A training step from `trace_step` has `weights` and `state` after the step,
+    `gradient`, and one value for each name in `curves`, measured of the weights before the step.
+    tensors: names and shapes of the weights.
+    initial_state: what the optimiser remembers before the first step, flat.
+
+    Raises ProgramError if these do not fit together.
     """
 
     inputs: tuple[Input, ...]
@@ -98,24 +143,48 @@ class Program:
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return self.first_instruction + len(self.instructions)
 
     @property
     def weight_count(self) -> int:
+        """Number of weights."""
         return sum(tensor.size for tensor in self.tensors)
 
     @property
     def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
         return tuple(name for name, _ in self.outputs)
+
+    def output(self, name: str) -> tuple[int, ...]:
+        """Return the values of an output. Raises KeyError if there is none of this name."""
+        return self._outputs[name]
+
+    @cached_property
+    def _outputs(self) -> dict[str, tuple[int, ...]]:
+        return dict(self.outputs)
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """The names of the outputs that are measurements, each of one value."""
+        """Names of the outputs that are measurements, each of one value."""
         return tuple(name for name in self.output_names if name not in _NO_CURVES)
 
+    @property
+    def update_ratios(self) -> tuple[str, ...]:
+        """Names of the curves that are measured of an update. The other curves are measured of the weights."""
+        return tuple(name for name in self.curves if is_of(name, UPDATE_RATIO))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns among the inputs, in order."""
+        return tuple(given.name for given in self.inputs if given.kind == "column")
+
+    def input_count(self, kind: str) -> int:
+        """Return how many inputs of a numbered kind the program needs at least: its largest number, plus 1."""
+        return max((given.position + 1 for given in self.inputs if given.kind == kind), default=0)
+
     def constant(self, value: int) -> float | None:
-        """The number that a value is, or None where it is no constant."""
+        """Return the number that a value stands for, or None if it is not a constant."""
         number = value - len(self.inputs)
         return self.constants[number] if 0 <= number < len(self.constants) else None
 
@@ -123,7 +192,7 @@ class Program:
     def per_sample(self) -> tuple[bool, ...]:
         """For each value, whether it differs from sample to sample.
 
-        Raises ProgramError where one does and yet needs a reduction: a step goes over the samples once.
+        Raises ProgramError if such a value depends on a reduction: a step goes over the samples once.
         """
         flags = [given.kind in _PER_SAMPLE_KINDS for given in self.inputs] + [False] * len(self.constants)
         reduced = [False] * len(flags)
@@ -137,9 +206,9 @@ class Program:
         return tuple(flags)
 
     def only(self, *names: str) -> Program:
-        """The part of the program that these outputs need. Inputs and constants keep their numbers."""
-        kept = tuple((name, values) for name, values in self.outputs if name in names)
-        needed = {value for _, values in kept for value in values}
+        """Return the part of the program that these outputs need. Inputs and constants keep their numbers."""
+        selected = tuple((name, values) for name, values in self.outputs if name in names)
+        needed = {value for _, values in selected for value in values}
         first = self.first_instruction
         for index in range(len(self.instructions) - 1, -1, -1):
             if first + index in needed:
@@ -150,15 +219,16 @@ class Program:
             if first + index in needed:
                 renumbered[first + index] = first + len(instructions)
                 instructions.append(Instruction(operation, tuple(renumbered[o] for o in operands)))
-        outputs = tuple((name, tuple(renumbered[v] for v in values)) for name, values in kept)
+        outputs = tuple((name, tuple(renumbered[v] for v in values)) for name, values in selected)
         return replace(self, instructions=tuple(instructions), outputs=outputs)
 
     def __str__(self) -> str:
+        """One line for each value and each output."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for number, (kind, key) in enumerate(self.inputs):
-            yield f"%{number} = {kind} {key}"
+        for number, given in enumerate(self.inputs):
+            yield f"%{number} = {given}"
         for number, constant in enumerate(self.constants, start=len(self.inputs)):
             yield f"%{number} = constant {constant!r}"
         for number, (operation, operands) in enumerate(self.instructions, start=self.first_instruction):

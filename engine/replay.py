@@ -1,34 +1,57 @@
-"""Replay: any step of any trial again, with every number in it."""
+"""Replay: any step of any trial again, with every number in it.
+
+>>> from engine import LOSSES, MLP, OPTIMIZERS, initial_weights
+>>> points = np.linspace(-1.0, 1.0, 8)[:, None]
+>>> trial = Trial(
+...     model=MLP([1, 2, 1]),
+...     loss=LOSSES["mean_squared_error"],
+...     rule=OPTIMIZERS["sgd"],
+...     hyperparameters={"learning_rate": 0.5},
+...     initial=initial_weights([1, 2, 1], "he_normal", seed=0),
+...     samples=Samples(points, points**2),
+...     steps=20,
+... )
+>>> before, after = replay(trial, step=3), replay(trial, step=4)
+>>> np.allclose(after.weights, before.weights - 0.5 * before.gradient)
+True
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
 import numpy as np
 
-from engine.batches import Batches, Indexes
+from engine.arrays import Floats, Indexes
+from engine.batches import Batches
 from engine.kernels import resolve_kernel
-from engine.kernels.numbers import Number, arithmetic
+from engine.kernels.scalar import KernelScalar, scalar_factory
 from engine.losses import Loss
-from engine.neuron import Floats, Tensor
 from engine.operations import Scalar
 from engine.optimizers import Optimizer
 from engine.parameter import Parameter, topological_order
-from engine.population import train
 from engine.program import Program, Reduction
 from engine.samples import Samples
 from engine.step import UpdateRule, trace_step
+from engine.tensors import element_names
 from engine.tracing import Model
+from engine.train import TrainConfig, TrainSettings, make_config, train
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Trial:
-    """All that determines one trial. `hyperparameters`: the columns of its program, for it alone.
+    """Everything that determines one trial.
 
-    initial: (weights,). steps: how many there are in all. The rest is as in `train`.
+    model, loss, rule: as in `trace_step`.
+    hyperparameters: those that the program has as columns, with the trial's values.
+    initial: (weights,), the weights to start from.
+    samples: the data to train on.
+    config: how to train, or instead its fields as keyword arguments; see `train`.
+    seed: of the order of samples in minibatches.
     """
 
     model: Model
@@ -37,18 +60,48 @@ class Trial:
     hyperparameters: Mapping[str, float]
     initial: Floats
     samples: Samples
-    steps: int
-    batch_size: int | None = None
-    seed: int = 0
-    dtype: str = "float64"
-    kernel: str = "auto"
+    config: TrainConfig
+    seed: int
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        rule: Optimizer | UpdateRule,
+        hyperparameters: Mapping[str, float],
+        initial: Floats,
+        samples: Samples,
+        config: TrainConfig | int | None = None,
+        seed: int = 0,
+        **settings: Unpack[TrainSettings],
+    ) -> None:
+        if isinstance(config, int):
+            warnings.warn("steps is not the seventh argument any more: write steps=", DeprecationWarning, stacklevel=2)
+            settings["steps"], config = config, None
+        fields = {
+            "model": model,
+            "loss": loss,
+            "rule": rule,
+            "hyperparameters": hyperparameters,
+            "initial": initial,
+            "samples": samples,
+            "config": make_config(config, settings),
+            "seed": seed,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A step of a trial: the weights before its update, (weights,), their loss and gradient over the step's samples.
+    """A step of a trial, before its update.
 
-    samples: the numbers of the samples that the step saw, in their order. kernel: by whose arithmetic.
+    trial, step: what was replayed.
+    kernel: whose arithmetic was used.
+    weights: (weights,).
+    samples: numbers of the samples that the step saw, in their order.
+    loss: the mean over these samples.
+    gradient: (weights,), likewise.
     """
 
     trial: Trial
@@ -60,55 +113,53 @@ class Replay:
     gradient: Floats
 
     def graph(self, sample: int) -> Parameter:
-        """The loss of one sample, by its number, as a graph in which every node has its value and its gradient.
+        """Return the loss of one sample, by its number, as a graph in which every node has a value and a gradient.
 
         Weights are named after their tensors, features x0, x1, ... and targets t0, t1, ...
         """
-        error, _ = _differentiated(self.trial, self.weights, sample, arithmetic(self.kernel, self.trial.dtype))
+        number = scalar_factory(self.kernel, self.trial.config.dtype)
+        error, _ = _loss_graph(self.trial, self.weights, sample, number)
         for node in topological_order(error):
             node.value, node.grad = float(_plain(node.value)), float(_plain(node.grad))
         return error
 
 
 def replay(trial: Trial, step: int) -> Replay:
-    """The weights of a trial at a step, 0 .. `steps`, and what the step makes of them.
+    """Return the weights of a trial at a step, 0 .. steps, with their loss and gradient.
 
-    Everything is equal to the last bit to what the compiled kernel has computed, on any machine; to what the reference
-    kernel has computed, with the same NumPy on the same processor. Raises ValueError for a step that there is none of,
-    or that the trial did not live to see.
+    Every number is equal to the last bit to that of the compiled kernel, on any machine; or to that of the reference
+    kernel, with the same NumPy on the same processor. Raises ValueError if the step is out of range or comes after the
+    trial diverged.
     """
-    if not 0 <= step <= trial.steps:
-        raise ValueError(f"the trial has steps 0 to {trial.steps}, not {step}")
+    steps, dtype = trial.config.steps, trial.config.dtype
+    if not 0 <= step <= steps:
+        raise ValueError(f"the trial has steps 0 to {steps}, not {step}")
     features, targets = trial.samples.features.shape[1], trial.samples.targets.shape[1]
     program = trace_step(trial.model, trial.loss, trial.rule, features=features, targets=targets)
-    kernel = resolve_kernel(trial.kernel, program.weight_count)
-    weights = _weights_at(trial, program, step, kernel) if step else trial.initial.astype(trial.dtype).astype(float)
-    number = arithmetic(kernel, trial.dtype)
+    kernel = resolve_kernel(trial.config.kernel, program.weight_count)
+    weights = _weights_at(trial, program, step) if step else trial.initial.astype(dtype).astype(float)
+    number = scalar_factory(kernel, dtype)
     samples = _samples_of(trial, step)
-    passes = [_differentiated(trial, weights, int(sample), number) for sample in samples]
-    means = {value: _is_mean(program, value) for name in ("loss", "gradient") for value in dict(program.outputs)[name]}
-    rows = zip(*([error.value, *(p.grad for p in parameters)] for error, parameters in passes), strict=True)
-    values = [dict(program.outputs)["loss"][0], *dict(program.outputs)["gradient"]]
+    graphs = [_loss_graph(trial, weights, int(sample), number) for sample in samples]
+    rows = zip(*([error.value, *(p.grad for p in parameters)] for error, parameters in graphs), strict=True)
+    values = (*program.output("loss"), *program.output("gradient"))
     loss, *gradient = (
-        _mean(list(row), kernel, number) if means[value] else _plain(row[0])
+        _mean(list(row), kernel, number) if _is_mean(program, value) else _plain(row[0])
         for row, value in zip(rows, values, strict=True)
     )
     return Replay(trial, step, kernel, weights, samples, float(loss), np.array(gradient, dtype=float))
 
 
-def _weights_at(trial: Trial, program: Program, step: int, kernel: str) -> Floats:
+def _weights_at(trial: Trial, program: Program, step: int) -> Floats:
+    config = trial.config
+    schedule_steps = config.steps if config.schedule_steps is None else config.schedule_steps
     history = train(
         program,
         trial.initial[None, :],
         {name: np.array([value]) for name, value in trial.hyperparameters.items()},
         trial.samples,
-        steps=step,
-        points=2,
-        batch_size=trial.batch_size,
+        config=replace(config, steps=step, points=2, gradients=False, schedule_steps=schedule_steps),
         seeds=np.array([trial.seed]),
-        dtype=trial.dtype,
-        kernel=kernel,
-        horizon=trial.steps,
     )
     if history.last_step[0] < step:
         raise ValueError(f"the trial diverged after step {history.last_step[0]}; it has no step {step}")
@@ -117,23 +168,26 @@ def _weights_at(trial: Trial, program: Program, step: int, kernel: str) -> Float
 
 
 def _samples_of(trial: Trial, step: int) -> Indexes:
-    """The numbers of the samples that a step sees."""
-    count = len(trial.samples.features)
-    if trial.batch_size is None or trial.batch_size >= count:
+    """Return the numbers of the samples that a step sees."""
+    count, size = len(trial.samples.features), trial.config.batch_size
+    if size is None or size >= count:
         return np.arange(count, dtype=np.int32)
-    batches = Batches(trial.batch_size, np.array([trial.seed], dtype=np.uint64))
-    epoch, place = divmod(step, batches.per_epoch(count))
+    batches = Batches(size, np.array([trial.seed], dtype=np.uint64))
+    epoch, batch = divmod(step, batches.per_epoch(count))
     order: Indexes = batches.order(slice(None), range(epoch, epoch + 1), count)[0, 0]
-    return order[place * batches.size : (place + 1) * batches.size]
+    return order[batch * size : (batch + 1) * size]
 
 
-def _differentiated(
-    trial: Trial, weights: Floats, sample: int, number: Callable[[float], Number]
+def _loss_graph(
+    trial: Trial, weights: Floats, sample: int, number: Callable[[float], KernelScalar]
 ) -> tuple[Parameter, list[Parameter]]:
-    """The loss of a sample as a graph of Numbers, its gradients gathered, and the model's parameters in it."""
+    """Return the loss of a sample as a graph with gradients, and the model's parameters in it.
+
+    number: makes the numbers of the graph.
+    """
     model = copy.deepcopy(trial.model)
     parameters = model.parameters()
-    for parameter, weight, name in zip(parameters, weights, _names(model.tensors), strict=True):
+    for parameter, weight, name in zip(parameters, weights, element_names(model.tensors), strict=True):
         parameter.value, parameter.grad, parameter.name = number(weight), 0.0, name
     features = [Parameter(number(x), f"x{j}") for j, x in enumerate(trial.samples.features[sample])]
     targets = [Parameter(number(t), f"t{k}") for k, t in enumerate(trial.samples.targets[sample])]
@@ -142,20 +196,14 @@ def _differentiated(
     return error, parameters
 
 
-def _names(tensors: Sequence[Tensor]) -> Iterator[str]:
-    for tensor in tensors:
-        for index in np.ndindex(*tensor.shape):
-            yield f"{tensor.name}[{','.join(map(str, index))}]"
-
-
 def _is_mean(program: Program, value: int) -> bool:
-    """Whether a value is a mean over samples; else it is the same for each."""
+    """Return whether a value is a mean over samples; otherwise it is the same for each sample."""
     instruction = value - program.first_instruction
     return instruction >= 0 and program.instructions[instruction].operation == Reduction.MEAN
 
 
-def _mean(scalars: list[Scalar], kernel: str, number: Callable[[float], Number]) -> float:
-    """In the order in which the kernel adds samples up."""
+def _mean(scalars: list[Scalar], kernel: str, number: Callable[[float], KernelScalar]) -> float:
+    """Return the mean, added up in the kernel's order."""
     if kernel == "reference":
         values = np.array([[_plain(scalar) for scalar in scalars]])
         return float((values.sum(axis=1, keepdims=True) / values.dtype.type(len(scalars)))[0, 0])
@@ -166,4 +214,4 @@ def _mean(scalars: list[Scalar], kernel: str, number: Callable[[float], Number])
 
 
 def _plain(scalar: Scalar) -> Any:
-    return scalar.value if isinstance(scalar, Number) else scalar
+    return scalar.value if isinstance(scalar, KernelScalar) else scalar

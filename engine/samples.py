@@ -1,4 +1,4 @@
-"""`Samples`: the numbers that a population is trained or tested on."""
+"""`Samples`: the data that a population is trained or tested on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 
 
 @dataclass(frozen=True)
 class Samples:
-    """features: (samples, features); targets: (samples, targets), as the loss wants them."""
+    """Features and targets.
+
+    features: (samples, features). targets: (samples, targets), in the form that the loss expects.
+
+    Raises ValueError for other shapes, and if there are no samples.
+    """
 
     features: Floats
     targets: Floats
@@ -26,7 +31,7 @@ class Samples:
             raise ValueError("there are no samples")
 
     def cast(self, dtype: str) -> Samples:
-        """The same numbers, rounded to a type, each array in one piece. Raises ValueError where one is too large."""
+        """Return the numbers rounded to `dtype`, in C order. Raises ValueError if one is too large for it."""
         with np.errstate(over="ignore"):
             features, targets = (np.ascontiguousarray(array, dtype=dtype) for array in (self.features, self.targets))
         if not np.isfinite(features).all() or not np.isfinite(targets).all():

@@ -1,7 +1,10 @@
-"""Schedules: what the learning rate is at each step, with PyTorch's semantics and names.
+"""Schedules: the learning rate at each step, with PyTorch's rules and names.
 
-A schedule is written in the table's operations, so it is traced into the program like everything else. Step 0 is the
+A schedule is written in the table's operations, so it is traced into the program with everything else. Step 0 is the
 first update.
+
+>>> SCHEDULES["exponential"].rate(2.0, 10.0, {"learning_rate": 0.5, "gamma": 0.1}) == 0.5 * 0.1**2
+True
 """
 
 from __future__ import annotations
@@ -9,17 +12,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from engine.operations import Scalar, cos, div, floor, minimum, power
 
-Columns = Mapping[str, Scalar]
-Rate = Callable[[Scalar, Scalar, Columns], Scalar]
-"""(step, steps in all, hyperparameters) -> the learning rate of the step."""
+Hyperparameters: TypeAlias = Mapping[str, Scalar]
+"""Name -> value, as a scalar of any kind."""
+Rate: TypeAlias = Callable[[Scalar, Scalar, Hyperparameters], Scalar]
+"""(step, number of all steps, hyperparameters) -> the learning rate of the step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule for the learning rate. `hyperparameters`: names and default values, `learning_rate` apart."""
+    """A rule for the learning rate.
+
+    name: its name in a sweep file.
+    description: half a sentence for listings.
+    rate: the rule.
+    hyperparameters: names and default values of those that it needs, apart from `learning_rate`.
+    """
 
     name: str
     description: str
@@ -27,31 +38,34 @@ class Schedule:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
 
 
-def _constant(step: Scalar, steps: Scalar, h: Columns) -> Scalar:
+def _constant(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
     return h["learning_rate"]
 
 
-def _step(step: Scalar, steps: Scalar, h: Columns) -> Scalar:
+def _step(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
     return h["learning_rate"] * power(h["gamma"], floor(div(step, h["step_size"])))
 
 
-def _exponential(step: Scalar, steps: Scalar, h: Columns) -> Scalar:
+def _exponential(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
     return h["learning_rate"] * power(h["gamma"], step)
 
 
-def _cosine(step: Scalar, steps: Scalar, h: Columns) -> Scalar:
+def _cosine(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
     """Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, equation 5, once."""
     share = 0.5 * (1.0 + cos(math.pi * div(step, steps)))
     return h["eta_min"] + (h["learning_rate"] - h["eta_min"]) * share
 
 
-def warm(rate: Scalar, step: Scalar, h: Columns) -> Scalar:
-    """The rate while it rises in a straight line over the first `warmup_steps` steps (PyTorch's LinearLR)."""
+def linear_warmup(rate: Scalar, step: Scalar, h: Hyperparameters) -> Scalar:
+    """Return `rate`, reduced during the first `warmup_steps` steps: it rises linearly to its full value.
+
+    Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2; the formula is that of PyTorch's LinearLR.
+    """
     return rate * minimum(div(step + 1.0, h["warmup_steps"]), 1.0)
 
 
-def _warmup(step: Scalar, steps: Scalar, h: Columns) -> Scalar:
-    return warm(h["learning_rate"], step, h)
+def _warmup(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+    return linear_warmup(h["learning_rate"], step, h)
 
 
 SCHEDULES: dict[str, Schedule] = {

@@ -1,4 +1,22 @@
-"""One training step as a Program: forward, derivative, update, and what is measured on the way."""
+"""One training step as a Program: forward pass, backward pass, update, and the measurements on the way.
+
+>>> from engine.losses import LOSSES
+>>> from engine.nn import MLP
+>>> from engine.optimizers import OPTIMIZERS
+>>> program = trace_step(MLP([1, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
+>>> program.output_names[:5]
+('loss', 'weights', 'state', 'gradient', 'grad_norm')
+>>> print(program.only("loss"))
+%0 = weight 0
+%1 = weight 1
+%2 = feature 0
+%3 = target 0
+%4 = column learning_rate
+%5 = fma %0 %2 %1
+%6 = sub %5 %3
+%7 = sample_mean %6 %6
+loss -> %7
+"""
 
 from __future__ import annotations
 
@@ -7,29 +25,32 @@ from dataclasses import dataclass
 
 from engine import operations as ops
 from engine.losses import Loss, correct
-from engine.neuron import Tensor
-from engine.operations import Scalar
+from engine.operations import Scalar, total
 from engine.optimizers import Optimizer
-from engine.parameter import Parameter
-from engine.program import Program
-from engine.schedules import SCHEDULES, Schedule, warm
-from engine.tracing import Model, Symbol, Trace, TraceError, lent
+from engine.parameter import Parameter, value_of
+from engine.program import DEAD_UNITS, GRAD_NORM, UPDATE_RATIO, Program, of_part
+from engine.schedules import SCHEDULES, Hyperparameters, Schedule, linear_warmup
+from engine.tensors import Tensor, split
+from engine.tracing import Model, Symbol, Trace, TraceError
 
-OPTIONS: dict[str, float] = {
+UPDATE_OPTIONS: dict[str, float] = {
     "weight_decay": 0.0, "clip_value": 1.0, "clip_norm": 1.0, "warmup_steps": 10.0
 }  # fmt: skip
-"""What any optimiser and schedule can be joined with: hyperparameters, each with its value when left out."""
+"""Options that any optimiser and schedule can be combined with: hyperparameter -> value if it is left out."""
 
-_CLIP_MARGIN = 1e-6  # PyTorch's clip_grad_norm_
+_CLIP_MARGIN = 1e-6  # as in PyTorch's torch.nn.utils.clip_grad_norm_
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """How a step moves the weights: the gradient is clipped, weights decay into it, the optimiser moves at a rate.
+    """How a step changes the weights: options transform the gradient, then the optimiser applies it.
 
-    `options` names those of OPTIONS that take part. Each is PyTorch's: `clip_value` limits each number of the gradient,
-    then `clip_norm` the norm of the whole; `weight_decay` adds that share of the weights (AdamW has its own, which
-    decays them directly); `warmup_steps` raises the rate from 0 over the first steps.
+    optimizer: the rule for one weight.
+    schedule: the learning rate at each step.
+    options: names from UPDATE_OPTIONS, each with PyTorch's rule. First `clip_value` limits each number of the gradient,
+    then `clip_norm` limits the norm of the whole gradient (Pascanu et al., On the difficulty of training recurrent
+    neural networks, 2013), then `weight_decay` adds this share of the weights. `warmup_steps` raises the learning rate
+    from 0 over the first steps. An optimiser or schedule that has such a hyperparameter itself applies it itself.
     """
 
     optimizer: Optimizer
@@ -38,18 +59,20 @@ class UpdateRule:
 
     @property
     def hyperparameters(self) -> Mapping[str, float]:
-        """Every hyperparameter that takes part, with its value when left out."""
-        options = {name: default for name, default in OPTIONS.items() if name in self.options}
+        """Every hyperparameter that is used, with its value if it is left out."""
+        options = {name: default for name, default in UPDATE_OPTIONS.items() if name in self.options}
         return {**options, **self.schedule.hyperparameters, **self.optimizer.hyperparameters}
 
-    def rate(self, step: Scalar, steps: Scalar, h: Mapping[str, Scalar]) -> Scalar:
-        """The learning rate of a step."""
+    def rate(self, step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+        """Return the learning rate of a step, of `steps` in all."""
         rate = self.schedule.rate(step, steps, h)
-        warms = "warmup_steps" in self.options and "warmup_steps" not in self.schedule.hyperparameters
-        return warm(rate, step, h) if warms else rate
+        warms_up = "warmup_steps" in self.options and "warmup_steps" not in self.schedule.hyperparameters
+        return linear_warmup(rate, step, h) if warms_up else rate
 
-    def adjusted(self, weights: Sequence[Scalar], gradient: Sequence[Scalar], h: Mapping[str, Scalar]) -> list[Scalar]:
-        """The gradient as the optimiser is given it."""
+    def transform_gradient(
+        self, weights: Sequence[Scalar], gradient: Sequence[Scalar], h: Hyperparameters
+    ) -> list[Scalar]:
+        """Return the gradient that the optimiser applies: clipped, and with weight decay added."""
         if "clip_value" in self.options:
             limit = h["clip_value"]
             gradient = [ops.minimum(ops.maximum(g, -limit), limit) for g in gradient]
@@ -70,51 +93,50 @@ def trace_step(
     targets: int,
     threshold: float | None = None,
 ) -> Program:
-    """One training step of `model`: forward, derivative and update in one straight line.
+    """Trace one training step of a model into a Program.
 
-    `features` and `targets` are how many numbers a sample has of each. With a `threshold` the accuracy is traced too
-    (see `losses.correct`). The model's own values are lent to the trace and given back. Raises TraceError where the
-    model can't be traced.
+    model: anything with `parameters()`, `tensors` and a call. Its values are the same afterwards.
+    loss: a function of predictions and targets, written in operations.
+    rule: how the weights are updated.
+    features, targets: how many numbers of each a sample has.
+    threshold: the value between two classes (see `losses.correct`). If given, the accuracy is traced too.
+
+    Raises TraceError if the model or the loss cannot be traced.
     """
     trace = Trace()
     rule = UpdateRule(rule) if isinstance(rule, Optimizer) else rule
-    weights = [trace.input("weight", index) for index in range(len(model.parameters()))]
-    predictions, error, shares = _differentiate(trace, model, weights, loss, features, targets)
+    predictions, error, slopes = _differentiate(trace, model, loss, features, targets)
     outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(error)]}
     if threshold is not None:
         expected = [trace.input("target", k) for k in range(targets)]
         outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
-    gradient = [trace.sample_mean(share) for share in shares]
+    gradient = [trace.sample_mean(slope) for slope in slopes]
+    weights = [trace.input("weight", index) for index in range(len(slopes))]
     outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient)
     outputs["gradient"] = gradient
-    outputs.update(_gradient_norms(model.tensors, gradient))
+    outputs.update(_norms(GRAD_NORM, gradient, model.tensors))
     outputs.update(_update_ratios(model.tensors, weights, outputs["weights"]))
-    outputs.update(_dead_units(trace, model.tensors, shares))
-    return trace.finish(outputs, model.tensors, initial_state)
+    outputs.update(_dead_units(trace, model.tensors, slopes))
+    return trace.build(outputs, model.tensors, initial_state)
 
 
 def _differentiate(
-    trace: Trace, model: Model, weights: Sequence[Symbol], loss: Loss, features: int, targets: int
+    trace: Trace, model: Model, loss: Loss, features: int, targets: int
 ) -> tuple[list[Scalar], Scalar, list[Scalar]]:
-    """Predictions, loss and gradient of one sample, as symbols."""
-    with lent(model, weights) as parameters:
-        outputs = model([trace.input("feature", j) for j in range(features)])
+    """Return the predictions, the loss and the gradient of one sample, as symbols."""
+    with trace.run_model(model, features) as (parameters, outputs):
         error = loss(outputs, [trace.input("target", k) for k in range(targets)])
         if not isinstance(error, Parameter):
             raise TraceError("the loss does not depend on any weight of the model")
         error.backward()
-        return [_value(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
+        return [value_of(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
 
 
-def _value(scalar: Scalar) -> Scalar:
-    return scalar.value if isinstance(scalar, Parameter) else scalar
+class _LazyHyperparameters(dict[str, Scalar]):
+    """Hyperparameters that become columns of the program when a rule first asks for them."""
 
-
-class _Columns(dict[str, Scalar]):
-    """Hyperparameters become columns when a rule asks for them."""
-
-    def __init__(self, make: Callable[[str], Symbol], known: Mapping[str, Scalar]) -> None:
-        super().__init__(known)
+    def __init__(self, make: Callable[[str], Symbol], given: Mapping[str, Scalar]) -> None:
+        super().__init__(given)
         self._make = make
 
     def __missing__(self, name: str) -> Symbol:
@@ -124,68 +146,55 @@ class _Columns(dict[str, Scalar]):
 def _update(
     trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar]
 ) -> tuple[list[Scalar], list[Scalar], tuple[float, ...]]:
-    """The next weights and state, and the state to begin with: first what is shared, then each weight's slots."""
-
-    def column(name: str) -> Symbol:
-        return trace.input("column", name)
-
-    optimizer, given = rule.optimizer, _Columns(column, {})
-    rate = rule.rate(trace.input("step", 0), trace.input("steps", 0), given)
-    columns = _Columns(column, {"learning_rate": rate})
-    shared = {name: trace.input("state", index) for index, name in enumerate(optimizer.shared)}
-    advanced = optimizer.advance(shared, columns)
-    state = [advanced[name] for name in optimizer.shared]
-    moved: list[Scalar] = []
-    adjusted = rule.adjusted(weights, gradient, columns)
-    for index, (weight, share) in enumerate(zip(weights, adjusted, strict=True)):
-        first = len(shared) + index * len(optimizer.slots)
+    """Return the next weights, the next state and the first state. A state is flat: shared first, then each slot."""
+    optimizer = rule.optimizer
+    rate = rule.rate(trace.input("step"), trace.input("steps"), _LazyHyperparameters(trace.column, {}))
+    hyperparameters = _LazyHyperparameters(trace.column, {"learning_rate": rate})
+    before = {name: trace.input("state", index) for index, name in enumerate(optimizer.shared)}
+    shared = optimizer.advance(before, hyperparameters)
+    state = [shared[name] for name in optimizer.shared]
+    next_weights: list[Scalar] = []
+    gradient = rule.transform_gradient(weights, gradient, hyperparameters)
+    for index, (weight, slope) in enumerate(zip(weights, gradient, strict=True)):
+        first = len(optimizer.shared) + index * len(optimizer.slots)
         slots = {name: trace.input("state", first + n) for n, name in enumerate(optimizer.slots)}
-        new_weight, new_slots = optimizer.update(weight, share, slots, advanced, columns)
-        moved.append(new_weight)
-        state.extend(new_slots[name] for name in optimizer.slots)
-    return moved, state, (*optimizer.shared.values(), *[0.0] * (len(weights) * len(optimizer.slots)))
+        next_weight, next_slots = optimizer.update(weight, slope, slots, shared, hyperparameters)
+        next_weights.append(next_weight)
+        state.extend(next_slots[name] for name in optimizer.slots)
+    return next_weights, state, (*optimizer.shared.values(), *[0.0] * (len(weights) * len(optimizer.slots)))
 
 
-def _by_tensor(tensors: Sequence[Tensor], numbers: Sequence[Scalar]) -> dict[str, list[Scalar]]:
-    flat = iter(numbers)
-    return {tensor.name: [next(flat) for _ in range(tensor.size)] for tensor in tensors}
-
-
-def _gradient_norms(tensors: Sequence[Tensor], gradient: Sequence[Scalar]) -> dict[str, list[Scalar]]:
-    return _norms("grad_norm", _by_tensor(tensors, gradient))
-
-
-def _norms(name: str, parts: Mapping[str, Sequence[Scalar]]) -> dict[str, list[Scalar]]:
-    squares = {tensor: _square_sum(numbers) for tensor, numbers in parts.items()}
-    norms = {f"{name}.{tensor}": [ops.sqrt(total)] for tensor, total in squares.items()}
-    return {name: [ops.sqrt(_sum(list(squares.values())))], **norms}
+def _norms(metric: str, numbers: Sequence[Scalar], tensors: Sequence[Tensor]) -> dict[str, list[Scalar]]:
+    """Return the Euclidean norm of all numbers, and that of each tensor's."""
+    squares = {tensor.name: _square_sum(part) for tensor, part in split(numbers, tensors)}
+    norms = {of_part(metric, name): [ops.sqrt(square)] for name, square in squares.items()}
+    return {metric: [ops.sqrt(total(list(squares.values())))], **norms}
 
 
 def _update_ratios(
-    tensors: Sequence[Tensor], weights: Sequence[Scalar], moved: Sequence[Scalar]
+    tensors: Sequence[Tensor], weights: Sequence[Scalar], next_weights: Sequence[Scalar]
 ) -> dict[str, list[Scalar]]:
-    """The norm of the update by that of the weights before it."""
-    changes = [after - before for before, after in zip(weights, moved, strict=True)]
-    updates = _norms("update_ratio", _by_tensor(tensors, changes))
-    sizes = _norms("update_ratio", _by_tensor(tensors, weights))
+    """Return the norm of the update, divided by that of the weights before it."""
+    changes = [after - before for before, after in zip(weights, next_weights, strict=True)]
+    updates, sizes = (_norms(UPDATE_RATIO, numbers, tensors) for numbers in (changes, weights))
     return {name: [ops.div(updates[name][0], sizes[name][0])] for name in updates}
 
 
-def _dead_units(trace: Trace, tensors: Sequence[Tensor], shares: Sequence[Scalar]) -> dict[str, list[Scalar]]:
-    """The share of the units that no sample gives a gradient, of each layer and of all that can die."""
+def _dead_units(trace: Trace, tensors: Sequence[Tensor], slopes: Sequence[Scalar]) -> dict[str, list[Scalar]]:
+    """Return the share of units to which no sample gives a gradient, among all that can die and in each layer."""
     alive = {
-        tensor.name.removesuffix(".bias"): [trace.sample_any(share) for share in part]
-        for tensor, part in zip(tensors, _by_tensor(tensors, shares).values(), strict=True)
+        tensor.name.removesuffix(".bias"): [trace.sample_any(slope) for slope in part]
+        for tensor, part in split(slopes, tensors)
         if tensor.units
     }
     if not alive:
         return {}
-    layers = {f"dead_units.{layer}": [_dead_share(units)] for layer, units in alive.items()}
-    return {"dead_units": [_dead_share([unit for units in alive.values() for unit in units])], **layers}
+    layers = {of_part(DEAD_UNITS, layer): [_dead_share(units)] for layer, units in alive.items()}
+    return {DEAD_UNITS: [_dead_share([unit for units in alive.values() for unit in units])], **layers}
 
 
 def _dead_share(alive: Sequence[Scalar]) -> Scalar:
-    return ops.div(float(len(alive)) - _sum(alive), float(len(alive)))
+    return ops.div(float(len(alive)) - total(alive), float(len(alive)))
 
 
 def _norm(numbers: Sequence[Scalar]) -> Scalar:
@@ -193,11 +202,4 @@ def _norm(numbers: Sequence[Scalar]) -> Scalar:
 
 
 def _square_sum(numbers: Sequence[Scalar]) -> Scalar:
-    return _sum([number * number for number in numbers])
-
-
-def _sum(terms: Sequence[Scalar]) -> Scalar:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    return total([number * number for number in numbers])

@@ -1,31 +1,41 @@
-"""Tracing: run a model once on symbols instead of numbers, and what it did stands there as a Program.
+"""Tracing: a model runs once on symbols instead of numbers, and its operations are recorded as a Program.
 
-Simplification happens as instructions are recorded: each expression once, constants computed, rewrites that hold to the
-last bit for every number, and a product that is added to something fused with the addition. What no output needs is
-left out at the end, and the rest put in an order that uses each value soon after it is made.
+Instructions are simplified while they are recorded: each expression is computed once, constants are computed now, and a
+product in a sum is fused with the addition. Every rewrite is exact to the last bit for every number. At the end,
+instructions that no output needs are dropped, and the others are ordered so that values are used soon after they are
+computed.
+
+>>> trace = Trace()
+>>> x, y = trace.input("weight", 0), trace.input("weight", 1)
+>>> print(trace.build({"loss": [x * y + 1.0]}))
+%0 = weight 0
+%1 = weight 1
+%2 = constant 1.0
+%3 = fma %0 %1 %2
+loss -> %3
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from engine import operations as ops
-from engine.neuron import Tensor
 from engine.operations import Operand, Operation, Scalar
 from engine.parameter import Parameter
 from engine.program import Input, Instruction, Program, Reduction
+from engine.tensors import Tensor
 
 _COMMUTATIVE = frozenset({"add", "mul"})
 
 
 class TraceError(TypeError):
-    """The model's course depends on a number's value, or it uses something that is no operation of the table."""
+    """A model can't be traced: it depends on a number's value, or uses a function that is not in the table."""
 
 
 class Model(Protocol):
-    """What can be traced: Parameters in named tensors, and a call from one sample's features to its outputs."""
+    """A model that can be traced: Parameters in named tensors, and a call from one sample's features to its outputs."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]: ...
@@ -35,49 +45,50 @@ class Model(Protocol):
     def __call__(self, inputs: Sequence[Scalar], /) -> list[Any]: ...
 
 
-class Fusing(Operand):
-    """A scalar of kernel arithmetic: a product that is added or subtracted is rounded once with the sum, as one fma.
+class FusedScalar(Operand):
+    """A scalar that is computed as in a Program: a product in a sum is fused into one fma, which rounds once.
 
-    Subclasses are computed in this one way, so that they come to the same bits.
+    Subclasses share these rules, so that they give the same bits.
     """
 
     __slots__ = ()
 
-    def made_by(self) -> tuple[str, tuple[Scalar, ...]] | None:
-        """The primitive and the operands that this is the result of, or None where it is given."""
+    def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
+        """Return the primitive and operands that this is the result of; None if it was given."""
         raise NotImplementedError
 
-    def compute(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        """The result of a primitive, as it stands."""
+    def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
+        """Return the result of a primitive, without simplification."""
         raise NotImplementedError
 
     def factors(self) -> tuple[Scalar, Scalar] | None:
-        made = _made(self, "mul")
-        return None if made is None else (made[0], made[1])
+        operands = _operands(self, "mul")
+        return None if operands is None else (operands[0], operands[1])
 
     def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
         if not operation.primitive:
             return operation.forward(*operands)
         simpler = _simplified(operation, operands)
-        return self.compute(operation, operands) if simpler is None else simpler
+        return self.evaluate(operation, operands) if simpler is None else simpler
 
 
 def _factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
     return scalar.factors() if isinstance(scalar, Operand) else None
 
 
-def _made(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
-    made = scalar.made_by() if isinstance(scalar, Fusing) else None
-    return made[1] if made is not None and made[0] == operation else None
+def _operands(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
+    """Return the operands of a scalar that is the result of this operation, else None."""
+    producer = scalar.producer() if isinstance(scalar, FusedScalar) else None
+    return producer[1] if producer is not None and producer[0] == operation else None
 
 
 def _simplified(operation: Operation, operands: tuple[Scalar, ...]) -> Scalar | None:
-    """The same result, for every number, by less; or fused; None where there is nothing to simplify."""
+    """Return the same result, fused or computed with less; None if there is nothing to simplify."""
     first, second = operands[0], operands[-1]
     if operation is ops.add or operation is ops.sub:
         return _fused(operation, first, second)
     if operation is ops.neg:
-        inner = _made(first, "neg")
+        inner = _operands(first, "neg")
         return None if inner is None else inner[0]
     if operation is ops.mul and _is(first, 1.0):
         return second
@@ -101,20 +112,20 @@ def _is(scalar: Scalar, number: float) -> bool:
     return isinstance(scalar, (int, float)) and scalar == number
 
 
-class Symbol(Fusing):
-    """A number that isn't known yet: an input, or the result of an instruction."""
+class Symbol(FusedScalar):
+    """A number that is not known yet: an input, or the result of an instruction."""
 
     __slots__ = ("index", "trace")
-    precedence: ClassVar[int] = 1
+    trace_level: ClassVar[int] = 1
 
     def __init__(self, trace: Trace, index: int) -> None:
         self.trace = trace
         self.index = index
 
-    def made_by(self) -> tuple[str, tuple[Scalar, ...]] | None:
-        return self.trace.made_by(self.index)
+    def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
+        return self.trace.producer(self.index)
 
-    def compute(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
+    def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
         return self.trace.record(operation.name, tuple([self.trace.index_of(o) for o in operands]))
 
     def _unknown(self, *_: object) -> NoReturn:
@@ -128,19 +139,40 @@ class Symbol(Fusing):
 
 
 class Trace:
-    """Instructions as they are recorded."""
+    """Records instructions, and builds a Program of them."""
 
     def __init__(self) -> None:
         self._nodes: list[Input | float | Instruction] = []
         self._known: dict[object, int] = {}
         self._per_sample: list[bool] = []
 
-    def input(self, kind: str, key: int | str) -> Symbol:
-        """The symbol of an input, the same at each call."""
-        return Symbol(self, self._add(Input(kind, key), kind in ("feature", "target")))
+    def input(self, kind: str, position: int = 0) -> Symbol:
+        """Return the symbol of an input; the same for the same arguments. See `Input` for the kinds."""
+        return Symbol(self, self._add(Input(kind, position), kind in ("feature", "target")))
+
+    def column(self, name: str) -> Symbol:
+        """Return the symbol of a column: an input with one value for each trial."""
+        return Symbol(self, self._add(Input("column", name=name), False))
+
+    @contextmanager
+    def run_model(
+        self, model: Model, features: int, make_input: Callable[[int], Symbol] | None = None
+    ) -> Iterator[tuple[list[Parameter], list[Any]]]:
+        """Run a model on symbols. Inside, give its Parameters, with symbols as values, and its outputs for one sample.
+
+        model: its values and gradients are the same afterwards.
+        features: how many it takes.
+        make_input: the symbol of each feature; `input("feature", j)` if left out.
+        """
+        weights = [self.input("weight", index) for index in range(len(model.parameters()))]
+        with with_weights(model, weights) as parameters:
+            yield (
+                parameters,
+                model([make_input(j) if make_input else self.input("feature", j) for j in range(features)]),
+            )
 
     def sample_mean(self, value: Scalar) -> Scalar:
-        """The mean over samples; a value that is the same for each is its own mean."""
+        """Return the mean over samples. A value that is the same for all samples is returned as it is."""
         index = self.index_of(value)
         if not self._per_sample[index]:
             return value
@@ -149,14 +181,14 @@ class Trace:
         return self.record(Reduction.MEAN, operands)
 
     def sample_any(self, value: Scalar) -> Scalar:
-        """1 where the value of some sample is not 0, else 0."""
+        """Return 1 if the value of some sample is not 0, else 0."""
         index = self.index_of(value)
         if self._per_sample[index]:
             return self.record(Reduction.ANY, (index,))
         return ops.select(ops.absolute(value), 0.0, 0.0, 1.0)
 
-    def made_by(self, index: int) -> tuple[str, tuple[Scalar, ...]] | None:
-        """The operation and operands of a node that is an instruction."""
+    def producer(self, index: int) -> tuple[str, tuple[Scalar, ...]] | None:
+        """Return the operation and operands of an instruction; None for another node."""
         node = self._nodes[index]
         if not isinstance(node, Instruction):
             return None
@@ -167,7 +199,7 @@ class Trace:
         return node if isinstance(node, float) else Symbol(self, index)
 
     def index_of(self, operand: Scalar) -> int:
-        """The node of a symbol of this trace or of a plain number. Raises TraceError for anything else."""
+        """Return the node of a symbol of this trace, or of a plain number. Raises TraceError for anything else."""
         if isinstance(operand, Symbol) and operand.trace is self:
             return operand.index
         if isinstance(operand, (int, float)):
@@ -175,9 +207,9 @@ class Trace:
         raise TraceError(f"{operand!r} can't stand in a traced expression: numbers and this trace's symbols can")
 
     def record(self, operation: str, operands: tuple[int, ...]) -> Scalar:
-        """Record an instruction, unless its value is at hand already; returns a Symbol, or a number where it is one.
+        """Record an instruction if it is new, and return its Symbol, or its number if it is a constant.
 
-        Constants are computed where every machine rounds alike; else a program would depend on where it was traced.
+        Constants are computed only with exact operations. Otherwise a program would depend on where it was traced.
         """
         if isinstance(self._nodes[operands[0]], float):
             nodes = [self._nodes[operand] for operand in operands]
@@ -195,13 +227,16 @@ class Trace:
             self._per_sample.append(per_sample)
         return index
 
-    def finish(
+    def build(
         self,
         outputs: Mapping[str, Sequence[Scalar]],
         tensors: tuple[Tensor, ...] = (),
         initial_state: tuple[float, ...] = (),
     ) -> Program:
-        """The Program that computes these outputs."""
+        """Return the Program that computes these outputs.
+
+        tensors, initial_state: as in `Program`.
+        """
         wanted = {name: [self.index_of(value) for value in values] for name, values in outputs.items()}
         order = self._order(index for indexes in wanted.values() for index in indexes)
         inputs = sorted(i for i in order if isinstance(self._nodes[i], Input))
@@ -222,7 +257,7 @@ class Trace:
         )
 
     def _order(self, roots: Iterable[int]) -> list[int]:
-        """Depth first from each output: a gradient is averaged as soon as it is there, so few values wait."""
+        """Return the needed nodes, depth first from each output: few values are alive at the same time."""
         order: list[int] = []
         placed: set[int] = set()
         for root in roots:
@@ -241,7 +276,7 @@ class Trace:
 
 
 def _key(node: Input | float | Instruction) -> object:
-    """Nodes of one key are equal. 0.0 and -0.0 are not the same constant."""
+    """Return what equal nodes have in common. The constants 0.0 and -0.0 are not equal."""
     if isinstance(node, float):
         return node.hex()
     if isinstance(node, Instruction) and node.operation in _COMMUTATIVE:
@@ -250,14 +285,14 @@ def _key(node: Input | float | Instruction) -> object:
 
 
 @contextmanager
-def lent(model: Model, weights: Sequence[Scalar]) -> Iterator[list[Parameter]]:
-    """The model's parameters with other values, and no gradient; they have their own again at the end."""
+def with_weights(model: Model, weights: Sequence[Scalar]) -> Iterator[list[Parameter]]:
+    """Give a model other weights, and no gradient, inside. Afterwards it has its own values and gradients again."""
     parameters = model.parameters()
-    kept = [(parameter.value, parameter.grad) for parameter in parameters]
+    own = [(parameter.value, parameter.grad) for parameter in parameters]
     try:
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.value, parameter.grad = weight, 0.0
         yield parameters
     finally:
-        for parameter, (value, grad) in zip(parameters, kept, strict=True):
+        for parameter, (value, grad) in zip(parameters, own, strict=True):
             parameter.value, parameter.grad = value, grad

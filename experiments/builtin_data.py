@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.errors import DataError, nearest
 from experiments.spec import DatasetSpec
 from experiments.tables import Table, number_table

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.inputs import Cells, InputColumn
-from engine.neuron import Floats
 from engine.samples import Samples
 from experiments.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
 from experiments.columns import Column

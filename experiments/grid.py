@@ -16,15 +16,16 @@ from engine import (
     ENGINE_VERSION,
     MLP,
     OPTIMIZERS,
-    OPTIONS,
     SCHEDULES,
+    UPDATE_OPTIONS,
     Parts,
     Program,
+    TrainConfig,
     UpdateRule,
     resolve_kernel,
     trace_step,
 )
-from engine.neuron import layer_tensors
+from engine.tensors import layer_tensors
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
@@ -35,7 +36,8 @@ _Value = TypeVar("_Value")
 
 _STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
-_NO_HYPERPARAMETERS = ("options", "parts", "neuron")
+_STATIC = ("hidden", "activation", "output", "loss", "optimizer", "schedule")
+_OF_TRAINING = ("steps", "batch_size", "dtype", "kernel")
 _FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
 
@@ -48,7 +50,8 @@ class Architecture:
     """What a program is made from, and how it is run.
 
     activation: of the hidden layers; None where there are none. output: of the last layer.
-    options: the `engine.OPTIONS` that take part. batch_size: None for all samples.
+    options: the `engine.UPDATE_OPTIONS` that take part.
+    config: how its trials are trained.
     parts: where activations, losses and initialisers are found.
     neuron: whether it is a single neuron whose `output` the user gave as `activation`.
     """
@@ -60,18 +63,16 @@ class Architecture:
     optimizer: str
     schedule: str
     options: tuple[str, ...]
-    steps: int
-    batch_size: int | None
-    dtype: str
-    kernel: str
+    config: TrainConfig
     parts: Parts
     neuron: bool = False
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """Those that play a part, by the names of the fields, as a trial's identity has them."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NO_HYPERPARAMETERS}
-        return {name: value for name, value in fields.items() if value is not None}
+        """Those that are used, by the names that a trial's identity has for them."""
+        values = {name: getattr(self, name) for name in _STATIC}
+        values |= {name: getattr(self.config, name) for name in _OF_TRAINING}
+        return {name: value for name, value in values.items() if value is not None}
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
@@ -153,7 +154,7 @@ def population_of(populations: Iterable[Population], number: int) -> Population:
 def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:
     """A hash, 32 hexadecimal digits, of everything that determines a trial's numbers."""
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
-    if any(parts.is_own(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
+    if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -226,10 +227,20 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
         output=output,
         loss=loss,
         options=_options(structure, sweepable),
-        kernel=resolve_kernel(structure["kernel"], weights),
+        config=_config(structure, resolve_kernel(structure["kernel"], weights), sweepable),
         parts=sweepable.parts,
         neuron=is_neuron(hidden, loss, {*sweepable.axes, *sweepable.fixed}),
-        **{name: structure[name] for name in ("optimizer", "schedule", "steps", "batch_size", "dtype")},
+        **{name: structure[name] for name in ("optimizer", "schedule")},
+    )
+
+
+def _config(structure: Mapping[str, Any], kernel: str, sweepable: Sweepable) -> TrainConfig:
+    record = sweepable.spec.record
+    return TrainConfig(
+        **{name: structure[name] for name in ("steps", "batch_size", "dtype")},
+        kernel=kernel,
+        points=record.points,
+        gradients=record.gradients == "each",
     )
 
 
@@ -240,7 +251,7 @@ def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, .
         *SCHEDULES[structure["schedule"]].hyperparameters,
     }
     given = {*sweepable.axes, *sweepable.fixed}
-    return tuple(name for name in OPTIONS if name in given and name not in own)
+    return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
 
 
 def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:

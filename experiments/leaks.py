@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.inputs import Cells, category_names, is_empty
-from engine.neuron import Floats
 from experiments.columns import Column
 from experiments.errors import DataError, quoted
 from experiments.tables import Table

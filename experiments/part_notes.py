@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from engine.probes import ADVICE, NUMBERS, probe_activation, probe_loss
 from experiments.datasets import Dataset
 from experiments.grid import Architecture
@@ -23,11 +23,11 @@ def part_notes(architectures: Iterable[Architecture], dataset: Dataset) -> tuple
 def _notes(architecture: Architecture, dataset: Dataset) -> Iterator[str]:
     parts = architecture.parts
     for name in (architecture.activation, architecture.output):
-        if name is not None and parts.is_own(name):
+        if name is not None and parts.is_custom(name):
             probe = probe_activation(parts.activation(name))
             if probe.failed:
                 yield f"activation {name}: {probe}: trials that meet such a number diverge; {ADVICE}"
-    if parts.is_own(architecture.loss):
+    if parts.is_custom(architecture.loss):
         predictions, targets = _samples(architecture, dataset)
         probe = probe_loss(parts.loss(architecture.loss), predictions, targets)
         if probe.failed:

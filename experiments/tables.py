@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules, na_values_key
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError, nearest, quoted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.arrays import Floats
 from engine.inputs import category_names, number_name
-from engine.neuron import Floats
 from experiments.column_rules import na_values_key
 from experiments.columns import Column, RawTable
 from experiments.errors import DataError, quoted

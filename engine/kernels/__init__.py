@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from engine.history import History
-from engine.program import Program
-from engine.training import Training
+from typing import Literal
 
 AUTO = "auto"
 KERNELS = ("compiled", "reference")
 
 LARGEST_COMPILED = 5_000
-"""Weights of a program up to which `auto` compiles it."""
+"""Largest number of weights of a program that `auto` compiles."""
 
 
-def resolve_kernel(kernel: str, weights: int) -> str:
-    """The kernel that a name stands for: `auto` is `compiled`, but `reference` for a program of very many weights.
+def resolve_kernel(kernel: str, weights: int) -> Literal["compiled", "reference"]:
+    """Return the kernel that a name stands for, given the program's number of weights.
 
-    Raises ValueError for an unknown name.
+    `auto` is `compiled`, or `reference` if there are more than LARGEST_COMPILED weights. Raises ValueError for an
+    unknown name.
     """
     if kernel == AUTO:
         return "compiled" if weights <= LARGEST_COMPILED else "reference"
     if kernel not in KERNELS:
         raise ValueError(f"no kernel is called {kernel!r}; known are {AUTO}, {', '.join(KERNELS)}")
-    return kernel
+    return "compiled" if kernel == "compiled" else "reference"
 
 
-def compiled_for() -> str:
-    """The processor that programs are compiled for here, in words."""
-    from engine.kernels.machine import host
+def target_description() -> str:
+    """Return the processor that programs are compiled for on this machine, in words."""
+    from engine.kernels.codegen.target import host_target
 
-    return f"LLVM for {host().cpu}, {host().lanes} trials in a vector"
-
-
-def choose_kernel(kernel: str, program: Program) -> Callable[[Training], History]:
-    """What trains a program by this kernel; LLVM is imported only where it is used."""
-    if resolve_kernel(kernel, program.weight_count) == "reference":
-        from engine.kernels import reference
-
-        return reference.train
-    from engine.kernels import compiled
-
-    return compiled.train
+    target = host_target()
+    return f"LLVM for {target.cpu}, {target.lanes} trials in a vector"

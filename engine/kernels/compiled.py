@@ -1,122 +1,103 @@
 """The compiled kernel: a Program as machine code in which every scalar is a vector of trials.
 
-Determinism: every lane does what the Program says, in one order, with operations that IEEE 754 rounds in one way, and
-functions made of such. So a trial's numbers depend on nothing but its own configuration and the data: not on its
-neighbours, nor on the processor and the width of its vectors.
+Determinism: every lane does what the Program says, in a fixed order, with operations that IEEE 754 rounds in one way
+only, and functions made of these. So a trial's numbers depend on its own configuration and the data alone: not on the
+trials in other lanes, and not on the processor and the width of its vectors.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from engine.batches import Batches, Indexes
-from engine.history import Flags, History
-from engine.kernels.assembly import Assembly
-from engine.kernels.block import FIELDS, Noted, define_run
-from engine.kernels.machine import Compiled, Machine, host
-from engine.neuron import Floats
+from engine.arrays import Array, Flags, Floats, Indexes, Integers
+from engine.batches import Batches
+from engine.history import History
+from engine.kernels.codegen.pipeline import Options, compile_program
+from engine.kernels.codegen.target import Target, host_target
+from engine.kernels.codegen.train_loop import CONTEXT_FIELDS
 from engine.program import Program
 from engine.samples import Samples
-from engine.training import Integers, Training
+from engine.train import TrainingJob
 
 NAME = "compiled 1"
 
 _CHUNK_TRIALS = 1024
-"""Trials whose results are gathered together: small arrays that stay in the cache."""
+"""Trials whose memory is allocated together, so that their arrays are small enough for the cache."""
 _ORDER_BYTES = 1 << 22
-"""Of the samples' order that a block is given at once."""
+"""Largest size of the minibatches' order that is computed at once."""
 _ALIGNMENT = 64
 
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+class _CompiledProgram:
+    """Machine code of a program, and the sizes of the arrays that it works on.
+
+    `run(address)` trains a block of trials; see `codegen/train_loop.py`.
+    """
+
+    def __init__(self, program: Program, target: Target, options: Options) -> None:
+        compiled = compile_program(program, target, options)
+        self._code = compiled.code  # the function exists as long as this object
+        layout, module = compiled.stages.layout, compiled.stages.module
+        self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._code.address("run"))
+        self.lanes = module.lanes
+        self.scratch_bytes = module.scratch_bytes
+        self.parameters = layout.parameters
+        self.columns = layout.columns
+        self.sums = max(len(layout.reductions), len(layout.evaluated))
+        self.curves = layout.recorded.names
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A program compiled: `run`, what it needs, and what it notes."""
-
-    code: Compiled
-    run: Any
-    lanes: int
-    scratch_bytes: int
-    parameters: int
-    columns: tuple[str, ...]
-    reductions: int
-    noted: Noted
+_compile = lru_cache(maxsize=128)(_CompiledProgram)
 
 
-def train(training: Training, machine: Machine | None = None) -> History:
-    """Train every trial for all steps; on this machine, if no other is said."""
-    return _Population(training, machine or host()).train()
+def train(job: TrainingJob, target: Target | None = None) -> History:
+    """Train every trial of a job for all steps, with code for `target`; for this machine if left out."""
+    return _PopulationRun(job, target or host_target()).train()
 
 
-@lru_cache(maxsize=128)
-def _compile(
-    program: Program,
-    machine: Machine,
-    dtype: str,
-    widths: tuple[int, int],
-    counts: tuple[int, ...],
-    tested: bool,
-    batches: bool,
-    gradients: bool,
-) -> _Step:
-    assembly = Assembly(program, machine, dtype, widths, counts)
-    noted = define_run(assembly, tested=tested, batches=batches, gradients=gradients)
-    code = Compiled(assembly.text(), machine)
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("run"))
-    layout = assembly.layout
-    return _Step(
-        code,
-        run,
-        assembly.lanes,
-        assembly.scratch_bytes,
-        layout.parameters,
-        layout.columns,
-        max(len(layout.reductions), len(layout.evaluated)),
-        noted,
+def _options(job: TrainingJob) -> Options:
+    batches, samples = job.batches, len(job.samples.features)
+    counts = [samples, *([len(job.test.features)] if job.test else [])]
+    counts += [batches.size, samples % batches.size or batches.size] if batches else []
+    return Options(
+        job.config.dtype,
+        widths=(job.samples.features.shape[1], job.samples.targets.shape[1]),
+        sample_counts=tuple(sorted(set(counts))),
+        tested=job.test is not None,
+        batches=batches is not None,
+        gradients=job.config.gradients,
     )
 
 
-class _Population:
-    def __init__(self, training: Training, machine: Machine) -> None:
-        self._training = training
-        batches = training.batches
-        samples = len(training.samples.features)
-        counts = [samples, *([len(training.test.features)] if training.test else [])]
-        counts += [batches.size, samples % batches.size or batches.size] if batches else []
-        self._step = _compile(
-            training.program,
-            machine,
-            training.dtype,
-            (training.samples.features.shape[1], training.samples.targets.shape[1]),
-            tuple(sorted(set(counts))),
-            training.test is not None,
-            batches is not None,
-            training.gradients,
-        )
-        self._samples = training.samples.cast(training.dtype)
-        self._test = training.test and training.test.cast(training.dtype)
-        trials, points = training.trials, len(training.record)
-        self._curves = {name: np.empty((trials, points)) for name in training.curves}
-        self._weights = np.empty((trials, training.program.weight_count))
+class _PopulationRun:
+    """Trains all trials of a job, chunk by chunk, and collects what is recorded."""
+
+    def __init__(self, job: TrainingJob, target: Target) -> None:
+        self._job = job
+        self._program = _compile(job.program, target, _options(job))
+        self._samples = job.samples.cast(job.config.dtype)
+        self._test = job.test and job.test.cast(job.config.dtype)
+        trials, points = job.trials, len(job.config.recorded_steps)
+        self._curves = {name: np.empty((trials, points)) for name in job.curves}
+        self._weights = np.empty((trials, job.program.weight_count))
         self._last_step = np.empty(trials, dtype=np.int64)
         self._diverged: Flags = np.empty(trials, dtype=bool)
-        self._gradients = np.empty((trials, points, self._weights.shape[1])) if training.gradients else None
+        self._gradients = np.empty((trials, points, self._weights.shape[1])) if job.config.gradients else None
 
     def train(self) -> History:
-        # what is too large for a float32 is an infinity, and its trial diverges; points that it did not live to see are
-        # whatever bits the memory held, until History blanks them
+        # a number too large for float32 becomes infinite, and its trial diverges; points after a trial's last step are
+        # undefined bits until History sets them to NaN
         with np.errstate(over="ignore", invalid="ignore"):
-            for begin in range(0, self._training.trials, _CHUNK_TRIALS):
-                self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._training.trials)))
-        return History.ended(
-            self._training,
+            for begin in range(0, self._job.trials, _CHUNK_TRIALS):
+                self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._job.trials)))
+        return History.from_kernel(
+            self._job.program,
+            self._job.config.recorded_steps,
             curves=self._curves,
             weights=self._weights,
             last_step=self._last_step,
@@ -126,33 +107,33 @@ class _Population:
         )
 
     def _train_chunk(self, trials: slice) -> None:
-        """Train some trials block by block; the lanes of the last block that are left over repeat its last trial."""
-        step, part = self._step, self._training.part(trials)
-        blocks = -(-part.trials // step.lanes)
-        lanes = np.minimum(np.arange(blocks * step.lanes), part.trials - 1).reshape(blocks, step.lanes)
-        chunk = _Chunk(step, part, lanes, self._samples, self._test)
+        """Train some trials, block by block. Unused lanes of the last block repeat its last trial."""
+        program, job = self._program, self._job.select(trials)
+        blocks = -(-job.trials // program.lanes)
+        lanes = np.minimum(np.arange(blocks * program.lanes), job.trials - 1).reshape(blocks, program.lanes)
+        chunk = _Chunk(program, job, lanes, self._samples, self._test)
         for block in range(blocks):
-            if part.batches is None:
-                chunk.run(block, end=part.steps, finish=1)
+            if job.batches is None:
+                chunk.run(block, end=job.config.steps, finish=1)
             else:
-                self._run_batches(chunk, block, part.batches)
-        kept = slice(0, part.trials)
-        self._weights[trials] = chunk.by_trial("parameters")[kept, : self._weights.shape[1]]
-        curves = np.moveaxis(chunk.by_trial("curves")[kept], 2, 0)
-        for name, curve in zip(step.noted.names, curves, strict=True):
+                self._run_batches(chunk, block, job.batches)
+        used = slice(0, job.trials)
+        self._weights[trials] = chunk.by_trial("parameters")[used, : self._weights.shape[1]]
+        curves = np.moveaxis(chunk.by_trial("curves")[used], 2, 0)
+        for name, curve in zip(program.curves, curves, strict=True):
             if name:
                 self._curves[name][trials] = curve
         if self._gradients is not None:
-            self._gradients[trials] = chunk.by_trial("gradients")[kept]
-        self._last_step[trials] = chunk.by_trial("last_step")[kept]
-        self._diverged[trials] = chunk.by_trial("alive")[kept] == 0
+            self._gradients[trials] = chunk.by_trial("gradients")[used]
+        self._last_step[trials] = chunk.by_trial("last_step")[used]
+        self._diverged[trials] = chunk.by_trial("alive")[used] == 0
 
     def _run_batches(self, chunk: _Chunk, block: int, batches: Batches) -> None:
-        """Run a block in minibatches, a few epochs at a time, for whose orders there is room."""
-        samples, steps = len(self._samples.features), self._training.steps
+        """Run a block in minibatches. The order of samples is computed for a few epochs at a time."""
+        samples, steps = len(self._samples.features), self._job.config.steps
         per_epoch = batches.per_epoch(samples)
-        epochs_in_all = steps // per_epoch + 1  # that of the step that would follow is one of them
-        at_once = max(1, _ORDER_BYTES // (4 * samples * self._step.lanes))
+        epochs_in_all = steps // per_epoch + 1  # the final weights are measured with the batch of the next step
+        at_once = max(1, _ORDER_BYTES // (4 * samples * self._program.lanes))
         lanes = chunk.lanes[block]
         for first in range(0, epochs_in_all, at_once):
             epochs = range(first, min(first + at_once, epochs_in_all))
@@ -171,71 +152,51 @@ class _Population:
 
 
 class _Chunk:
-    """The memory of some blocks, (blocks, ..., lanes) arrays, and the table by which `run` finds its way in it."""
+    """The memory of some blocks, and the table by which the compiled function finds its arrays.
 
-    def __init__(self, step: _Step, part: Training, lanes: Integers, samples: Samples, test: Samples | None) -> None:
+    Arrays of blocks are (blocks, ..., lanes). The others are used by one block after another.
+    """
+
+    def __init__(
+        self, program: _CompiledProgram, job: TrainingJob, lanes: Integers, samples: Samples, test: Samples | None
+    ) -> None:
         self.lanes = lanes
-        self._run = step.run
-        blocks, width = lanes.shape
-        points, weights, dtype = len(part.record), part.program.weight_count, np.dtype(part.dtype)
-
-        def memory(*shape: int) -> Floats:
-            return _aligned((*shape, width), dtype)
-
-        self._of_blocks = {
-            "parameters": memory(blocks, step.parameters),
-            "columns": memory(blocks, len(step.columns) + 2),
-            "curves": memory(blocks, points, len(step.noted.names)),
-            "gradients": memory(blocks, points, weights if part.gradients else 0),
-            "alive": memory(blocks),
-            "last_step": memory(blocks),
-        }
+        self._run = program.run
+        self._of_blocks = _block_arrays(program, job, lanes)
         self._parameters = self._of_blocks["parameters"]
-        self._parameters[:, :weights] = part.initial[lanes].swapaxes(1, 2)
-        self._parameters[:, weights:] = np.array(part.program.initial_state, dtype=dtype)[None, :, None]
-        for place, name in enumerate(step.columns):
-            self._of_blocks["columns"][:, place] = part.columns[name][lanes]
-        self._of_blocks["alive"][:] = 1
-        self._of_blocks["last_step"][:] = part.steps
-        # side by side, so that no two have addresses that the processor takes for the same
-        vectors = {
-            "next": step.parameters,
-            "before": step.parameters,
-            "sums": step.reductions + 1,
-            "evaluated_sums": step.reductions + 1,
-            "loss": 1,
-            "scratch": -(-step.scratch_bytes // (width * dtype.itemsize)),
-        }
-        ends = np.cumsum(list(vectors.values()))
-        parts = np.split(memory(int(ends[-1])), ends[:-1])
-        self._shared: dict[str, np.ndarray[Any, Any]] = {
-            **dict(zip(vectors, parts, strict=True)),
+        self._shared: dict[str, Array] = {
+            **_shared_vectors(program, lanes.shape[1], self._parameters.dtype),
             "features": samples.features,
             "targets": samples.targets,
-            "recorded": np.ascontiguousarray(part.record, dtype=np.int64),
+            "recorded": np.ascontiguousarray(job.config.recorded_steps, dtype=np.int64),
         }
-        counts = {"samples": len(samples.features), "last": part.steps, "steps": part.scheduled_steps, "some_alive": 1}
+        counts = {"samples": len(samples.features), "last": job.config.steps, "steps": job.schedule_steps}
         if test is not None:
             self._shared |= {"test_features": test.features, "test_targets": test.targets}
             counts["test_samples"] = len(test.features)
-        self._table, self._strides = np.zeros((2, len(FIELDS)), dtype=np.int64)
-        self._set({**counts, **{name: array.ctypes.data for name, array in self._shared.items()}})
+        self._table, self._strides = np.zeros((2, len(CONTEXT_FIELDS)), dtype=np.int64)
+        self._set({"any_alive": 1, **counts, **{name: array.ctypes.data for name, array in self._shared.items()}})
         for name, array in self._of_blocks.items():
-            self._set({name: array.ctypes.data})
-            self._strides[FIELDS.index(name)] = array.strides[0]
+            self._set_array(name, array)
         for name in ("curves", "gradients"):  # the last point of each block
-            array = self._of_blocks[name]
-            self._set({f"final_{name}": array.ctypes.data + (points - 1) * array.strides[1]})
-            self._strides[FIELDS.index(f"final_{name}")] = array.strides[0]
+            self._set_array(f"final_{name}", self._of_blocks[name][:, -1:])
         self._first = self._table.copy()
         self._address = self._table.ctypes.data
 
+    def _set_array(self, field: str, array: Floats) -> None:
+        """Set the address of the first block's array, and the distance to the next block's."""
+        self._set({field: array.ctypes.data})
+        self._strides[CONTEXT_FIELDS.index(field)] = array.strides[0]
+
     def _set(self, fields: Mapping[str, int]) -> None:
         for name, value in fields.items():
-            self._table[FIELDS.index(name)] = value
+            self._table[CONTEXT_FIELDS.index(name)] = value
 
     def run(self, block: int, *, begin: bool = True, order: Indexes | None = None, **fields: int) -> None:
-        """Run a block from its beginning, or from where it stopped; `order` is that of its minibatches' samples."""
+        """Run a block: from step 0, or unless `begin` from where it stopped.
+
+        order: the samples of minibatches, by epoch, sample and lane. fields: numbers of the table to set before.
+        """
         if begin:
             self._table[:] = self._first + block * self._strides
             self._shared["before"][:] = self._parameters[block]
@@ -246,15 +207,54 @@ class _Chunk:
         self._run(self._address)
 
     def by_trial(self, name: str) -> Floats:
-        """The array of the blocks as (trials, ...)."""
+        """Return an array of the blocks as (trials, ...)."""
         moved = np.moveaxis(self._of_blocks[name], -1, 1)
         return moved.reshape(-1, *moved.shape[2:])
 
 
+def _block_arrays(program: _CompiledProgram, job: TrainingJob, lanes: Integers) -> dict[str, Floats]:
+    """Return the arrays that each block has for itself, filled with what training starts from."""
+    blocks, width = lanes.shape
+    points, weights, dtype = len(job.config.recorded_steps), job.program.weight_count, np.dtype(job.config.dtype)
+    shapes = {
+        "parameters": (program.parameters,),
+        "columns": (len(program.columns) + 2,),
+        "curves": (points, len(program.curves)),
+        "gradients": (points, weights if job.config.gradients else 0),
+        "alive": (),
+        "last_step": (),
+    }
+    arrays = {name: _aligned((blocks, *shape, width), dtype) for name, shape in shapes.items()}
+    arrays["parameters"][:, :weights] = job.initial[lanes].swapaxes(1, 2)
+    arrays["parameters"][:, weights:] = np.array(job.program.initial_state, dtype=dtype)[None, :, None]
+    for position, name in enumerate(program.columns):
+        arrays["columns"][:, position] = job.columns[name][lanes]
+    arrays["alive"][:] = 1
+    arrays["last_step"][:] = job.config.steps
+    return arrays
+
+
+def _shared_vectors(program: _CompiledProgram, width: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """Return the arrays that blocks use one after another.
+
+    They are one piece of memory: the processor would take addresses that differ by a large power of two for the same.
+    """
+    vectors = {
+        "next": program.parameters,
+        "before": program.parameters,
+        "sums": program.sums + 1,
+        "evaluated_sums": program.sums + 1,
+        "loss": 1,
+        "scratch": -(-program.scratch_bytes // (width * dtype.itemsize)),
+    }
+    ends = np.cumsum(list(vectors.values()))
+    return dict(zip(vectors, np.split(_aligned((int(ends[-1]), width), dtype), ends[:-1]), strict=True))
+
+
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    """An array that begins where a vector may."""
+    """Return an array whose address is a multiple of _ALIGNMENT, as vectors need it."""
     count = int(np.prod(shape)) * dtype.itemsize
-    memory: Bytes = np.empty(count + _ALIGNMENT, dtype=np.uint8)
+    memory = np.empty(count + _ALIGNMENT, dtype=np.uint8)
     begin = -memory.ctypes.data % _ALIGNMENT
     array: Floats = memory[begin : begin + count].view(dtype).reshape(shape)
     return array

@@ -1,7 +1,15 @@
-"""The reference kernel: one NumPy array of (trials, samples) for each scalar of the program. Plain, and right.
+"""The reference kernel: one NumPy array of (trials, samples) for each scalar of the program. Simple, and easy to check.
 
 Determinism: every instruction works element by element, and a mean adds a trial's samples in an order that depends on
-their number alone, so a trial's numbers do not depend on its neighbours.
+their number alone. So a trial's numbers do not depend on the other trials.
+
+>>> from engine.program import Instruction
+>>> inputs = (Input("weight", 0), Input("feature", 0))
+>>> program = Program(inputs, (), (Instruction("sample_mean", (0, 1)),), (("loss", (2,)),))
+>>> run = Interpreter(program)
+>>> samples = Samples(np.array([[1.0], [2.0]]), np.array([[0.0], [0.0]]))
+>>> run(weights=np.array([[10.0, 20.0]]), state=np.empty((0, 2)), columns={}, samples=samples)
+{'loss': array([[15., 30.]])}
 """
 
 from __future__ import annotations
@@ -11,41 +19,41 @@ from typing import Any
 
 import numpy as np
 
-from engine.batches import Indexes
+from engine.arrays import Columns, Flags, Floats, Indexes
 from engine.history import History, join
-from engine.neuron import Floats
 from engine.operations import PRIMITIVES, Scalar
-from engine.program import Program, Reduction
+from engine.program import LOSS_AND_ACCURACY, Input, Program, Reduction
 from engine.samples import Samples
-from engine.training import Training
+from engine.train import TrainingJob
 
 NAME = f"reference 2 (numpy {np.__version__})"
 
 _BLOCK_ELEMENTS = 32_768
-"""Trials x samples of one array: small enough that a handful of arrays stay in the cache, large enough for NumPy."""
-
-_AFTER_UPDATE = "update_ratio"  # curves of this beginning are measured of the update, the others of the weights
+"""Trials x samples of one array: small enough for some arrays to stay in the cache, large enough for NumPy."""
 
 
-def train(training: Training) -> History:
-    """Train every trial for all steps."""
-    size = max(1, _BLOCK_ELEMENTS // len(training.samples.features))
+def train(job: TrainingJob) -> History:
+    """Train every trial of a job for all steps."""
+    size = max(1, _BLOCK_ELEMENTS // len(job.samples.features))
     with np.errstate(all="ignore"):
-        return join([_Block(training.part(slice(n, n + size))).train() for n in range(0, training.trials, size)])
+        return join([_TrialBlock(job.select(slice(n, n + size))).train() for n in range(0, job.trials, size)])
 
 
-class Evaluator:
-    """A program made ready to be run on arrays: per-sample values are (trials, samples), the others (trials, 1)."""
+class Interpreter:
+    """Runs a program on arrays. Per-sample values are (trials, samples), the others (trials, 1).
+
+    program: any program. dtype: numbers that it is computed in.
+    """
 
     def __init__(self, program: Program, dtype: str = "float64") -> None:
         self._program = program
         self._type = np.dtype(dtype)
         first = program.first_instruction
-        kept = {value for _, values in program.outputs for value in values}
+        outputs = {value for _, values in program.outputs for value in values}
         last_use = {operand: n for n, (_, operands) in enumerate(program.instructions) for operand in operands}
         dead: dict[int, list[int]] = {}
         for value, n in last_use.items():
-            if value >= first and value not in kept:
+            if value >= first and value not in outputs:
                 dead.setdefault(n, []).append(value)
         self._steps: list[tuple[Callable[..., Scalar], tuple[int, ...], list[int]]] = [
             (_FORWARD[operation], operands, dead.get(n, []))
@@ -57,34 +65,38 @@ class Evaluator:
         self,
         weights: Floats,
         state: Floats,
-        columns: Mapping[str, Floats],
+        columns: Columns,
         samples: Samples,
         *,
         order: Indexes | None = None,
         step: int = 0,
         steps: int = 0,
     ) -> dict[str, Floats]:
-        """Every output as an array of (values, trials), from weights and state of that shape.
+        """Return every output as an array of (values, trials).
 
-        `order`: (trials, samples) which samples each trial sees, where not all see all.
+        weights, state: (values, trials).
+        columns: name -> (trials,).
+        samples: the data.
+        order: (trials, samples), the numbers of the samples that each trial sees; all of them if left out.
+        step, steps: number of updates before this one, and of all updates.
         """
         rows = slice(None) if order is None else order
-        sources: dict[str, Callable[[Any], Any]] = {
-            "weight": lambda i: weights[i][:, None],
-            "state": lambda i: state[i][:, None],
-            "column": lambda name: columns[name][:, None],
-            "feature": lambda j: np.atleast_2d(samples.features[:, j][rows]),
-            "target": lambda k: np.atleast_2d(samples.targets[:, k][rows]),
+        sources: dict[str, Callable[[Input], Any]] = {
+            "weight": lambda given: weights[given.position][:, None],
+            "state": lambda given: state[given.position][:, None],
+            "column": lambda given: columns[given.name][:, None],
+            "feature": lambda given: np.atleast_2d(samples.features[:, given.position][rows]),
+            "target": lambda given: np.atleast_2d(samples.targets[:, given.position][rows]),
             "step": lambda _: self._type.type(step),
             "steps": lambda _: self._type.type(steps),
         }
-        values: list[Any] = [sources[kind](key) for kind, key in self._program.inputs]
+        values: list[Any] = [sources[given.kind](given) for given in self._program.inputs]
         values.extend(self._constants)
         for forward, operands, dead in self._steps:
             value = forward(*[values[operand] for operand in operands])
             values.append(value if value.dtype == self._type else value.astype(self._type))
-            for last in dead:
-                values[last] = None
+            for used_up in dead:
+                values[used_up] = None
         trials = weights.shape[1]
         return {name: _gather([values[v] for v in ids], trials) for name, ids in self._program.outputs}
 
@@ -96,8 +108,8 @@ def _sample_mean(x: Floats, y: Floats | None = None) -> Floats:
 
 
 def _sample_any(x: Floats) -> Floats:
-    found: Floats = (x != 0).any(axis=1, keepdims=True).astype(x.dtype)
-    return found
+    flags: Floats = (x != 0).any(axis=1, keepdims=True).astype(x.dtype)
+    return flags
 
 
 _FORWARD: dict[str, Callable[..., Scalar]] = {name: row.forward for name, row in PRIMITIVES.items()}
@@ -112,44 +124,45 @@ def _gather(values: list[Any], trials: int) -> Floats:
     return gathered
 
 
-class _Block:
-    """Trials trained side by side, and what is noted of them."""
+class _TrialBlock:
+    """Trains some trials side by side, and records their curves."""
 
-    def __init__(self, training: Training) -> None:
-        self._training = training
-        program, dtype = training.program, training.dtype
-        ratios = [name for name in program.curves if name.startswith(_AFTER_UPDATE)]
+    def __init__(self, job: TrainingJob) -> None:
+        self._job = job
+        program, config, dtype = job.program, job.config, job.config.dtype
+        ratios = program.update_ratios
         measured = [name for name in program.curves if name not in ratios]
-        shown = [*measured, "gradient"] if training.gradients else measured
-        self._move = Evaluator(program.only("loss", "weights", "state"), dtype)
-        self._move_and_measure = Evaluator(program.only("loss", "weights", "state", *ratios), dtype)
-        self._measure = Evaluator(program.only(*shown), dtype)
-        self._evaluate = Evaluator(program.only("loss", "accuracy"), dtype)
-        self._samples = training.samples.cast(dtype)
-        self._test = training.test and training.test.cast(dtype)
-        self._columns = {name: column.astype(dtype) for name, column in training.columns.items()}
-        trials, points = training.trials, len(training.record)
-        self._weights = np.ascontiguousarray(training.initial.T, dtype=dtype)
+        recorded = [*measured, "gradient"] if config.gradients else measured
+        self._move = Interpreter(program.only("loss", "weights", "state"), dtype)
+        self._move_and_measure = Interpreter(program.only("loss", "weights", "state", *ratios), dtype)
+        self._measure = Interpreter(program.only(*recorded), dtype)
+        self._evaluate = Interpreter(program.only(*LOSS_AND_ACCURACY), dtype)
+        self._samples = job.samples.cast(dtype)
+        self._test = job.test and job.test.cast(dtype)
+        self._columns = {name: column.astype(dtype) for name, column in job.columns.items()}
+        trials, points = job.trials, len(config.recorded_steps)
+        self._weights = np.ascontiguousarray(job.initial.T, dtype=dtype)
         self._state = np.repeat(np.array(program.initial_state, dtype=dtype)[:, None], trials, axis=1)
         self._before = self._weights, self._state
         self._alive = np.ones(trials, dtype=bool)
         self._epoch, self._epoch_order = -1, np.empty((trials, 0), dtype=np.int32)
-        self._last_step = np.full(trials, training.steps)
-        self._curves = {name: np.full((trials, points), np.nan) for name in training.curves}
-        self._gradients = np.full((trials, points, len(self._weights)), np.nan) if training.gradients else None
+        self._last_step = np.full(trials, config.steps)
+        self._curves = {name: np.full((trials, points), np.nan) for name in job.curves}
+        self._gradients = np.full((trials, points, len(self._weights)), np.nan) if config.gradients else None
 
     def train(self) -> History:
-        steps = self._training.steps
-        column = {int(step): k for k, step in enumerate(self._training.record[:-1])}
+        steps, recorded_steps = self._job.config.steps, self._job.config.recorded_steps
+        column = {int(step): k for k, step in enumerate(recorded_steps[:-1])}
         for step in range(steps):
             self._step(step, column.get(step))
             if not self._alive.any():
                 break
         else:
-            self._freeze_lost(steps, self._run(self._evaluate)["loss"][0])
-        self._note(-1, self._run(self._move_and_measure, steps))
-        return History.ended(
-            self._training,
+            self._freeze_diverged(steps, self._run(self._evaluate)["loss"][0])
+        self._record(-1, self._run(self._move_and_measure, steps))
+        return History.from_kernel(
+            self._job.program,
+            recorded_steps,
             curves=self._curves,
             weights=np.ascontiguousarray(self._weights.T, dtype=float),
             last_step=self._last_step,
@@ -158,21 +171,21 @@ class _Block:
             gradients=self._gradients,
         )
 
-    def _run(self, evaluator: Evaluator, step: int | None = None) -> dict[str, Floats]:
-        """Evaluate on the batch of a step, or where there is none on all samples."""
+    def _run(self, interpreter: Interpreter, step: int | None = None) -> dict[str, Floats]:
+        """Run on the batch of a step, or on all samples if no step is given."""
         order = None if step is None else self._order(step)
-        return evaluator(
+        return interpreter(
             self._weights,
             self._state,
             self._columns,
             self._samples,
             order=order,
             step=step or 0,
-            steps=self._training.scheduled_steps,
+            steps=self._job.schedule_steps,
         )
 
     def _order(self, step: int) -> Indexes | None:
-        batches, samples = self._training.batches, len(self._samples.features)
+        batches, samples = self._job.batches, len(self._samples.features)
         if batches is None:
             return None
         epoch, number = divmod(step, batches.per_epoch(samples))
@@ -184,33 +197,33 @@ class _Block:
 
     def _step(self, step: int, column: int | None) -> None:
         results = self._run(self._move if column is None else self._move_and_measure, step)
-        self._freeze_lost(step, results["loss"][0])
+        self._freeze_diverged(step, results["loss"][0])
         if column is not None:
-            self._note(column, results)
+            self._record(column, results)
         finite = np.isfinite(results["weights"]).all(axis=0) & np.isfinite(results["state"]).all(axis=0)
         self._freeze(self._alive & ~finite, step)
         self._before = self._weights, self._state
         self._weights = np.where(self._alive, results["weights"], self._weights)
         self._state = np.where(self._alive, results["state"], self._state)
 
-    def _freeze_lost(self, step: int, loss: Floats) -> None:
-        """A loss that is not finite condemns the update that led to it; at step 0 there is none to take back."""
-        lost = self._alive & ~np.isfinite(loss)
-        if lost.any():
+    def _freeze_diverged(self, step: int, loss: Floats) -> None:
+        """Freeze trials whose loss is infinite or NaN, and undo the update that led to it. Step 0 has none to undo."""
+        diverged = self._alive & ~np.isfinite(loss)
+        if diverged.any():
             weights, state = self._before
-            self._weights = np.where(lost, weights, self._weights)
-            self._state = np.where(lost, state, self._state)
-            self._freeze(lost, max(step - 1, 0))
+            self._weights = np.where(diverged, weights, self._weights)
+            self._state = np.where(diverged, state, self._state)
+            self._freeze(diverged, max(step - 1, 0))
 
-    def _freeze(self, lanes: np.ndarray[Any, np.dtype[np.bool_]], last_step: int) -> None:
-        self._last_step[lanes] = last_step
-        self._alive &= ~lanes
+    def _freeze(self, trials: Flags, last_step: int) -> None:
+        self._last_step[trials] = last_step
+        self._alive &= ~trials
 
-    def _note(self, column: int, moved: Mapping[str, Floats]) -> None:
-        """Note what is measured of the weights, on all samples, and of the update that they were about to make."""
+    def _record(self, column: int, update: Mapping[str, Floats]) -> None:
+        """Record the curves of the weights, measured on all samples, and those of the update of this step."""
         measured = self._run(self._measure)
-        for name in self._curves.keys() & (measured.keys() | moved.keys()):
-            self._curves[name][:, column] = (measured[name] if name in measured else moved[name])[0]
+        for name in self._curves.keys() & (measured.keys() | update.keys()):
+            self._curves[name][:, column] = (measured[name] if name in measured else update[name])[0]
         if self._gradients is not None:
             self._gradients[:, column] = measured["gradient"].T
         if self._test is not None:

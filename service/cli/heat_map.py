@@ -10,7 +10,7 @@ import pandas as pd
 from rich.text import Text
 
 from engine import DIVERGED
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes, tick, words
 from service.results.colours import OUTCOME_COLOURS
 from service.results.metrics import METRICS, lower_is_better

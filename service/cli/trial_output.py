@@ -75,7 +75,7 @@ def explanation_text(explanation: Explanation) -> None:
     """A step of a trial: what stands out, then its tensors and hidden units."""
     seen, trial = explanation.replay, explanation.trial
     click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.tags['gradgrid.outcome_step']} on")
-    click.echo(f"step {seen.step} of {seen.trial.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
+    click.echo(f"step {seen.step} of {seen.trial.config.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
     for sentence in explanation.found:
         click.echo(f"- {sentence}")
     rows_text([{"tensor": n, "norm": w, "gradient's norm": g} for n, w, g in explanation.tensors])

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engine import Program
-from engine.population import recorded_steps
+from engine import Program, TrainConfig
+from engine.kernels.cost import compilation_seconds, training_seconds
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
@@ -19,13 +19,6 @@ from experiments.part_notes import part_notes
 from experiments.spec import Sweepable
 from experiments.targets import CLASSIFICATION
 from service.results.curves import kept_curves
-
-# A first guess of what kernels cost, in seconds for each number that an instruction makes. It decides on sizes only;
-# results do not depend on it.
-_REFERENCE_SECONDS = 0.4e-9
-_COMPILED_SECONDS, _COMPILED_FUNCTION_SECONDS = 0.045e-9, 0.9e-9
-_COMPILATION_SECONDS, _COMPILATION_SECONDS_EACH = 0.05, 5e-5  # of a program, and for each of its instructions
-_FUNCTIONS = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "erf", "power"})
 
 _SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be seen
@@ -40,8 +33,6 @@ class Shard:
     architecture: Architecture
     columns: Mapping[str, np.ndarray[Any, Any]]
     numbers: np.ndarray[Any, np.dtype[np.int64]]
-    points: int
-    gradients: bool
 
     @property
     def trials(self) -> int:
@@ -78,12 +69,14 @@ class Plan:
         """About how long one core trains, by the kernel's rough cost."""
         pairs = zip(self.populations, self.programs, strict=True)
         training = sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
-        return training + sum(_compilation(program) for program in set(self.programs))
+        return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
 
     @property
     def note(self) -> str:
         """What the user should know of how it will be trained, if anything."""
-        slow = {p.architecture.widths(self.dataset) for p in self.populations if p.architecture.kernel == "reference"}
+        slow = {
+            p.architecture.widths(self.dataset) for p in self.populations if p.architecture.config.kernel == "reference"
+        }
         asked = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
         if not slow or "reference" in asked:
             return ""
@@ -118,9 +111,7 @@ class Plan:
     def metric_rows(self) -> int:
         """About how many metric points MLflow will hold, if none diverges; exactly where every trial has a run."""
         rows = sum(
-            population.trials
-            * len(recorded_steps(population.architecture.steps, self.sweepable.spec.record.points))
-            * self._curve_count(program)
+            population.trials * len(population.architecture.config.recorded_steps) * self._curve_count(program)
             for population, program in zip(self.populations, self.programs, strict=True)
         )
         return rows * self.runs // self.trials
@@ -161,9 +152,8 @@ class Plan:
         return shards
 
     def _shard(self, population: Population, program: Program, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Shard:
-        record = self.sweepable.spec.record
         columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
-        return Shard(program, population.architecture, columns, numbers, record.points, record.gradients == "each")
+        return Shard(program, population.architecture, columns, numbers)
 
 
 def make_plan(sweepable: Sweepable) -> Plan:
@@ -178,26 +168,15 @@ def make_plan(sweepable: Sweepable) -> Plan:
     traced: dict[Architecture, Program] = {}
     programs = []
     for population in populations:
-        traits = replace(population.architecture, steps=0, batch_size=None, dtype="", kernel="")  # what is traced
-        if traits not in traced:
-            traced[traits] = population.architecture.trace(dataset)
-        programs.append(traced[traits])
+        key = replace(population.architecture, config=TrainConfig(steps=1))  # a program does not depend on the config
+        if key not in traced:
+            traced[key] = population.architecture.trace(dataset)
+        programs.append(traced[key])
     return Plan(sweepable, dataset, populations, tuple(programs))
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:
-    architecture = population.architecture
-    samples = len(dataset.training_targets)
-    seen = architecture.steps * min(architecture.batch_size or samples, samples)
-    part = program.only("loss", "weights", "state")
-    first = part.first_instruction
-    operations = [i.operation for n, i in enumerate(part.instructions, start=first) if part.per_sample[n]]
-    functions = sum(operation in _FUNCTIONS for operation in operations)
-    if architecture.kernel == "reference":
-        return trials * seen * len(operations) * _REFERENCE_SECONDS
-    each = len(operations) * _COMPILED_SECONDS + functions * _COMPILED_FUNCTION_SECONDS
-    return trials * seen * each
-
-
-def _compilation(program: Program) -> float:
-    return _COMPILATION_SECONDS + len(program.instructions) * _COMPILATION_SECONDS_EACH
+    """Return about how many seconds one core trains so many trials of a population."""
+    config, samples = population.architecture.config, len(dataset.training_targets)
+    seen = config.steps * min(config.batch_size or samples, samples)
+    return training_seconds(program, config.kernel, trials=trials, samples=seen)

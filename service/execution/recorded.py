@@ -52,9 +52,6 @@ def planned_trial(plan: Plan, number: int) -> Trial:
         hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
         initial=initial(columns, architecture, data)[0],
         samples=data.training(architecture.loss, architecture.output),
-        steps=architecture.steps,
-        batch_size=architecture.batch_size,
+        config=architecture.config,
         seed=int(columns["seed"][0]),
-        dtype=architecture.dtype,
-        kernel=architecture.kernel,
     )

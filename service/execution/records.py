@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from engine import DIVERGED, ENGINE_VERSION, History
+from engine.tensors import elements
 from experiments.spec import RecordSpec
 from service.execution.plan import Plan
 from service.execution.worker import Trained
@@ -90,9 +90,7 @@ def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, li
 
 
 def _weight_names(history: History) -> Iterator[str]:
-    for tensor in history.tensors:
-        for index in np.ndindex(*tensor.shape):
-            yield f"gradient.{tensor.name}.{'.'.join(map(str, index))}"
+    return (f"gradient.{name}.{'.'.join(map(str, index))}" for name, index in elements(history.tensors))
 
 
 def trained_rows(trained: Trained, trials: Sequence[str], record: RecordSpec) -> pd.DataFrame:

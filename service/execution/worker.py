@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import History, initial_weights, train
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.datasets import Dataset
 from experiments.grid import Architecture
 from service.execution.plan import Shard
@@ -40,13 +40,8 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
         program_columns(shard.columns),
         dataset.training(architecture.loss, architecture.output),
         dataset.test(architecture.loss, architecture.output),
-        steps=architecture.steps,
-        points=shard.points,
-        gradients=shard.gradients,
-        batch_size=architecture.batch_size,
+        architecture.config,
         seeds=shard.columns["seed"],
-        dtype=architecture.dtype,
-        kernel=architecture.kernel,
     )
     return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 

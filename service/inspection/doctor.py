@@ -73,7 +73,7 @@ def _package(name: str) -> Finding:
 
 def _kernels() -> Finding:
     """Train a neuron with both."""
-    from engine import KERNELS, LOSSES, MLP, OPTIMIZERS, Samples, compiled_for, initial_weights, trace_step, train
+    from engine import KERNELS, LOSSES, MLP, OPTIMIZERS, Samples, initial_weights, target_description, trace_step, train
 
     widths = (2, 1)
     program = trace_step(MLP(widths), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)
@@ -85,7 +85,7 @@ def _kernels() -> Finding:
         return Finding("kernels", False, str(error), "pip install --force-reinstall llvmlite, or set kernel: reference")
     alike = math.isclose(*losses, rel_tol=1e-9)
     return Finding(
-        "kernels", alike, compiled_for(), "" if alike else "they differ; set kernel: reference, and report it"
+        "kernels", alike, target_description(), "" if alike else "they differ; set kernel: reference, and report it"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from engine import Parameter, Replay, replay
 from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
+from engine.tensors import split
 from experiments.errors import UserError
 from service.execution.recorded import planned_trial, recorded_plan
 from service.recording.infos import TrialInfo
@@ -73,11 +74,11 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
 
 
 def _tensors(seen: Replay) -> Iterator[tuple[str, float, float]]:
-    start = 0
-    for tensor in seen.trial.model.tensors:
-        part = slice(start, start + tensor.size)
-        yield tensor.name, float(np.linalg.norm(seen.weights[part])), float(np.linalg.norm(seen.gradient[part]))
-        start += tensor.size
+    tensors = seen.trial.model.tensors
+    for (tensor, weights), (_, gradient) in zip(
+        split(seen.weights, tensors), split(seen.gradient, tensors), strict=True
+    ):
+        yield tensor.name, float(np.linalg.norm(weights)), float(np.linalg.norm(gradient))
 
 
 def _units(seen: Replay) -> Iterator[Unit]:

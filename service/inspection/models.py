@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine import replay
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.grid import Architecture, make_grid, population_of
 from service.execution.recorded import planned_trial, recorded_plan, recorded_spec
@@ -43,8 +43,8 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
             "output": architecture.output,
             "loss": architecture.loss,
             "weights": _weights(store, trial).tolist(),
-            "dtype": architecture.dtype,
-            "kernel": architecture.kernel,
+            "dtype": architecture.config.dtype,
+            "kernel": architecture.config.kernel,
             "inputs": [column.facts for column in data.columns],
             "center": data.center.tolist(),
             "scale": data.scale.tolist(),

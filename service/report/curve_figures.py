@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, MultiLine, Patches, Range1d
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.report.panels import Panel, Scale, scale_of
 from service.report.style import hover, make_figure, single
 from service.results.colours import line_colour

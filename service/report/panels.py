@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 
 _DEEPEST = 1e-20  # of the greatest value, where the scale ends below
 _EXPLODED = 1e6  # of the greatest first value, where it ends above

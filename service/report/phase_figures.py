@@ -18,7 +18,7 @@ from bokeh.models import (
     Rect,
 )
 
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.report.style import MAGMA, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
 from service.results.axes import NO_AXIS, tick, words
 from service.results.colours import OUTCOME_COLOURS

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.neuron import Floats
+from engine.arrays import Floats
 from experiments.datasets import Dataset
 from experiments.targets import CLASSIFICATION
 from service.execution.plan import Plan

@@ -10,7 +10,7 @@ import pandas as pd
 from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper, Range1d
 
 from engine import DIVERGED
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.report.style import GROUND, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
 from service.results.axes import NO_AXIS, Axis, tick, words
 from service.results.colours import line_colour

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED, OUTCOMES
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.results.axes import Axis, cell_codes
 from service.results.metrics import METRICS, lower_is_better
 from service.results.trials_table import run_ids

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.neuron import Floats
+from engine.arrays import Floats
 from service.results.axes import Codes
 from service.results.metrics import lower_is_better
 

@@ -1,6 +1,6 @@
-"""A small population for the engine's tests."""
+"""Fixtures of the engine's tests: each kernel in turn, and a small population."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -17,20 +17,26 @@ from engine import (
     initial_weights,
     trace_step,
 )
-from engine.neuron import Floats
-
-Tracer = Callable[..., Program]
+from engine.arrays import Floats
+from engine.kernels import compiled
+from tests.engine.populations import Starts, Tracer
 
 
 @pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest) -> str:
-    """Each kernel in turn: what a test says holds for all of them."""
+    """Each kernel in turn. The test must hold for all of them."""
     return str(request.param)
+
+
+@pytest.fixture
+def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile every program again, because the test changes the compiler."""
+    monkeypatch.setattr(compiled, "_compile", compiled._CompiledProgram)
 
 
 @pytest.fixture(scope="session")
 def trace() -> Tracer:
-    """Trace an MLP of these widths."""
+    """Trace a training step of an MLP of these widths."""
 
     def make(
         widths: tuple[int, ...] = (2, 4, 1),
@@ -63,7 +69,7 @@ def circle() -> Samples:
 
 
 @pytest.fixture(scope="session")
-def starts() -> Callable[..., Floats]:
+def starts() -> Starts:
     """Initial weights of the first trials of a population."""
 
     def make(trials: int, widths: tuple[int, ...] = (2, 4, 1)) -> Floats:

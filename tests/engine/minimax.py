@@ -2,7 +2,7 @@
 
     python tests/engine/minimax.py
 
-prints coefficients for `engine/kernels/functions.py` and `trigonometry.py`. They are found by Remez's exchange (Muller,
+prints coefficients for `engine/kernels/vector_math/`. They are found by Remez's exchange (Muller,
 Elementary Functions, 2016, section 3.6) in arbitrary precision, and rounded to doubles at the end.
 """
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from engine.kernels import compiled
-from engine.kernels.block import FIELDS, POINTERS
-from engine.kernels.machine import Machine
-from tests.engine.test_compiled import TRAININGS, same
+from engine.kernels.codegen import pipeline
+from engine.kernels.codegen.target import Target
+from engine.kernels.codegen.train_loop import CONTEXT_FIELDS, POINTERS
+from tests.engine.populations import JOBS, same
 
-_AARCH64 = Machine("generic", "+neon,+fp-armv8", lanes=2, registers=32, convention="fastcc")
+_AARCH64 = Target("generic", "+neon,+fp-armv8", lanes=2, registers=32, calling_convention="fastcc")
 _EMULATOR, _COMPILER = "qemu-aarch64-static", "aarch64-linux-gnu-gcc"
 
 pytestmark = [
@@ -32,30 +33,30 @@ pytestmark = [
 
 
 class Emulated:
-    """Stands in for `machine.Compiled`: the code is linked into a program of its own, which the emulator runs."""
+    """Takes the place of `target.JitModule`: links the code into a program, which the emulator runs."""
 
-    def __init__(self, text: str, machine: Machine, folder: Path) -> None:
+    def __init__(self, text: str, compiled_for: Target, folder: Path) -> None:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple("aarch64-linux-gnu")
         code, self._program, self._folder = folder / "code.o", folder / "program", folder
-        options = {"cpu": machine.cpu, "features": machine.features, "reloc": "static", "codemodel": "small"}
+        options = {"cpu": compiled_for.cpu, "features": compiled_for.features, "reloc": "static", "codemodel": "small"}
         code.write_bytes(target.create_target_machine(**options).emit_object(llvm.parse_assembly(text)))
         source = Path(__file__).with_name("aarch64.c")
         subprocess.run([_COMPILER, "-static", "-O1", source, code, "-o", self._program], check=True)
 
     def run(self, address: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """What `run(address)` would do to these arrays."""
-        table = np.ctypeslib.as_array((ctypes.c_int64 * len(FIELDS)).from_address(address)).copy()
-        owners = np.full(len(FIELDS), -1, dtype=np.int64)
-        for place, field in enumerate(FIELDS):
+        """Do to these arrays what `run(address)` does."""
+        table = np.ctypeslib.as_array((ctypes.c_int64 * len(CONTEXT_FIELDS)).from_address(address)).copy()
+        owners = np.full(len(CONTEXT_FIELDS), -1, dtype=np.int64)
+        for place, field in enumerate(CONTEXT_FIELDS):
             for number, array in enumerate(arrays.values()):
                 inside = array.ctypes.data <= table[place] < array.ctypes.data + max(array.nbytes, 1)
                 if field in POINTERS and inside and owners[place] < 0:
                     owners[place] = number
                     table[place] -= array.ctypes.data
         sizes = [array.nbytes for array in arrays.values()]
-        numbers = np.array([len(FIELDS), len(arrays), *table, *owners, *sizes], dtype=np.int64)
+        numbers = np.array([len(CONTEXT_FIELDS), len(arrays), *table, *owners, *sizes], dtype=np.int64)
         before, after = self._folder / "before", self._folder / "after"
         before.write_bytes(numbers.tobytes() + b"".join(array.tobytes() for array in arrays.values()))
         subprocess.run([_EMULATOR, self._program, before, after], check=True)
@@ -66,28 +67,28 @@ class Emulated:
             begin += array.nbytes
 
 
-@pytest.mark.parametrize("name", TRAININGS)
-def test_an_emulated_aarch64_computes_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    work = TRAININGS[name]()
-    here = compiled.train(work)
+@pytest.mark.parametrize("name", JOBS)
+def test_an_emulated_aarch64_computes_the_same_bits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncached: None
+) -> None:
+    job = JOBS[name]()
+    here = compiled.train(job)
     emulated: list[Emulated] = []
 
     class Code:
-        def __init__(self, text: str, machine: Machine) -> None:
-            emulated.append(Emulated(text, machine, tmp_path))
+        def __init__(self, text: str, target: Target) -> None:
+            emulated.append(Emulated(text, target, tmp_path))
 
         def address(self, function: str) -> int:
-            return 1  # which nobody calls
+            return 1  # nobody calls it
 
     class Chunk(compiled._Chunk):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            self._run = lambda address: emulated[-1].run(address, {**self._of_blocks, **self._shared})
+            self._run: Any = lambda address: emulated[-1].run(address, {**self._of_blocks, **self._shared})
 
-    monkeypatch.setattr(compiled, "Compiled", Code)
+    monkeypatch.setattr(pipeline, "JitModule", Code)
     monkeypatch.setattr(compiled, "_Chunk", Chunk)
-    compiled._compile.cache_clear()
-    there = compiled.train(work, _AARCH64)
-    compiled._compile.cache_clear()
+    there = compiled.train(job, _AARCH64)
     assert emulated
     assert same(there, here)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.batches import Batches, Indexes
+from engine.arrays import Indexes
+from engine.batches import Batches
 
 
 def _order(seeds: list[int], epochs: range, samples: int) -> Indexes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine import LOSSES, MLP, Parameter, Samples, derivatives, hessian, initial_weights, trace_hessian
-from engine.neuron import Floats
+from engine.arrays import Floats
 
 
 def test_derivatives_of_a_polynomial_down_to_zero() -> None:

@@ -30,8 +30,8 @@ from engine import (
     trace_step,
     train,
 )
+from engine.arrays import Floats
 from engine.gates import CAN_FAIL
-from engine.neuron import Floats
 from engine.operations import (
     Scalar,
     div,

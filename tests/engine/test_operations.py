@@ -12,7 +12,7 @@ import autograd.scipy.special as special
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine import ACTIVATIONS, OPERATIONS, Parameter
@@ -60,7 +60,7 @@ def test_derivative_agrees_with_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("factor", [1.001, -1.0, 0.0])
 def test_the_checker_refuses_a_wrong_derivative(factor: float) -> None:
     right = OPERATIONS["tanh"]
-    wrong = replace(right, derivative=lambda g, y, x: (factor * g * (1.0 - y * y),))
+    wrong = replace(right, vjp=lambda g, y, x: (factor * g * (1.0 - y * y),))
     with pytest.raises(AssertionError):
         check_derivative(wrong, (0.3,))
 
@@ -168,8 +168,7 @@ def test_random_graphs_agree_with_an_independent_library(graph: tuple[list[float
     result.backward()
     with np.errstate(all="ignore"):
         value, peers = autograd.value_and_grad(lambda xs: _evaluate(_PEERS, list(xs), steps))(np.array(leaves))
-    if not np.isfinite(peers).all():
-        return
+    assume(np.isfinite(peers).all())
     assert result.value == pytest.approx(value, rel=1e-12, abs=1e-12)
     assert [p.grad for p in parameters] == pytest.approx(peers.tolist(), rel=1e-8, abs=1e-9)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from engine import LOSSES, MLP, OPTIMIZERS, OUTCOMES, Samples, Tensor, initial_weights, trace_step, train
-from engine.neuron import Floats, layer_tensors
-from engine.operations import identity, tanh
+from engine.arrays import Floats
 from engine.outcomes import classify, layer_gradients
+from engine.tensors import layer_tensors
 
 _STEPS = np.arange(0, 101, 10)
 _NETWORK = (Tensor("a.weight", (2, 2)), Tensor("a.bias", (2,), units=True), Tensor("b.weight", (1, 2)))
@@ -80,7 +80,7 @@ def test_vanishing_where_the_gradient_fades_towards_the_first_layer() -> None:
 )
 def test_a_gradient_fades_by_its_norm_per_weight(widths: tuple[int, ...], ratio: float, fades: bool) -> None:
     """A hundredth per weight is 0.08 of the norm in 512 weights before 8, and 0.0018 in 1 weight before 32."""
-    tensors = layer_tensors(widths, [tanh, tanh, identity][-len(widths) + 1 :])
+    tensors = layer_tensors(widths, [True, True, False][-len(widths) + 1 :])
     names = [tensor.name for tensor in tensors if tensor.name.endswith("weight")]
     found = layer_gradients({name: np.array(ratio if name == names[0] else 1.0) for name in names}, tensors)
     assert found is not None

@@ -23,8 +23,8 @@ def test_parts_stand_beside_those_that_are_built_in() -> None:
     assert parts.names("activation")[0] == "identity"
     assert parts.names("activation")[-1] == "snake"
     assert "snake" not in parts.names("loss")
-    assert parts.is_own("snake")
-    assert not parts.is_own("relu")
+    assert parts.is_custom("snake")
+    assert not parts.is_custom("relu")
     assert parts.activation("snake")(2.0) == 2.0 + np.sin(2.0) ** 2
     assert parts.loss("huber")([1.0], [1.0]) == 0
     with pytest.raises(KeyError):
@@ -75,7 +75,7 @@ def test_an_initializer_draws_the_weights() -> None:
     ("text", "line", "message"),
     [
         ("x = 1\n", None, "no function is marked"),
-        ("def f(:\n", 1, "this is no Python"),
+        ("def f(:\n", 1, "not valid Python"),
         ("x = 1 / 0\n", 1, "the file can't be run: ZeroDivisionError"),
         ("@activation\ndef relu(x):\n    return x\n", 1, "activation relu: that is built in"),
         ("@activation\ndef Own(x):\n    return x\n", 1, "names are small letters"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine import ACTIVATIONS, MLP, OPTIMIZERS, Samples, initial_weights, predict, trace_step, train
-from engine.kernels.numbers import arithmetic
+from engine.kernels.scalar import scalar_factory
 
 
 @pytest.mark.parametrize("kernel", ["compiled", "reference"])
@@ -15,7 +15,7 @@ def test_predictions_are_what_the_kernel_computes_of_each_sample(kernel: str, dt
     widths = (3, 4, 2)
     weights, features = initial_weights(widths, "normal", 0), rng.normal(size=(21, 3))
     predicted = predict(MLP(widths, activation), weights, features, dtype=dtype, kernel=kernel)
-    number = arithmetic(kernel, dtype)
+    number = scalar_factory(kernel, dtype)
     model = MLP(widths, activation, weights=[number(w) for w in weights])
     expected = [[float(y.value.value) for y in model([number(x) for x in row])] for row in features]
     assert predicted.tolist() == expected

@@ -1,15 +1,18 @@
 import math
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine import LOSSES, OPTIMIZERS, Parameter, Program, ProgramError, Tensor, TraceError, trace_step
-from engine.kernels.reference import Evaluator
+from engine.kernels.reference import Interpreter
 from engine.operations import cos, neg, power, relu, select
 from engine.program import Input, Instruction
 from engine.samples import Samples
 from engine.tracing import Trace
+from tests.engine.populations import Starts, Tracer
 
 
 def _program(*instructions: Instruction, outputs: tuple[int, ...] = (2,)) -> Program:
@@ -37,7 +40,7 @@ def test_an_output_that_is_no_value_and_an_unknown_input_are_refused() -> None:
         Program((Input("wieght", 0),), (), (), ())
 
 
-def test_text_hash_and_pickle(trace) -> None:  # type: ignore[no-untyped-def]
+def test_text_hash_and_pickle(trace: Tracer) -> None:
     program, same, other = trace(), trace(), trace(activation="sin")
     assert (program == same, hash(program) == hash(same), program == other) == (True, True, False)
     assert pickle.loads(pickle.dumps(program)) == program
@@ -52,7 +55,7 @@ def test_each_expression_is_computed_once_and_constants_never() -> None:
     x = trace.input("weight", 0)
     three = 1.0 + 2.0
     y = (x * three) + (3.0 * x) + power(x, 2.0) + x * x + neg(neg(x)) * 1.0
-    program = trace.finish({"loss": [y]})
+    program = trace.build({"loss": [y]})
     # 3 x + 3 x, + x x, + x x again, + x: the products but one are fused into the sums
     assert [i.operation for i in program.instructions] == ["mul", "fma", "fma", "fma", "add"]
     assert program.constants == (3.0,)
@@ -62,7 +65,7 @@ def test_a_product_is_fused_with_the_sum_that_it_goes_into_and_kept_where_it_is_
     trace = Trace()
     a, b, c = (trace.input("weight", n) for n in range(3))
     product = a * b
-    program = trace.finish({"sums": [product + c, c + product, product - c, c - product], "product": [product]})
+    program = trace.build({"sums": [product + c, c + product, product - c, c - product], "product": [product]})
     assert str(program).splitlines()[3:-2] == [
         "%3 = fma %0 %1 %2",
         "%4 = neg %2",
@@ -89,22 +92,27 @@ def test_what_no_output_needs_is_left_out() -> None:
     trace = Trace()
     x = trace.input("weight", 0)
     cos(x)
-    assert [i.operation for i in trace.finish({"loss": [x + 1.0]}).instructions] == ["add"]
+    assert [i.operation for i in trace.build({"loss": [x + 1.0]}).instructions] == ["add"]
 
 
 def test_signed_zeros_are_different_constants() -> None:
     trace = Trace()
     x = trace.input("weight", 0)
-    assert trace.finish({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
+    assert trace.build({"loss": [select(x, 0.0, x, 1.0), select(x, -0.0, x, 1.0)]}).constants == (0.0, 1.0, -0.0)
 
 
-def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(trace, circle, starts) -> None:  # type: ignore[no-untyped-def]
+def test_a_part_of_a_program_gives_the_same_numbers_as_the_whole(
+    trace: Tracer, circle: Samples, starts: Starts
+) -> None:
     program = trace()
     part = program.only("loss")
     assert len(part.instructions) < len(program.instructions) / 2
     inputs = (starts(5).T, np.zeros((0, 5)), {"learning_rate": np.ones(5)}, circle)
     with np.errstate(all="ignore"):
-        assert (Evaluator(part)(*inputs)["loss"] == Evaluator(program)(*inputs)["loss"]).all()
+        assert (Interpreter(part)(*inputs)["loss"] == Interpreter(program)(*inputs)["loss"]).all()
+
+
+Body = Callable[[Any, Any], Any]
 
 
 class OneWeight:
@@ -112,18 +120,18 @@ class OneWeight:
 
     tensors = (Tensor("w", (1,)),)
 
-    def __init__(self, body) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, body: Body) -> None:
         self.weight = Parameter(0.5)
         self.body = body
 
     def parameters(self) -> list[Parameter]:
         return [self.weight]
 
-    def __call__(self, inputs):  # type: ignore[no-untyped-def]
+    def __call__(self, inputs: Any) -> list[Any]:
         return [self.body(self.weight, inputs[0])]
 
 
-def _trace_own(body) -> Program:  # type: ignore[no-untyped-def]
+def _trace_own(body: Body) -> Program:
     return trace_step(OneWeight(body), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
 
 
@@ -131,7 +139,7 @@ def test_a_users_own_model_is_traced_and_its_values_are_given_back() -> None:
     model = OneWeight(lambda w, x: relu(w * x) + cos(x))
     program = trace_step(model, LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
     samples = Samples(np.array([[2.0]]), np.array([[0.0]]))
-    result = Evaluator(program)(np.array([[0.5]]), np.zeros((0, 1)), {"learning_rate": np.array([0.1])}, samples)
+    result = Interpreter(program)(np.array([[0.5]]), np.zeros((0, 1)), {"learning_rate": np.array([0.1])}, samples)
     prediction = 1.0 + math.cos(2.0)
     assert result["gradient"][0, 0] == pytest.approx(2 * prediction * 2.0)
     assert result["weights"][0, 0] == pytest.approx(0.5 - 0.1 * 2 * prediction * 2.0)
@@ -154,7 +162,7 @@ def test_a_users_own_model_is_traced_and_its_values_are_given_back() -> None:
         lambda w, x: w * [1.0, 2.0][w >= x],
     ],
 )
-def test_control_flow_that_depends_on_values_is_refused(body) -> None:  # type: ignore[no-untyped-def]
+def test_control_flow_that_depends_on_values_is_refused(body: Body) -> None:
     with pytest.raises(TraceError, match=r"select\(a, b, x, y\)"):
         _trace_own(body)
 

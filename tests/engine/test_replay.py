@@ -1,5 +1,8 @@
 """Any step of any trial again: to the last bit what the kernel had."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,20 +24,11 @@ _CASES = [
 ]
 
 
-def _trial(activation: str, loss: str, optimizer: str, data: Samples, **options: object) -> Trial:
+def _trial(activation: str, loss: str, optimizer: str, data: Samples, **options: Any) -> Trial:
     rule = UpdateRule(OPTIMIZERS[optimizer], SCHEDULES["cosine"])
     hyperparameters = {**rule.hyperparameters, "learning_rate": 0.05}
     start = initial_weights(_WIDTHS, "xavier_uniform", 3)
-    return Trial(
-        MLP(_WIDTHS, activation),
-        LOSSES[loss],
-        rule,
-        hyperparameters,
-        start,
-        data,
-        _STEPS,
-        **options,  # type: ignore[arg-type]
-    )
+    return Trial(MLP(_WIDTHS, activation), LOSSES[loss], rule, hyperparameters, start, data, steps=_STEPS, **options)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -42,7 +36,7 @@ def _trial(activation: str, loss: str, optimizer: str, data: Samples, **options:
 def test_a_replayed_step_is_the_kernels_to_the_last_bit(
     kernel: str, circle: Samples, dtype: str, activation: str, loss: str, optimizer: str
 ) -> None:
-    """As one of a population whose others are different."""
+    """Also for one trial of a population whose other trials differ."""
     trial = _trial(activation, loss, optimizer, circle, dtype=dtype, kernel=kernel)
     program = trace_step(trial.model, trial.loss, trial.rule, features=2, targets=1)
     columns = {name: np.array([0.7 * value, value, value]) for name, value in trial.hyperparameters.items()}
@@ -104,13 +98,20 @@ def test_replaying_leaves_the_model_as_it_was(circle: Samples) -> None:
 
 
 @pytest.mark.parametrize("step", [-1, _STEPS + 1])
-def test_a_step_that_there_is_none_of_is_refused(circle: Samples, step: int) -> None:
+def test_a_step_out_of_range_is_refused(circle: Samples, step: int) -> None:
     with pytest.raises(ValueError, match=f"steps 0 to {_STEPS}, not {step}"):
         replay(_trial("tanh", "mean_squared_error", "sgd", circle), step)
 
 
 def test_a_step_after_a_trial_has_diverged_is_refused(circle: Samples) -> None:
     trial = _trial("relu", "mean_squared_error", "sgd", circle)
-    lost = Trial(**{**vars(trial), "hyperparameters": {"learning_rate": 1e9, "eta_min": 0.0}})
+    lost = replace(trial, hyperparameters={"learning_rate": 1e9, "eta_min": 0.0})
     with pytest.raises(ValueError, match=r"diverged after step \d+; it has no step 20"):
         replay(lost, _STEPS)
+
+
+def test_the_number_of_steps_as_a_position_still_works_with_a_warning(circle: Samples) -> None:
+    trial = _trial("tanh", "mean_squared_error", "sgd", circle)
+    fields = (trial.model, trial.loss, trial.rule, trial.hyperparameters, trial.initial, trial.samples)
+    with pytest.warns(DeprecationWarning, match="write steps="):
+        assert Trial(*fields, 9).config == Trial(*fields, steps=9).config

@@ -138,7 +138,7 @@ def _check_data(asked: Any, plan: Plan) -> None:
 
 
 def _is_cheap(plan: Plan) -> bool:
-    steps = max(population.architecture.steps for population in plan.populations)
+    steps = max(population.architecture.config.steps for population in plan.populations)
     small = len(plan.dataset.training_targets) <= _LARGEST_DATA
     return plan.seconds < _CHEAP_SECONDS and plan.trials <= _CHEAP_TRIALS and steps <= _CHEAP_STEPS and small
 

@@ -85,7 +85,7 @@ def test_a_job_takes_them_along(spec: str) -> None:
     ("text", "changes", "message"),
     [
         (None, (), r"own.yaml:1: parts: parts.py can't be read: .*No such file"),
-        ("@activation", (), r"own.yaml:1: parts: parts.py:1: this is no Python"),
+        ("@activation", (), r"own.yaml:1: parts: parts.py:1: not valid Python"),
         (
             _TEXT.replace("x + sin(x) ** 2", "np.tanh(x)"),
             (),

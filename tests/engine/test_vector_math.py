@@ -8,10 +8,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from engine.kernels import functions, trigonometry
-from engine.kernels.functions import FUNCTIONS
-from engine.kernels.numbers import compiled_function
-from engine.neuron import Floats
+from engine.arrays import Floats
+from engine.kernels.scalar import compiled_function
+from engine.kernels.vector_math import functions, trigonometry
+from engine.kernels.vector_math.functions import FUNCTIONS
 from tests.engine.minimax import FITS, best
 
 _ENDS = [0.0, -0.0, 5e-324, -5e-324, 2.2e-308, 2.3e-308, 1.0, -1.0, 1.8e308, math.inf, -math.inf, math.nan]

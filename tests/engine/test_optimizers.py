@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from engine import LOSSES, MLP, OPTIMIZERS, OPTIONS, SCHEDULES, Samples, UpdateRule, trace_step, train
-from engine.neuron import Floats
+from engine import LOSSES, MLP, OPTIMIZERS, SCHEDULES, UPDATE_OPTIONS, Samples, UpdateRule, trace_step, train
+from engine.arrays import Floats
 from experiments.datasets import Dataset, load_dataset
 from experiments.spec import DatasetSpec
 
@@ -19,7 +19,7 @@ _START = np.array([[0.3, -0.2, 0.8, 0.5, 0.1, -0.1, 0.6, -0.9, 0.2]])
 
 
 def _label(case: dict[str, Any]) -> str:
-    return " ".join([case["optimizer"], case["schedule"], *sorted(set(case["hyperparameters"]) & set(OPTIONS))])
+    return " ".join([case["optimizer"], case["schedule"], *sorted(set(case["hyperparameters"]) & set(UPDATE_OPTIONS))])
 
 
 @pytest.mark.parametrize("case", _PYTORCH, ids=_label)
@@ -27,7 +27,7 @@ def test_updates_are_those_of_pytorch(kernel: str, case: dict[str, Any]) -> None
     """Weights of a 2-2-1 network after 50 steps; `pytorch_values.py` has how PyTorch was asked."""
     optimizer, schedule = OPTIMIZERS[case["optimizer"]], SCHEDULES[case["schedule"]]
     own = {*optimizer.hyperparameters, *schedule.hyperparameters}
-    rule = UpdateRule(optimizer, schedule, frozenset(OPTIONS) & set(case["hyperparameters"]) - own)
+    rule = UpdateRule(optimizer, schedule, frozenset(UPDATE_OPTIONS) & set(case["hyperparameters"]) - own)
     program = trace_step(MLP([2, 2, 1]), LOSSES["mean_squared_error"], rule, features=2, targets=1)
     columns = {name: np.array([value]) for name, value in case["hyperparameters"].items()}
     history = train(program, _START, columns, _DATA, steps=50, points=2, kernel=kernel)
@@ -38,7 +38,7 @@ def test_updates_are_those_of_pytorch(kernel: str, case: dict[str, Any]) -> None
 def test_every_optimiser_schedule_and_option_was_asked_of_pytorch() -> None:
     assert {case["optimizer"] for case in _PYTORCH} == set(OPTIMIZERS)
     assert {case["schedule"] for case in _PYTORCH} == {*SCHEDULES}
-    assert set(OPTIONS) <= {name for case in _PYTORCH for name in case["hyperparameters"]}
+    assert set(UPDATE_OPTIONS) <= {name for case in _PYTORCH for name in case["hyperparameters"]}
 
 
 def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, steps: int) -> Floats:

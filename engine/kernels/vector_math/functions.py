@@ -1,8 +1,17 @@
-"""The functions of the table as vector code: exp, log, tanh, ... out of additions, multiplications, fma and bits.
+"""exp, log, tanh, erf, power, ... as vector code, made of additions, multiplications, fma and operations on bits.
 
-Each takes any double, subnormals, infinities and NaN included, and comes within 2 ulp of the correctly rounded result;
-tests hold that against an arbitrary-precision library. The polynomials are minimax (`tests/engine/minimax.py` finds
-them); the way each function is reduced to one is the classical one (Muller, Elementary Functions, 2016, chapter 11).
+Each function takes any double, including subnormal numbers, infinities and NaN. Its result is within 2 ulp of the
+correctly rounded one; tests compare it with an arbitrary-precision library. The polynomials are minimax
+(`tests/engine/minimax.py` finds them). The way in which each function is reduced to a polynomial is the classical one
+(Muller, Elementary Functions, 2016, chapter 11).
+
+>>> from engine.kernels.codegen.vectors import IRText, Vectors
+>>> ir = IRText(lanes=2)
+>>> y = exp(Vectors(ir, REAL, ["%x"]))
+>>> print(ir.lines[0])
+%v1 = fcmp ogt <2 x double> %x, splat (double 0x4086300000000000)
+>>> len(ir.lines), y.names
+(31, ('%v31',))
 """
 
 from __future__ import annotations
@@ -10,15 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from engine.kernels.machine import Machine
-from engine.kernels.trigonometry import cos, define_reduction, sin
-from engine.kernels.vectors import REAL, Code, Lanes, fma, nearest, polynomial, where
+from engine.kernels.codegen.vectors import REAL, IRText, Vectors, fma, polynomial, round_to_integer, where
+from engine.kernels.vector_math.trigonometry import cos, define_reduction, sin
 
 _BIAS = 1023 << 52
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fefa38p-1"), float.fromhex("0x1.ef35793c7673p-45")
-"""ln 2 in two parts; the first has 42 bits, so its product with an exponent is exact."""
+"""ln 2 as a sum of two doubles. The first has 42 bits, so its product with an exponent is exact."""
 _LARGEST_EXPONENT, _SMALLEST_EXPONENT = 710.0, -746.0  # exp overflows above, and is 0 below
 _SMALLEST_NORMAL = 2.0**-1022
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of the square root of 1/2
@@ -42,7 +50,7 @@ _ERF = tuple(map(float.fromhex, (
     "0x1.565bccf92ea93p-8", "-0x1.c02db03e3cce0p-11", "0x1.f9a2bab00eb27p-14", "-0x1.f4ca4dbca8823p-17",
     "0x1.b97fd5d5c5c94p-20", "-0x1.5c072df7906c9p-23", "0x1.d71b21ce0a842p-27", "-0x1.abae35383b22bp-31",
 )))  # fmt: skip
-# the same function less 2/3, over s^2: for a logarithm in two parts
+# the same function minus 2/3, divided by s^2: for a logarithm in double-double
 _LOG_TAIL = tuple(map(float.fromhex, (
     "0x1.9999999999999p-2", "0x1.2492492492891p-2", "0x1.c71c71c661561p-3", "0x1.745d17ca38fcap-3",
     "0x1.3b137d763c461p-3", "0x1.111cd5ba1916cp-3", "0x1.decb0ef2af2ffp-4", "0x1.e64f8f5a2b76bp-4",
@@ -55,33 +63,34 @@ _ERFC = tuple(map(float.fromhex, (
 )))  # fmt: skip
 
 
-def exp(x: Lanes) -> Lanes:
-    """e^x = 2^n e^r, with r within ln(2) / 2 of 0."""
+def exp(x: Vectors) -> Vectors:
+    """Return e^x = 2^n e^r, with r within ln(2) / 2 of 0."""
     x = _clamp(x, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
-    bits, n = nearest(x, _LOG2_E)
+    bits, n = round_to_integer(x, _LOG2_E)
     r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
     return _scale(_expm1_near_zero(r) + 1.0, bits)
 
 
-def expm1(x: Lanes) -> Lanes:
-    """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), computed at half its size lest 2^n overflow."""
+def expm1(x: Vectors) -> Vectors:
+    """Return e^x - 1 = 2^n (e^r - 1) + (2^n - 1). Half of it is computed first, because 2^n could overflow."""
     clamped = _clamp(x, -50.0, _LARGEST_EXPONENT)
-    bits, n = nearest(clamped, _LOG2_E)
+    bits, n = round_to_integer(clamped, _LOG2_E)
     r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, clamped))
     half = _power_of_two(bits, _BIAS - (1 << 52))
     result = fma(half, _expm1_near_zero(r), half - 0.5) * 2.0
     return where(x.absolute() < 2.0**-54, x, result)  # x to the last bit, and the sign of zero
 
 
-def tanh(x: Lanes) -> Lanes:
-    """|t| / (t + 2) for t = e^w - 1 and w = 2 |x|, or w = -2 |x| near 0: there t + 2 loses less.
+def tanh(x: Vectors) -> Vectors:
+    """Return the hyperbolic tangent: |t| / (t + 2) for t = e^w - 1 and w = 2 |x|.
 
-    From 20 on it is 1 to the last bit. ln 2 need not have a second part, for tanh is flat where n is not small.
+    Near 0, w is -2 |x|, because the sum t + 2 is more accurate then. From 20 on the result is 1 to the last bit. One
+    double is enough for ln 2, because tanh is flat if n is large.
     """
-    a = _least(x.absolute(), 20.0)
+    a = _upper_bound(x.absolute(), 20.0)
     double = a + a
     w = where(a < 0.1732, -double, double)
-    bits, n = nearest(w, _LOG2_E)
+    bits, n = round_to_integer(w, _LOG2_E)
     r = fma(n, -_LN2, w)
     scale = _power_of_two(bits, _BIAS)
     scaled = scale * r
@@ -89,110 +98,111 @@ def tanh(x: Lanes) -> Lanes:
     return (t / (t + 2.0)).call("copysign", x)
 
 
-def log(x: Lanes) -> Lanes:
-    """ln x = k ln 2 + ln m, with m between the roots of 1/2 and 2."""
+def log(x: Vectors) -> Vectors:
+    """Return ln x = k ln 2 + ln m, with m between the square roots of 1/2 and 2."""
     small = x < _SMALLEST_NORMAL
     k, m = _exponent_and_mantissa(where(small, x * 2.0**54, x))
     k = where(small, k - 54.0, k)
     result = _log_near_one(m - 1.0, k, k.like(0.0))
-    return _log_ends(x, result, x)
+    return _log_special_cases(x, result, x)
 
 
-def log1p(x: Lanes) -> Lanes:
-    """ln(1 + x) by the logarithm of the rounded sum, and what was rounded off."""
+def log1p(x: Vectors) -> Vectors:
+    """Return ln(1 + x): the logarithm of the rounded sum, corrected by the rounding error."""
     total = x + 1.0
-    # both parts of the exact sum (Knuth's two-sum)
+    # the rounding error of the sum (Knuth's two-sum)
     part = total - x
-    lost = (x - (total - part)) + (part.like(1.0) - part)
+    error = (x - (total - part)) + (part.like(1.0) - part)
     k, m = _exponent_and_mantissa(total)
     near = k.equals(0.0)
     f = where(near, x, m - 1.0)
-    result = _log_near_one(f, k, where(near, k.like(0.0), lost / total))
+    result = _log_near_one(f, k, where(near, k.like(0.0), error / total))
     result = where(x.equals(0.0), x, result)  # the sign of zero
-    return _log_ends(total, result, x)
+    return _log_special_cases(total, result, x)
 
 
-def erf(x: Lanes) -> Lanes:
-    """x P(x^2) up to 1; beyond, 1 - exp(-x^2) Q, which from 6 on is 1 to the last bit."""
+def erf(x: Vectors) -> Vectors:
+    """Return the error function: x P(x^2) up to 1, then 1 - exp(-x^2) Q. From 6 on it is 1 to the last bit."""
     a = x.absolute()
     near = x * polynomial(x * x, _ERF)
-    b = _least(where(a < 1.0, a.like(1.0), a), 6.0)
+    b = _upper_bound(where(a < 1.0, a.like(1.0), a), 6.0)
     square = b * b
-    bits, n = nearest(square, -_LOG2_E)
+    bits, n = round_to_integer(square, -_LOG2_E)
     tail = _expm1_near_zero(fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, -square))) + 1.0
     tail = tail * _power_of_two(bits, _BIAS) * polynomial((b - 3.0) / (b + 3.0), _ERFC)
     far = (-tail + 1.0).call("copysign", x)
     return where(a < 1.0, near, far)
 
 
-def power(x: Lanes, y: Lanes) -> Lanes:
-    """x^y = e^(y ln |x|), the logarithm and the product in two doubles each; the exceptions are C's."""
-    high, low = _log_in_two(x.absolute())
+def power(x: Vectors, y: Vectors) -> Vectors:
+    """Return x^y = e^(y ln |x|), with the logarithm and the product in double-double.
+
+    Special cases are those of C's pow (ISO/IEC 9899:2018, F.10.4.4).
+    """
+    high, low = _log_double_double(x.absolute())
     product = y * high
     rest = fma(y, high, -product) + y * low
     outside = ~(product.absolute() < 800.0)
     rest = where(outside, rest.like(0.0), rest)
     product = _clamp(product, -800.0, 800.0)
-    bits, n = nearest(product, _LOG2_E)
+    bits, n = round_to_integer(product, _LOG2_E)
     r = fma(n, -_LN2_HIGH, product) + fma(n, -_LN2_LOW, rest)
     result = _scale(_expm1_near_zero(r) + 1.0, bits)
 
-    whole = y.equals(y.call("floor"))
+    integral = y.equals(y.call("floor"))
     half = y * 0.5
-    odd = whole & ~half.equals(half.call("floor"))
+    odd = integral & ~half.equals(half.call("floor"))
     negative = x.bits().compare("slt", 0)
     result = where(negative & odd, -result, result)
     finite = x.absolute() < math.inf
-    unreal = (x < 0.0) & ~whole & finite
+    unreal = (x < 0.0) & ~integral & finite
     result = where(unreal | x.is_nan() | y.is_nan(), result.like(math.nan), result)
     minus_one = x.equals(-1.0) & y.absolute().equals(math.inf)
     one = y.equals(0.0) | x.equals(1.0) | minus_one
     return where(one, result.like(1.0), result)
 
 
-INTRINSICS = {"fma": 3, "fabs": 1, "sqrt": 1, "floor": 1, "copysign": 2}
-"""LLVM's own functions of vectors that are used here and by kernels, and how many operands they have."""
-
-FUNCTIONS: dict[str, Callable[..., Lanes]] = {
+FUNCTIONS: dict[str, Callable[..., Vectors]] = {
     function.__name__: function for function in (exp, expm1, log, log1p, tanh, sin, cos, erf, power)
 }
+"""Primitive -> the function that writes its code. The other primitives are single instructions."""
 
 
-def _clamp(x: Lanes, low: float, high: float) -> Lanes:
-    """NaN passes."""
+def _clamp(x: Vectors, low: float, high: float) -> Vectors:
+    """Return x, but not less than `low` and not more than `high`. NaN stays NaN."""
     x = where(x > high, x.like(high), x)
     return where(x < low, x.like(low), x)
 
 
-def _least(x: Lanes, high: float) -> Lanes:
-    """NaN passes."""
+def _upper_bound(x: Vectors, high: float) -> Vectors:
+    """Return x, but not more than `high`. NaN stays NaN."""
     return where(x > high, x.like(high), x)
 
 
-def _power_of_two(bits: Lanes, bias: int) -> Lanes:
-    """2^n, from n in the low bits, where that is a normal number."""
+def _power_of_two(bits: Vectors, bias: int) -> Vectors:
+    """Return 2^n, given n in the low bits. It must be a normal number."""
     return ((bits << 52) + bias).real()
 
 
-def _scale(x: Lanes, bits: Lanes) -> Lanes:
-    """x 2^n for any n: in two steps, lest 2^n overflow by itself, and rounded by the second alone."""
+def _scale(x: Vectors, bits: Vectors) -> Vectors:
+    """Return x 2^n for any n. In two steps, because 2^n could overflow; only the second one rounds."""
     half = bits >> 1
     return x * _power_of_two(half, _BIAS) * _power_of_two(bits - half, _BIAS)
 
 
-def _expm1_near_zero(r: Lanes) -> Lanes:
+def _expm1_near_zero(r: Vectors) -> Vectors:
     return fma(r * r, polynomial(r, _EXPM1), r)
 
 
-def _exponent_and_mantissa(x: Lanes) -> tuple[Lanes, Lanes]:
-    """k, as a real, and m with x = m 2^k and m between the roots of 1/2 and 2, for a normal x above 0."""
+def _exponent_and_mantissa(x: Vectors) -> tuple[Vectors, Vectors]:
+    """Return k, as a real, and m, with x = m 2^k and m between the square roots of 1/2 and 2; x is normal and > 0."""
     shifted = x.bits() + ((1023 << 52) - _HALF_ROOT_BITS)
     k = ((shifted >> 52) | _TWO_52_BITS).real() - (2.0**52 + 1023.0)
     return k, ((shifted & _MANTISSA) + _HALF_ROOT_BITS).real()
 
 
-def _log_near_one(f: Lanes, k: Lanes, correction: Lanes) -> Lanes:
-    """ln(1 + f) + k ln 2 + correction."""
+def _log_near_one(f: Vectors, k: Vectors, correction: Vectors) -> Vectors:
+    """Return ln(1 + f) + k ln 2 + correction."""
     s = f / (f + 2.0)
     z = s * s
     r = z * polynomial(z, _LOG)
@@ -201,20 +211,24 @@ def _log_near_one(f: Lanes, k: Lanes, correction: Lanes) -> Lanes:
     return fma(k, _LN2_HIGH, f - (half_square - rest))
 
 
-def _log_ends(argument: Lanes, result: Lanes, x: Lanes) -> Lanes:
-    """The logarithm's values at 0, at infinity and where it has none."""
+def _log_special_cases(argument: Vectors, result: Vectors, x: Vectors) -> Vectors:
+    """Return `result`, but -inf at 0, inf at infinity, and NaN for negative arguments and NaN."""
     result = where(argument.equals(0.0), result.like(-math.inf), result)
     result = where(argument.equals(math.inf), argument, result)
     return where(~(argument >= 0.0), x.like(math.nan), result)
 
 
-def _log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
-    """ln x to about 2^-65 of itself, as a sum of two doubles, for x >= 0."""
+def _log_double_double(x: Vectors) -> tuple[Vectors, Vectors]:
+    """Return ln x as a sum of two doubles, for x >= 0. The relative error is about 2^-65.
+
+    The operations on pairs of doubles are Dekker's (A Floating-Point Technique for Extending the Available Precision,
+    1971).
+    """
     small = x < _SMALLEST_NORMAL
     k, m = _exponent_and_mantissa(where(small, x * 2.0**54, x))
     k = where(small, k - 54.0, k)
     f = m - 1.0
-    # s = f / (2 + f), z = s^2 and s^3, in two parts each
+    # s = f / (2 + f), z = s^2 and s^3, each with its rounding error
     d = m + 1.0
     s = f / d
     s_low = (fma(-s, d, f) - s * (m - (d - 1.0))) / d
@@ -222,7 +236,7 @@ def _log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
     z_low = fma(s, s, -z) + s * s_low * 2.0
     cube = s * z
     cube_low = fma(s, z, -cube) + s * z_low + s_low * z
-    # the series 2/3 + 2/5 z + ..., its first term in two parts
+    # the series 2/3 + 2/5 z + ..., its first term as a sum of two doubles
     third = 2.0 / 3.0
     more = fma(z, polynomial(z, _LOG_TAIL), 2.0**-54 / 1.5)
     series = more + third
@@ -235,75 +249,78 @@ def _log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
     shift = k * _LN2_HIGH
     high = shift + near
     low = ((shift - high) + near) + fma(k, _LN2_LOW, near_low)
-    end = x.equals(0.0) | x.equals(math.inf) | x.is_nan()
+    special = x.equals(0.0) | x.equals(math.inf) | x.is_nan()
     value = where(x.equals(0.0), x.like(-math.inf), x)
-    return where(end, value, high), where(end, low.like(0.0), low)
+    return where(special, value, high), where(special, low.like(0.0), low)
 
 
-def library(called: Iterable[tuple[str, int]], machine: Machine, dtype: str) -> list[str]:
-    """The lines of the functions (name, vectors at once) that are called, and of what they need themselves.
+def library(called: Iterable[tuple[str, int]], lanes: int, convention: str, dtype: str) -> list[str]:
+    """Return the lines of the functions that are called, and of those that they need themselves.
 
-    They compute in doubles. Of floats a vector holds twice as many: they are taken apart, and rounded at the end.
+    called: names, each with the number of vectors that one call takes.
+    lanes: doubles in a vector.
+    convention: LLVM's calling convention of the functions.
+    dtype: numbers of the callers. The functions compute in doubles. A vector holds twice as many floats: it is split in
+    two, and the results are rounded.
     """
-    code = Code(machine.lanes)
+    ir = IRText(lanes)
     names = sorted(called)
     if dtype == "float32" and names:
-        for intrinsic, arity in INTRINSICS.items():
-            code.line(f"declare {code.real} @llvm.{intrinsic}.{code.suffix}({', '.join([code.real] * arity)})")
-        code.line(f"declare i1 @llvm.vector.reduce.or.v{code.lanes}i1(<{code.lanes} x i1>)")
+        ir.declare_intrinsics()
     if any(name in ("sin", "cos") for name, _ in names):
-        define_reduction(code)
+        define_reduction(ir)
     for name, count in names:
-        kind = code.real if dtype == "float64" else f"<{2 * code.lanes} x float>"
+        kind = ir.real if dtype == "float64" else f"<{2 * ir.lanes} x float>"
         operands = [[f"%{letter}{n}" for n in range(count)] for letter in ("xy" if name == "power" else "x")]
         arguments = ", ".join(f"{kind} {operand}" for row in operands for operand in row)
         result = result_type(kind, count)
-        code.line(f"define internal {machine.convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
+        ir.line(f"define internal {convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
         if dtype == "float64":
-            _define(code, name, operands)
+            _define(ir, name, operands)
         else:
-            _define_for_floats(code, name, operands)
-        code.line("}")
-    return code.lines
+            _define_for_floats(ir, name, operands)
+        ir.line("}")
+    return ir.lines
 
 
-def _define(code: Code, name: str, names: Sequence[Sequence[str]]) -> None:
-    """Write the body of a function of these operands, some vectors each."""
-    _return(code, code.real, FUNCTIONS[name](*(Lanes(code, REAL, row) for row in names)).names)
+def _define(ir: IRText, name: str, names: Sequence[Sequence[str]]) -> None:
+    """Write the body of a function. Each operand has the names of some vectors."""
+    _return(ir, ir.real, FUNCTIONS[name](*(Vectors(ir, REAL, row) for row in names)).names)
 
 
-def _define_for_floats(code: Code, name: str, names: Sequence[Sequence[str]]) -> None:
-    lanes, floats = code.lanes, f"<{2 * code.lanes} x float>"
+def _define_for_floats(ir: IRText, name: str, names: Sequence[Sequence[str]]) -> None:
+    """Write the body of a function of vectors of floats, which are split in two, widened, and joined again."""
+    lanes, floats = ir.lanes, f"<{2 * ir.lanes} x float>"
     halves = [", ".join(f"i32 {n}" for n in range(begin, begin + lanes)) for begin in (0, lanes)]
     operands = []
     for row in names:
         parts = [
-            code.value(f"shufflevector {floats} {whole}, {floats} poison, <{lanes} x i32> <{half}>")
-            for whole in row
+            ir.value(f"shufflevector {floats} {vector}, {floats} poison, <{lanes} x i32> <{half}>")
+            for vector in row
             for half in halves
         ]
-        operands.append([code.value(f"fpext <{lanes} x float> {part} to {code.real}") for part in parts])
-    result = FUNCTIONS[name](*(Lanes(code, REAL, row) for row in operands))
-    rounded = [code.value(f"fptrunc {code.real} {part} to <{lanes} x float>") for part in result.names]
+        operands.append([ir.value(f"fpext <{lanes} x float> {part} to {ir.real}") for part in parts])
+    result = FUNCTIONS[name](*(Vectors(ir, REAL, row) for row in operands))
+    rounded = [ir.value(f"fptrunc {ir.real} {part} to <{lanes} x float>") for part in result.names]
     both = ", ".join(f"i32 {n}" for n in range(2 * lanes))
     half = f"<{lanes} x float>"
     joined = [
-        code.value(f"shufflevector {half} {low}, {half} {high}, <{2 * lanes} x i32> <{both}>")
+        ir.value(f"shufflevector {half} {low}, {half} {high}, <{2 * lanes} x i32> <{both}>")
         for low, high in zip(rounded[::2], rounded[1::2], strict=True)
     ]
-    _return(code, floats, joined)
+    _return(ir, floats, joined)
 
 
-def _return(code: Code, kind: str, names: Sequence[str]) -> None:
+def _return(ir: IRText, kind: str, names: Sequence[str]) -> None:
     result = result_type(kind, len(names))
     value = names[0]
     if len(names) > 1:
         value = "poison"
         for n, name in enumerate(names):
-            value = code.value(f"insertvalue {result} {value}, {kind} {name}, {n}")
-    code.line(f"ret {result} {value}")
+            value = ir.value(f"insertvalue {result} {value}, {kind} {name}, {n}")
+    ir.line(f"ret {result} {value}")
 
 
 def result_type(kind: str, count: int) -> str:
-    """What a function of `count` vectors returns."""
+    """Return the type that a function of `count` vectors returns: a vector, or a structure of several."""
     return kind if count == 1 else "{" + ", ".join([kind] * count) + "}"

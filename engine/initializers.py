@@ -1,0 +1,73 @@
+"""Initialisers: how the first weights of a network are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+
+from engine.arrays import Floats
+from engine.rng import standard_normal
+
+Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], Floats]
+"""Draws a (units, inputs) weight matrix."""
+
+
+def _normal(variance: Callable[[int, int], float]) -> Initializer:
+    return lambda rng, shape: standard_normal(rng, shape) * math.sqrt(variance(shape[1], shape[0]))
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Initializer:
+    # a uniform distribution on +-limit has variance limit^2 / 3
+    return lambda rng, shape: rng.uniform(-1.0, 1.0, size=shape) * math.sqrt(3.0 * variance(shape[1], shape[0]))
+
+
+def _he(fan_in: int, fan_out: int) -> float:
+    """He et al., Delving Deep into Rectifiers, 2015, equation 10."""
+    return 2.0 / fan_in
+
+
+def _xavier(fan_in: int, fan_out: int) -> float:
+    """Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 12."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def _lecun(fan_in: int, fan_out: int) -> float:
+    """LeCun et al., Efficient BackProp, 1998, section 4.6."""
+    return 1.0 / fan_in
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "he_normal": _normal(_he),
+    "he_uniform": _uniform(_he),
+    "xavier_normal": _normal(_xavier),
+    "xavier_uniform": _uniform(_xavier),
+    "lecun_normal": _normal(_lecun),
+    "lecun_uniform": _uniform(_lecun),
+    "normal": _normal(lambda fan_in, fan_out: 1.0),
+    "uniform": _uniform(lambda fan_in, fan_out: 1.0 / 3.0),  # on [-1, 1), as in micrograd
+    "zeros": lambda rng, shape: np.zeros(shape),
+}
+"""Name -> initialiser of a layer's weights. Biases always start at zero."""
+
+
+def initial_weights(widths: Sequence[int], initializer: str | Initializer, seed: int, scale: float = 1.0) -> Floats:
+    """Draw the weights of an MLP, flat, shape (weights,), in the order of `layer_tensors`.
+
+    widths: units of each layer, inputs first.
+    initializer: a name of INITIALIZERS, or a function like those.
+    seed: of NumPy's PCG64 generator. The same seed gives the same weights on every machine.
+    scale: factor of every weight.
+
+    Raises KeyError for an unknown name.
+    """
+    draw = INITIALIZERS[initializer] if isinstance(initializer, str) else initializer
+    rng = np.random.Generator(np.random.PCG64(seed))
+    tensors: list[Floats] = []
+    for inputs, units in pairwise(widths):
+        tensors.append(scale * draw(rng, (units, inputs)).ravel())
+        tensors.append(np.zeros(units))
+    return np.concatenate(tensors)

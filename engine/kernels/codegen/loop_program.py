@@ -1,0 +1,153 @@
+"""`LoopProgram`: a part of a Program as loops over arrays. The passes `reroll` and `fuse` return it.
+
+Arrays that are computed here have numbers, and are printed as a0, a1, ...; the others have names. i is the number of
+the iteration, and so of the element that a statement computes.
+
+>>> weights, feature = ArrayRef("weight", (0, 2, 4)), ArrayRef("feature", (1, 1, 1))
+>>> product = Statement("mul", (weights, feature), result=ArrayRef(0, (0, 1, 2)))
+>>> shifted = Statement("add", (ArrayRef(0, (0, 1, 2)), 1.0), result=ArrayRef(1, (0, 1, 2)))
+>>> print(LoopProgram((Loop(3, (product, shifted), per_sample=True),), outputs=((1, 0), (1, 2))))
+for i in 0 .. 2, per sample:
+    a0[i] = mul weight[2 i] feature[1]
+    a1[i] = add a0[i] 1.0
+return a1[0] a1[2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from engine.kernels.codegen.layout import Location
+from engine.program import Reduction
+
+DOT = "dot"
+"""start + a b + c d + ...: multiplications and additions in this order, each pair rounded once."""
+
+_SHOWN_ELEMENTS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayRef:
+    """An operand or result of a statement: an array, and for each iteration the element that is used."""
+
+    array: str | int
+    elements: tuple[int, ...]
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether iteration i uses element i."""
+        return all(element == iteration for iteration, element in enumerate(self.elements))
+
+    def __str__(self) -> str:
+        name = f"a{self.array}" if isinstance(self.array, int) else self.array
+        return f"{name}[{_pattern(self.elements)}]"
+
+
+Operand: TypeAlias = ArrayRef | float
+"""A constant is the same number in every iteration."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One operation, done in every iteration of a loop.
+
+    operation: a primitive, a reduction or DOT.
+    operands: what it is applied to.
+    result: the array that is computed; for a reduction, the sums that are added to.
+    has_start: whether the first operand of a DOT is added to the products; without it, the DOT begins with a product.
+    """
+
+    operation: str
+    operands: tuple[Operand, ...]
+    result: ArrayRef
+    has_start: bool = True
+
+    @property
+    def is_reduction(self) -> bool:
+        """Whether it combines samples."""
+        return self.operation in Reduction.ALL
+
+    @property
+    def computed_operands(self) -> Iterator[ArrayRef]:
+        """Those operands that are computed here."""
+        return (o for o in self.operands if isinstance(o, ArrayRef) and isinstance(o.array, int))
+
+    def __str__(self) -> str:
+        sign = "+=" if self.is_reduction else "="
+        start = "" if self.has_start else " 0.0"
+        return f"{self.result} {sign} {self.operation}{start} {' '.join(map(str, self.operands))}"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Statements that are done one after another in each iteration, and if `per_sample` for each sample."""
+
+    members: int
+    statements: tuple[Statement, ...]
+    per_sample: bool
+
+    @property
+    def is_reduction(self) -> bool:
+        """Whether every statement combines samples."""
+        return all(statement.is_reduction for statement in self.statements)
+
+    def __str__(self) -> str:
+        head = f"for i in 0 .. {self.members - 1}{', per sample' if self.per_sample else ''}:"
+        return "\n".join([head, *(f"    {statement}" for statement in self.statements)])
+
+
+@dataclass(frozen=True)
+class LoopProgram:
+    """Loops in an order in which they can run.
+
+    outputs: for each of the values that were asked for, where it is afterwards, or the constant that it is.
+    """
+
+    loops: tuple[Loop, ...]
+    outputs: tuple[Location | float, ...]
+
+    @cached_property
+    def output_arrays(self) -> frozenset[str | int]:
+        """The arrays in which outputs are."""
+        return frozenset(output[0] for output in self.outputs if not isinstance(output, float))
+
+    @cached_property
+    def stored(self) -> dict[int, Loop]:
+        """Array -> its loop, for the arrays that need memory: they have outputs, or another loop uses them."""
+        loop_of = {s.result.array: loop for loop in self.loops for s in loop.statements if not s.is_reduction}
+        used_elsewhere = {
+            operand.array
+            for loop in self.loops
+            for statement in loop.statements
+            for operand in statement.computed_operands
+            if loop_of[operand.array] is not loop
+        }
+        return {
+            array: loop_of[array]
+            for array in sorted(array for array in loop_of if isinstance(array, int))
+            if array in used_elsewhere or array in self.output_arrays
+        }
+
+    def __str__(self) -> str:
+        ends = [str(end) if isinstance(end, float) else str(ArrayRef(end[0], (end[1],))) for end in self.outputs]
+        shown = _shortened(ends, 12)
+        return "\n".join([*map(str, self.loops), f"return {' '.join(shown)}"])
+
+
+def _pattern(elements: Sequence[int]) -> str:
+    """Return elements as a formula in i if they are evenly spaced, else the first few."""
+    step = elements[1] - elements[0] if len(elements) > 1 else 0
+    if any(element != elements[0] + step * i for i, element in enumerate(elements)):
+        return ", ".join(_shortened(map(str, elements), _SHOWN_ELEMENTS))
+    if not step:
+        return str(elements[0])
+    term = "i" if step == 1 else f"{step} i"
+    return f"{elements[0]} + {term}" if elements[0] else term
+
+
+def _shortened(texts: Iterable[str], limit: int) -> list[str]:
+    texts = list(texts)
+    return texts if len(texts) <= limit else [*texts[:limit], "..."]

@@ -1,0 +1,182 @@
+"""Fourth pass: how each loop is cut into tiles, pieces that are written without a loop.
+
+A tile is some iterations and some samples. Their instructions lie side by side, so that a weight is loaded once for
+several samples, an input once for several iterations, and the processor always has independent instructions to do.
+
+A loop over a matrix has elements that are affine in two numbers: row and column. It becomes two nested loops, and a
+tile is some columns of some rows.
+
+>>> from engine.kernels.codegen.loop_program import Statement
+>>> weight = ArrayRef("weight", tuple(range(100)))
+>>> scaled = Statement("mul", (weight, 2.0), result=ArrayRef(0, tuple(range(100))))
+>>> loops = LoopProgram((Loop(100, (scaled,), per_sample=False),), outputs=((0, 0),))
+>>> print(tile(loops, samples=8, registers=32))
+tiles of 1 x 4 from 1 x 100, 1 sample at once:
+    a0[i] = mul weight[i] 2.0
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.kernels.codegen.loop_program import ArrayRef, Loop, LoopProgram
+from engine.kernels.vector_math.functions import FUNCTIONS
+
+_UNROLL_LIMIT = 16
+"""Largest number of operations, over all iterations, of a loop that is unrolled completely."""
+_TILE_WITHOUT_SAMPLES = 4
+"""Iterations of a tile, in loops that do not run for each sample."""
+_TILE_OF_SUMS = 4
+"""Iterations of a tile, in loops that only combine samples."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Element numbers: base + outer * row + inner * column."""
+
+    base: int
+    outer: int
+    inner: int
+
+
+@dataclass(frozen=True)
+class TiledLoop:
+    """A loop, and how it is cut.
+
+    samples: samples of a tile; 1 if the loop does not run for each sample.
+    group: unrolled loops that follow each other have the same number; values pass between them in registers.
+    stored: arrays that must be written to memory.
+    columns_in_all: iterations of the inner loop; None if the elements are not affine, or the loop is unrolled.
+    affine: the element numbers of operands and results that are in memory, unless `columns_in_all` is None.
+    rows, columns: iterations of the outer and inner loop in a tile.
+    """
+
+    loop: Loop
+    samples: int
+    group: int
+    stored: frozenset[str | int]
+    unrolled: bool
+    columns_in_all: int | None
+    affine: Mapping[ArrayRef, Affine]
+    rows: int
+    columns: int
+
+    def __str__(self) -> str:
+        samples = f"{self.samples} sample{'s' if self.samples > 1 else ''} at once"
+        if self.unrolled:
+            cut = f"unrolled, all {self.loop.members}"
+        elif self.columns_in_all is None:
+            cut = f"unrolled, {self.columns} of {self.loop.members} side by side"
+        else:
+            rows_in_all = self.loop.members // self.columns_in_all
+            cut = f"tiles of {self.rows} x {self.columns} from {rows_in_all} x {self.columns_in_all}"
+        return "\n".join([f"{cut}, {samples}:", *(f"    {statement}" for statement in self.loop.statements)])
+
+
+@dataclass(frozen=True)
+class TiledProgram:
+    """Tiled loops in the order in which they run.
+
+    loops: the loops before they were cut. samples: how many samples go through them at once.
+    """
+
+    loops: LoopProgram
+    tiled: tuple[TiledLoop, ...]
+    samples: int
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.tiled))
+
+
+def tile(program: LoopProgram, *, samples: int, registers: int) -> TiledProgram:
+    """Return how the loops are cut.
+
+    samples: how many samples go through the loops at once.
+    registers: number of vector registers; a tile's values should fit into them.
+    """
+    groups = _unrolled_groups(program)
+    users: dict[str | int, set[int]] = defaultdict(set)
+    for loop, group in zip(program.loops, groups, strict=True):
+        for statement in loop.statements:
+            for operand in statement.computed_operands:
+                users[operand.array].add(group)
+    tiled = []
+    for loop, group in zip(program.loops, groups, strict=True):
+        results = {statement.result.array for statement in loop.statements}
+        stored = {array for array in results if array in program.output_arrays or users[array] - {group}}
+        tiled.append(_tiled(loop, samples if loop.per_sample else 1, group, frozenset(stored), registers))
+    return TiledProgram(program, tuple(tiled), samples)
+
+
+def _unrolled_groups(program: LoopProgram) -> list[int]:
+    """Return the number of each loop's group."""
+    groups: list[int] = []
+    for number, loop in enumerate(program.loops):
+        continues = number > 0 and _is_unrolled(loop) and _is_unrolled(program.loops[number - 1])
+        groups.append(groups[-1] if continues else number)
+    return groups
+
+
+def _is_unrolled(loop: Loop) -> bool:
+    return loop.members * sum(max(1, len(s.operands) // 2) for s in loop.statements) <= _UNROLL_LIMIT
+
+
+def _tiled(loop: Loop, samples: int, group: int, stored: frozenset[str | int], registers: int) -> TiledLoop:
+    unrolled = _is_unrolled(loop)
+    columns_in_all, affine = (None, {}) if unrolled else _affine_columns(loop)
+    rows = 1
+    if loop.is_reduction and columns_in_all is not None and columns_in_all > 1:
+        rows = 4 if registers >= 32 else 2  # sums of products share their factors
+    columns = _columns(loop, samples, registers)
+    return TiledLoop(loop, samples, group, stored, unrolled, columns_in_all, affine, rows, columns)
+
+
+def _columns(loop: Loop, samples: int, registers: int) -> int:
+    if loop.is_reduction:
+        return _TILE_OF_SUMS
+    if not loop.per_sample:
+        return _TILE_WITHOUT_SAMPLES
+    # a call of a vector function spills the registers, so fewer values should be alive
+    calls = any(statement.operation in FUNCTIONS for statement in loop.statements)
+    return max(1, (registers // 4 if calls else registers // 2) // samples)
+
+
+def _affine_columns(loop: Loop) -> tuple[int | None, dict[ArrayRef, Affine]]:
+    """Return the iterations of an inner loop for which all elements in memory are affine, or None if there are none."""
+    refs = _refs_in_memory(loop)
+    columns = min((_evenly_spaced(ref.elements) for ref in refs), default=loop.members)
+    if loop.members % columns:
+        return None, {}
+    affine: dict[ArrayRef, Affine] = {}
+    for ref in refs:
+        found = _affine(ref.elements, columns)
+        if found is None:
+            return None, {}
+        affine[ref] = found
+    return columns, affine
+
+
+def _refs_in_memory(loop: Loop) -> list[ArrayRef]:
+    """Return the operands that the loop does not compute itself, and the results."""
+    own = {statement.result.array for statement in loop.statements if not statement.is_reduction}
+    used = [operand for statement in loop.statements for operand in statement.operands]
+    outside = [operand for operand in used if isinstance(operand, ArrayRef) and operand.array not in own]
+    return [*outside, *(statement.result for statement in loop.statements)]
+
+
+def _evenly_spaced(elements: Sequence[int]) -> int:
+    """Return how many elements, from the first on, are evenly spaced."""
+    if len(elements) == 1:
+        return 1
+    step = elements[1] - elements[0]
+    return next((n for n in range(1, len(elements)) if elements[n] - elements[n - 1] != step), len(elements))
+
+
+def _affine(elements: Sequence[int], columns: int) -> Affine | None:
+    base = elements[0]
+    inner = elements[1] - base if columns > 1 else 0
+    outer = elements[columns] - base if len(elements) > columns else 0
+    fits = all(element == base + outer * (n // columns) + inner * (n % columns) for n, element in enumerate(elements))
+    return Affine(base, outer, inner) if fits else None

@@ -1,0 +1,237 @@
+"""Last part of the module: `run`, the function that trains a block of trials step by step, and records their curves.
+
+`run(table)` trains from `step` to `end`. Its argument is the address of a table with one 64-bit number for each of the
+CONTEXT_FIELDS. In words, it does this:
+
+    while step < end and any trial is alive:
+        sums(samples)                     # or the batch's; at recorded steps all samples' are measured first
+        freeze trials whose loss is infinite or NaN, and undo their last update
+        if step is recorded: measure(), gradients(), evaluate()
+        update()
+        if step is recorded: ratios()
+        commit the update, and freeze trials whose new weights are infinite or NaN
+        step += 1
+    if finish: measure the final weights
+
+A frozen trial's lane goes on computing with the others, but its results are not stored.
+"""
+
+from __future__ import annotations
+
+from engine.kernels.codegen.emitter import Emitter
+from engine.kernels.codegen.layout import Layout
+from engine.kernels.codegen.module import ARRAYS, ModuleBuilder
+from engine.kernels.codegen.vectors import Vectors, fma, where
+
+CONTEXT_FIELDS = (
+    # memory of the block: arrays of vectors
+    "parameters", "next", "before", "columns", "sums", "evaluated_sums", "loss", "scratch", "alive", "last_step",
+    # data: samples are (samples, features) and (samples, targets), an order is (epochs, samples, lanes)
+    "features", "targets", "test_features", "test_targets", "order", "samples", "test_samples", "recorded",
+    # results: (points, curves) and (points, weights) vectors
+    "curves", "gradients", "final_curves", "final_gradients",
+    # where training is, and where it is to stop
+    "step", "end", "last", "steps", "position", "any_alive", "finish", "batch", "per_epoch", "first_epoch",
+)  # fmt: skip
+"""The numbers of the table by which `run` and its caller exchange addresses, counts and positions."""
+
+POINTERS = frozenset(CONTEXT_FIELDS[: CONTEXT_FIELDS.index("samples")]) | {
+    "recorded", "curves", "gradients", "final_curves", "final_gradients"
+}  # fmt: skip
+"""The fields that are addresses."""
+
+
+def emit_train_loop(module: ModuleBuilder, layout: Layout) -> None:
+    """Write `run`."""
+    with module.function("run", ["ptr %table"], exported=True) as emitter:
+        _TrainLoopWriter(emitter, layout).write()
+
+
+class _TrainLoopWriter:
+    def __init__(self, emitter: Emitter, layout: Layout) -> None:
+        self._emitter = emitter
+        self._layout = layout
+        self._recorded = layout.recorded
+        self._names = {field: self._field(field) for field in CONTEXT_FIELDS}
+
+    def _field(self, field: str) -> str:
+        """Load a field's value."""
+        kind = "ptr" if field in POINTERS else "i64"
+        return self._emitter.ir.value(f"load {kind}, ptr {self._address(field)}, align 8")
+
+    def _address(self, field: str) -> str:
+        return self._emitter.offset("%table", 8 * CONTEXT_FIELDS.index(field))
+
+    def _set(self, field: str, value: str) -> None:
+        self._emitter.ir.line(f"store i64 {value}, ptr {self._address(field)}, align 8")
+
+    def _value(self, text: str) -> str:
+        return self._emitter.ir.value(text)
+
+    def write(self) -> None:
+        emitter = self._emitter
+        emitter.ir.line("br label %check")
+        emitter.start("check")
+        step = self._field("step")
+        before_end = self._value(f"icmp ult i64 {step}, {self._names['end']}")
+        any_alive = self._value(f"icmp ne i64 {self._field('any_alive')}, 0")
+        both = self._value(f"and i1 {before_end}, {any_alive}")
+        emitter.ir.line(f"br i1 {both}, label %step, label %done")
+        emitter.start("step")
+        self._step(step)
+        self._set("step", self._value(f"add i64 {step}, 1"))
+        emitter.ir.line("br label %check")
+        emitter.start("done")
+        finish = self._value(f"icmp ne i64 {self._names['finish']}, 0")
+        with emitter.if_then(finish):
+            self._finish()
+
+    def _step(self, step: str) -> None:
+        emitter = self._emitter
+        position = self._field("position")
+        next_recorded = self._value(f"load i64, ptr {emitter.advance(self._names['recorded'], position, 8)}, align 8")
+        recorded = self._value(f"icmp eq i64 {step}, {next_recorded}")
+        points = [
+            emitter.advance(self._names["curves"], position, len(self._recorded.names) * emitter.vector_bytes),
+            emitter.advance(
+                self._names["gradients"], position, self._layout.program.weight_count * emitter.vector_bytes
+            ),
+        ]
+        self._set_step(step)
+        if self._layout.batches:
+            with emitter.if_then(recorded):
+                self._sum_all()
+                self._measure(*points)
+            self._sum_batch(step)
+        else:
+            self._sum_all()
+        self._freeze_diverged(step)
+        if not self._layout.batches:
+            with emitter.if_then(recorded):
+                self._measure(*points)
+        self._call("update", self._names["next"])
+        with emitter.if_then(recorded):
+            self._record_ratios(points[0])
+            self._set("position", self._value(f"add i64 {position}, 1"))
+        self._commit(step)
+
+    def _finish(self) -> None:
+        """Freeze trials whose final loss is infinite or NaN, then record the curves of the final weights."""
+        names = self._names
+        self._set_step(names["last"])
+        self._sum_all()
+        self._freeze_diverged(names["last"])
+        self._sum_all()
+        self._measure(names["final_curves"], names["final_gradients"])
+        if self._layout.batches:
+            self._sum_batch(names["last"])
+        self._call("update", names["next"])
+        self._record_ratios(names["final_curves"])
+
+    # ----------------------------------------------------------------------------------------------------------- calls
+
+    def _call(self, function: str, *more: str, **replaced: str) -> None:
+        """Call an output function with the block's arrays, some of them replaced, and more arguments."""
+        arrays = [f"ptr {replaced.get(array, self._names[array])}" for array in ARRAYS]
+        rest = [f"ptr {pointer}" for pointer in more]
+        self._emitter.ir.line(f"call fastcc void @{function}({', '.join([*arrays, *rest])})")
+
+    def _reduce(self, function: str, order: str, count: str, **replaced: str) -> None:
+        """Call a reduce function with the block's arrays, some of them replaced."""
+        arrays = [f"ptr {replaced.get(array, self._names[array])}" for array in ARRAYS]
+        self._emitter.ir.line(f"call fastcc void @{function}({', '.join(arrays)}, ptr {order}, i64 {count})")
+
+    def _sum_all(self) -> None:
+        self._reduce("sums", "null", self._names["samples"])
+
+    def _sum_batch(self, step: str) -> None:
+        """Reduce the batch of a step: `batch` samples of the epoch's order, fewer at its end."""
+        names, lanes = self._names, self._emitter.ir.lanes
+        epoch = self._value(f"udiv i64 {step}, {names['per_epoch']}")
+        number = self._value(f"urem i64 {step}, {names['per_epoch']}")
+        begin = self._value(f"mul i64 {number}, {names['batch']}")
+        left = self._value(f"sub i64 {names['samples']}, {begin}")
+        is_full = self._value(f"icmp ult i64 {names['batch']}, {left}")
+        count = self._value(f"select i1 {is_full}, i64 {names['batch']}, i64 {left}")
+        row_epoch = self._value(f"sub i64 {epoch}, {names['first_epoch']}")
+        row = self._value(f"mul i64 {row_epoch}, {names['samples']}")
+        position = self._value(f"add i64 {row}, {begin}")
+        self._reduce("batch_sums", self._emitter.advance(names["order"], position, 4 * lanes), count)
+
+    def _measure(self, curves: str, gradients: str) -> None:
+        """Record the curves and gradients that are measured of the weights."""
+        size, names, recorded = self._emitter.vector_bytes, self._names, self._recorded
+        self._call("measure", curves)
+        if self._layout.gradients:
+            self._call("gradients", gradients)
+        sums = names["evaluated_sums"]
+        after = self._emitter.offset(curves, (len(recorded.measured) + len(recorded.ratios)) * size)
+        if recorded.evaluated:
+            self._reduce("evaluate", "null", names["samples"], sums=sums)
+            self._call("evaluated", after, sums=sums)
+        if recorded.tested:
+            data = {"features": names["test_features"], "targets": names["test_targets"]}
+            self._reduce("evaluate", "null", names["test_samples"], sums=sums, **data)
+            self._call("evaluated", self._emitter.offset(after, len(recorded.evaluated) * size), sums=sums)
+
+    def _record_ratios(self, curves: str) -> None:
+        self._call("ratios", self._emitter.offset(curves, len(self._recorded.measured) * self._emitter.vector_bytes))
+
+    # ---------------------------------------------------------------------------------------------------------- lanes
+
+    def _set_step(self, step: str) -> None:
+        emitter, columns = self._emitter, len(self._layout.columns)
+        for position, number in enumerate((step, self._names["steps"])):
+            real = self._value(f"uitofp i64 {number} to {emitter.ir.scalar}")
+            address = emitter.offset(self._names["columns"], (columns + position) * emitter.vector_bytes)
+            emitter.store(emitter.broadcast(real), address)
+
+    def _vector(self, field: str) -> Vectors:
+        return self._emitter.vectors(self._emitter.load(self._names[field]))
+
+    def _freeze_diverged(self, step: str) -> None:
+        """Freeze trials whose loss is infinite or NaN, and undo the update that led to it. Step 0 has none to undo."""
+        emitter, names = self._emitter, self._names
+        self._call("loss", names["loss"])
+        alive = self._vector("alive").equals(1.0)
+        diverged = alive & ~(self._vector("loss").absolute() < float("inf"))
+        with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):
+            self._rollback(diverged)
+            first = self._value(f"icmp eq i64 {step}, 0")
+            previous = self._value(f"sub i64 {step}, 1")
+            self._freeze(diverged, self._value(f"select i1 {first}, i64 0, i64 {previous}"))
+
+    def _rollback(self, lanes: Vectors) -> None:
+        """Restore the parameters that these lanes had before the last update."""
+        emitter, size = self._emitter, self._emitter.vector_bytes
+        with emitter.for_range(self._layout.parameters) as loop:
+            address = emitter.advance(self._names["parameters"], loop.index, size)
+            before = emitter.vectors(emitter.load(emitter.advance(self._names["before"], loop.index, size)))
+            emitter.store(where(lanes, before, emitter.vectors(emitter.load(address))).names[0], address)
+
+    def _freeze(self, lanes: Vectors, last_step: str) -> None:
+        emitter = self._emitter
+        number = emitter.vectors(emitter.broadcast(self._value(f"uitofp i64 {last_step} to {emitter.ir.scalar}")))
+        emitter.store(where(lanes, number, self._vector("last_step")).names[0], self._names["last_step"])
+        alive = self._vector("alive")
+        alive = where(lanes, alive.like(0.0), alive)
+        emitter.store(alive.names[0], self._names["alive"])
+        any_alive = emitter.ir.any_lane(alive.equals(1.0).names[0])
+        self._set("any_alive", self._value(f"zext i1 {any_alive} to i64"))
+
+    def _commit(self, step: str) -> None:
+        """Store the next parameters of living trials; freeze trials whose next parameters are infinite or NaN."""
+        emitter, names, size = self._emitter, self._names, self._emitter.vector_bytes
+        alive = self._vector("alive").equals(1.0)
+        with emitter.for_range(self._layout.parameters, carried=["zeroinitializer"]) as loop:
+            address = emitter.advance(names["parameters"], loop.index, size)
+            old = emitter.vectors(emitter.load(address))
+            new = emitter.vectors(emitter.load(emitter.advance(names["next"], loop.index, size)))
+            emitter.store(old.names[0], emitter.advance(names["before"], loop.index, size))
+            emitter.store(where(alive, new, old).names[0], address)
+            # 0 times infinity or NaN is NaN, so the sum of all products is 0 only if every number is finite
+            loop.carry(fma(new, 0.0, emitter.vectors(*loop.carried)).names)
+        diverged = alive & ~emitter.vectors(*loop.carried).equals(0.0)
+        with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):
+            self._rollback(diverged)
+            self._freeze(diverged, step)

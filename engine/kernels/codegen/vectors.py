@@ -1,0 +1,240 @@
+"""Writing LLVM's language: `IRText` is the text, `Vectors` are the numbers in it, with the operators of arithmetic.
+
+Every operation here is one that IEEE 754 rounds in one way only, so the code gives the same bits on every processor.
+
+>>> ir = IRText(lanes=4)
+>>> x = Vectors(ir, REAL, ["%x"])
+>>> y = (x + 1.0) * x
+>>> print(ir)
+%v1 = fadd <4 x double> %x, splat (double 0x3FF0000000000000)
+%v2 = fmul <4 x double> %v1, %x
+>>> y.names
+('%v2',)
+
+The text is written by hand instead of with llvmlite.ir. That module builds an object for every value and prints them
+all in the end: for a straight line of fused multiply-adds it took twenty times as long as formatting the lines. It also
+knows no intrinsics of vectors, so their names and types would be written by hand anyway. tinygrad's LLVM renderer
+writes text too.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+VectorOperand: TypeAlias = "Vectors | float"
+
+REAL, INTEGER, FLAG = "real", "integer", "flag"
+
+_PREDICATES = {REAL: "fcmp", INTEGER: "icmp"}
+_SCALARS = {"float64": ("double", "i64", "f64"), "float32": ("float", "i32", "f32")}
+
+INTRINSICS = {"fma": 3, "fabs": 1, "sqrt": 1, "floor": 1, "copysign": 2}
+"""LLVM's own functions of vectors that the kernel uses, and their numbers of operands."""
+
+
+class IRText:
+    """Lines of LLVM's language about vectors of `lanes` numbers. Every value has a name that is assigned once.
+
+    lanes: numbers in a vector. dtype: `float64` or `float32`.
+    """
+
+    def __init__(self, lanes: int, dtype: str = "float64") -> None:
+        self.lanes = lanes
+        self.dtype = dtype
+        self.scalar, integer, suffix = _SCALARS[dtype]
+        self.suffix = f"v{lanes}{suffix}"
+        self.types = {REAL: f"<{lanes} x {self.scalar}>", INTEGER: f"<{lanes} x {integer}>", FLAG: f"<{lanes} x i1>"}
+        self.lines: list[str] = []
+        self._values = 0
+
+    @property
+    def real(self) -> str:
+        """The type of a vector of numbers."""
+        return self.types[REAL]
+
+    def line(self, text: str) -> None:
+        """Add a line that has no value."""
+        self.lines.append(text)
+
+    def value(self, text: str) -> str:
+        """Add a line, and return the name of its value."""
+        self._values += 1
+        self.lines.append(f"%v{self._values} = {text}")
+        return f"%v{self._values}"
+
+    def declare_intrinsics(self) -> None:
+        """Add the declarations of LLVM's own functions of these vectors."""
+        for name, arity in INTRINSICS.items():
+            self.line(f"declare {self.real} @llvm.{name}.{self.suffix}({', '.join([self.real] * arity)})")
+        self.line(f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1(<{self.lanes} x i1>)")
+
+    def any_lane(self, flag: str) -> str:
+        """Add a line whose value, an i1, is whether a vector of flags has any that is set."""
+        return self.value(f"call i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.types[FLAG]} {flag})")
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def hex_constant(number: float, dtype: str = "float64") -> str:
+    """Return a number in hexadecimal, exact to the last bit. LLVM writes a float as the double that is equal to it."""
+    if dtype == "float32":
+        number = float(np.float32(number))
+    return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"
+
+
+def splat(ir: IRText, number: float) -> str:
+    """Return a constant vector whose lanes are all the same number."""
+    return f"splat ({ir.scalar} {hex_constant(number, ir.dtype)})"
+
+
+class Vectors:
+    """Several vectors to which the same operations are applied.
+
+    The operation's lines for the vectors follow each other, so that the processor can overlap them.
+
+    kind: `real`, `integer` (of the same width) or `flag`. names: the vectors' names in the text.
+
+    Plain numbers may stand on the right of an operator.
+    """
+
+    def __init__(self, ir: IRText, kind: str, names: Sequence[str]) -> None:
+        self.ir = ir
+        self.kind = kind
+        self.names = tuple(names)
+
+    @property
+    def type(self) -> str:
+        """LLVM's type of each vector."""
+        return self.ir.types[self.kind]
+
+    def __add__(self, other: VectorOperand) -> Vectors:
+        return self._infix("add", other)
+
+    def __sub__(self, other: VectorOperand) -> Vectors:
+        return self._infix("sub", other)
+
+    def __mul__(self, other: VectorOperand) -> Vectors:
+        return self._infix("mul", other)
+
+    def __truediv__(self, other: VectorOperand) -> Vectors:
+        return self._map(f"fdiv {self.type} {{}}, {{}}", other)
+
+    def __neg__(self) -> Vectors:
+        return self._map(f"fneg {self.type} {{}}")
+
+    def __and__(self, other: VectorOperand) -> Vectors:
+        return self._map(f"and {self.type} {{}}, {{}}", other)
+
+    def __or__(self, other: VectorOperand) -> Vectors:
+        return self._map(f"or {self.type} {{}}, {{}}", other)
+
+    def __xor__(self, other: VectorOperand) -> Vectors:
+        return self._map(f"xor {self.type} {{}}, {{}}", other)
+
+    def __invert__(self) -> Vectors:
+        return self ^ Vectors(self.ir, FLAG, ["splat (i1 true)"] * len(self.names))
+
+    def __lshift__(self, bits: int) -> Vectors:
+        return self._map(f"shl {self.type} {{}}, {{}}", bits)
+
+    def __rshift__(self, bits: int) -> Vectors:
+        """Shift to the right; the upper bits become 0."""
+        return self._map(f"lshr {self.type} {{}}, {{}}", bits)
+
+    def compare(self, predicate: str, other: VectorOperand) -> Vectors:
+        """Return flags by one of LLVM's predicates.
+
+        Those of reals are `olt`, `ole`, `ogt`, `oge`, `oeq`, `uno`; those of integers `eq`, `slt`, `ult`.
+        """
+        return self._map(f"{_PREDICATES[self.kind]} {predicate} {self.type} {{}}, {{}}", other, result=FLAG)
+
+    def __lt__(self, other: VectorOperand) -> Vectors:
+        return self.compare("olt", other)
+
+    def __le__(self, other: VectorOperand) -> Vectors:
+        return self.compare("ole", other)
+
+    def __gt__(self, other: VectorOperand) -> Vectors:
+        return self.compare("ogt", other)
+
+    def __ge__(self, other: VectorOperand) -> Vectors:
+        return self.compare("oge", other)
+
+    def equals(self, other: VectorOperand) -> Vectors:
+        """Return flags for equal reals. NaN is not equal to anything."""
+        return self.compare("oeq", other)
+
+    def is_nan(self) -> Vectors:
+        """Return flags for reals that are NaN."""
+        return self.compare("uno", self)
+
+    def bits(self) -> Vectors:
+        """Return the bits of reals as integers."""
+        return self._map(f"bitcast {self.type} {{}} to {self.ir.types[INTEGER]}", result=INTEGER)
+
+    def real(self) -> Vectors:
+        """Return the reals that have these bits."""
+        return self._map(f"bitcast {self.type} {{}} to {self.ir.types[REAL]}", result=REAL)
+
+    def absolute(self) -> Vectors:
+        """Return |x|."""
+        return self.call("fabs")
+
+    def call(self, intrinsic: str, *others: VectorOperand) -> Vectors:
+        """Return the result of one of the INTRINSICS."""
+        marks = ", ".join([f"{self.type} {{}}"] * (1 + len(others)))
+        return self._map(f"call {self.type} @llvm.{intrinsic}.{self.ir.suffix}({marks})", *others)
+
+    def _infix(self, name: str, other: VectorOperand) -> Vectors:
+        return self._map(f"{'f' if self.kind == REAL else ''}{name} {self.type} {{}}, {{}}", other)
+
+    def _map(self, template: str, *others: VectorOperand, result: str | None = None) -> Vectors:
+        """Write the template once for each vector, with the names of the operands filled in."""
+        operands = [self.names, *(self.like(other).names for other in others)]
+        names = [self.ir.value(template.format(*row)) for row in zip(*operands, strict=True)]
+        return Vectors(self.ir, result or self.kind, names)
+
+    def like(self, number: VectorOperand) -> Vectors:
+        """Return a plain number as vectors of this kind; vectors are returned as they are."""
+        if isinstance(number, Vectors):
+            return number
+        text = splat(self.ir, number) if self.kind == REAL else f"splat (i64 {int(number)})"
+        return Vectors(self.ir, self.kind, [text] * len(self.names))
+
+
+def fma(a: Vectors, b: VectorOperand, c: VectorOperand) -> Vectors:
+    """Return a b + c, rounded once."""
+    return a.call("fma", b, c)
+
+
+def where(flag: Vectors, yes: Vectors, no: VectorOperand) -> Vectors:
+    """Return `yes` where the flag is set, else `no`."""
+    template = f"select {flag.type} {{}}, {yes.type} {{}}, {yes.type} {{}}"
+    rows = zip(flag.names, yes.names, yes.like(no).names, strict=True)
+    return Vectors(yes.ir, yes.kind, [yes.ir.value(template.format(*row)) for row in rows])
+
+
+def polynomial(x: Vectors, coefficients: Sequence[float]) -> Vectors:
+    """Return c0 + c1 x + c2 x^2 + ... by Horner's rule."""
+    total = x.like(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total = fma(total, x, coefficient)
+    return total
+
+
+_ROUNDER = 1.5 * 2.0**52
+"""Added to a number below 2^51, it moves the nearest integer into the low bits of the sum, whose last bit counts 1.
+
+Muller et al., Handbook of Floating-Point Arithmetic, 2018, section 4.7.
+"""
+
+
+def round_to_integer(x: Vectors, factor: float) -> tuple[Vectors, Vectors]:
+    """Return the integer nearest to x factor, below 2^51: in the low bits of an integer, and as a real."""
+    shifted = fma(x, factor, _ROUNDER)
+    return shifted.bits(), shifted - _ROUNDER

@@ -1,0 +1,45 @@
+"""What training costs: a rough estimate of seconds, from a program's instructions.
+
+It decides how much work a task gets and what a user is told to expect. Results do not depend on it.
+
+>>> from engine import LOSSES, MLP, OPTIMIZERS, trace_step
+>>> program = trace_step(MLP([2, 8, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)
+>>> seconds = training_seconds(program, "compiled", trials=1_000, samples=300 * 150)
+>>> 0.1 < seconds < 10 and training_seconds(program, "reference", trials=1_000, samples=300 * 150) > seconds
+True
+"""
+
+from __future__ import annotations
+
+from engine.kernels.vector_math.functions import FUNCTIONS
+from engine.program import Program
+
+_REFERENCE_SECONDS = 0.4e-9
+"""Seconds of an instruction of the reference kernel, for one sample of one trial."""
+_COMPILED_SECONDS, _COMPILED_FUNCTION_SECONDS = 0.045e-9, 0.9e-9
+"""Seconds of an instruction of the compiled kernel, and what is added if it is a vector function."""
+_COMPILATION_SECONDS, _COMPILATION_SECONDS_EACH = 0.05, 5e-5
+"""Seconds that compiling a program takes, and what each of its instructions adds."""
+
+
+def training_seconds(program: Program, kernel: str, *, trials: int, samples: int) -> float:
+    """Return about how many seconds one core trains a program, without its compilation.
+
+    program: one training step.
+    kernel: `compiled` or `reference`.
+    trials: how many are trained.
+    samples: how many each of them sees: steps times samples of a step.
+    """
+    step = program.only("loss", "weights", "state")
+    first = step.first_instruction
+    operations = [i.operation for n, i in enumerate(step.instructions, start=first) if step.per_sample[n]]
+    if kernel == "reference":
+        return trials * samples * len(operations) * _REFERENCE_SECONDS
+    functions = sum(operation in FUNCTIONS for operation in operations)
+    each = len(operations) * _COMPILED_SECONDS + functions * _COMPILED_FUNCTION_SECONDS
+    return trials * samples * each
+
+
+def compilation_seconds(program: Program) -> float:
+    """Return about how many seconds it takes to compile a program."""
+    return _COMPILATION_SECONDS + len(program.instructions) * _COMPILATION_SECONDS_EACH

@@ -1,0 +1,111 @@
+"""What the engine's tests share: small populations, and comparisons of their histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from engine import (
+    LOSSES,
+    MLP,
+    OPTIMIZERS,
+    SCHEDULES,
+    History,
+    Program,
+    Samples,
+    TrainConfig,
+    UpdateRule,
+    initial_weights,
+    trace_step,
+)
+from engine.arrays import Floats
+from engine.losses import Loss
+from engine.train import TrainingJob
+
+Tracer = Callable[..., Program]
+"""Traces an MLP; see the fixture `trace`."""
+Starts = Callable[..., Floats]
+"""Draws the initial weights of a population; see the fixture `starts`."""
+
+
+def same(a: History, b: History) -> bool:
+    """Return whether two histories are equal to the last bit, NaN included."""
+    arrays = [(a.steps, b.steps), (a.weights, b.weights), (a.last_step, b.last_step), (a.diverged, b.diverged)]
+    arrays += [(a.curves[name], b.curves[name]) for name in a.curves.keys() & b.curves.keys()]
+    if a.gradients is not None and b.gradients is not None:
+        arrays.append((a.gradients, b.gradients))
+    alike = a.curves.keys() == b.curves.keys() and (a.gradients is None) == (b.gradients is None)
+    return alike and all(x.tobytes() == y.tobytes() for x, y in arrays)
+
+
+def select(history: History, trials: slice) -> History:
+    """Return the history of some of the trials."""
+    return replace(
+        history,
+        curves={name: curve[trials] for name, curve in history.curves.items()},
+        weights=history.weights[trials],
+        last_step=history.last_step[trials],
+        diverged=history.diverged[trials],
+        gradients=None if history.gradients is None else history.gradients[trials],
+    )
+
+
+def make_columns(trials: int, **values: float) -> dict[str, Floats]:
+    """Return columns whose trials are all alike, with a learning rate of 0.1 unless it is given."""
+    return {name: np.full(trials, value) for name, value in {"learning_rate": 0.1, **values}.items()}
+
+
+def loss_and_gradient(model: MLP, loss: Loss, samples: Samples) -> tuple[float, Floats]:
+    """Return the mean loss of samples and its gradient, computed with Parameters, sample by sample."""
+    total = 0.0
+    for features, targets in zip(samples.features, samples.targets, strict=True):
+        error = loss(model(features.tolist()), targets.tolist())
+        error.backward()
+        total += error.value
+    count = len(samples.features)
+    return total / count, np.array([parameter.grad for parameter in model.parameters()]) / count
+
+
+def make_job(
+    widths: tuple[int, ...] = (2, 4, 1),
+    activation: str = "tanh",
+    loss: str = "mean_squared_error",
+    optimizer: str = "adam",
+    dtype: str = "float64",
+    batch_size: int | None = None,
+    trials: int = 19,
+) -> TrainingJob:
+    """Return a job of trials of every kind, from tame to diverging, on samples that fill no vector."""
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(29, widths[0]))
+    targets = (points[:, :1] > 0).astype(float)
+    program = trace_step(
+        MLP(widths, activation),
+        LOSSES[loss],
+        UpdateRule(OPTIMIZERS[optimizer], SCHEDULES["cosine"], frozenset({"clip_norm"})),
+        features=widths[0],
+        targets=1,
+        threshold=0.5,
+    )
+    values = make_columns(trials, **OPTIMIZERS[optimizer].hyperparameters, eta_min=0.0, clip_norm=5.0)
+    return TrainingJob(
+        program,
+        np.stack([initial_weights(widths, "he_normal", seed) for seed in range(trials)]),
+        {**values, "learning_rate": np.geomspace(0.01, 1e200, trials)},
+        Samples(points, targets),
+        Samples(points[:11].copy(), targets[:11].copy()),
+        TrainConfig(30, points=7, gradients=True, batch_size=batch_size, dtype=dtype),
+        seeds=np.arange(trials, dtype=np.uint64),
+    )
+
+
+JOBS: dict[str, Callable[[], TrainingJob]] = {
+    "relu": lambda: make_job(activation="relu", optimizer="sgd"),
+    "gelu, two layers": lambda: make_job((3, 8, 8, 1), "gelu", "cross_entropy"),
+    "sin, minibatches": lambda: make_job(activation="sin", loss="huber", optimizer="rmsprop", batch_size=8),
+    "gelu_exact, float32": lambda: make_job(activation="gelu_exact", loss="hinge", dtype="float32"),
+    "mish, float32, minibatches": lambda: make_job(activation="mish", dtype="float32", batch_size=5),
+}
+"""Jobs that together use every part of a kernel."""
