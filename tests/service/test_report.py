@@ -219,7 +219,7 @@ def test_every_kind_of_sweep_has_a_report(spec: dict[str, Any], uri: str, tmp_pa
         assert "recorded without them" in report.page
     if spec["name"] == "rows":
         assert "learning rate" not in report.page
-        assert "momentum × output" in report.page
+        assert "momentum × activation" in report.page
 
 
 def test_the_command_writes_the_page_and_puts_it_on_the_sweeps_run(recorded: Recorded, tmp_path: Path) -> None:
