@@ -50,7 +50,7 @@ def serve(store: Store, port: int, sweep: SweepInfo | None, *, announce: Callabl
         if probe.connect_ex((_HOST, port)) == 0:
             raise StoreError(f"port {port} is taken: choose another with --port")
     page = _page(store, sweep, base)
-    server = subprocess.Popen(_command(port), env=_environment(store.uri), stdout=_STDERR)
+    server = subprocess.Popen(_command(port), env=_environment(store.address), stdout=_STDERR)
     try:
         _wait_until_up(server, base)
         announce(page, True)

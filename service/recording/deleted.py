@@ -100,3 +100,15 @@ def lost_runs(runs: Runs, experiment_id: str, run_ids: Collection[str]) -> set[s
     if not len(run_ids) or runs.reach(experiment_id, _WHOLE_TRIAL, len(run_ids)):
         return set()
     return set(run_ids) - {str(run.info.run_id) for run in runs.of([experiment_id], _WHOLE_TRIAL)}
+
+
+def delete_trials(client: MlflowClient, runs: Runs, experiment_id: str) -> None:
+    """Delete the experiment of a sweep's trials; where the user has put other runs into it, the trials alone."""
+    experiment = runs.experiment(experiment_id)
+    if experiment is None or not is_active(experiment):
+        return
+    if next(runs.of([experiment_id], "tags.`gradgrid.trial` IS NULL"), None) is None:
+        client.delete_experiment(experiment_id)
+        return
+    for run in list(runs.of([experiment_id], TRIAL)):
+        client.delete_run(run.info.run_id)

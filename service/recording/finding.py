@@ -70,6 +70,11 @@ class Finder:
     def _artifacts(self) -> Artifacts:
         return Artifacts(self._client, self.uri)
 
+    @property
+    def address(self) -> str:
+        """How MLflow itself opens the store: a file that can't be written is opened for reading alone."""
+        return str(self._client.tracking_uri)
+
     def sweeps(self) -> list[SweepInfo]:
         """Every sweep of the store, newest first."""
         return self._sweeps()

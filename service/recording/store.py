@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
-from service.recording.deleted import check_trials_experiment, experiment_back, lost_runs, restore_runs
+from service.recording.deleted import check_trials_experiment, delete_trials, experiment_back, lost_runs, restore_runs
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
+from service.recording.parquet_parts import keep_part, read_parts
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
@@ -140,41 +141,26 @@ class Store(Finder):
 
     def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
         """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
-        self._keep_part(sweep, _ROWS_FOLDER, rows)
+        keep_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
 
     def keep_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
         """Keep a shard's curves on the sweep's run, in one file: thousands of runs are not read one by one."""
-        self._keep_part(sweep, _CURVES_FOLDER, points)
-
-    def _keep_part(self, sweep: SweepInfo, kind: str, rows: pd.DataFrame) -> None:
-        numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
-        split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}
-        content = rows.to_parquet(index=False, compression="zstd", **split)
-        name = f"{numbers.iloc[0]:08}-{numbers.iloc[-1]:08}.parquet"
-        self._artifacts.write(sweep.run_id, {name: content}, kind)
+        keep_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
 
     def kept_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
-        names = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        rows = self._parts(sweep, [*names, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)], ["trial"])
-        return table_as_written(rows, sweep)
+        table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
+        names = [*table, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
+        return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
         """Every curve that `keep_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
-        points = self._parts(sweep, self._artifacts.names(sweep.run_id, _CURVES_FOLDER), ["number", "step"])
+        names = self._artifacts.names(sweep.run_id, _CURVES_FOLDER)
+        points = read_parts(self._parts(sweep, names), ["number", "step"])
         return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
 
-    def _parts(self, sweep: SweepInfo, names: Sequence[str], key: list[str]) -> pd.DataFrame:
-        """Tables of one kind as one; of what was kept twice, the first."""
-        import pandas as pd
-        import pyarrow
-
-        parts = []
-        for name in names:
-            with suppress(pyarrow.ArrowInvalid):  # cut off by whatever ended the sweep; trained again
-                parts.append(pd.read_parquet(io.BytesIO(self._read(sweep.run_id, name))))
-        filled = [part for part in parts if len(part)]
-        return pd.concat(filled, ignore_index=True).drop_duplicates(key) if filled else pd.DataFrame()
+    def _parts(self, sweep: SweepInfo, names: Sequence[str]) -> Iterator[bytes]:
+        return (self._read(sweep.run_id, name) for name in names)
 
     def reopen(self, sweep: SweepInfo) -> None:
         """Mark the sweep's run as running again, by this process, and delete what was cut off in the middle of writing.
@@ -334,14 +320,7 @@ class Store(Finder):
         """
         self._check_writable()
         with translated_errors(self.uri):
-            experiment = self._runs.experiment(sweep.experiment_id)
-            if experiment is not None and is_active(experiment):
-                others = self._runs.of([sweep.experiment_id], "tags.`gradgrid.trial` IS NULL")
-                if next(others, None) is None:
-                    self._client.delete_experiment(sweep.experiment_id)
-                else:
-                    for run in list(self._runs.of([sweep.experiment_id], TRIAL)):
-                        self._client.delete_run(run.info.run_id)
+            delete_trials(self._client, self._runs, sweep.experiment_id)
             self._client.delete_run(sweep.run_id)
 
     def _lost_runs(self, sweep: SweepInfo, run_ids: Collection[str]) -> set[str]:

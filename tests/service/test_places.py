@@ -4,6 +4,7 @@ import datetime
 import ipaddress
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +24,7 @@ from experiments.spec import load_spec
 from service.recording.rest_recorder import HttpRecorder
 from service.recording.store import Store
 from service.run import SweepResult, run_sweep
+from tests.ports import free_port
 from tests.service.conftest import TINY, run_command, run_for_json
 from tests.service.test_recorders import _RECORDS, _begin, _seen
 from tests.service.tracking import TrackingServer, flaky, running_server
@@ -160,7 +163,25 @@ def test_a_read_only_store_is_read_and_refuses_to_be_written(locked: Path, tmp_p
         assert refused.returncode == 1, command
         assert "can't be written: check" in refused.stderr
         assert "Traceback" not in refused.stderr
+    _dashboard_serves(*option)
     assert {path: path.stat().st_mtime_ns for path in locked.rglob("*")} == before
+
+
+def _dashboard_serves(*option: str) -> None:
+    port = free_port()
+    program = [*_without_privilege(), sys.executable, "-W", "ignore", "-m", "service.cli", "dashboard"]
+    served = subprocess.Popen([*program, "--port", str(port), *option], stdout=subprocess.PIPE, text=True)
+    assert served.stdout is not None
+    try:
+        assert served.stdout.readline().startswith(f"http://127.0.0.1:{port}/#/experiments/")
+        body = {"max_results": 10}
+        found = requests.post(
+            f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search", json=body, timeout=60
+        ).json()
+        assert "tiny" in {experiment["name"] for experiment in found["experiments"]}
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.communicate(timeout=60)
 
 
 def test_a_read_only_store_whose_last_changes_are_in_its_log_says_so(

@@ -1,0 +1,34 @@
+"""Tables that grow while a sweep runs: a Parquet file a shard, in a folder of the sweep's run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from service.recording.artifacts import Artifacts
+
+
+def keep_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
+    """Put a shard's rows into a folder of a run, in a file named after the trials' numbers."""
+    numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
+    split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}
+    content = rows.to_parquet(index=False, compression="zstd", **split)
+    artifacts.write(run_id, {f"{numbers.iloc[0]:08}-{numbers.iloc[-1]:08}.parquet": content}, folder)
+
+
+def read_parts(files: Iterable[bytes], key: list[str]) -> pd.DataFrame:
+    """Such files as one table; where two have a row of the same key, the first's."""
+    import pandas as pd
+    import pyarrow
+
+    parts = []
+    for content in files:
+        with suppress(pyarrow.ArrowInvalid):  # cut off when the sweep ended; trained again
+            parts.append(pd.read_parquet(io.BytesIO(content)))
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True).drop_duplicates(key) if filled else pd.DataFrame()
