@@ -9,17 +9,14 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
-
-import mlflow
-import requests
 
 from experiments.errors import GradgridError
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.links import run_link, runs_link, sorted_runs_link
 from service.recording.recorded_table import kept_table
-from service.recording.rest_client import Server
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, FINISHED, TAG_PREFIX, Subject, subject_of, view_tags
 from service.recording.store import Store
 from service.results.metrics import lower_is_better
@@ -113,14 +110,23 @@ def _sweeps_note(sweep: SweepInfo, pages: SweepPages) -> str:
 
 def _keeps_views(store: Store) -> bool:
     """Whether the MLflow that shows the store is one whose saved views are known here."""
-    version = mlflow.__version__
+    version = _installed_version()
     if is_server(store.uri):
+        import requests
+
+        from service.recording.rest_client import Server
+
         try:
             version = Server(store.uri).version()
         except requests.RequestException:
             return False
     first, beyond = _KNOWN_VERSIONS
     return first <= _numbers(version) < beyond
+
+
+def _installed_version() -> str:
+    """MLflow's version, without the seconds that its import takes."""
+    return metadata.version("mlflow")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -166,7 +165,7 @@ def test_with_another_mlflow_links_lead_to_the_plain_table_and_no_view_is_writte
     uri: str, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     seen = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
-    monkeypatch.setattr(mlflow, "__version__", version)
+    monkeypatch.setattr("service.recording.pages._installed_version", lambda: version)
     assert _page(uri, seen.sweep) == _sorted("http://host", seen.experiment_id)
     made = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     client = MlflowClient(uri)
