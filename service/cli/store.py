@@ -90,6 +90,7 @@ def dashboard(sweep: str | None, port: int, opened: bool, tracking_uri: str | No
 
     Ctrl-C ends it. A tracking server has its UI already: its address is printed.
     """
+    from service.execution.interrupts import terminable
     from service.recording.dashboard import serve, shown_sweep
     from service.recording.store import Store
 
@@ -107,7 +108,8 @@ def dashboard(sweep: str | None, port: int, opened: bool, tracking_uri: str | No
         if opened and not webbrowser.open(address):
             click.echo("no browser could be started: open the address yourself", err=True)
 
-    serve(store, port, shown, announce=announce)
+    with terminable():
+        serve(store, port, shown, announce=announce)
 
 
 @click.command()

@@ -31,6 +31,7 @@ from service.recording.infos import SweepInfo
 from service.recording.signs_of_life import DRIVER, HEARTBEAT, driver_tags, shown_status, who_is_at_work, why_lost
 from service.recording.store import Store
 from service.run import Silent, run_sweep
+from tests.ports import free_port
 from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
 
 _LONG = {**SPEC, "name": "long", "steps": 200_000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
@@ -117,6 +118,27 @@ def test_under_nohup_a_hang_up_is_ignored(tmp_path: Path, uri: str) -> None:
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["trials"] == 400
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_dashboard_that_is_told_to_end_takes_its_server_along(
+    recorded: Recorded, tmp_path: Path, number: signal.Signals
+) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        _command("dashboard", "--port", str(port), "--tracking-uri", recorded.uri),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert str(port) in process.stdout.readline()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, stderr
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
