@@ -28,7 +28,7 @@ sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder eng
 import numpy as np  # noqa: E402
 
 from engine.train import recorded_steps  # noqa: E402
-from experiments.datasets import Dataset, load_dataset  # noqa: E402
+from experiments.data.datasets import Dataset, load_dataset  # noqa: E402
 from experiments.spec import load_spec  # noqa: E402
 
 _ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {

@@ -33,8 +33,8 @@ _STEPS, _POINTS = 200, 25
 _TRAIN = f'''
 import numpy as np
 from engine import initial_weights
-from experiments.datasets import load_dataset
-from experiments.spec import DatasetSpec
+from experiments.data.datasets import load_dataset
+from experiments.data.dataset_spec import DatasetSpec
 from pathlib import Path
 
 data = load_dataset(DatasetSpec(name="moons", test_fraction=0), Path("."))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import LOSSES, MLP, hessian, initial_weights
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from experiments.spec import load_spec
 from service import load_sweep
 

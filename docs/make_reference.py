@@ -15,8 +15,9 @@ from pydantic.fields import FieldInfo
 
 from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES
 from experiments.axis import MAX_TRIALS
+from experiments.data.dataset_spec import DatasetSpec
 from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from experiments.spec import DatasetSpec, RecordSpec, Spec
+from experiments.spec import RecordSpec, Spec
 from service.cli import main as command
 
 _PAGE = Path(__file__).parent / "reference.md"

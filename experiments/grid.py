@@ -27,11 +27,11 @@ from engine import (
 )
 from engine.arrays import Array
 from engine.tensors import layer_tensors
-from experiments.datasets import Dataset, accuracy_threshold
+from experiments.data.datasets import Dataset, accuracy_threshold
+from experiments.data.targets import CLASSIFICATION
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
 from experiments.spec import Sweepable
-from experiments.targets import CLASSIFICATION
 
 _Value = TypeVar("_Value")
 

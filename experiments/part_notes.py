@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.probes import ADVICE, NUMBERS, probe_activation, probe_loss
-from experiments.datasets import Dataset
+from experiments.data.datasets import Dataset
 from experiments.grid import Architecture
 
 _TARGETS = 20

@@ -180,7 +180,7 @@ def _sweepable(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...
         raise DataError("target goes with data; a data set of the spec names its own under dataset.target")
     if data is None:
         return load_spec(spec, assignments)
-    from experiments.frames import given_frame
+    from experiments.data.frames import given_frame
 
     frame, name = given_frame(data, target)
     return load_spec(spec, assignments, frame=frame, target=name)

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from engine import DIVERGED
+from experiments.data.frames import kept_bytes
+from experiments.data.readers import read_frame, read_options
 from experiments.errors import GradgridError, Interrupted, SpecError, StoreError, UserError
-from experiments.frames import kept_bytes
-from experiments.readers import read_frame, read_options
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.cluster import Pool, open_pool

@@ -169,6 +169,6 @@ def test_links_within_the_repository_lead_somewhere(name: str) -> None:
 def test_the_makefiles_targets_that_the_docs_name_exist() -> None:
     makefile = (_ROOT / "Makefile").read_text(encoding="utf-8")
     for text in [*_TEXT.values(), (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")]:
-        for target in re.findall(r"(?:^    |`)make (\w+)", text, flags=re.MULTILINE):
+        for target in re.findall(r"(?:^    |`)make ([\w-]+)", text, flags=re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     assert os.access(_ROOT / ".ci" / "run", os.X_OK)

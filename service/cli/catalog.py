@@ -11,7 +11,7 @@ from service.cli import options
 @options.as_json
 def datasets(as_json: bool) -> None:
     """List the built-in data sets."""
-    from experiments.builtin_data import BUILTINS
+    from experiments.data.builtin_data import BUILTINS
     from service.cli.output import rows_text
 
     rows = [{"name": row.name, "task": row.task, "description": row.description} for row in BUILTINS.values()]

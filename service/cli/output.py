@@ -21,7 +21,7 @@ from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
-    from experiments.datasets import Dataset
+    from experiments.data.datasets import Dataset
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.inspection.doctor import Finding

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments.datasets import Dataset
+from experiments.data.datasets import Dataset
 from experiments.errors import ClusterError
 from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up

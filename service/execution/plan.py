@@ -13,12 +13,12 @@ import numpy as np
 from engine import Program, TrainConfig
 from engine.arrays import Array, Integers
 from engine.kernels.cost import compilation_seconds, training_seconds
-from experiments.datasets import Dataset, load_dataset
+from experiments.data.datasets import Dataset, load_dataset
+from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.part_notes import part_notes
 from experiments.spec import Sweepable
-from experiments.targets import CLASSIFICATION
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine import Trial
+from experiments.data.frames import frame_of_bytes
 from experiments.errors import SpecError
-from experiments.frames import frame_of_bytes
 from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
 from service.execution.plan import Plan, make_plan

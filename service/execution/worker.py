@@ -11,7 +11,7 @@ import numpy as np
 
 from engine import History, initial_weights, train
 from engine.arrays import Array, Floats
-from experiments.datasets import Dataset
+from experiments.data.datasets import Dataset
 from experiments.grid import Architecture
 from service.execution.plan import Shard
 

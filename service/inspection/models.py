@@ -10,7 +10,7 @@ import pandas as pd
 
 from engine import replay
 from engine.arrays import Floats
-from experiments.datasets import Dataset, accuracy_threshold
+from experiments.data.datasets import Dataset, accuracy_threshold
 from experiments.grid import Architecture, make_grid, population_of
 from service.execution.recorded import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel

@@ -9,8 +9,8 @@ import pandas as pd
 
 from engine import DIVERGED
 from engine.arrays import Floats
-from experiments.datasets import Dataset
-from experiments.targets import CLASSIFICATION
+from experiments.data.datasets import Dataset
+from experiments.data.targets import CLASSIFICATION
 from service.execution.plan import Plan
 from service.inspection.models import network
 from service.recording.gradgrid_model import GradgridModel

@@ -10,8 +10,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from engine import LOSSES, MLP, OPTIMIZERS, SCHEDULES, UPDATE_OPTIONS, Samples, UpdateRule, trace_step, train
 from engine.arrays import Floats
-from experiments.datasets import Dataset, load_dataset
-from experiments.spec import DatasetSpec
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, load_dataset
 
 _PYTORCH = json.loads((Path(__file__).parent / "pytorch_values.json").read_text(encoding="utf-8"))["cases"]
 _DATA = Samples(np.array([[0.5, -1.0], [1.5, 2.0], [-0.7, 0.3], [0.1, -0.4]]), np.array([[1.0], [-0.5], [0.25], [2.0]]))

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import sklearn.datasets
 
-from experiments.builtin_data import BUILTINS
-from experiments.datasets import Dataset, accuracy_threshold, load_dataset
+from experiments.data.builtin_data import BUILTINS
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, accuracy_threshold, load_dataset
 from experiments.errors import DataError
-from experiments.spec import DatasetSpec
 
 
 def _load(folder: Path = Path(), **spec: Any) -> Dataset:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import frames
-from experiments.datasets import load_dataset
+from experiments.data import frames
+from experiments.data.datasets import load_dataset
+from experiments.data.frames import frame_of_bytes, given_frame, kept_bytes
+from experiments.data.readers import read_frame, read_options
 from experiments.errors import DataError, SpecError
-from experiments.frames import frame_of_bytes, given_frame, kept_bytes
-from experiments.readers import read_frame, read_options
 from experiments.spec import load_spec
 
 _X = np.arange(40.0).reshape(20, 2) ** 2 % 17

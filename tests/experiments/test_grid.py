@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from experiments.grid import Population, make_grid, trial_id
 from experiments.spec import load_spec
 

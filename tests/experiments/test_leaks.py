@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.datasets import Dataset, load_dataset
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, load_dataset
 from experiments.errors import DataError
-from experiments.spec import DatasetSpec
 
 _RNG = np.random.default_rng(3)
 _CLASSES = _RNG.integers(0, 3, 40)

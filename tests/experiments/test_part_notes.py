@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from experiments.grid import make_grid
 from experiments.part_notes import part_notes
 from experiments.spec import load_spec

@@ -11,9 +11,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from engine.inputs import InputColumn, network_inputs
-from experiments.datasets import Dataset, load_dataset
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, load_dataset
 from experiments.errors import DataError, SpecError
-from experiments.spec import DatasetSpec, load_spec
+from experiments.spec import load_spec
 
 _ENCODE = {"encode": "one_hot"}
 _CITIES = ["Rome", "Paris", "Oslo", "Rome"]

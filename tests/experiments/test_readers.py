@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from experiments.columns import BadNumbers, Column, RawTable
-from experiments.csv_dialect import Dialect
-from experiments.csv_rows import _split_exactly, _split_fast
+from experiments.data.columns import BadNumbers, Column, RawTable
+from experiments.data.csv_dialect import Dialect
+from experiments.data.csv_rows import _split_exactly, _split_fast
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.number_formats import is_number
+from experiments.data.readers import ReadOptions, read_file, read_frame, read_options
 from experiments.errors import DataError
-from experiments.number_formats import is_number
-from experiments.readers import ReadOptions, read_file, read_frame, read_options
-from experiments.spec import DatasetSpec
 
 
 def _read(folder: Path, text: str | bytes, name: str = "own.csv", **options: Any) -> RawTable:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from experiments.errors import SpecError
 from experiments.grid import make_grid
 from experiments.source import override, read_yaml

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from experiments.datasets import Dataset, load_dataset
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, load_dataset
 from experiments.errors import DataError
-from experiments.spec import DatasetSpec
 
 
 def _load(folder: Path, file: str = "own.csv", **spec: Any) -> Dataset:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import event
 from hypothesis import strategies as st
 
-from experiments.datasets import Dataset, load_dataset
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import Dataset, load_dataset
 from experiments.errors import UserError
-from experiments.spec import DatasetSpec
 from tests.fuzz.rounds import rounds
 from tests.fuzz.sheets import BASES, TARGET, Dialect, Sheet, dialects, mutated_sheet, number, written
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
-from experiments.builtin_data import BUILTINS
+from experiments.data.builtin_data import BUILTINS
 from service.cli import main
 from service.recording.infos import TrialInfo
 from service.recording.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from experiments.errors import NotFoundError, UserError
 from experiments.spec import load_spec
 from service.inspection.explain import explain

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from engine import LOSSES
-from experiments.datasets import load_dataset
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.datasets import load_dataset
 from experiments.errors import DataWarning, NotFoundError, UserError
-from experiments.spec import DatasetSpec
 from service import RecordedSweep, load_sweep, sweep
 from service.execution.recorded import recorded_plan, recorded_spec
 from service.inspection.models import _load, load_model, promote

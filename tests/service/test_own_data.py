@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.data.frames import given_frame
 from experiments.errors import DataError, DataWarning, Interrupted, SpecError
-from experiments.frames import given_frame
 from experiments.spec import load_spec
 from service import RecordedSweep, load_sweep, sweep
 from service.inspection.explain import explain
@@ -145,7 +145,7 @@ def test_arrays_travel_through_ray(uri: str) -> None:
 
 
 def test_data_too_large_to_be_kept_begin_no_sweep(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.frames.MAX_BYTES", 1_000)
+    monkeypatch.setattr("experiments.data.frames.MAX_BYTES", 1_000)
     with pytest.raises(DataError, match="Write it to a file"):
         sweep({**_SPEC, "dataset": _SECTION}, data=_people(), target="kind", tracking_uri=uri, inline=True)
     assert Store(uri).sweeps() == []

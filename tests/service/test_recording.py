@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from engine import MLP, Parameter
 from engine.losses import mean_squared_error
-from experiments.datasets import load_dataset
+from experiments.data.datasets import load_dataset
 from service.recording.pages import sweep_pages
 from service.report.pictures import phase_picture
 from service.results.axes import swept_axes

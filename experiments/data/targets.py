@@ -6,8 +6,8 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.inputs import category_names, number_name
-from experiments.column_rules import na_values_key
-from experiments.columns import Column, RawTable
+from experiments.data.column_rules import na_values_key
+from experiments.data.columns import Column, RawTable
 from experiments.errors import DataError, quoted
 
 CLASSIFICATION = "classification"

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.arrays import Integers
-from experiments.columns import Column, RawTable
-from experiments.number_formats import FALSE_WORDS, TRUE_WORDS, TextColumn
-from experiments.read_options import ReadOptions
+from experiments.data.columns import Column, RawTable
+from experiments.data.number_formats import FALSE_WORDS, TRUE_WORDS, TextColumn
+from experiments.data.read_options import ReadOptions
 
 
 def text_column(name: str, cells: Any, na_values: Sequence[str]) -> TextColumn:

@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TypeVar
 
-from experiments.columns import Column
+from experiments.data.columns import Column
+from experiments.data.number_formats import TextColumn, is_number
 from experiments.errors import DataError, quoted
-from experiments.number_formats import TextColumn, is_number
 
 _Named = TypeVar("_Named", bound=Column | TextColumn)
 

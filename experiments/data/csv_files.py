@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.columns import RawTable
-from experiments.csv_dialect import SEPARATORS, find_dialect, read_text
-from experiments.csv_rows import split_csv
+from experiments.data.columns import RawTable
+from experiments.data.csv_dialect import SEPARATORS, find_dialect, read_text
+from experiments.data.csv_rows import split_csv
+from experiments.data.headers import check_not_data, named_columns
+from experiments.data.number_formats import TextColumn
+from experiments.data.raw_tables import finished_table, text_column
+from experiments.data.read_options import ReadOptions
+from experiments.data.text_typing import TextTyping
 from experiments.errors import DataError, quoted
-from experiments.headers import check_not_data, named_columns
-from experiments.number_formats import TextColumn
-from experiments.raw_tables import finished_table, text_column
-from experiments.read_options import ReadOptions
-from experiments.text_typing import TextTyping
 
 
 def read_csv(path: Path, options: ReadOptions) -> RawTable:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.data.number_formats import is_number
+from experiments.data.read_options import ReadOptions
 from experiments.errors import DataError
-from experiments.number_formats import is_number
-from experiments.read_options import ReadOptions
 
 SEPARATORS = (",", ";", "\t", "|")
 """Those that are found without a word from the user."""

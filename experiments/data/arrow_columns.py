@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from experiments.columns import Column, RawTable
+from experiments.data.columns import Column, RawTable
+from experiments.data.headers import named_columns
+from experiments.data.number_formats import TextColumn
+from experiments.data.raw_tables import finished_table, text_column
+from experiments.data.read_options import ReadOptions
+from experiments.data.text_typing import EXACT_WHOLE_NUMBERS, TextTyping, whole_number_column
 from experiments.errors import DataError, quoted
-from experiments.headers import named_columns
-from experiments.number_formats import TextColumn
-from experiments.raw_tables import finished_table, text_column
-from experiments.read_options import ReadOptions
-from experiments.text_typing import EXACT_WHOLE_NUMBERS, TextTyping, whole_number_column
 
 _TYPE_WORDS = (
     (pa.types.is_timestamp, "timestamps"),

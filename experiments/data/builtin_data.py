@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Floats
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.tables import Table, number_table
+from experiments.data.targets import CLASSIFICATION, REGRESSION
 from experiments.errors import DataError, nearest
-from experiments.spec import DatasetSpec
-from experiments.tables import Table, number_table
-from experiments.targets import CLASSIFICATION, REGRESSION
 
 DEFAULT_TEST_FRACTION = 0.25
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.columns import Column, RawTable
+from experiments.data.columns import Column, RawTable
 from experiments.errors import DataError, nearest, quoted
 
 if TYPE_CHECKING:
-    from experiments.spec import DatasetSpec
+    from experiments.data.dataset_spec import DatasetSpec
 
 ONE_HOT = "one_hot"
 REFUSE, DROP, MEAN, MEDIAN = "refuse", "drop", "mean", "median"

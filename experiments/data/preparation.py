@@ -10,9 +10,9 @@ import numpy as np
 
 from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
-from experiments.columns import Column
+from experiments.data.columns import Column
+from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
-from experiments.tables import Table
 
 MAX_CATEGORIES = 100
 """Categories of one column at most: each is an input, and networks here are small."""

@@ -13,15 +13,15 @@ import numpy as np
 from engine.arrays import Array, Floats
 from engine.inputs import Cells, InputColumn
 from engine.samples import Samples
-from experiments.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
-from experiments.columns import Column
+from experiments.data.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
+from experiments.data.columns import Column
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.leaks import leak_notes
+from experiments.data.preparation import Preparation, filled_cells, fit, preparation_notes
+from experiments.data.readers import read_file, read_frame, read_options
+from experiments.data.tables import Table, make_table
+from experiments.data.targets import CLASSIFICATION, REGRESSION
 from experiments.errors import DataError, quoted
-from experiments.leaks import leak_notes
-from experiments.preparation import Preparation, filled_cells, fit, preparation_notes
-from experiments.readers import read_file, read_frame, read_options
-from experiments.spec import DatasetSpec
-from experiments.tables import Table, make_table
-from experiments.targets import CLASSIFICATION, REGRESSION
 
 if TYPE_CHECKING:
     import pandas as pd

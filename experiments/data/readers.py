@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.columns import RawTable
+from experiments.data.columns import RawTable
+from experiments.data.read_options import ReadOptions, is_parquet, read_options
 from experiments.errors import DataError
-from experiments.read_options import ReadOptions, is_parquet, read_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,16 +24,16 @@ def read_file(path: Path, options: ReadOptions) -> RawTable:
     if not path.is_file():
         raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
     if is_parquet(path):
-        from experiments.arrow_columns import read_parquet
+        from experiments.data.arrow_columns import read_parquet
 
         return read_parquet(path, options)
-    from experiments.csv_files import read_csv
+    from experiments.data.csv_files import read_csv
 
     return read_csv(path, options)
 
 
 def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _FOUND_OUT) -> RawTable:
     """Read a data frame's values; its index is not a feature. Raises DataError."""
-    from experiments.frame_columns import read_frame
+    from experiments.data.frame_columns import read_frame
 
     return read_frame(frame, name, options)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from engine.arrays import Integers
-from experiments.csv_dialect import Dialect, decoded, records
+from experiments.data.csv_dialect import Dialect, decoded, records
 from experiments.errors import DataError
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")

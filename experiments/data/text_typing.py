@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.columns import BadNumbers, Column
+from experiments.data.columns import BadNumbers, Column
+from experiments.data.number_formats import TRUE_WORDS, NumberFormat, TextColumn, open_formats, sign_class
+from experiments.data.read_options import ReadOptions
 from experiments.errors import quoted
-from experiments.number_formats import TRUE_WORDS, NumberFormat, TextColumn, open_formats, sign_class
-from experiments.read_options import ReadOptions
 
 EXACT_WHOLE_NUMBERS = 2**53
 """Whole numbers up to this one are float64s."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import nearest
 
 if TYPE_CHECKING:
-    from experiments.spec import DatasetSpec
+    from experiments.data.dataset_spec import DatasetSpec
 
 CSV_KEYS = ("separator", "decimal", "thousands", "encoding")
 THOUSANDS = (",", ".", "'", "_", " ")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Floats
-from experiments.column_rules import DROP, REFUSE, encoded_columns, missing_rules, na_values_key
-from experiments.columns import Column, RawTable
+from experiments.data.column_rules import DROP, REFUSE, encoded_columns, missing_rules, na_values_key
+from experiments.data.columns import Column, RawTable
+from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_words
 from experiments.errors import DataError, nearest, quoted
-from experiments.spec import DatasetSpec
-from experiments.targets import CLASSIFICATION, read_target, refuse_stray_words
 
 Rows = np.ndarray[Any, np.dtype[np.bool_]]
 

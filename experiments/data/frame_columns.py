@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from experiments.arrow_columns import index_note, table_of_arrays
-from experiments.columns import RawTable
+from experiments.data.arrow_columns import index_note, table_of_arrays
+from experiments.data.columns import RawTable
+from experiments.data.read_options import ReadOptions
 from experiments.errors import DataError
-from experiments.read_options import ReadOptions
 
 _BOOLEANS = (bool, np.bool_)
 _NUMBERS = (numbers.Real, np.number, decimal.Decimal)

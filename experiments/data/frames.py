@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.columns import Column, RawTable
+from experiments.data.columns import Column, RawTable
 from experiments.errors import DataError
 
 if TYPE_CHECKING:

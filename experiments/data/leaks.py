@@ -9,10 +9,10 @@ import numpy as np
 
 from engine.arrays import Array, Floats
 from engine.inputs import Cells, category_names, is_empty
-from experiments.columns import Column
+from experiments.data.columns import Column
+from experiments.data.tables import Table
+from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError, quoted
-from experiments.tables import Table
-from experiments.targets import CLASSIFICATION
 
 _SAME = 1e-6  # relative: a copy in single precision is a copy
 _ROWS_A_VALUE = 4  # on average

@@ -1,0 +1,95 @@
+"""The `dataset` section of a sweep file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from experiments.data.column_rules import checked_encode, checked_missing
+from experiments.data.read_options import (
+    CSV_KEYS,
+    check_keys_fit,
+    checked_encoding,
+    checked_na_values,
+    checked_separator,
+    checked_thousands,
+)
+
+
+class Section(BaseModel):
+    """A mapping of a sweep file: its keys are checked, and unknown ones refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetSpec(Section):
+    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`.
+
+    Where the table is given from Python there is neither name nor path.
+    """
+
+    name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
+    path: str | None = Field(default=None, description="a CSV or Parquet file, from the sweep file's folder")
+    target: str | None = Field(default=None, description="the column to be predicted; with path")
+    task: Literal["classification", "regression"] | None = Field(
+        default=None, description="by the target when left out"
+    )
+    features: list[str] | None = Field(
+        default=None, description="the columns to be used, all when left out", min_length=1
+    )
+    classes: list[str] | None = Field(
+        default=None, description="the classes to be used, all when left out", min_length=2
+    )
+    samples: int | None = Field(default=None, description="samples of a toy data set", ge=2, le=1_000_000)
+    noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
+    seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
+    test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
+    standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+    encode: Literal["one_hot"] | dict[str, str] | None = Field(
+        default=None,
+        description="each word becomes an input of its own, in every column of words or in those that are named",
+    )
+    missing: Literal["refuse", "drop", "mean", "median"] | dict[str, str] = Field(
+        default="refuse",
+        description="what is done about an empty cell, in every column or in those that are named",
+    )
+    separator: str | None = Field(default=None, description="between the fields of a CSV; found in the file")
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; found in the file")
+    thousands: str | None = Field(default=None, description="sign between the thousands of a CSV; found in the file")
+    encoding: str | None = Field(default=None, description="of a CSV's text; by its byte order mark, else UTF-8")
+    na_values: list[str] | None = Field(default=None, description="words that stand for an empty cell; with path")
+
+    _separator = field_validator("separator")(checked_separator)
+    _thousands = field_validator("thousands")(checked_thousands)
+    _encoding = field_validator("encoding")(checked_encoding)
+    _na_values = field_validator("na_values", mode="before")(checked_na_values)
+    _encode = field_validator("encode", mode="plain")(checked_encode)
+    _missing = field_validator("missing", mode="plain")(checked_missing)
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> DatasetSpec:
+        check_keys_fit(self)
+        return self
+
+    @model_validator(mode="after")
+    def _one_source(self, info: ValidationInfo) -> DatasetSpec:
+        if info.context and info.context.get("given"):
+            return self._of_given_table()
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
+        if self.path is not None and self.target is None:
+            raise ValueError("a data set read from a path needs target, the column to be predicted")
+        if self.name is not None and self.target is not None:
+            raise ValueError("target goes with path; a built-in data set has its own")
+        if self.name is not None and (self.encode is not None or self.missing != "refuse"):
+            raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
+        return self
+
+    def _of_given_table(self) -> DatasetSpec:
+        for key in ("name", "path", "samples", "noise", *CSV_KEYS):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} does not go with a table that is given as data; leave it out")
+        if self.target is None:
+            raise ValueError("a table that is given as data needs target, the column to be predicted")
+        return self
