@@ -23,8 +23,10 @@ from service.recording import Recorder
 from service.recording import recorders as chooser
 from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
+from service.recording.deleted import lost_runs
 from service.recording.infos import SweepInfo
 from service.recording.rest_recorder import HttpRecorder
+from service.recording.runs import TRIAL, Runs
 from service.recording.store import Store
 from service.recording.trial_record import TrialRecord
 
@@ -331,6 +333,8 @@ def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureReq
         client.delete_run(run)
     _remove_for_good(store, gone, request)
     assert len(list(store.trials(sweep))) == len(_RECORDS) - 4
+    lost = {deleted, unfinished, bare, gone}
+    assert lost_runs(Runs(client), sweep.experiment_id, list(runs.values())) == lost
 
     assert _resumed(kind) == (["trial0001"], 1)
     back = {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)}
@@ -339,6 +343,10 @@ def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureReq
     client.delete_tag(deleted, "mine")
     assert _seen(store, sweep, tmp_path) == before
     assert len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+
+    assert lost_runs(Runs(client), sweep.experiment_id, list(back.values())) == set()
+    whole = len(_RECORDS)
+    assert [Runs(client).reach(sweep.experiment_id, TRIAL, n) for n in (1, whole, whole + 1)] == [True, True, False]
 
     assert _resumed(kind) == ([], 0)
     assert {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)} == back
