@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.arrays import Floats
+from engine.arrays import Array, Flags, Floats
 
-Cells = np.ndarray[Any, Any]
+Cells = Array
 """(rows,). Numbers and booleans (0 and 1) as float64, NaN where empty; text as str, None where empty."""
 
 
@@ -53,7 +53,7 @@ class InputColumn:
             return ()
         return tuple(sorted({*category_names(self.kind, cells)[~is_empty(cells)]} - {*self.categories}))
 
-    def unfilled(self, cells: Cells) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def unfilled(self, cells: Cells) -> Flags:
         """(rows,). Which cells are empty with nothing to fill them."""
         empty = is_empty(cells)
         return empty if self.fill is None else np.zeros_like(empty)
@@ -78,11 +78,11 @@ def network_inputs(columns: Sequence[InputColumn], table: Sequence[Cells]) -> Fl
     return np.hstack([column.inputs(cells) for column, cells in zip(columns, table, strict=True)])
 
 
-def is_empty(cells: Cells) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def is_empty(cells: Cells) -> Flags:
     """(rows,). Which cells are empty."""
     if cells.dtype == object:
         return np.array([cell is None for cell in cells], dtype=bool)
-    empty: np.ndarray[Any, np.dtype[np.bool_]] = np.isnan(cells)
+    empty: Flags = np.isnan(cells)
     return empty
 
 

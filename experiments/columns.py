@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+
+from engine.arrays import Array, Flags, Integers
 
 Kind = Literal["number", "boolean", "text", "unsupported"]
 
@@ -40,7 +42,7 @@ class Column:
 
     name: str
     kind: Kind
-    values: np.ndarray[Any, Any]
+    values: Array
     bad_numbers: BadNumbers | None = None
     problem: str | None = None
     note: str | None = None
@@ -52,11 +54,11 @@ class Column:
         return bool(self.empty.all())
 
     @property
-    def empty(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def empty(self) -> Flags:
         """(rows,). Which cells are empty."""
         if self.kind in ("text", "unsupported"):
             return np.array([value is None for value in self.values], dtype=bool)
-        empty: np.ndarray[Any, np.dtype[np.bool_]] = np.isnan(self.values.astype(float))
+        empty: Flags = np.isnan(self.values.astype(float))
         return empty
 
 
@@ -73,7 +75,7 @@ class RawTable:
 
     name: str
     columns: tuple[Column, ...]
-    lines: np.ndarray[Any, np.dtype[np.int64]]
+    lines: Integers
     unit: Literal["line", "row"] = "line"
     notes: tuple[str, ...] = ()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from engine.arrays import Integers
 from experiments.csv_dialect import Dialect, decoded, records
 from experiments.errors import DataError
 
@@ -35,7 +36,7 @@ class CsvText:
     names: list[str]
     header_line: int
     columns: list[Any]
-    lines: np.ndarray[Any, np.dtype[np.int64]]
+    lines: Integers
 
 
 def split_csv(data: bytes, dialect: Dialect, name: str) -> CsvText:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.arrays import Floats
+from engine.arrays import Array, Floats
 from engine.inputs import Cells, InputColumn
 from engine.samples import Samples
 from experiments.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
@@ -180,7 +180,7 @@ def load_dataset(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = N
     )
 
 
-def _cells(columns: Sequence[Column], rows: np.ndarray[Any, Any]) -> list[Cells]:
+def _cells(columns: Sequence[Column], rows: Array) -> list[Cells]:
     return [column.values[rows] for column in columns]
 
 
@@ -191,7 +191,7 @@ def _plain(column: InputColumn, cell: Any) -> Any:
     return bool(cell) if column.kind == "boolean" else cell
 
 
-def _split(table: Table, fraction: float, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:
     """Indices of the training and the test part, in the order of the table; classes in proportion."""
     everything = np.arange(table.samples)
     if fraction == 0:

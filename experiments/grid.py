@@ -25,6 +25,7 @@ from engine import (
     resolve_kernel,
     trace_step,
 )
+from engine.arrays import Array
 from engine.tensors import layer_tensors
 from experiments.datasets import Dataset, accuracy_threshold
 from experiments.errors import SpecError
@@ -114,7 +115,7 @@ class Population:
     """
 
     architecture: Architecture
-    columns: Mapping[str, np.ndarray[Any, Any]]
+    columns: Mapping[str, Array]
     first: int
 
     @property
@@ -268,7 +269,7 @@ def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:
     return weights
 
 
-def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, np.ndarray[Any, Any]]:
+def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, Array]:
     rule = architecture.rule
     relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
     swept = [name for name in sweepable.axes if name in relevant]
@@ -280,12 +281,12 @@ def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, np.n
     return {name: columns[name] for name in relevant}
 
 
-def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
     """Columns of the axes' product; the last axis varies fastest."""
     grids = np.meshgrid(*(_array(values) for values in axes.values()), indexing="ij")
     return {name: grid.ravel() for name, grid in zip(axes, grids, strict=True)}
 
 
-def _array(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+def _array(values: Sequence[Any]) -> Array:
     """Integers as int64, numbers as float64, words as text."""
     return np.array(values)

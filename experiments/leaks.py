@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from engine.arrays import Floats
+from engine.arrays import Array, Floats
 from engine.inputs import Cells, category_names, is_empty
 from experiments.columns import Column
 from experiments.errors import DataError, quoted
@@ -32,7 +31,7 @@ class _Feature:
     cells: Cells
     targets: Floats
     values: Cells
-    first: np.ndarray[Any, Any]
+    first: Array
     determines: bool
 
     @property

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from engine.arrays import Floats
+from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.columns import Column
 from experiments.errors import DataError, quoted
@@ -22,7 +21,7 @@ _LISTED = 5
 _ROUNDING = 4 * np.finfo(float).eps
 """Relative to the largest value: cells that lie no further apart differ by the rounding of a computation alone."""
 
-Indices = np.ndarray[Any, np.dtype[Any]]
+Indices = Array
 
 
 @dataclass(frozen=True)
@@ -125,11 +124,11 @@ def _standards(training: Floats) -> tuple[Floats, Floats]:
     return np.where(equal, training[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
 
 
-def _is_constant(training: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _is_constant(training: Floats) -> Flags:
     """(inputs,). Whether all values are equal, or differ by rounding alone."""
     with np.errstate(over="ignore"):
         spread = training.max(axis=0) - training.min(axis=0)
-    constant: np.ndarray[Any, np.dtype[np.bool_]] = spread <= _ROUNDING * np.abs(training).max(axis=0)
+    constant: Flags = spread <= _ROUNDING * np.abs(training).max(axis=0)
     return constant
 
 

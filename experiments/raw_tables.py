@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.arrays import Integers
 from experiments.columns import Column, RawTable
 from experiments.number_formats import FALSE_WORDS, TRUE_WORDS, TextColumn
 from experiments.read_options import ReadOptions
@@ -31,7 +32,7 @@ def text_column(name: str, cells: Any, na_values: Sequence[str]) -> TextColumn:
 def finished_table(
     name: str,
     columns: Sequence[Column],
-    lines: np.ndarray[Any, np.dtype[np.int64]],
+    lines: Integers,
     unit: Literal["line", "row"],
     notes: Sequence[str],
     options: ReadOptions,

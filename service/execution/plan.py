@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import Program, TrainConfig
+from engine.arrays import Array, Integers
 from engine.kernels.cost import compilation_seconds, training_seconds
 from experiments.datasets import Dataset, load_dataset
 from experiments.errors import DataError
@@ -31,8 +32,8 @@ class Shard:
 
     program: Program
     architecture: Architecture
-    columns: Mapping[str, np.ndarray[Any, Any]]
-    numbers: np.ndarray[Any, np.dtype[np.int64]]
+    columns: Mapping[str, Array]
+    numbers: Integers
 
     @property
     def trials(self) -> int:
@@ -151,7 +152,7 @@ class Plan:
             shards.extend(self._shard(population, program, part) for part in np.array_split(numbers, count))
         return shards
 
-    def _shard(self, population: Population, program: Program, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Shard:
+    def _shard(self, population: Population, program: Program, numbers: Integers) -> Shard:
         columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
         return Shard(program, population.architecture, columns, numbers)
 

@@ -6,12 +6,11 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from engine import History, initial_weights, train
-from engine.arrays import Floats
+from engine.arrays import Array, Floats
 from experiments.datasets import Dataset
 from experiments.grid import Architecture
 from service.execution.plan import Shard
@@ -46,12 +45,12 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
     return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
-def program_columns(columns: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:
     """Those hyperparameters that are columns of the program; the others have made the initial weights."""
     return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
 
 
-def initial(columns: Mapping[str, np.ndarray[Any, Any]], architecture: Architecture, dataset: Dataset) -> Floats:
+def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
     """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
     widths = architecture.widths(dataset)
     draws: dict[tuple[str, int, float], Floats] = {}

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.arrays import Integers
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
 
-Codes = tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]
+Codes = tuple[Integers, Integers]
 
 _ACROSS, _DOWN = ("learning_rate",), ("activation", "output")
 _SEED = "seed"
@@ -40,7 +41,7 @@ class Axis:
         """Whether its values are better seen on a logarithmic scale."""
         return self.is_numeric and min(self.values) > 0 and max(self.values) >= 20 * min(self.values)
 
-    def codes(self, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def codes(self, table: pd.DataFrame) -> Integers:
         """For each row of the table the place of its value; -1 where it has none."""
         places = {value: place for place, value in enumerate(self.values)}
         return np.array([places.get(value, -1) for value in table[PARAMS + self.name].tolist()], dtype=np.int64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine import History
+from engine.arrays import Integers
 from experiments.spec import RecordSpec
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _is_kept(name: str, record: RecordSpec) -> bool:
     return not part or record.gradients != "norm"
 
 
-def curve_points(history: History, numbers: np.ndarray[Any, np.dtype[np.int64]], record: RecordSpec) -> pd.DataFrame:
+def curve_points(history: History, numbers: Integers, record: RecordSpec) -> pd.DataFrame:
     """A row a recorded point: number, step, and every recorded metric; `numbers` are the trials'."""
     import pandas as pd  # not above: workers import this module, and need no pandas
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
+from engine.arrays import Array
 from experiments.errors import NotFoundError, UserError, nearest
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import none_if_missing
@@ -99,7 +100,7 @@ def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], np.ndarray[Any, Any]]]:
+def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Array]]:
     """The values of these hyperparameters, and the places of the rows that have them, in the order of the table."""
     if not names or not len(table):
         return [((), np.arange(len(table)))]
@@ -111,7 +112,7 @@ def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any,
     return list(zip(firsts, np.split(order, starts[1:]), strict=True))
 
 
-def _entries(groups: Sequence[tuple[dict[str, Any], int, np.ndarray[Any, Any], str | None]]) -> list[Entry]:
+def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None]]) -> list[Entry]:
     ranks: list[int] = []
     leader = 0
     for place, (_, trials, samples, _) in enumerate(groups):
@@ -126,7 +127,7 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, np.ndarray[Any, Any], s
     ]
 
 
-def _interval(samples: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+def _interval(samples: Array) -> tuple[float, float, float]:
     """Mean, and the ends of its confidence interval."""
     from scipy.special import stdtrit
 
@@ -137,7 +138,7 @@ def _interval(samples: np.ndarray[Any, Any]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def _alike(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> bool:
+def _alike(first: Array, second: Array) -> bool:
     """Whether the data can't separate two means."""
     from scipy.special import stdtr
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from engine import DIVERGED, OUTCOMES
-from engine.arrays import Floats
+from engine.arrays import Array, Floats, Integers
 from service.results.axes import Axis, cell_codes
 from service.results.metrics import METRICS, lower_is_better
 from service.results.trials_table import run_ids
@@ -35,15 +34,15 @@ class Phase:
     median: Floats
     shares: Mapping[str, Floats]
     began: Floats
-    trials: np.ndarray[Any, np.dtype[np.int64]]
-    best: np.ndarray[Any, Any]
+    trials: Integers
+    best: Array
 
     @property
-    def commonest(self) -> np.ndarray[Any, Any]:
+    def commonest(self) -> Array:
         """The most frequent outcome of each cell, "" where it has no trial."""
         names = np.array(list(self.shares), dtype=object)
         stacked = np.stack([self.shares[name] for name in names])
-        found: np.ndarray[Any, Any] = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
+        found: Array = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
         found[self.trials == 0] = ""
         return found
 
