@@ -1,8 +1,13 @@
-"""Pictures of graphs: DOT text for Graphviz, and SVG that needs nothing else, a value and a gradient on every node.
+"""Pictures of graphs, with a value and a gradient on every node: text for Graphviz, or SVG that needs no other program.
 
-The layout is Sugiyama's: nodes in columns by their distance from the result, long edges cut into pieces a column long,
-and each column ordered by the middle of its neighbours (Sugiyama et al., Methods for Visual Understanding of
-Hierarchical System Structures, 1981).
+The layout is Sugiyama's: nodes are put into columns by their distance from the result, long edges are divided into
+pieces from column to column, and the nodes of a column are sorted by the mean height of their neighbours (Sugiyama et
+al., Methods for Visual Understanding of Hierarchical System Structures, 1981).
+
+>>> loss = Parameter(3.0, "a") * Parameter(2.0, "b")
+>>> loss.backward()
+>>> print(to_dot(loss).splitlines()[3])
+  n0 [label="a\\n3\\ngrad 2"]
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from dataclasses import dataclass, field
 from engine.parameter import Parameter, topological_order
 
 MAX_NODES = 1_000
-"""Nodes of a graph that is drawn at most; more can't be read."""
+"""Largest number of nodes of a graph that is drawn; a picture of more can't be read."""
 
 _SWEEPS = 8
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 120, 46, 56, 12, 16
@@ -38,7 +43,7 @@ path { stroke: #566573 }
 
 
 def to_dot(root: Parameter) -> str:
-    """The graph that `root` was computed by, in Graphviz's language. Raises ValueError for more than MAX_NODES."""
+    """Return the graph that computed `root`, in Graphviz's language. Raises ValueError for more than MAX_NODES."""
     nodes = _nodes(root)
     number = {node: n for n, node in enumerate(nodes)}
     lines = ["digraph {", "  rankdir=LR", '  node [shape=box, style=rounded, fontname="monospace"]']
@@ -50,7 +55,7 @@ def to_dot(root: Parameter) -> str:
 
 
 def to_svg(root: Parameter) -> str:
-    """The same as a picture, from leaves on the left to `root` on the right, for light and dark pages.
+    """Return the graph as a picture, with leaves on the left and `root` on the right, for light and dark pages.
 
     Leaves are blue, nodes without a gradient grey. Raises ValueError for more than MAX_NODES.
     """
@@ -58,33 +63,36 @@ def to_svg(root: Parameter) -> str:
     columns = _columns(nodes)
     for _ in range(_SWEEPS):
         for column in [*columns[1:], *columns[-2::-1]]:
-            middle = {place: place.middle() for place in column}
-            column.sort(key=lambda place: middle[place])
-            for height, place in enumerate(column):
-                place.height = height - len(column) / 2
+            middle = {position: position.middle() for position in column}
+            column.sort(key=lambda position: middle[position])
+            for height, position in enumerate(column):
+                position.height = height - len(column) / 2
     size = (_MARGIN * 2 + len(columns) * (_WIDTH + _GAP_X) - _GAP_X, _canvas_height(columns))
-    places = [place for column in columns for place in column]
-    parts = [*(_edges(places, size[1])), *(_box(place, size[1]) for place in places if place.node is not None)]
+    positions = [position for column in columns for position in column]
+    shapes = [
+        *(_edges(positions, size[1])),
+        *(_box(position, size[1]) for position in positions if position.node is not None),
+    ]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]:.0f}" width="{size[0]}">'
-    return "\n".join([head, f"<style>{_STYLE}</style>", *parts, "</svg>"])
+    return "\n".join([head, f"<style>{_STYLE}</style>", *shapes, "</svg>"])
 
 
 @dataclass(eq=False)
-class _Place:
-    """A node's place in the picture, or a piece of a long edge's."""
+class _Position:
+    """The position of a node in the picture, or of a piece of a long edge."""
 
     node: Parameter | None
     column: int
     height: float = 0.0
-    left: list[_Place] = field(default_factory=list)
-    right: list[_Place] = field(default_factory=list)
+    left: list[_Position] = field(default_factory=list)
+    right: list[_Position] = field(default_factory=list)
 
     def middle(self) -> float:
         near = [*self.left, *self.right]
-        return sum(place.height for place in near) / len(near) if near else self.height
+        return sum(position.height for position in near) / len(near) if near else self.height
 
     def point(self, canvas: float, side: float) -> tuple[float, float]:
-        """The left (0) or right (1) end, where edges begin."""
+        """Return the left (0) or right (1) end, where edges begin."""
         x = _MARGIN + self.column * (_WIDTH + _GAP_X) + side * _WIDTH
         return x, canvas / 2 + (self.height + 0.5) * (_HEIGHT + _GAP_Y)
 
@@ -96,54 +104,54 @@ def _nodes(root: Parameter) -> list[Parameter]:
     return nodes
 
 
-def _columns(nodes: list[Parameter]) -> list[list[_Place]]:
-    """Places by column, linked with their neighbours of the columns beside."""
+def _columns(nodes: list[Parameter]) -> list[list[_Position]]:
+    """Return the positions in each column, linked with their neighbours in the columns next to it."""
     distance: dict[Parameter, int] = defaultdict(int)
     for node in reversed(nodes):
         for parent in node.parents:
             distance[parent] = max(distance[parent], distance[node] + 1)
     last = max(distance.values(), default=0)
-    columns: list[list[_Place]] = [[] for _ in range(last + 1)]
+    columns: list[list[_Position]] = [[] for _ in range(last + 1)]
 
-    def put(node: Parameter | None, column: int) -> _Place:
-        place = _Place(node, column, float(len(columns[column])))
-        columns[column].append(place)
-        return place
+    def put(node: Parameter | None, column: int) -> _Position:
+        position = _Position(node, column, float(len(columns[column])))
+        columns[column].append(position)
+        return position
 
-    place_of = {node: put(node, last - distance[node]) for node in nodes}
+    position_of = {node: put(node, last - distance[node]) for node in nodes}
     for node in nodes:
         for parent in dict.fromkeys(node.parents):
-            before, end = place_of[parent], place_of[node]
+            before, end = position_of[parent], position_of[node]
             for column in range(before.column + 1, end.column):
                 before = _link(before, put(None, column))
             _link(before, end)
     return columns
 
 
-def _link(left: _Place, right: _Place) -> _Place:
+def _link(left: _Position, right: _Position) -> _Position:
     left.right.append(right)
     right.left.append(left)
     return right
 
 
-def _canvas_height(columns: list[list[_Place]]) -> float:
+def _canvas_height(columns: list[list[_Position]]) -> float:
     return 2 * _MARGIN + max(len(column) for column in columns) * (_HEIGHT + _GAP_Y)
 
 
-def _edges(places: Iterable[_Place], canvas: float) -> Iterable[str]:
-    for place in places:
-        (left, y), (x, _) = place.point(canvas, 0.0), place.point(canvas, 1.0)
-        start = f"M{left:.0f} {y:.0f}H{x:.0f}" if place.node is None else f"M{x:.0f} {y:.0f}"
-        for right in place.right:
+def _edges(positions: Iterable[_Position], canvas: float) -> Iterable[str]:
+    for position in positions:
+        (left, y), (x, _) = position.point(canvas, 0.0), position.point(canvas, 1.0)
+        start = f"M{left:.0f} {y:.0f}H{x:.0f}" if position.node is None else f"M{x:.0f} {y:.0f}"
+        for right in position.right:
             end, height = right.point(canvas, 0.0)
             middle = (x + end) / 2
             yield f'<path d="{start}C{middle:.0f} {y:.0f} {middle:.0f} {height:.0f} {end:.0f} {height:.0f}"/>'
 
 
-def _box(place: _Place, canvas: float) -> str:
-    node = place.node
+def _box(position: _Position, canvas: float) -> str:
+    node = position.node
     assert node is not None
-    x, y = place.point(canvas, 0.0)
+    x, y = position.point(canvas, 0.0)
     kind = "leaf" if node.operation is None else "still" if node.grad == 0 else "inner"
     value, grad = _numbers(node)
     lines = [
@@ -155,7 +163,7 @@ def _box(place: _Place, canvas: float) -> str:
 
 
 def _title(node: Parameter) -> str:
-    """A leaf's name, or an inner node's if it was given one, else its operation."""
+    """Return the name of a leaf or of a named node, else the node's operation."""
     title = node.name if node.operation is None else node.given_name or node.operation.name
     return title if len(title) <= 18 else f"{title[:17]}…"
 

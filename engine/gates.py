@@ -1,8 +1,14 @@
 """Gates: the gradient through a branch that is not taken is exactly 0, whatever the derivative is there.
 
-The chain rule alone gives 0 * inf = NaN: in `select(x, 0.0, 0.0, sqrt(x))` the root's derivative at 0 is infinite. So a
-pass back through a graph also computes the *reach* of each node. The reach is 0 where every path from the result to the
-node goes through a branch that is not taken, and above 0 elsewhere. Where it is 0, the gradient is set to 0.
+The chain rule alone gives 0 * inf = NaN: in `select(x, 0.0, 0.0, sqrt(x))` the root's derivative at 0 is infinite. So
+the backward pass also computes the *reach* of each node. The reach is 0 where every path from the result to the node
+goes through a branch that is not taken, and above 0 elsewhere. Where it is 0, the gradient is set to 0.
+
+>>> from engine.parameter import Parameter
+>>> x = Parameter(0.0)
+>>> ops.select(x, 0.0, 0.0, ops.sqrt(x)).backward()
+>>> x.grad
+0.0
 
 This costs instructions only where an operation that can fail lies behind a gate. Products stay products, so that sums
 round as they would without gates: numbers that were finite before keep their bits.
@@ -30,7 +36,7 @@ _PASSING = GATES | {ops.add, ops.sub, ops.neg, ops.absolute, ops.identity, ops.l
 
 
 class Gates:
-    """The gates of one pass back through a graph, which visits the nodes from the result to the leaves."""
+    """The gates of one backward pass, which visits the nodes from the result to the leaves."""
 
     def __init__(self, order: Iterable[Parameter]) -> None:
         """order: every node of the graph, operands before what is computed from them."""

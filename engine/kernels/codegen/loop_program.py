@@ -27,6 +27,8 @@ DOT = "dot"
 """start + a b + c d + ...: multiplications and additions in this order, each pair rounded once."""
 
 _SHOWN_ELEMENTS = 4
+_SHOWN_TERMS = 5
+_SHOWN_OUTPUTS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,12 @@ class Statement:
         return (o for o in self.operands if isinstance(o, ArrayRef) and isinstance(o.array, int))
 
     def __str__(self) -> str:
-        sign = "+=" if self.is_reduction else "="
-        start = "" if self.has_start else " 0.0"
-        return f"{self.result} {sign} {self.operation}{start} {' '.join(map(str, self.operands))}"
+        operands = [str(operand) for operand in self.operands]
+        if self.operation == DOT:
+            start, factors = operands[: self.has_start], operands[self.has_start :]
+            products = [f"{a} * {b}" for a, b in zip(factors[::2], factors[1::2], strict=True)]
+            operands = [" + ".join(_shortened([*start, *products], _SHOWN_TERMS))]
+        return f"{self.result} {'+=' if self.is_reduction else '='} {self.operation} {' '.join(operands)}"
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,14 @@ class LoopProgram:
             if array in used_elsewhere or array in self.output_arrays
         }
 
-    def __str__(self) -> str:
+    @property
+    def last_line(self) -> str:
+        """Where the outputs are, as text."""
         ends = [str(end) if isinstance(end, float) else str(ArrayRef(end[0], (end[1],))) for end in self.outputs]
-        shown = _shortened(ends, 12)
-        return "\n".join([*map(str, self.loops), f"return {' '.join(shown)}"])
+        return f"return {' '.join(_shortened(ends, _SHOWN_OUTPUTS))}"
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.loops), self.last_line])
 
 
 def _pattern(elements: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ r"""From a Program to machine code: the list of passes, `lower`. Every stage can
 >>> print(stages.fused["update"])  # each of the three weights minus its gradient times the learning rate
 for i in 0 .. 2:
     a0[i] = neg mean[i]
-    a1[i] = dot weight[i] a0[i] column[0]
+    a1[i] = dot weight[i] + a0[i] * column[0]
 return a1[0] a1[1] a1[2]
 >>> stages.module.text().count("\n") > 500
 True

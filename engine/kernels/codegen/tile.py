@@ -9,10 +9,11 @@ tile is some columns of some rows.
 >>> from engine.kernels.codegen.loop_program import Statement
 >>> weight = ArrayRef("weight", tuple(range(100)))
 >>> scaled = Statement("mul", (weight, 2.0), result=ArrayRef(0, tuple(range(100))))
->>> loops = LoopProgram((Loop(100, (scaled,), per_sample=False),), outputs=((0, 0),))
+>>> loops = LoopProgram((Loop(100, (scaled,), per_sample=False),), outputs=((0, 7),))
 >>> print(tile(loops, samples=8, registers=32))
 tiles of 1 x 4 from 1 x 100, 1 sample at once:
     a0[i] = mul weight[i] 2.0
+return a0[7]
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class TiledProgram:
     samples: int
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.tiled))
+        return "\n".join([*map(str, self.tiled), self.loops.last_line])
 
 
 def tile(program: LoopProgram, *, samples: int, registers: int) -> TiledProgram:
