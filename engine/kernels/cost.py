@@ -1,6 +1,6 @@
-"""What training costs: a rough estimate of seconds, from a program's instructions.
+"""The cost of training: a rough estimate of seconds, from the instructions of a program.
 
-It decides how much work a task gets and what a user is told to expect. Results do not depend on it.
+It decides the size of tasks, and the time that a dry run announces. Results do not depend on it.
 
 >>> from engine import LOSSES, MLP, OPTIMIZERS, trace_step
 >>> program = trace_step(MLP([2, 8, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)

@@ -157,7 +157,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[float], list[_Step]]:
 
 
 def _evaluate(table: Any, leaves: Any, steps: list[_Step]) -> Any:
-    """The sum of all that was computed; operands are kept where every function is smooth and tame."""
+    """Return the sum of all results. Operands stay where every function is smooth and of moderate size."""
     values = list(leaves)
     for name, operands in steps:
         given_to = [values[o] for o in operands]

@@ -1,4 +1,4 @@
-"""Parts of one's own: what is taken, what is refused, and that they train as the built-in ones do."""
+"""Custom parts: which files are accepted, which are refused and why, and that custom parts train like built-in ones."""
 
 import pickle
 

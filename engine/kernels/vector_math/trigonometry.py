@@ -136,7 +136,7 @@ def _payne_hanek(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
     parts = [_gather(shift * 4 + part) for part in range(4)]
     products = [m * part for part in parts]
     lost = [fma(m, part, -product) for part, product in zip(parts, products, strict=True)]
-    # quarters, without whole turns; then every sum is kept with what is rounded off it, for the rest may be tiny
+    # quarters, without whole turns; every sum is computed with its rounding error, because the rest may be tiny
     start = products[0] - (products[0] * 0.25).call("floor") * 4.0
     a, a_low = _two_sum(start, products[1])
     b, b_low = _two_sum(a, lost[0])
