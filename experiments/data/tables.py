@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from engine.arrays import Floats
+from engine.arrays import Flags, Floats
 from experiments.data.column_rules import DROP, REFUSE, encoded_columns, missing_rules, na_values_key
 from experiments.data.columns import Column, RawTable
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_words
 from experiments.errors import DataError, nearest, quoted
 
-Rows = np.ndarray[Any, np.dtype[np.bool_]]
+Rows = Flags
 
 
 @dataclass(frozen=True)
