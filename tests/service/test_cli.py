@@ -114,7 +114,7 @@ def test_a_store_that_cannot_be_written_or_is_of_another_version(tmp_path: Path)
         (newer, "made by another MLflow version: its schema is ffffffffffff.* install the MLflow that made it"),
         (other, "is no MLflow store; name another"),
         (f"sqlite:///{tmp_path / 'text.db'}", "can't be opened: .*file is not a database"),
-        (f"sqlite:///{tmp_path}", "can't be written"),
+        (f"sqlite:///{tmp_path}", "is a folder: name a file"),
     ):
         result = run_command("sweep", "moons", "--inline", "--tracking-uri", uri)
         assert result.exit_code == 1
@@ -128,7 +128,7 @@ def test_bad_data_gets_its_place_and_makes_nothing(tmp_path: Path) -> None:
     file.write_text("name: own\ndataset:\n  path: d.csv\n  target: y\n", encoding="utf-8")
     result = run_command("sweep", str(file), "--inline")
     assert result.exit_code == 2
-    assert result.stderr.startswith("gradgrid: own.yaml:3: dataset: d.csv, line 3: column 'x' is empty or NaN")
+    assert result.stderr.startswith("gradgrid: own.yaml:3: dataset: d.csv, line 3: column 'x' is empty (1 such cell); write missing: ")
     assert list(Path.cwd().iterdir()) == []
 
 
