@@ -56,9 +56,9 @@ class Runs:
         from mlflow.exceptions import MlflowException
         from mlflow.utils.search_utils import SearchUtils
 
-        token = SearchUtils.create_page_token(count - 1)  # type: ignore[no-untyped-call]
         try:
-            found = self._client.search_runs([experiment_id], condition, max_results=1, page_token=token.decode())
+            before = SearchUtils.create_page_token(count - 1).decode() if count > 1 else None  # type: ignore[no-untyped-call]
+            found = self._client.search_runs([experiment_id], condition, max_results=1, page_token=before)
         except MlflowException:
             return False
         return len(found) > 0

@@ -168,9 +168,9 @@ class Store(Finder):
         Only the sweep's own driver may. Raises StoreError where its trials' experiment was deleted.
         """
         self._check_writable()
-        self.tag(sweep, driver_tags())
         with translated_errors(self.uri):
             check_trials_experiment(self._runs, sweep, self.uri)
+            self.tag(sweep, driver_tags())
             self.discard_unfinished(sweep)
             self._client.update_run(sweep.run_id, status="RUNNING")
 
