@@ -17,9 +17,9 @@ from service.report.page import make_page
 from service.report.panels import Line, Panel, scale_of
 from service.report.picture_text import literal
 from service.report.pictures import make_pictures
-from service.results.axes import NO_AXIS, Axis, axis_pairs, cell_codes, swept_axes
+from service.results.axes import NO_AXIS, Axis, axis_pairs, cell_indices, swept_axes
 from service.results.importance import importance
-from service.results.phase_diagram import make_phase
+from service.results.phase_diagram import make_phase_diagram
 from service.results.quantile_bands import Curves
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
@@ -49,13 +49,13 @@ def test_axes_are_ordered_and_paired() -> None:
     assert axes[1].is_logarithmic
     assert not axes[2].is_logarithmic
     assert axes[2].codes(table).tolist() == [1, -1, 0]
-    assert Axis("n", tuple(range(100))).chosen(5) == (0, 25, 50, 74, 99)
+    assert Axis("n", tuple(range(100))).spread_indices(5) == (0, 25, 50, 74, 99)
 
 
 def test_a_phase_diagram_counts_what_became_of_the_trials(recorded: Recorded) -> None:
     table = recorded.result.table
     across, down = axis_pairs(swept_axes(table, ["activation", "learning_rate"]))[0]
-    phase = make_phase(table, "test_loss", across, down)
+    phase = make_phase_diagram(table, "test_loss", across, down)
     assert (across.name, down.name) == ("learning_rate", "activation")
     for i, activation in enumerate(down.values):
         for j, rate in enumerate(across.values):
@@ -69,9 +69,9 @@ def test_a_phase_diagram_counts_what_became_of_the_trials(recorded: Recorded) ->
                 assert phase.best[i, j] == finished.loc[finished["metrics.test_loss"].idxmin(), "run_id"]
             else:
                 assert math.isnan(phase.median[i, j])
-                assert phase.began[i, j] == cell["outcome_step"].median()
-            assert phase.commonest[i, j] in set(cell["outcome"])
-    one = make_phase(table, "test_loss", across, NO_AXIS)
+                assert phase.onset_step[i, j] == cell["outcome_step"].median()
+            assert phase.modal_outcome[i, j] in set(cell["outcome"])
+    one = make_phase_diagram(table, "test_loss", across, NO_AXIS)
     assert one.trials.tolist() == [[6, 6]]
 
 
@@ -82,11 +82,11 @@ def test_an_empty_cell_has_nothing() -> None:
             "run_id": ["r", "s"], "metrics.loss": [math.nan, 0.5],
         }
     )  # fmt: skip
-    phase = make_phase(table, "loss", Axis("a", (1, 2)), Axis("b", ("x", "y")))
+    phase = make_phase_diagram(table, "loss", Axis("a", (1, 2)), Axis("b", ("x", "y")))
     assert phase.trials.tolist() == [[1, 0], [0, 1]]
-    assert phase.commonest.tolist() == [["diverged", ""], ["", "dead"]]
+    assert phase.modal_outcome.tolist() == [["diverged", ""], ["", "dead"]]
     assert phase.best.tolist() == [["", ""], ["", "s"]]
-    np.testing.assert_equal(phase.began, [[3, math.nan], [math.nan, 5]])
+    np.testing.assert_equal(phase.onset_step, [[3, math.nan], [math.nan, 5]])
     np.testing.assert_equal(phase.median, [[math.nan, math.nan], [math.nan, 0.5]])
 
 
@@ -105,7 +105,7 @@ def test_bands_are_quartiles_and_the_diverged_are_infinite() -> None:
     )
     curves = Curves(points, table)
     assert curves.steps == (0, 5, 10)
-    nowhere = cell_codes(table, NO_AXIS, NO_AXIS)
+    nowhere = cell_indices(table, NO_AXIS, NO_AXIS)
     bands = curves.bands("loss", nowhere, [0], [0])
     np.testing.assert_allclose(bands.middle[0, 0, :2], np.median(values[:, :2], axis=0))
     np.testing.assert_allclose(bands.low[0, 0, :2], np.quantile(values[:, :2], 0.25, axis=0))
@@ -140,8 +140,8 @@ def test_importance_is_the_share_of_the_variance_of_the_ranks(
     found = {share.axis: share for share in importance(table, "loss", ["a", "b", "c"])}
     assert set(found) == {"a", "b"}
     for name, share in found.items():
-        assert share.alone == pytest.approx(alone[name])
-        assert share.together == pytest.approx(together[name])
+        assert share.first_order == pytest.approx(alone[name])
+        assert share.total == pytest.approx(together[name])
 
 
 def test_nothing_is_important_where_all_came_to_the_same() -> None:
@@ -263,7 +263,7 @@ def test_the_deep_networks_diagram_shows_what_the_literature_says(uri: str) -> N
     """As docs/phase-diagram.md tells: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
     found = sweep("deep", tracking_uri=uri, inline=True)
     across, down = axis_pairs(swept_axes(found.trials, ["activation", "learning_rate"]))[0]
-    phase = make_phase(found.trials, "test_loss", across, down)
+    phase = make_phase_diagram(found.trials, "test_loss", across, down)
     rates = np.array(across.values)
     rows = {name: row for row, name in enumerate(down.values)}
     assert (phase.shares["diverged"][:, rates > 2.5] == 1).all()
