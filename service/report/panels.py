@@ -76,8 +76,9 @@ def panel_scales(panels: Sequence[Panel], rule: ScaleRule) -> list[Scale]:
     shared = scale_of(np.concatenate(own), logarithmic=rule.logarithmic, deepest=rule.deepest)
     if shared is None:
         return [_starting_scale(panel, rule).widened(MARGIN) for panel in panels]
-    if all(_fill(shared, values) >= _LEAST_FILL for values in own if _varies(values)):
-        return [shared.widened(MARGIN)] * len(panels)
+    for scale in (_stretched(shared, rule.least_decades), shared):
+        if all(_fill(scale, values) >= _LEAST_FILL for values in own if _varies(values)):
+            return [scale.widened(MARGIN)] * len(panels)
     return [_own_scale(p, values, shared, rule).widened(MARGIN) for p, values in zip(panels, own, strict=True)]
 
 

@@ -12,9 +12,9 @@ from service.report.contents import Contents
 from service.report.curve_figures import exit_keys, panel_drawings
 from service.report.curve_panels import CurveFrames
 from service.report.layout import Block, Drawing, Section, Tab, even_columns
-from service.report.legend import Key
+from service.report.legend import Key, surface_keys
 from service.report.phase_figures import phase_blocks
-from service.report.surface_figures import surface_drawing, surface_keys
+from service.report.surface_figures import surface_drawing
 from service.report.trial_figures import trials_drawing
 from service.results.axes import NO_AXIS, display_name
 from service.results.colours import line_colour

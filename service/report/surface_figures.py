@@ -7,12 +7,10 @@ from typing import Any
 from bokeh.models import LinearColorMapper, PlainText, Range1d
 
 from service.report.layout import Drawing
-from service.report.legend import Key
+from service.report.legend import DATA_COLOUR, class_colours
 from service.report.style import as_float32, make_figure, number_formatter
 from service.report.surfaces import Surface
-from service.results.colours import FIRST_CLASS, SECOND_CLASS, line_colour
-
-_DATA = "#9aa0a8"
+from service.results.colours import line_colour
 
 
 def surface_drawing(surface: Surface) -> Drawing:
@@ -21,19 +19,10 @@ def surface_drawing(surface: Surface) -> Drawing:
     return Drawing(_curve(surface) if surface.y is None else _plane(surface), heading, note)
 
 
-def surface_keys(surface: Surface) -> list[Key]:
-    """The legend that all surfaces of a sweep share."""
-    if surface.y is None:
-        return [Key("training data", _DATA, "dot"), Key("network", line_colour(0), "line")]
-    colours = _class_colours(surface)
-    names = [f"class {name}" if str(name).isdigit() else str(name) for name in surface.classes]
-    return [Key(name, colour, "dot") for name, colour in zip(names, colours, strict=False)]
-
-
 def _curve(surface: Surface) -> Any:
     plot = make_figure(290)
     x, y = as_float32(surface.data[:, 0]), as_float32(surface.targets)
-    plot.scatter(x, y, size=5, fill_color=_DATA, fill_alpha=0.7, line_color=None)
+    plot.scatter(x, y, size=5, fill_color=DATA_COLOUR, fill_alpha=0.7, line_color=None)
     plot.line(as_float32(surface.x), as_float32(surface.values), line_color=line_colour(0), line_width=2.5)
     plot.xaxis[0].axis_label = PlainText(surface.names[0])
     plot.xaxis[0].formatter = plot.yaxis[0].formatter = number_formatter()
@@ -42,7 +31,7 @@ def _curve(surface: Surface) -> Any:
 
 def _plane(surface: Surface) -> Any:
     assert surface.y is not None
-    colours = _class_colours(surface)
+    colours = class_colours(surface)
     palette = _between(*colours) if len(colours) == 2 else [f"{colour}66" for colour in colours]
     mapper = LinearColorMapper(palette=palette, low=0, high=len(colours) - 1)
     x, y = (float(end) for end in surface.x[[0, -1]]), (float(end) for end in surface.y[[0, -1]])
@@ -57,12 +46,6 @@ def _plane(surface: Surface) -> Any:
     plot.xaxis[0].formatter = plot.yaxis[0].formatter = number_formatter()
     plot.xaxis[0].axis_label, plot.yaxis[0].axis_label = map(PlainText, surface.names)
     return plot
-
-
-def _class_colours(surface: Surface) -> list[str]:
-    if len(surface.classes) > 2:
-        return [line_colour(k) for k in range(len(surface.classes))]
-    return [FIRST_CLASS, SECOND_CLASS]
 
 
 def _between(first: str, second: str) -> list[str]:

@@ -24,26 +24,22 @@ prototype.clearRect = function (x, y, width, height) {
 };
 prototype.fillText = function (text, x, y, ...rest) {
   const size = this.measureText(text), at = this.getTransform();
-  const corners = [
-    [x - size.actualBoundingBoxLeft, y - size.actualBoundingBoxAscent],
-    [x + size.actualBoundingBoxRight, y + size.actualBoundingBoxDescent],
-  ].map(([u, v]) => [at.a * u + at.c * v + at.e, at.b * u + at.d * v + at.f]);
+  const [left, right] = [x - size.actualBoundingBoxLeft, x + size.actualBoundingBoxRight];
+  const [top, bottom] = [y - size.actualBoundingBoxAscent, y + size.actualBoundingBoxDescent];
+  const corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
+    .map(([u, v]) => [at.a * u + at.c * v + at.e, at.b * u + at.d * v + at.f]);
   if (!writings.has(this.canvas)) writings.set(this.canvas, []);
   writings.get(this.canvas).push({text, corners});
   return fillText.call(this, text, x, y, ...rest);
 };
 window.allTexts = () => {
   const boxes = [];
-  const add = (text, left, top, right, bottom) => {
-    if (text.trim() && right > left && bottom > top) boxes.push([text, left, top, right, bottom]);
-  };
   for (const [canvas, written] of writings) {
     const place = canvas.getBoundingClientRect();
     if (!canvas.isConnected || !place.width) continue;
     const scale = canvas.width / place.width;
-    for (const {text, corners: [[x0, y0], [x1, y1]]} of written) {
-      const xs = [x0, x1].map((x) => place.x + x / scale), ys = [y0, y1].map((y) => place.y + y / scale);
-      add(text, Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys));
+    for (const {text, corners} of written) {
+      if (text.trim()) boxes.push({text, corners: corners.map(([x, y]) => [place.x + x / scale, place.y + y / scale])});
     }
   }
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -51,7 +47,9 @@ window.allTexts = () => {
     if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, #told")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    for (const r of range.getClientRects()) add(node.data, r.left, r.top, r.right, r.bottom);
+    for (const {left, right, top, bottom} of node.data.trim() ? range.getClientRects() : []) {
+      boxes.push({text: node.data, corners: [[left, top], [right, top], [right, bottom], [left, bottom]]});
+    }
   }
   return boxes;
 };
@@ -138,18 +136,26 @@ def visible_frames(page: Page) -> list[DrawnFrame]:
 def overlapping_texts(page: Page) -> list[tuple[str, str]]:
     """Pairs of texts that lie over one another by more than a pixel."""
     boxes = page.evaluate("allTexts()")
-    texts = [box[0] for box in boxes]
-    edges = np.array([box[1:] for box in boxes])
-    left, top, right, bottom = edges.T
-    across = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
-    down = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
-    first, second = np.nonzero(np.triu((across > 1) & (down > 1), 1))
-    return [(texts[i], texts[j]) for i, j in zip(first, second, strict=True) if not _is_same(boxes[i], boxes[j])]
+    assert len(boxes) > 50, "no texts were noted"
+    texts = [box["text"] for box in boxes]
+    corners = np.array([box["corners"] for box in boxes])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    depth = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    pairs = np.argwhere(np.triu((depth > 1).all(axis=2), 1))
+    return [(texts[i], texts[j]) for i, j in pairs if _overlap(corners[i], corners[j], texts[i] == texts[j])]
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether a text was drawn twice at the same place."""
-    return bool(one[0] == other[0] and np.allclose(one[1:], other[1:], atol=0.5))
+def _overlap(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same_text: bool) -> bool:
+    """Whether two boxes, which may be tilted, overlap by more than a pixel; not if one is drawn again in its place."""
+    if same_text and np.allclose(one, other, atol=0.5):
+        return False
+    for box in (one, other):
+        for side in (box[1] - box[0], box[3] - box[0]):
+            direction = side / np.linalg.norm(side)
+            first, second = one @ direction, other @ direction
+            if min(first.max(), second.max()) - max(first.min(), second.min()) <= 1:
+                return False
+    return True
 
 
 def _draw(page: Page) -> None:

@@ -16,7 +16,7 @@ from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.datasets import load_dataset
 from service.recording.pages import sweep_pages
-from service.report.pictures import phase_picture
+from service.report.phase_pictures import phase_picture
 from service.results.axes import swept_axes
 from service.results.phase_diagram import make_phase_diagram
 from service.run import run_sweep

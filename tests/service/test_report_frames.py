@@ -57,15 +57,15 @@ class _Sweep:
         """The values that a frame's scale may be chosen from."""
         calm = self.trials[~self.trials["outcome"].isin(_WILD)]
         if frame.section == "trials":
-            return calm[f"metrics.{self.metric}"].to_numpy(dtype=float)
+            return np.asarray(calm[f"metrics.{self.metric}"], dtype=float)
         rates = "learning rate " + calm["params.learning_rate"].map(format_value)
         headings = rates if frame.section == "curves" else calm["params.activation"] + ", " + rates
         points = self.curves[self.curves["number"].isin(calm["number"][headings == frame.heading])]
-        columns = [name for name in points if display_name(str(name)) == frame.tab]
+        columns = [name for name in points if frame.tab in (display_name(str(name)), str(name).replace("_", " "))]
         if frame.section == "gradients":
             columns = [name for name in points if str(name).startswith("grad_norm.") and str(name).endswith(".weight")]
         assert columns, frame
-        return points[columns].to_numpy(dtype=float).ravel()
+        return np.asarray(points[columns], dtype=float).ravel()
 
 
 def check_page(path: Path, recorded: _Sweep, widths: tuple[int, ...] = (1280, 390)) -> list[str]:
@@ -94,6 +94,9 @@ def check_page(path: Path, recorded: _Sweep, widths: tuple[int, ...] = (1280, 39
 
 def _faults(frame: DrawnFrame, values: np.ndarray[Any, Any], factor: float) -> Iterator[str]:
     name = f"{frame.section} {frame.tab} {frame.heading!r} from {frame.low:.3g} to {frame.high:.3g}"
+    if frame.logarithmic and not 0 < frame.low < frame.high < np.inf:
+        yield f"{name}: not an axis"
+        return
     values = values[values > 0] if frame.logarithmic else values
     if len(set(frame.values)) == 1:
         return  # a flat line in the scale of the other frames

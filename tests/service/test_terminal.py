@@ -54,7 +54,7 @@ def test_a_heat_map_is_full_where_it_is_good_and_a_letter_where_there_is_trouble
     lines = text.split("\n")
     assert lines[0] == "median loss by learning rate"
     assert lines[1] == "  ··██dd××▒▒"
-    assert lines[2].split() == ["0.1", "1e+03"]
+    assert lines[2].split() == ["0.1", "1000"]
     assert lines[3] == "█ 0.001 to · 1  d most dead  × most diverged"
 
 
