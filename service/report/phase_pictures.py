@@ -11,7 +11,7 @@ import pandas as pd
 
 from service.report.picture_canvas import as_png, make_figure, set_ticks
 from service.report.picture_text import literal, readable_fonts
-from service.results.axes import Axis, axis_pairs, display_name, short_value, swept_axes
+from service.results.axes import axis_pairs, display_name, short_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram, scale_of_median
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from service.execution.plan import Plan
 
 _LARGEST = 14.0  # inches of a picture's side
-_MAX_LABELS, _MAX_ROW_LABELS = 16, 30  # along the sides of a map
-_MOST_LEVEL = 60  # characters of names below a map that fit without a tilt
+_MAX_ROW_LABELS = 30
+_TEXT, _KEY, _GAP = 0.072, 0.42, 0.14  # inches of a small character, of a legend's mark, and between labels
+_BESIDE = 2.2  # inches beside a map, for labels and the colour bar
 
 
 @readable_fonts()
@@ -43,6 +44,11 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
 
 def phase_picture(phase: PhaseDiagram, title: str) -> bytes:
     """Heat maps, one below another: the median, the most frequent outcome, and the onset of failure if any failed."""
+    return as_png(phase_figure(phase, title))
+
+
+def phase_figure(phase: PhaseDiagram, title: str) -> Figure:
+    """The figure of `phase_picture`."""
     width, height = _size(phase)
     failed = bool(np.isfinite(phase.onset_step).any())
     rows = 3 if failed else 2
@@ -53,7 +59,7 @@ def phase_picture(phase: PhaseDiagram, title: str) -> bytes:
     _draw_outcomes(frames[1], phase)
     if failed:
         _draw_onset(figure, frames[2], phase)
-    return as_png(figure)
+    return figure
 
 
 def _draw_median(figure: Figure, axes: Axes, phase: PhaseDiagram) -> None:
@@ -82,7 +88,7 @@ def _draw_outcomes(axes: Axes, phase: PhaseDiagram) -> None:
     outcomes = phase.modal_outcome
     colours = np.array([[to_rgba(OUTCOME_COLOURS[name]) for name in row] for row in outcomes])
     colours[..., 3] *= 0.25 + 0.75 * phase.modal_share
-    _label_cells(axes, phase, "Most frequent outcome (paler: a smaller share)")
+    _label_cells(axes, phase, "Most frequent outcome")
     axes.imshow(colours, aspect="auto")
     _legend(axes, [Patch(color=OUTCOME_COLOURS[n], label=n) for n in phase.shares if (outcomes == n).any()])
 
@@ -118,13 +124,25 @@ def _hatch(axes: Axes, cells: np.ndarray[Any, Any], label: str, ground: str, lin
 
 
 def _legend(axes: Axes, entries: Sequence[Any]) -> None:
-    """Above the frame, to the right of its title."""
+    """Above the frame: to the right of its title, or below the title if there is no room."""
     shown = [entry for entry in entries if entry is not None]
-    if shown:
-        axes.legend(
-            handles=shown, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(shown), frameon=False, fontsize=8,
-            borderpad=0.2, handlelength=1.4, columnspacing=1.0,
-        )  # fmt: skip
+    if not shown:
+        return
+    width = sum(_TEXT * len(str(entry.get_label())) + _KEY for entry in shown)
+    beside = width + 1.4 * _TEXT * len(axes.get_title("left")) < _frame_width(axes)
+    if not beside:
+        axes.set_title(axes.get_title("left"), fontsize=10, loc="left", pad=20)
+    axes.legend(
+        handles=shown, loc="lower right" if beside else "lower left", bbox_to_anchor=(1.0 if beside else 0.0, 1.0),
+        ncols=len(shown), frameon=False, fontsize=8, borderpad=0.2, handlelength=1.4, columnspacing=1.0,
+        borderaxespad=0.3,
+    )  # fmt: skip
+
+
+def _frame_width(axes: Axes) -> float:
+    """About how many inches a map is wide."""
+    figure = axes.get_figure(root=True)
+    return float(figure.get_figwidth() if figure else _LARGEST) - _BESIDE
 
 
 def _colour_bar(figure: Figure, axes: Axes, image: Any, scale: Scale) -> None:
@@ -139,11 +157,14 @@ def _label_cells(axes: Axes, phase: PhaseDiagram, title: str) -> None:
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
-    shown = range(0, columns, _stride(phase.columns, _MAX_LABELS))
-    tilted = not phase.columns.is_numeric and sum(len(short_value(v)) for v in phase.columns.values) > _MOST_LEVEL
+    names = [short_value(value) for value in phase.columns.values]
+    room = _frame_width(axes) / columns
+    tilted = not phase.columns.is_numeric and _TEXT * max(map(len, names)) + _GAP > room
     options: Any = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if tilted else {}
-    axes.set_xticks(shown, [literal(short_value(phase.columns.values[k])) for k in shown], fontsize=8, **options)
-    shown = range(0, rows, _stride(phase.rows, _MAX_ROW_LABELS))
+    needed = 2 * _TEXT if tilted else _TEXT * max(map(len, names)) + _GAP
+    shown = range(0, columns, math.ceil(needed / room))
+    axes.set_xticks(shown, [literal(names[k]) for k in shown], fontsize=8, **options)
+    shown = range(0, rows, math.ceil(rows / _MAX_ROW_LABELS))
     axes.set_yticks(shown, [literal(short_value(phase.rows.values[k])) for k in shown], fontsize=9)
     axes.tick_params(length=2)
     axes.set_xlabel(literal(phase.columns.label), fontsize=9)
@@ -154,9 +175,4 @@ def _label_cells(axes: Axes, phase: PhaseDiagram, title: str) -> None:
 def _size(phase: PhaseDiagram) -> tuple[float, float]:
     """Width of the picture and height of each map, in inches."""
     height, width = phase.median.shape
-    return min(max(6.0, 0.3 * width + 2.5), _LARGEST), min(max(1.9, 0.36 * height + 1.0), _LARGEST)
-
-
-def _stride(axis: Axis, most: int) -> int:
-    """Every how many of the cells has a label: all words, or as many numbers as there is room for."""
-    return math.ceil(len(axis.values) / most)
+    return min(max(7.5, 0.3 * width + 2.5), _LARGEST), min(max(1.9, 0.36 * height + 1.0), _LARGEST)

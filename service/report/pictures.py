@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from service.report.layout import even_columns
@@ -84,8 +83,11 @@ def _draw_panel(frame: Axes, panel: Panel, scale: Scale) -> None:
     frame.set_ylim(scale.low, scale.high)
     set_ticks(frame.yaxis, scale, 5)
     frame.set_xlim(panel.steps[0], panel.steps[-1] or 1)
-    reasons = f" ({', '.join(panel.reasons[:2])})" if panel.reasons else ""
-    frame.set_title("\n".join(wrap(literal(panel.title + reasons), _WIDEST_TITLE)), fontsize=9)
+    title = literal(panel.title)
+    if panel.reasons:
+        reasons = f"({', '.join(panel.reasons[:2])})"
+        title += f"{' ' if len(title) + len(reasons) < _WIDEST_TITLE else chr(10)}{reasons}"
+    frame.set_title(title, fontsize=9)
     frame.grid(color="#e6e6e6", linewidth=0.6)
     frame.tick_params(labelsize=8)
 

@@ -1,4 +1,4 @@
-"""Colours that mean the same in every picture. They can be told apart on light and dark ground and by the colour-blind."""
+"""Colours that mean the same in every picture, on light and dark ground, and that the colour-blind can tell apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUTCOME_COLOURS = {
     "": "#00000000",
 }
 
-LINES = ("#3f8fd2", "#e8743b", "#057657", "#9d91b2", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
+LINES = ("#3f8fd2", "#e8743b", "#057657", "#b08fc0", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
 """The colours of a panel's lines, by the index of the value that each stands for."""
 
 FIRST_CLASS, SECOND_CLASS = "#3f8fd2", "#e8743b"

@@ -29,7 +29,7 @@ def _lab(colour: str, seen: Floats) -> Floats:
 
 @pytest.mark.parametrize("sight", _SEEN)
 @pytest.mark.parametrize(
-    ("colours", "least"), [([c for name, c in OUTCOME_COLOURS.items() if name], 20.0), (LINES, 15.0)]
+    ("colours", "least"), [([c for name, c in OUTCOME_COLOURS.items() if name], 20.0), (LINES, 12.0)]
 )
 def test_no_two_colours_look_alike(sight: str, colours: Sequence[str], least: float) -> None:
     seen = [_lab(colour, np.asarray(_SEEN[sight])) for colour in colours]
