@@ -38,7 +38,7 @@ from service.recording.saved_views import Subject, subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, heartbeat_tags, who_is_at_work
 from service.recording.store import Store
 from service.recording.trust import remember_parts
-from service.report.pictures import heat_map
+from service.report.phase_pictures import heat_map
 from service.results.curves import curve_points
 from service.results.metrics import METRICS, PARAMS, outcome_counts
 from service.results.trials_table import best_trials, none_if_missing, row_values

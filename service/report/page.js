@@ -1,5 +1,5 @@
 "use strict";
-// Figures are drawn when they are first seen, in the colours of the page's ground, and anew when that changes.
+// Figures are drawn when they first come into view, in the page's colours, and again when the colours change.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const placeholders = ["#010203", "#040506", "#070809"];
 const drawn = new Map();
@@ -42,6 +42,28 @@ for (const tabs of document.querySelectorAll(".tabs")) {
     document.getElementById(button.getAttribute("aria-controls")).hidden = button !== chosen;
   });
   buttons.forEach((button) => button.addEventListener("click", () => choose(button)));
+}
+
+// Which of an axis's labels to show: all, or every second, third, ... until none touches its neighbour.
+function evenly(indices, distance) {
+  const all = [...indices];
+  const fits = (stride) => {
+    for (let k = stride; k < all.length; k += stride) if (distance(all[k - stride], all[k]) < 7) return false;
+    return true;
+  };
+  let stride = 1;
+  while (!fits(stride)) stride += 1;
+  return all.filter((_, k) => k % stride === 0);
+}
+
+// A number on an axis: plain near 1, a power of ten beyond.
+function numberText(value) {
+  const size = Math.abs(value);
+  if (size === 0 || (size >= 1e-3 && size < 1e5)) return String(Number(value.toPrecision(6))).replace("-", "\u2212");
+  const [digits, exponent] = value.toExponential(3).split("e");
+  const raise = (sign) => (sign === "-" ? "\u207b" : "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"[sign]);
+  const power = `10${[...exponent.replace("+", "")].map(raise).join("")}`;
+  return Number(digits) === 1 ? power : `${Number(digits)}×${power}`;
 }
 
 // A run opens in MLflow; where the page stands inside the dashboard itself no window may be opened, so it tells where.

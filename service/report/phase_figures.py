@@ -8,77 +8,206 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import (
-    BasicTickFormatter,
     ColorBar,
     ColumnDataSource,
-    FixedTicker,
     LinearColorMapper,
     LogColorMapper,
+    NumeralTickFormatter,
     Range1d,
     Rect,
 )
 
 from engine.arrays import Floats
-from service.report.style import MAGMA, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
-from service.results.axes import NO_AXIS, tick, words
+from service.report.layout import Block, Drawing, even_columns
+from service.report.legend import BEYOND, NO_VALUE, Key, outcome_keys
+from service.report.style import (
+    FONT,
+    LINES,
+    MAGMA,
+    SMALL,
+    TEXT,
+    VIRIDIS,
+    as_float32,
+    hover,
+    make_clickable,
+    make_figure,
+    set_scale,
+    set_values,
+)
+from service.results.axes import NO_AXIS, display_name, format_value
 from service.results.colours import OUTCOME_COLOURS
 from service.results.metrics import lower_is_better
-from service.results.phase_diagram import Phase, scale_of_median
+from service.results.phase_diagram import PhaseDiagram, scale_of_median
+from service.results.scales import Scale
+
+_CELL, _LOWEST, _HIGHEST, _STRIP = 34, 120, 520, 56  # pixels
+_LABELS = 58  # pixels for the labels below
+_SIDES = 46, 54  # pixels beside the strips of a single axis, so that they stand one below the other
+_WIDE = 60  # columns that need the whole width
+_CELL_SHAPE: Any = {"x": "x", "y": "y", "width": 1, "height": 1, "line_color": None}
 
 
-def phase_figures(phase: Phase) -> dict[str, Any]:
-    """Heading -> heat map: the median, the commonest outcome, when trouble began, and the share of each outcome."""
-    found = {
-        f"Median {words(phase.metric)}": _heat_map(phase, phase.median, _median_mapper(phase)),
-        "Commonest outcome": _outcome_map(phase),
-    }
-    if np.isfinite(phase.began).any():
-        high = float(np.nanmax(phase.began))
-        mapper = LinearColorMapper(palette=MAGMA, low=0, high=max(high, 1.0), nan_color="#00000000")
-        found["Step at which trouble began"] = _heat_map(phase, phase.began, mapper)
-    for name, share in phase.shares.items():
-        shades = [f"{OUTCOME_COLOURS[name]}{round(12 + 243 * k / 20):02x}" for k in range(21)]
-        mapper = LinearColorMapper(palette=shades, low=0, high=1, nan_color="#00000000")
-        found[f"Share {name}"] = _heat_map(phase, share, mapper)
-    return found
+def phase_blocks(phase: PhaseDiagram, counts: Mapping[str, int]) -> list[Block]:
+    """Maps of the median, the outcome and the onset of failure, and of the share of each outcome.
+
+    counts: outcome -> number of trials in the sweep.
+    """
+    maps = [map_ for map_ in (_median_map(phase), _outcome_map(phase), _onset_map(phase)) if map_ is not None]
+    columns = 1 if phase.rows is NO_AXIS or len(phase.columns.values) > _WIDE else len(maps)
+    blocks = [Block(maps, columns=columns)]
+    shares = {} if phase.rows is NO_AXIS else phase.shown_shares()
+    if len(shares) > 1:
+        drawings = [_share_map(phase, outcome, share) for outcome, share in shares.items()]
+        keys = [Key("none of a cell's trials to all of them", "#8a929c", "ramp")]
+        across = 1 if columns == 1 else even_columns(len(drawings))
+        blocks.append(Block(drawings, "Share of each outcome", keys, across, _rare_outcomes(phase, counts)))
+    return blocks
 
 
-def _median_mapper(phase: Phase) -> Any:
-    palette = VIRIDIS if lower_is_better(phase.metric) else VIRIDIS[::-1]
-    low, high, logarithmic = scale_of_median(phase) or (0.0, 1.0, False)
-    kind = LogColorMapper if logarithmic else LinearColorMapper
-    return kind(palette=palette, low=low, high=high if high > low else low + 1, nan_color="#88888833")
+def _rare_outcomes(phase: PhaseDiagram, counts: Mapping[str, int]) -> str:
+    """A sentence about the outcomes that have no map of their own; nothing if there is none."""
+    shown = phase.shown_shares()
+    rest = [f"{counts[name]:,} {name}" for name in phase.shares if name not in shown]
+    return f"Without a map, because too rare or the same everywhere: {', '.join(rest)}." if rest else ""
 
 
-def _heat_map(phase: Phase, values: Floats, mapper: Any) -> Any:
-    made, source = _cells(phase, {"value": values.ravel()})
-    cells = made.rect(
-        "x", "y", 1, 1, source=source, line_color=None, fill_color={"field": "value", "transform": mapper}
-    )
-    _finish_cells(made, source, phase, cells)
-    bar = ColorBar(
-        color_mapper=mapper, width=8, padding=2, label_standoff=4, background_fill_color=None,
-        major_label_text_color=TEXT, major_tick_line_color=None, bar_line_color=None, border_line_color=None,
-        major_label_text_font_size="10px", formatter=BasicTickFormatter(precision=2),
+def _median_map(phase: PhaseDiagram) -> Drawing | None:
+    scale = scale_of_median(phase)
+    if scale is None:
+        return None
+    lower = lower_is_better(phase.metric)
+    kind = LogColorMapper if scale.logarithmic else LinearColorMapper
+    mapper = kind(palette=VIRIDIS if lower else VIRIDIS[::-1], low=scale.low, high=scale.high, nan_color="#00000000")
+    plot = _heat_map(phase, phase.median, mapper, scale)
+    keys = _mark_missing(plot, phase.diverged_cells, "more than half diverged")
+    worse = phase.worse_than(scale)
+    if worse.any():
+        _hatch(plot, worse, "\\", BEYOND, fill="#00000000")
+        keys.append(Key(f"{'above' if lower else 'below'} the scale", mark="beyond"))
+    return Drawing(plot, f"Median {display_name(phase.metric)}", keys=keys)
+
+
+def _outcome_map(phase: PhaseDiagram) -> Drawing:
+    if phase.rows is NO_AXIS:
+        return Drawing(_share_bars(phase), "Share of each outcome", keys=outcome_keys(phase.shares))
+    outcomes = phase.modal_outcome
+    shown = [name for name in phase.shares if (outcomes == name).any()]
+    pixels = np.zeros((*outcomes.shape, 4), dtype=np.uint8)
+    for name in shown:
+        pixels[outcomes == name, :3] = list(bytes.fromhex(OUTCOME_COLOURS[name][1:]))
+    pixels[..., 3] = np.where(phase.trials > 0, 255 * (0.25 + 0.75 * phase.modal_share), 0)
+    plot = _cells(phase)
+    plot.image_rgba([pixels.view(np.uint32)[..., 0]], **_extent(phase))
+    _make_readable(plot, phase)
+    return Drawing(plot, "Most frequent outcome", keys=outcome_keys(dict.fromkeys(shown)))
+
+
+def _onset_map(phase: PhaseDiagram) -> Drawing | None:
+    if not np.isfinite(phase.onset_step).any():
+        return None
+    scale = Scale(0.0, max(float(np.nanmax(phase.onset_step)), 1.0), False)
+    mapper = LinearColorMapper(palette=MAGMA, low=scale.low, high=scale.high, nan_color="#00000000")
+    plot = _heat_map(phase, phase.onset_step, mapper, scale)
+    keys = _mark_missing(plot, np.isnan(phase.onset_step) & (phase.trials > 0), "no trial failed")
+    return Drawing(plot, "Onset of failure", "median step", keys)
+
+
+def _share_map(phase: PhaseDiagram, outcome: str, share: Floats) -> Drawing:
+    shades = [f"{OUTCOME_COLOURS[outcome]}{round(255 * k / 20):02x}" for k in range(21)]
+    mapper = LinearColorMapper(palette=shades, low=0, high=1, nan_color="#00000000")
+    plot = _heat_map(phase, share, mapper)
+    plot.background_fill_color, plot.background_fill_alpha = LINES, 0.25
+    return Drawing(plot, outcome.capitalize())
+
+
+def _share_bars(phase: PhaseDiagram) -> Any:
+    """The shares of all outcomes along a single axis, stacked."""
+    width = len(phase.columns.values)
+    plot = make_figure(190 + _LABELS, x_range=Range1d(start=-0.5, end=width - 0.5), y_range=Range1d(start=0, end=1))
+    names = list(phase.shares)
+    columns = {name: as_float32(np.nan_to_num(phase.shares[name][0])) for name in names}
+    values = [format_value(value) for value in phase.columns.values]
+    source = ColumnDataSource({"x": list(range(width)), "value": values, **columns})
+    colours = [OUTCOME_COLOURS[name] for name in names]
+    bars = plot.vbar_stack(names, x="x", width=0.92, fill_color=colours, line_color=None, source=source)
+    for name, bar in zip(names, bars, strict=True):
+        plot.add_tools(hover([(phase.columns.label, "@value"), (name, f"@{name}{{0%}}")], [bar]))
+    set_values(plot.xaxis[0], phase.columns)
+    plot.yaxis[0].formatter = NumeralTickFormatter(format="0%")
+    plot.xgrid.visible = False
+    plot.min_border_left, plot.min_border_right = _SIDES
+    return plot
+
+
+def _heat_map(phase: PhaseDiagram, values: Floats, mapper: Any, scale: Scale | None = None) -> Any:
+    plot = _cells(phase)
+    plot.image([as_float32(values)], color_mapper=mapper, **_extent(phase))
+    _make_readable(plot, phase)
+    if scale is not None:
+        bar = ColorBar(
+            color_mapper=mapper, width=9, padding=4, label_standoff=4, background_fill_color=None,
+            major_label_text_color=TEXT, major_tick_line_color=None, bar_line_color=None, border_line_color=None,
+            major_label_text_font_size=SMALL, major_label_text_font=FONT,
+        )  # fmt: skip
+        set_scale(bar, scale, 4)
+        plot.add_layout(bar, "right")
+    return plot
+
+
+def _mark_missing(plot: Any, cells: np.ndarray[Any, Any], label: str) -> list[Key]:
+    """Hatch cells that have no value, and say so in the legend."""
+    if not cells.any():
+        return []
+    _hatch(plot, cells, "/", NO_VALUE, fill=f"{NO_VALUE}22")
+    return [Key(label, mark="hatched")]
+
+
+def _hatch(plot: Any, cells: np.ndarray[Any, Any], pattern: str, colour: str, fill: str) -> None:
+    y, x = np.nonzero(cells)
+    glyph = Rect(
+        **_CELL_SHAPE, fill_color=fill, hatch_pattern=pattern, hatch_scale=7, hatch_color=colour, hatch_alpha=0.7,
+        hatch_weight=1,
     )  # fmt: skip
-    made.add_layout(bar, "right")
-    return made
+    plot.add_glyph(ColumnDataSource({"x": as_float32(x), "y": as_float32(y)}), glyph)
 
 
-def _outcome_map(phase: Phase) -> Any:
-    shares = np.nan_to_num(np.stack(list(phase.shares.values()))).max(axis=0).ravel()
-    colours = [OUTCOME_COLOURS[name] for name in phase.commonest.ravel()]
-    made, source = _cells(phase, {"colour": colours, "strength": 0.25 + 0.75 * shares})
-    glyph = Rect(x="x", y="y", width=1, height=1, line_color=None, fill_color="colour", fill_alpha="strength")
-    cells = made.add_glyph(source, glyph)
-    _finish_cells(made, source, phase, cells)
-    return made
+def _cells(phase: PhaseDiagram) -> Any:
+    """An empty figure with a place for each cell, the first row on top."""
+    rows, width = phase.median.shape
+    height = _STRIP if phase.rows is NO_AXIS else min(max(_CELL * rows, _LOWEST), _HIGHEST)
+    x_range, y_range = Range1d(start=-0.5, end=width - 0.5), Range1d(start=rows - 0.5, end=-0.5)
+    plot = make_figure(height + _LABELS, x_range=x_range, y_range=y_range)
+    plot.grid.visible = False
+    return plot
 
 
-def _cells(phase: Phase, columns: Mapping[str, Any]) -> tuple[Any, ColumnDataSource]:
+def _extent(phase: PhaseDiagram) -> dict[str, float]:
+    """Where the image of all cells lies."""
+    rows, width = phase.median.shape
+    return {"x": -0.5, "y": -0.5, "dw": width, "dh": rows}
+
+
+def _source(phase: PhaseDiagram) -> ColumnDataSource:
+    """The cells' places and the texts of their tooltips."""
     rows, width = phase.median.shape
     y, x = np.divmod(np.arange(rows * width), width)
-    ends = [
+    return ColumnDataSource(
+        {
+            "x": as_float32(x),
+            "y": as_float32(y),
+            "column": [format_value(phase.columns.values[j]) for j in x],
+            "row": [format_value(phase.rows.values[i]) for i in y],
+            "median": ["none" if math.isnan(value) else f"{value:.4g}" for value in phase.median.ravel()],
+            "onset": ["-" if math.isnan(value) else f"{value:.0f}" for value in phase.onset_step.ravel()],
+            "trials": phase.trials.ravel().astype("int32"),
+            "outcomes": _outcome_texts(phase, y, x),
+            "run": phase.best.ravel().tolist(),
+        }
+    )
+
+
+def _outcome_texts(phase: PhaseDiagram, y: Any, x: Any) -> list[str]:
+    return [
         ", ".join(
             f"{round(share[i, j] * phase.trials[i, j])} {name}"
             for name, share in phase.shares.items()
@@ -86,39 +215,22 @@ def _cells(phase: Phase, columns: Mapping[str, Any]) -> tuple[Any, ColumnDataSou
         )
         for i, j in zip(y, x, strict=True)
     ]
-    source = ColumnDataSource(
-        {
-            "x": single(x),
-            "y": single(y),
-            "across": [tick(phase.across.values[j]) for j in x],
-            "down": [tick(phase.down.values[i]) for i in y],
-            "median": ["of none" if math.isnan(value) else f"{value:.4g}" for value in phase.median.ravel()],
-            "began": ["-" if math.isnan(value) else f"{value:.0f}" for value in phase.began.ravel()],
-            "trials": phase.trials.ravel().astype("int32"),
-            "ends": ends,
-            "run": phase.best.ravel().tolist(),
-            **{name: single(v) if isinstance(v, np.ndarray) else v for name, v in columns.items()},
-        }
-    )
-    height = min(34 * rows, 520) + 74
-    made = make_figure(
-        height, x_range=Range1d(start=-0.5, end=width - 0.5), y_range=Range1d(start=rows - 0.5, end=-0.5)
-    )
-    made.grid.visible = False
-    return made, source
 
 
-def _finish_cells(made: Any, source: ColumnDataSource, phase: Phase, cells: Any) -> None:
-    for axis, values in ((made.xaxis[0], phase.across), (made.yaxis[0], phase.down)):
-        shown = list(values.chosen(MAX_LABELS))
-        axis.ticker = FixedTicker(ticks=shown)
-        axis.major_label_overrides = {k: tick(values.values[k]) for k in shown}
-        axis.axis_label = values.label if values.is_numeric else None
-    made.xaxis[0].axis_label = phase.across.label
-    made.xaxis[0].major_label_orientation = 0.9
-    below = [] if phase.down is NO_AXIS else [(phase.down.label, "@down")]
+def _make_readable(plot: Any, phase: PhaseDiagram) -> None:
+    """Labels along the sides, tooltips, and a click that opens the best run."""
+    source = _source(phase)
+    cells = plot.add_glyph(source, Rect(**_CELL_SHAPE, fill_alpha=0))
+    set_values(plot.xaxis[0], phase.columns)
+    set_values(plot.yaxis[0], phase.rows)
+    if phase.rows is NO_AXIS:
+        plot.yaxis.visible = False
+        plot.min_border_left = _SIDES[0]
+    elif not phase.rows.is_numeric:
+        plot.yaxis[0].axis_label = None
+    row = [] if phase.rows is NO_AXIS else [(phase.rows.label, "@row")]
     tooltips = [
-        (phase.across.label, "@across"), *below, (f"median {words(phase.metric)}", "@median"),
-        ("trials", "@trials"), ("they", "@ends"), ("trouble from step", "@began"), ("best run", "@run"),
+        (phase.columns.label, "@column"), *row, (f"median {display_name(phase.metric)}", "@median"),
+        ("trials", "@trials"), ("outcomes", "@outcomes"), ("failing from step", "@onset"), ("best run", "@run"),
     ]  # fmt: skip
-    make_clickable(made, source, tooltips, [cells])
+    make_clickable(plot, source, tooltips, [cells])

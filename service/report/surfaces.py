@@ -15,7 +15,7 @@ from service.execution.plan import Plan
 from service.inspection.models import network
 from service.recording.gradgrid_model import GradgridModel
 from service.recording.store import Store
-from service.results.axes import NO_AXIS, Axis, tick
+from service.results.axes import NO_AXIS, Axis, display_name, format_value
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import best_trials, none_if_missing
 
@@ -67,15 +67,15 @@ def _chosen(table: pd.DataFrame, metric: str, down: Axis) -> list[pd.Series]:
     if down is NO_AXIS:
         parts = [rows]
     else:
-        parts = [rows[rows[PARAMS + down.name] == down.values[k]] for k in down.chosen(_SURFACES)]
+        parts = [rows[rows[PARAMS + down.name] == down.values[k]] for k in down.spread_indices(_SURFACES)]
     return [best for part in parts for _, best in best_trials(part, metric, 1).iterrows()]
 
 
 def _title(row: pd.Series, metric: str, down: Axis) -> str:
     rate = none_if_missing(row.get(PARAMS + "learning_rate"))
-    parts = [] if down is NO_AXIS else [tick(row[PARAMS + down.name])]
+    parts = [] if down is NO_AXIS else [format_value(row[PARAMS + down.name])]
     parts += [] if rate is None or down.name == "learning_rate" else [f"learning rate {rate:.3g}"]
-    return ", ".join([*parts, f"{metric.replace('_', ' ')} {row[METRICS + metric]:.3g}"])
+    return ", ".join([*parts, f"{display_name(metric)} {row[METRICS + metric]:.3g}"])
 
 
 def _surface(model: GradgridModel, data: Dataset, title: str, run_id: str) -> Surface:

@@ -1,159 +1,153 @@
-"""Every trial, every configuration, and what the axes explain, as Bokeh figures."""
+"""Every trial as a point over one axis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import BasicTickFormatter, ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, LogTicker, Range1d
 
 from engine import DIVERGED
 from engine.arrays import Floats
-from service.report.style import GROUND, MAX_LABELS, TEXT, VIRIDIS, make_clickable, make_figure, single
-from service.results.axes import NO_AXIS, Axis, tick, words
+from service.report.layout import Drawing
+from service.report.legend import Key
+from service.report.style import as_float32, make_clickable, make_figure, number_formatter, range_of, set_scale
+from service.results.axes import NO_AXIS, Axis, display_name, format_value, short_value
 from service.results.colours import line_colour
-from service.results.importance import Importance
-from service.results.metrics import METRICS, PARAMS, lower_is_better
+from service.results.metrics import METRICS, lower_is_better
+from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
 
+_MARGIN = 0.09  # of the frame above and below, with room for the marks at its edges
+_EDGE = 0.03  # distance of those marks from the edge
+_SPREAD = 0.7  # share of the room between two values that their points are spread over
+_FEW_TICKS = 12
+_INSIDE, _ABOVE, _BELOW, _DIVERGED = "circle", "triangle", "inverted_triangle", "x"
+MOST_COLOURS = 12
+"""Entries of the legend of colours."""
 
-def trials_figure(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Any:
-    """A point a trial: the metric over one axis, coloured by the other."""
-    logarithmic_y = _is_logarithmic(table[METRICS + metric]) and lower_is_better(metric)
-    places = across.is_numeric and len(across.values) > 1
-    kind = {"x_axis_type": "log"} if across.is_logarithmic else {}
-    ends = _ends(table[METRICS + metric].to_numpy(dtype=float), logarithmic_y)
-    made = make_figure(
-        380,
-        tools="pan,wheel_zoom,box_zoom,reset",
-        y_axis_type="log" if logarithmic_y else "linear",
-        y_range=Range1d(start=ends[0], end=ends[1]),
-        **kind,
-    )
-    made.toolbar_location = "above"
-    made.toolbar.logo = None
-    x = table[PARAMS + across.name].to_numpy(dtype=float) if places else across.codes(table).astype(float)
-    if not places:
-        shown = list(across.chosen(MAX_LABELS))
-        made.xaxis[0].ticker = FixedTicker(ticks=shown)
-        made.xaxis[0].major_label_overrides = {k: tick(across.values[k]) for k in shown}
-    below = np.zeros(len(table), dtype=int) if down is NO_AXIS else down.codes(table)
+
+@dataclass(frozen=True)
+class _Points:
+    """Heights that can be drawn, and the marker of each."""
+
+    y: Floats
+    markers: np.ndarray[Any, Any]
+
+
+def trials_drawing(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> Drawing:
+    """The metric of each trial over one axis, coloured by the other.
+
+    The scale is that of the trials that neither exploded nor diverged, without outliers at the worse end. Values beyond
+    it are triangles at the edge; diverged trials are crosses there.
+    """
+    values = table[METRICS + metric].to_numpy(dtype=float)
+    scale = (_scale(table, values, metric) or Scale(0.0, 1.0, False)).widened(_MARGIN)
+    points = _points(table, values, metric, scale)
+    plot = _frame(scale, columns)
+    row = np.zeros(len(table), dtype=int) if rows is NO_AXIS else rows.indices(table)
+    column = columns.indices(table)
     source = ColumnDataSource(
         {
-            "x": single(x),
-            "y": single(table[METRICS + metric]),
+            "x": as_float32(_x(columns, column, row, len(rows.values))),
+            "y": as_float32(points.y),
+            "marker": points.markers.tolist(),
             "number": table["number"].to_numpy(dtype="int32"),
-            "ends": table["outcome"].tolist(),
-            "colour": [line_colour(int(k)) for k in below],
-            "down": [tick(down.values[k]) if k >= 0 else "" for k in below],
+            "value": as_float32(values),
+            "outcome": table["outcome"].tolist(),
+            "colour": [line_colour(int(k)) for k in row],
+            "column": [format_value(columns.values[k]) if k >= 0 else "" for k in column],
+            "row": [format_value(rows.values[k]) if k >= 0 else "" for k in row],
             "run": run_ids(table).tolist(),
         }
     )
-    points = made.scatter("x", "y", source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color=None)
-    points.nonselection_glyph = points.selection_glyph = None
-    made.xaxis[0].axis_label, made.yaxis[0].axis_label = across.label, words(metric)
-    rows = [("trial", "@number"), (across.label, "@x{%.3g}" if places else "@x"), (words(metric), "@y{%.4g}")]
-    rows += [] if down is NO_AXIS else [(down.label, "@down")]
-    make_clickable(made, source, [*rows, ("outcome", "@ends"), ("run", "@run")], [points])
-    return made
+    scatter = plot.scatter(
+        "x", "y", marker="marker", source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color="colour",
+        line_alpha=0.55, line_width=np.float32(1),
+    )  # fmt: skip
+    scatter.nonselection_glyph = scatter.selection_glyph = None
+    plot.xaxis[0].axis_label, plot.yaxis[0].axis_label = columns.label, display_name(metric)
+    tooltips = [("trial", "@number"), (columns.label, "@column"), (display_name(metric), "@value{%.4g}")]
+    tooltips += [] if rows is NO_AXIS else [(rows.label, "@row")]
+    make_clickable(plot, source, [*tooltips, ("outcome", "@outcome"), ("run", "@run")], [scatter])
+    return Drawing(plot, keys=_keys(points, rows))
 
 
-def parallel_figure(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Any:
-    """Parallel coordinates: a line a configuration, over its axes to the median that its seeds came to, by rank."""
-    columns = [PARAMS + axis.name for axis in axes]
-    rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != DIVERGED))
-    grouped = rows.groupby(columns, dropna=True, sort=False)
-    medians = grouped["value"].median()
-    ranks = medians.rank(ascending=not lower_is_better(metric), pct=True, na_option="top").fillna(0.0)
-    best = rows.sort_values("value", ascending=lower_is_better(metric)).groupby(columns, sort=False)["run_id"].first()
-    keys = [key if isinstance(key, tuple) else (key,) for key in medians.index]
-    heights = [_heights(axis) for axis in axes]
-    ys = [
-        [*(height[v] for height, v in zip(heights, key, strict=True)), rank]
-        for key, rank in zip(keys, ranks, strict=True)
-    ]
-    order = np.argsort(ranks.to_numpy(), kind="stable")  # the best are drawn last, on top
-    mapper = LinearColorMapper(palette=VIRIDIS[::-1], low=0, high=1)
-    source = ColumnDataSource(
-        {
-            "xs": [single(range(len(axes) + 1))] * len(ys),
-            "ys": [single(ys[k]) for k in order],
-            "rank": single(ranks.to_numpy()[order]),
-            "what": [", ".join(tick(v) for v in keys[k]) for k in order],
-            "median": single(medians.to_numpy()[order]),
-            "run": best.reindex(medians.index).fillna("").to_numpy()[order].tolist(),
-        }
-    )
-    made = make_figure(340, x_range=Range1d(start=-0.25, end=len(axes) + 0.25), y_range=Range1d(start=-0.06, end=1.06))
-    alpha = float(np.clip(60 / len(ys), 0.08, 0.6))
-    lines = made.multi_line(
-        "xs", "ys", source=source, line_color={"field": "rank", "transform": mapper}, line_alpha=alpha, line_width=1.5
-    )
-    lines.nonselection_glyph = lines.selection_glyph = None
-    lines.hover_glyph = lines.glyph.clone(line_alpha=1.0, line_width=3)
-    made.xaxis[0].ticker = FixedTicker(ticks=list(range(len(axes) + 1)))
-    names = [axis.label for axis in axes]
-    made.xaxis[0].major_label_overrides = dict(enumerate([*names, "rank"]))
-    made.yaxis.visible = False
-    made.ygrid.visible = False
-    made.xgrid.grid_line_alpha = 1.0
-    for place, axis in enumerate(axes):
-        shown = [axis.values[k] for k in axis.chosen(7)]
-        made.text(
-            [place] * len(shown), [_heights(axis)[value] for value in shown], list(map(tick, shown)),
-            text_color=TEXT, text_font_size="10px", x_offset=5, text_baseline="middle", background_fill_color=GROUND,
-            background_fill_alpha=0.7,
-        )  # fmt: skip
-    make_clickable(
-        made, source, [("", "@what"), (f"median {words(metric)}", "@median{%.4g}"), ("best run", "@run")], [lines]
-    )
-    return made
+def _scale(table: pd.DataFrame, values: Floats, metric: str) -> Scale | None:
+    calm = values[is_calm(table["outcome"])]
+    finite = calm if np.isfinite(calm).any() else values[(table["outcome"] != DIVERGED).to_numpy()]
+    lower = lower_is_better(metric)
+    return scale_of(without_outliers(finite, lower_is_better=lower), logarithmic=lower)
 
 
-def _heights(axis: Axis) -> dict[Any, float]:
-    return {value: place / max(len(axis.values) - 1, 1) for place, value in enumerate(axis.values)}
+def _points(table: pd.DataFrame, values: Floats, metric: str, scale: Scale) -> _Points:
+    heights = scale.fractions(values)
+    diverged = (table["outcome"] == DIVERGED).to_numpy() | np.isnan(values)
+    above, below = ~diverged & (heights > 1), ~diverged & (heights < 0)
+    top, bottom = scale.at(1 - _EDGE), scale.at(_EDGE)
+    y = np.where(above, top, np.where(below, bottom, values))
+    y[diverged] = top if lower_is_better(metric) else bottom
+    markers = np.select([diverged, above, below], [_DIVERGED, _ABOVE, _BELOW], _INSIDE)
+    return _Points(y, markers)
 
 
-def importance_figure(shares: Sequence[Importance]) -> Any:
-    """Bars: an axis's share of the variance alone, and with its interactions."""
-    names = [words(share.axis) for share in reversed(shares)]
-    made = make_figure(34 * len(names) + 60, y_range=names, x_range=Range1d(start=0, end=1))
-    source = ColumnDataSource(
-        {
-            "name": names,
-            "alone": [share.alone for share in reversed(shares)],
-            "together": [share.together for share in reversed(shares)],
-        }
-    )
-    made.hbar(
-        y="name",
-        right="together",
-        height=0.62,
-        source=source,
-        fill_color=line_colour(0),
-        fill_alpha=0.3,
-        line_color=None,
-    )
-    bars = made.hbar(y="name", right="alone", height=0.62, source=source, fill_color=line_colour(0), line_color=None)
-    made.ygrid.visible = False
-    made.xaxis[0].formatter = BasicTickFormatter(precision=1)
-    tooltips = [("", "@name"), ("alone", "@alone{0.0%}"), ("with its interactions", "@together{0.0%}")]
-    made.add_tools(HoverTool(tooltips=tooltips, renderers=[bars], mode="hline"))
-    return made
+def _frame(scale: Scale, columns: Axis) -> Any:
+    x_range, x_type = _x_range(columns)
+    plot = make_figure(
+        400, tools="pan,wheel_zoom,box_zoom,reset", y_axis_type="log" if scale.logarithmic else "linear",
+        y_range=range_of(scale), x_axis_type=x_type, x_range=x_range,
+    )  # fmt: skip
+    plot.toolbar_location = "above"
+    plot.toolbar.logo = None
+    set_scale(plot.yaxis[0], scale, 8)
+    x_axis, count = plot.xaxis[0], len(columns.values)
+    x_axis.formatter = number_formatter()
+    if not columns.is_numeric:
+        x_axis.ticker = FixedTicker(ticks=list(range(count)))
+        x_axis.major_label_overrides = {k: short_value(value) for k, value in enumerate(columns.values)}
+        x_axis.major_label_orientation = 0.9 if sum(map(len, map(short_value, columns.values))) > 40 else 0
+    elif count <= _FEW_TICKS:
+        x_axis.ticker = FixedTicker(ticks=list(columns.values))
+        x_axis.major_label_overrides = {value: format_value(value) for value in columns.values}
+    elif x_type == "log":
+        x_axis.ticker = LogTicker()
+    return plot
 
 
-def _ends(values: Floats, logarithmic: bool) -> tuple[float, float]:
-    """Where nearly all of the values are; the rest is found by zooming out."""
-    finite = values[np.isfinite(values) & ((values > 0) | (not logarithmic))]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = (float(end) for end in np.quantile(finite, [0.005, 0.99]))
-    margin = (high / low) ** 0.08 if logarithmic else 0.08 * (high - low) or 0.5
-    return (low / margin, high * margin) if logarithmic else (low - margin, high + margin)
+def _positions(columns: Axis) -> Floats:
+    """Where each value lies: at its number or its logarithm, or at 0, 1, 2, ... for words."""
+    values = columns.values if columns.is_numeric else range(len(columns.values))
+    positions = np.asarray(list(values), dtype=float)
+    return np.log(positions) if columns.is_logarithmic else positions
 
 
-def _is_logarithmic(values: pd.Series) -> bool:
-    finite = values[np.isfinite(values.astype(float))]
-    return bool(len(finite)) and finite.min() > 0 and finite.max() > 10 * finite.min()
+def _room(columns: Axis) -> float:
+    """The least distance between two values."""
+    positions = _positions(columns)
+    return float(np.diff(positions).min()) if len(positions) > 1 else 1.0
+
+
+def _x_range(columns: Axis) -> tuple[Any, str]:
+    positions, room = _positions(columns), _room(columns)
+    ends = np.array([positions[0] - 0.6 * room, positions[-1] + 0.6 * room])
+    start, end = map(float, np.exp(ends) if columns.is_logarithmic else ends)
+    return Range1d(start=start, end=end), "log" if columns.is_logarithmic else "linear"
+
+
+def _x(columns: Axis, column: Any, row: Any, rows: int) -> Floats:
+    """The place of each trial: at its value, moved a little so that the colours stand side by side."""
+    offsets = (np.maximum(row, 0) + 0.5) / rows - 0.5
+    places = _positions(columns)[np.maximum(column, 0)] + _SPREAD * _room(columns) * offsets
+    places[column < 0] = np.nan
+    return np.asarray(np.exp(places) if columns.is_logarithmic else places)
+
+
+def _keys(points: _Points, rows: Axis) -> list[Key]:
+    keys = [] if rows is NO_AXIS else [Key(short_value(v), line_colour(k), "dot") for k, v in enumerate(rows.values)]
+    keys = keys if len(keys) <= MOST_COLOURS else []
+    shown = set(points.markers.tolist())
+    marks = {_ABOVE: Key("above the frame", mark="up"), _BELOW: Key("below the frame", mark="down")}
+    marks[_DIVERGED] = Key("diverged", mark="cross")
+    return keys + [key for mark, key in marks.items() if mark in shown]

@@ -15,10 +15,13 @@ from engine.arrays import Integers
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
 
-Codes = tuple[Integers, Integers]
+Indices = tuple[Integers, Integers]
 
 _ACROSS, _DOWN = ("learning_rate",), ("activation", "output")
 _SEED = "seed"
+_NAMES = {"grad_norm": "gradient norm"}
+_FAR_APART, _VERY_FAR_APART = 5.0, 20.0  # ratios of the largest to the smallest value
+_LONGEST = 18  # characters of a value in a figure
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Axis:
 
     @property
     def label(self) -> str:
-        return words(self.name)
+        return display_name(self.name)
 
     @property
     def is_numeric(self) -> bool:
@@ -38,16 +41,20 @@ class Axis:
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether its values are better seen on a logarithmic scale."""
-        return self.is_numeric and min(self.values) > 0 and max(self.values) >= 20 * min(self.values)
+        """Whether its values are better seen on a logarithmic scale: far apart, or spaced by a factor."""
+        if not self.is_numeric or min(self.values) <= 0:
+            return False
+        ratio = max(self.values) / min(self.values)
+        by_factors = _unevenness(np.log(self.values)) <= _unevenness(self.values)
+        return ratio >= _VERY_FAR_APART or (ratio >= _FAR_APART and by_factors)
 
-    def codes(self, table: pd.DataFrame) -> Integers:
-        """For each row of the table the place of its value; -1 where it has none."""
-        places = {value: place for place, value in enumerate(self.values)}
-        return np.array([places.get(value, -1) for value in table[PARAMS + self.name].tolist()], dtype=np.int64)
+    def indices(self, table: pd.DataFrame) -> Integers:
+        """The index of each trial's value; -1 where it has none."""
+        index = {value: k for k, value in enumerate(self.values)}
+        return np.array([index.get(value, -1) for value in table[PARAMS + self.name].tolist()], dtype=np.int64)
 
-    def chosen(self, count: int) -> tuple[int, ...]:
-        """The places of at most `count` values, spread evenly, first and last included."""
+    def spread_indices(self, count: int) -> tuple[int, ...]:
+        """The indices of at most `count` values, spread evenly, first and last included."""
         if len(self.values) <= count:
             return tuple(range(len(self.values)))
         return tuple(sorted({round(k * (len(self.values) - 1) / (count - 1)) for k in range(count)}))
@@ -70,7 +77,7 @@ def _axis(table: pd.DataFrame, name: str) -> Axis:
 
 
 def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
-    """Every pair as (across, down): numbers across, words down; that of learning rate and activation first."""
+    """Every pair as (columns, rows): numbers as columns, words as rows; learning rate and activation come first."""
     if len(axes) == 1:
         return [(axes[0], NO_AXIS)]
     order = sorted(axes, key=lambda axis: (axis.name not in _ACROSS, not axis.is_numeric, axis.name in _DOWN))
@@ -78,20 +85,32 @@ def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
     return sorted(pairs, key=lambda pair: (pair[0].name not in _ACROSS) + (pair[1].name not in _DOWN))
 
 
-def cell_codes(table: pd.DataFrame, across: Axis, down: Axis) -> Codes:
-    """Each trial's place down and across; -1 where it has none."""
-    nowhere = np.zeros(len(table), dtype=np.int64)
-    below, beside = (nowhere if axis is NO_AXIS else axis.codes(table) for axis in (down, across))
-    return below, beside
+def cell_indices(table: pd.DataFrame, columns: Axis, rows: Axis) -> Indices:
+    """Each trial's row and column; -1 where it has none."""
+    zeros = np.zeros(len(table), dtype=np.int64)
+    row, column = (zeros if axis is NO_AXIS else axis.indices(table) for axis in (rows, columns))
+    return row, column
 
 
-def words(name: str) -> str:
+def display_name(name: str) -> str:
     """A metric's or a hyperparameter's name for readers."""
-    return name.replace("_", " ")
+    return _NAMES.get(name, name.replace("_", " "))
 
 
-def tick(value: Any) -> str:
-    """A value of an axis, short."""
+def format_value(value: Any) -> str:
+    """A value of an axis, with three digits."""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.3g}"
+        return "" if math.isnan(value) else f"{float(f'{value:.3g}'):g}"
     return str(value)
+
+
+def short_value(value: Any) -> str:
+    """A value of an axis, cut to the room that a figure has."""
+    text = format_value(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _unevenness(values: Any) -> float:
+    """The standard deviation of the steps from value to value, as a share of the mean step."""
+    steps = np.diff(values)
+    return float(steps.std() / steps.mean())

@@ -1,20 +1,20 @@
-"""Colours that say the same in every picture, on light ground and dark, and can be told apart by the colour-blind."""
+"""Colours that mean the same in every picture, on light and dark ground, and that the colour-blind can tell apart."""
 
 from __future__ import annotations
 
 OUTCOME_COLOURS = {
-    "converged": "#1b9e55",
-    "improving": "#8bcf9a",
-    "stalled": "#a3a7ae",
-    "vanishing": "#3f8fd2",
-    "exploding": "#f0932b",
-    "dead": "#8e6bbf",
-    "diverged": "#d9463b",
+    "converged": "#157a5a",
+    "improving": "#a6cf8e",
+    "stalled": "#b5aab8",
+    "vanishing": "#2f9df0",
+    "exploding": "#f59e0b",
+    "dead": "#7a4fa8",
+    "diverged": "#c0451d",
     "": "#00000000",
 }
 
-LINES = ("#3f8fd2", "#e8743b", "#1fa187", "#b265c9", "#d9a400", "#d9466f", "#6b7fd7", "#7c8794")
-"""Of the lines of a panel, by the place of the value that each stands for."""
+LINES = ("#3f8fd2", "#e8743b", "#057657", "#b08fc0", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
+"""The colours of a panel's lines, by the index of the value that each stands for."""
 
 FIRST_CLASS, SECOND_CLASS = "#3f8fd2", "#e8743b"
 

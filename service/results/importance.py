@@ -1,9 +1,9 @@
-"""How much each axis matters: its share of the variance of the results, exactly, for the grid is complete.
+"""The importance of each axis: its share of the variance of the results, exact because the grid is complete.
 
-The result of a trial is its rank by the metric, the diverged last and all alike, so that a loss of 1e30 does not drown
-the rest. An axis's `alone` is the share of the variance that its own means have (the first-order index of Sobol, 1993);
-`together` is what would be left if all else were held (the total index of Homma and Saltelli, 1996), so it has the
-axis's part in every interaction. The seed's tells how much is chance.
+The result of a trial is its rank by the metric. Diverged trials share the last rank, so that a loss of 1e30 does not
+drown the rest. `first_order` is the share of the variance between an axis's own means (Sobol, 1993). `total` is the
+share left when all other axes are fixed (Homma and Saltelli, 1996), so it includes the interactions. The seed's share
+measures chance.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Importance:
     """Shares of the variance, from 0 to 1."""
 
     axis: str
-    alone: float
-    together: float
+    first_order: float
+    total: float
 
 
 def importance(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> list[Importance]:
-    """Of each swept hyperparameter that differs, the most important first; none where all trials came to the same."""
+    """The importance of each axis that differs, the greatest first; none if all trials came to the same result."""
     values = table[METRICS + metric].where(table["outcome"] != DIVERGED).astype(float)
     ranks = values.rank(ascending=lower_is_better(metric), na_option="bottom")
     total = ranks.var(ddof=0)
@@ -41,4 +41,4 @@ def importance(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> list[I
         others = [key for other, key in keys.items() if other != name]
         rest = ranks.groupby(others, dropna=False).transform("mean") if others else pd.Series(ranks.mean(), ranks.index)
         found.append(Importance(name, float(means.var(ddof=0) / total), float(((ranks - rest) ** 2).mean() / total)))
-    return sorted(found, key=lambda share: -share.together)
+    return sorted(found, key=lambda share: -share.total)

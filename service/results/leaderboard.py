@@ -89,7 +89,7 @@ def ranked(
         if len(kept):
             params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
             groups.append((params, len(places), values[kept], none_if_missing(run_ids[kept[0]])))
-    groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * float(np.mean(g[2]))))
+    groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
     return _entries(groups if count is None else groups[: count + 1])[:count]
 
 
@@ -131,10 +131,11 @@ def _interval(samples: Array) -> tuple[float, float, float]:
     """Mean, and the ends of its confidence interval."""
     from scipy.special import stdtrit
 
-    mean, count = float(np.mean(samples)), len(samples)
+    mean, count = _mean(samples), len(samples)
     if count < 2:
         return mean, math.nan, math.nan
-    half = float(stdtrit(count - 1, (1 + _LEVEL) / 2) * np.std(samples, ddof=1) / math.sqrt(count))
+    scale = _scale(samples)
+    half = float(stdtrit(count - 1, (1 + _LEVEL) / 2) * np.std(samples / scale, ddof=1) / math.sqrt(count)) * scale
     return mean, mean - half, mean + half
 
 
@@ -143,11 +144,23 @@ def _alike(first: Array, second: Array) -> bool:
     from scipy.special import stdtr
 
     if len(first) < 2 or len(second) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
-        return bool(np.mean(first) == np.mean(second))
+        return _mean(first) == _mean(second)
+    scale = _scale(np.concatenate([first, second]))
+    first, second = first / scale, second / scale
     a, b = (float(np.var(sample, ddof=1)) / len(sample) for sample in (first, second))  # squared errors of the means
     freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
     distance = abs(float(np.mean(first) - np.mean(second))) / math.sqrt(a + b)
     return bool(2 * stdtr(freedom, -distance) > 1 - _LEVEL)
+
+
+def _mean(samples: np.ndarray[Any, Any]) -> float:
+    scale = _scale(samples)
+    return float(np.mean(samples / scale)) * scale
+
+
+def _scale(samples: np.ndarray[Any, Any]) -> float:
+    """The power of two to divide samples by, so that no sum or square overflows or vanishes. It rounds nothing."""
+    return float(2.0 ** np.clip(math.frexp(float(np.abs(samples).max()))[1] - 1, -1000, 1000))
 
 
 def _holds(table: pd.DataFrame, condition: str) -> pd.Series:

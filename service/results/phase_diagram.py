@@ -1,4 +1,4 @@
-"""The phase diagram as numbers: what became of the trials over two axes, all else and the seeds taken together."""
+"""The phase diagram as numbers: how training ended over two axes, over all other axes and the seeds taken together."""
 
 from __future__ import annotations
 
@@ -9,79 +9,127 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED, OUTCOMES
-from engine.arrays import Array, Floats, Integers
-from service.results.axes import Axis, cell_codes
+from engine.arrays import Array, Flags, Floats, Integers
+from service.results.axes import Axis, cell_indices
 from service.results.metrics import METRICS, lower_is_better
+from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
 
-TROUBLE = ("vanishing", "exploding", "dead", "diverged")
-"""The outcomes whose beginning the diagram shows."""
-_FAR_APART = 3.0  # times the least, from which on a scale is logarithmic
+FAILURE_OUTCOMES = ("vanishing", "exploding", "dead", "diverged")
+"""The outcomes whose onset the diagram shows."""
+_FAR_APART = 3.0  # colours are logarithmic from this ratio of the largest to the smallest median on
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Arrays are (values down, values across).
+class PhaseDiagram:
+    """Outcomes over two axes. Arrays have the shape (rows, columns).
 
-    median: of the metric over a cell's trials, NaN where more than half of them have none, as the diverged. shares:
-    outcome -> share of the trials, of the outcomes that there are. began: median step at which trouble began, of those
-    that came into it, NaN where none did. trials: how many there are. best: the run id of the best, "" for none.
+    columns, rows: the axes. metric: its name. median: of the metric over a cell's trials; NaN if more than half of them
+    diverged. calm_median: the same over the trials that neither exploded nor diverged; NaN if there are none. shares:
+    outcome -> share of a cell's trials, for the outcomes of this sweep. onset_step: median step at which the failed
+    trials began to fail; NaN if none failed. trials: how many there are. best: run id of the best trial, "" if none.
     """
 
-    across: Axis
-    down: Axis
+    columns: Axis
+    rows: Axis
     metric: str
     median: Floats
+    calm_median: Floats
     shares: Mapping[str, Floats]
-    began: Floats
+    onset_step: Floats
     trials: Integers
     best: Array
 
     @property
-    def commonest(self) -> Array:
+    def modal_outcome(self) -> Array:
         """The most frequent outcome of each cell, "" where it has no trial."""
         names = np.array(list(self.shares), dtype=object)
         stacked = np.stack([self.shares[name] for name in names])
-        found: Array = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
-        found[self.trials == 0] = ""
-        return found
+        outcomes: Array = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
+        outcomes[self.trials == 0] = ""
+        return outcomes
+
+    @property
+    def modal_share(self) -> Floats:
+        """The share of the most frequent outcome in each cell."""
+        return np.asarray(np.nan_to_num(np.stack(list(self.shares.values()))).max(axis=0))
+
+    @property
+    def diverged_cells(self) -> Flags:
+        """The cells that have trials but no median, because more than half of the trials diverged."""
+        return np.asarray((self.trials > 0) & np.isnan(self.median))
+
+    def worse_than(self, scale: Scale) -> Flags:
+        """The cells whose median lies beyond the worse end of a scale."""
+        with np.errstate(invalid="ignore"):
+            beyond = self.median > scale.high if lower_is_better(self.metric) else self.median < scale.low
+        return np.asarray(beyond)
+
+    def row(self, index: int) -> PhaseDiagram:
+        """The diagram of a single row."""
+        part = slice(index, index + 1)
+        return PhaseDiagram(
+            columns=self.columns,
+            rows=Axis(self.rows.name, self.rows.values[part]),
+            metric=self.metric,
+            median=self.median[part],
+            calm_median=self.calm_median[part],
+            shares={name: share[part] for name, share in self.shares.items()},
+            onset_step=self.onset_step[part],
+            trials=self.trials[part],
+            best=self.best[part],
+        )
+
+    def shown_shares(self) -> dict[str, Floats]:
+        """The shares that are worth a map: not the same in all cells, and at least a quarter in one of them."""
+        inside = self.trials > 0
+        return {
+            outcome: share
+            for outcome, share in self.shares.items()
+            if np.ptp(share[inside]) > 0 and share[inside].max() >= _WORTH_A_MAP
+        }
 
 
-def scale_of_median(phase: Phase) -> tuple[float, float, bool] | None:
-    """From where to where the medians' colours go, and whether by the logarithm; None where there is no median.
+_WORTH_A_MAP = 0.25
 
-    Where most trials exploded or diverged the medians may be of any size; they have the colour of an end.
+
+def scale_of_median(phase: PhaseDiagram) -> Scale | None:
+    """The scale of the medians' colours; None if there is no median.
+
+    Cells in which all trials exploded or diverged have no part in it, and neither have outliers at the worse end.
     """
-    wild = np.isin(phase.commonest.astype(str), ("exploding", DIVERGED))
-    finite = np.isfinite(phase.median)
-    shown = phase.median[finite & ~wild] if (finite & ~wild).any() else phase.median[finite]
-    if not shown.size:
-        return None
-    low, high = float(shown.min()), float(shown.max())
-    return low, high, lower_is_better(phase.metric) and low > 0 and high > _FAR_APART * low
+    lower = lower_is_better(phase.metric)
+    calm = phase.calm_median[np.isfinite(phase.median)]
+    finite = calm if np.isfinite(calm).any() else phase.median
+    return scale_of(without_outliers(finite, lower_is_better=lower), logarithmic=lower, far_apart=_FAR_APART)
 
 
-def make_phase(table: pd.DataFrame, metric: str, across: Axis, down: Axis) -> Phase:
-    """The phase diagram of a sweep's table by a metric; `down` may be NO_AXIS."""
-    shape = (len(down.values), len(across.values))
-    downs, acrosses = cell_codes(table, across, down)
-    inside = (downs >= 0) & (acrosses >= 0)
-    cells = pd.Series((downs * shape[1] + acrosses)[inside])
-    rows = table[inside].reset_index(drop=True)
-    values = rows[METRICS + metric].where(rows["outcome"] != DIVERGED).astype(float)
-    lost = values.isna().groupby(cells).mean()
-    median = values.groupby(cells).median().where(lost <= 0.5)
-    counts = cells.value_counts()
-    troubled = rows["outcome"].isin(TROUBLE)
-    began = rows["outcome_step"][troubled].groupby(cells[troubled]).median()
-    frequencies = pd.crosstab(cells, rows["outcome"], normalize="index")
-    shares = {name: _grid(frequencies[name], shape) for name in OUTCOMES if name in frequencies}
+def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> PhaseDiagram:
+    """The phase diagram of a sweep's table by a metric; `rows` may be NO_AXIS."""
+    shape = (len(rows.values), len(columns.values))
+    row, column = cell_indices(table, columns, rows)
+    inside = (row >= 0) & (column >= 0)
+    cells = pd.Series((row * shape[1] + column)[inside])
+    trials = table[inside].reset_index(drop=True)
+    values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
+    missing = values.isna().groupby(cells).mean()
+    failed = trials["outcome"].isin(FAILURE_OUTCOMES)
+    frequencies = pd.crosstab(cells, trials["outcome"], normalize="index")
     order = values.sort_values(ascending=lower_is_better(metric)).dropna().index
-    best = run_ids(rows).loc[order].groupby(cells.loc[order], sort=False).first()
+    best = run_ids(trials).loc[order].groupby(cells.loc[order], sort=False).first()
     ids = np.full(shape[0] * shape[1], "", dtype=object)
     ids[best.index.to_numpy(dtype=int)] = best.to_numpy()
-    trials = np.nan_to_num(_grid(counts, shape)).astype(np.int64)
-    return Phase(across, down, metric, _grid(median, shape), shares, _grid(began, shape), trials, ids.reshape(shape))
+    return PhaseDiagram(
+        columns=columns,
+        rows=rows,
+        metric=metric,
+        median=_grid(values.groupby(cells).median().where(missing <= 0.5), shape),
+        calm_median=_grid(values.where(is_calm(trials["outcome"])).groupby(cells).median(), shape),
+        shares={name: _grid(frequencies[name], shape) for name in OUTCOMES if name in frequencies},
+        onset_step=_grid(trials["outcome_step"][failed].groupby(cells[failed]).median(), shape),
+        trials=np.nan_to_num(_grid(cells.value_counts(), shape)).astype(np.int64),
+        best=ids.reshape(shape),
+    )
 
 
 def _grid(by_cell: pd.Series, shape: tuple[int, int]) -> Floats:

@@ -128,7 +128,9 @@ def test_bad_data_gets_its_place_and_makes_nothing(tmp_path: Path) -> None:
     file.write_text("name: own\ndataset:\n  path: d.csv\n  target: y\n", encoding="utf-8")
     result = run_command("sweep", str(file), "--inline")
     assert result.exit_code == 2
-    assert result.stderr.startswith("gradgrid: own.yaml:3: dataset: d.csv, line 3: column 'x' is empty (1 such cell); write missing: ")
+    assert result.stderr.startswith(
+        "gradgrid: own.yaml:3: dataset: d.csv, line 3: column 'x' is empty (1 such cell); write missing: "
+    )
     assert list(Path.cwd().iterdir()) == []
 
 

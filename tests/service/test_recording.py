@@ -16,9 +16,9 @@ from engine import MLP, Parameter
 from engine.losses import mean_squared_error
 from experiments.data.datasets import load_dataset
 from service.recording.pages import sweep_pages
-from service.report.pictures import phase_picture
+from service.report.phase_pictures import phase_picture
 from service.results.axes import swept_axes
-from service.results.phase_diagram import make_phase
+from service.results.phase_diagram import make_phase_diagram
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 
@@ -190,5 +190,5 @@ def test_a_picture_is_drawn_of_whatever_trials_came_to(values: list[float]) -> N
             "metrics.loss": [*values, *values],
         }
     )
-    phase = make_phase(table, "loss", *reversed(swept_axes(table, ["activation", "learning_rate"])))
+    phase = make_phase_diagram(table, "loss", *reversed(swept_axes(table, ["activation", "learning_rate"])))
     assert phase_picture(phase, "extremes").startswith(b"\x89PNG")

@@ -65,7 +65,7 @@ def test_the_page_can_be_read(page_file: Path, width: int, dark: bool) -> None:
     with _opened(page_file, width, dark=dark) as page:
         headings = page.locator("h2").all_text_contents()
         assert headings[:3] == ["Phase diagram", "Curves", "Gradients by layer"]
-        assert {"Importance", "Every trial", "Parallel coordinates", "What they have learned"} < set(headings)
+        assert {"Importance", "Every trial", "Parallel coordinates", "Learned functions"} < set(headings)
         expect(page.locator(".facts")).to_contain_text("12trials")
         expect(page.locator(".keys").first).to_contain_text("6 diverged")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -99,7 +99,7 @@ def test_hovering_tells_and_a_click_leads_to_the_run(page_file: Path, recorded: 
 
 def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> None:
     with _opened(page_file) as page:
-        page.get_by_role("tab", name="grad norm").click()
+        page.get_by_role("tab", name="gradient norm").click()
         panel = page.locator("#curves [role=tabpanel]:visible")
         expect(panel).to_have_count(1)
         expect(panel.locator(".figure").first).to_have_attribute("data-drawn", "yes")

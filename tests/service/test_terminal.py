@@ -14,7 +14,7 @@ from service.cli.heat_map import heat_map, sparkline, sweep_map
 from service.inspection.watch import follow
 from service.recording.store import Store
 from service.results.axes import NO_AXIS, Axis
-from service.results.phase_diagram import make_phase
+from service.results.phase_diagram import make_phase_diagram
 from service.run import Silent, run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 
@@ -50,11 +50,11 @@ def test_a_heat_map_is_full_where_it_is_good_and_a_letter_where_there_is_trouble
     rates = [0.1, 1.0, 10.0, 100.0, 1000.0]
     outcomes = ["stalled", "converged", "dead", "diverged", "improving"]
     table = _table(outcomes, [1.0, 0.001, 1.0, math.nan, 0.03], rates)
-    text = heat_map(make_phase(table, "loss", Axis("learning_rate", tuple(rates)), NO_AXIS), 80).plain
+    text = heat_map(make_phase_diagram(table, "loss", Axis("learning_rate", tuple(rates)), NO_AXIS), 80).plain
     lines = text.split("\n")
     assert lines[0] == "median loss by learning rate"
     assert lines[1] == "  ··██dd××▒▒"
-    assert lines[2].split() == ["0.1", "1e+03"]
+    assert lines[2].split() == ["0.1", "1000"]
     assert lines[3] == "█ 0.001 to · 1  d most dead  × most diverged"
 
 
@@ -62,7 +62,7 @@ def test_a_heat_map_is_full_where_it_is_good_and_a_letter_where_there_is_trouble
 def test_a_heat_map_fits_its_width(width: int) -> None:
     rates = [float(k + 1) for k in range(300)]
     table = _table(["stalled"] * 300, rates, rates)
-    text = heat_map(make_phase(table, "loss", Axis("learning_rate", tuple(rates)), NO_AXIS), width)
+    text = heat_map(make_phase_diagram(table, "loss", Axis("learning_rate", tuple(rates)), NO_AXIS), width)
     assert max(map(len, text.plain.split("\n")[1:-1])) <= width
 
 

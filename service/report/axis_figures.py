@@ -1,0 +1,148 @@
+"""How much the axes matter: a bar for each, and a line for each configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper, NumeralTickFormatter, Range1d
+
+from engine import DIVERGED
+from service.report.layout import Drawing
+from service.report.legend import Key
+from service.report.style import FONT, GROUND, SMALL, TEXT, VIRIDIS, as_float32, make_clickable, make_figure
+from service.results.axes import Axis, display_name, format_value, short_value
+from service.results.colours import line_colour
+from service.results.importance import Importance
+from service.results.metrics import METRICS, PARAMS, lower_is_better
+from service.results.trials_table import run_ids
+
+_FAINT = 0.3  # strength of the bars of the total share
+_LABELS = 7  # along an axis of the parallel coordinates
+_CHARACTER, _APART = 6.5, 20  # pixels of a character, and between two columns of labels
+_LOST_HEIGHT = -0.2  # below the worst rank
+_LOST = "#8a929c"
+_RIBBON, _WIDEST = 0.6, 0.2  # of the room between two values, and of the height of the figure
+
+
+def importance_drawing(shares: Sequence[Importance]) -> Drawing:
+    """Bars: an axis's share of the variance on its own, and with its interactions."""
+    names = [display_name(share.axis) for share in reversed(shares)]
+    plot = make_figure(30 * len(names) + 62, y_range=names, x_range=Range1d(start=0, end=1))
+    source = ColumnDataSource(
+        {
+            "name": names,
+            "first_order": [share.first_order for share in reversed(shares)],
+            "total": [share.total for share in reversed(shares)],
+        }
+    )
+    colour = line_colour(0)
+    options = {"y": "name", "height": 0.62, "source": source, "fill_color": colour, "line_color": None}
+    total = plot.hbar(right="total", fill_alpha=_FAINT, **options)
+    plot.hbar(right="first_order", **options)
+    plot.ygrid.visible = False
+    plot.yaxis.major_tick_line_color = None
+    plot.xaxis[0].formatter = NumeralTickFormatter(format="0%")
+    plot.xaxis[0].axis_label = "share of the variance of the ranks"
+    tooltips = [("", "@name"), ("on its own", "@first_order{0.0%}"), ("with its interactions", "@total{0.0%}")]
+    plot.add_tools(HoverTool(tooltips=tooltips, renderers=[total], mode="hline"))
+    keys = [Key("on its own", colour), Key("with its interactions", f"{colour}{round(255 * _FAINT):02x}")]
+    return Drawing(plot, keys=keys)
+
+
+def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Drawing:
+    """Parallel coordinates: a line for each configuration, from value to value and to the rank of its median.
+
+    The lines through one value are ordered by rank.
+    """
+    configurations = _configurations(table, metric, axes)
+    lost = bool(configurations["median"].isna().any())
+    plot = make_figure(
+        380,
+        x_range=Range1d(start=-0.5, end=len(axes) + 0.5),
+        y_range=Range1d(start=min(_LOST_HEIGHT * lost, -0.1) - 0.05, end=1.14),
+    )
+    _draw_lines(plot, configurations, metric, axes)
+    labels = [_axis_labels(axis) for axis in axes]
+    labels.append({1.0: "best", 0.0: "worst", **({_LOST_HEIGHT: "diverged"} if lost else {})})
+    for place, texts in enumerate(labels):
+        _write(plot, place, texts)
+    names = [*(axis.label for axis in axes), "rank"]
+    x_axis = plot.xaxis[0]
+    x_axis.ticker = FixedTicker(ticks=list(range(len(names))))
+    x_axis.major_label_overrides = dict(enumerate(names))
+    x_axis.axis_line_color = x_axis.major_tick_line_color = None
+    plot.yaxis.visible = plot.ygrid.visible = False
+    plot.xgrid.grid_line_alpha = 1.0
+    keys = [Key("worst to best", mark="viridis"), *([Key("most trials diverged", _LOST, "line")] if lost else [])]
+    widths = [max(map(len, [name, *texts.values()])) for name, texts in zip(names, labels, strict=True)]
+    return Drawing(plot, keys=keys, min_width=len(names) * round(_CHARACTER * max(widths) + _APART) + 30)
+
+
+def _configurations(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> pd.DataFrame:
+    """For each combination of values: its trials' median, its rank from 0 to 1, and its best run; the best come last.
+
+    The median is NaN where more than half of the trials diverged.
+    """
+    names = [PARAMS + axis.name for axis in axes]
+    rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != DIVERGED))
+    rows = rows.assign(missing=rows["value"].isna()).dropna(subset=names)
+    lower = lower_is_better(metric)
+    grouped = rows.sort_values("value", ascending=lower, kind="stable").groupby(names, sort=False)
+    frame = grouped.agg(median=("value", "median"), missing=("missing", "mean"), run=("run_id", "first"))
+    frame["median"] = frame["median"].where(frame["missing"] <= 0.5)
+    ranks = frame["median"].rank(ascending=not lower) - 1
+    frame["rank"] = ranks / max(ranks.max(), 1)
+    return frame.sort_values("rank", kind="stable", na_position="first").reset_index()
+
+
+def _draw_lines(plot: Any, configurations: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> None:
+    spread = configurations["rank"].fillna(0.0).to_numpy(dtype=float) - 0.5
+    heights = [_spread(axis) * spread + configurations[PARAMS + axis.name].map(_heights(axis)) for axis in axes]
+    heights.append(configurations["rank"].fillna(_LOST_HEIGHT).to_numpy(dtype=float))
+    values = configurations[[PARAMS + axis.name for axis in axes]].itertuples(index=False, name=None)
+    source = ColumnDataSource(
+        {
+            "xs": [as_float32(range(len(heights)))] * len(configurations),
+            "ys": list(as_float32(np.stack(heights, axis=1))),
+            "rank": as_float32(configurations["rank"]),
+            "label": [", ".join(map(format_value, row)) for row in values],
+            "median": ["none" if np.isnan(median) else f"{median:.4g}" for median in configurations["median"]],
+            "run": configurations["run"].tolist(),
+        }
+    )
+    colour = {"field": "rank", "transform": LinearColorMapper(palette=VIRIDIS[::-1], low=0, high=1, nan_color=_LOST)}
+    alpha = float(np.clip(60 / max(len(configurations), 1), 0.08, 0.6))
+    lines = plot.multi_line("xs", "ys", source=source, line_color=colour, line_alpha=alpha, line_width=1.5)
+    lines.nonselection_glyph = lines.selection_glyph = None
+    lines.hover_glyph = lines.glyph.clone(line_alpha=1.0, line_width=3)
+    tooltips = [("", "@label"), (f"median {display_name(metric)}", "@median"), ("best run", "@run")]
+    make_clickable(plot, source, tooltips, [lines])
+
+
+def _axis_labels(axis: Axis) -> dict[float, str]:
+    """Height -> text of a few values of an axis."""
+    heights = _heights(axis)
+    return {heights[axis.values[k]]: short_value(axis.values[k]) for k in axis.spread_indices(_LABELS)}
+
+
+def _write(plot: Any, place: int, texts: Mapping[float, str]) -> None:
+    """Labels on an axis, each on a ground of its own that hides the lines behind it."""
+    font = value(FONT)
+    plot.text(
+        [place] * len(texts), list(texts), list(texts.values()), text_color=TEXT, text_font=font, text_font_size=SMALL,
+        text_align="center", text_baseline="middle", background_fill_color=GROUND, background_fill_alpha=1.0,
+        padding=3, border_radius=3,
+    )  # fmt: skip
+
+
+def _spread(axis: Axis) -> float:
+    """How far apart the best and the worst configuration with one value are drawn."""
+    return min(_WIDEST, _RIBBON / max(len(axis.values) - 1, 1))
+
+
+def _heights(axis: Axis) -> dict[Any, float]:
+    return {name: index / max(len(axis.values) - 1, 1) for index, name in enumerate(axis.values)}

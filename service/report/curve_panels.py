@@ -1,0 +1,147 @@
+"""A sweep's curves cut into panels: which cells get one, and on which scales they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engine.arrays import Floats
+from service.report.panels import Line, Panel, ScaleRule, are_shared, panel_scales
+from service.results.axes import NO_AXIS, Axis, cell_indices, format_value
+from service.results.frame_choice import SMALLEST, Frame, choose_frames, describe
+from service.results.metrics import METRICS
+from service.results.phase_diagram import PhaseDiagram
+from service.results.quantile_bands import Bands, Curves
+from service.results.scales import WILD, Scale
+
+_PANELS, _LINES, _TENSOR_COLUMNS, _TENSOR_ROWS = 6, 8, 3, 6
+_CURVES = (("test_loss", "loss"), ("loss",), ("test_accuracy", "accuracy"), ("grad_norm",), ("dead_units",))
+_SHARES = ("accuracy", "dead_units")
+_BY_TENSOR = "grad_norm."
+_LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # a small difference between layers looks small
+
+
+@dataclass(frozen=True)
+class CurveFrames:
+    """Panels of one metric, each with its scale. columns: how many stand in a row. choice: why these were chosen."""
+
+    panels: Sequence[Panel]
+    scales: Sequence[Scale]
+    columns: int
+    choice: str
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether lines have quartiles."""
+        return any(line.low is not None for panel in self.panels for line in panel.lines)
+
+    @property
+    def words(self) -> str:
+        """Which panels were chosen, and whether they can be compared by height."""
+        if len(self.panels) < 2:
+            return self.choice
+        scale = "All frames have one scale." if are_shared(self.scales) else "Each frame has a scale of its own."
+        return f"{self.choice} {scale}".strip()
+
+
+def make_curve_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> dict[str, CurveFrames]:
+    """Metric -> panels: one for each chosen column of the phase diagram, with a line for each row."""
+    columns, rows = _axes(phase)
+    cells = cell_indices(table, columns, rows)
+    chosen = (choose_frames(phase, _PANELS) if phase else []) or [Frame(0)]
+    choice = "" if phase is None else describe(chosen, phase)
+    by_metric = {}
+    for metric in dict.fromkeys(next((n for n in names if n in curves.metrics), "") for names in _CURVES):
+        if metric and (metric != "dead_units" or (table[METRICS + metric] > 0).any()):
+            bands = curves.bands(metric, cells, rows.spread_indices(_LINES), [frame.column for frame in chosen])
+            panels = _panels(bands, chosen, columns, rows)
+            scales = panel_scales(panels, _rule(metric))
+            by_metric[metric] = CurveFrames(panels, scales, 3, choice)
+    return by_metric
+
+
+def make_gradient_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> CurveFrames | None:
+    """A panel for each row and chosen column, with a line for each layer's weights; None without such curves."""
+    tensors = [name for name in curves.metrics if name.startswith(_BY_TENSOR) and name.endswith(".weight")]
+    if not tensors:
+        return None
+    columns, rows = _axes(phase)
+    cells = cell_indices(table, columns, rows)
+    shown = rows.spread_indices(_TENSOR_ROWS)
+    chosen = [_frames_of_row(phase, row) for row in shown]
+    if not any(chosen):
+        chosen = [[Frame(0)] for _ in shown]
+    panels = []
+    for row, frames in zip(shown, chosen, strict=True):
+        wanted = [frame.column for frame in frames]
+        by_layer = {_layer(name): curves.bands(name, cells, [row], wanted) for name in tensors}
+        for j, frame in enumerate(frames):
+            panels.append(_layers_panel(by_layer, j, _title((rows, row), (columns, frame.column)), frame))
+    each = "" if rows is NO_AXIS else f", for each {rows.label}"
+    choice = "" if phase is None else describe([frame for frames in chosen for frame in frames], phase, each)
+    return CurveFrames(panels, panel_scales(panels, _LAYERS), max(2, *map(len, chosen)), choice)
+
+
+def _frames_of_row(phase: PhaseDiagram | None, row: int) -> list[Frame]:
+    if phase is None:
+        return [Frame(0)]
+    return choose_frames(phase.row(row), _TENSOR_COLUMNS, first=SMALLEST, lost_outcomes=(*WILD, "dead"))
+
+
+def _rule(metric: str) -> ScaleRule:
+    if metric.endswith(_SHARES):
+        return ScaleRule(logarithmic=False)
+    return ScaleRule(deepest=1e-6) if metric == "grad_norm" else ScaleRule()
+
+
+def _axes(phase: PhaseDiagram | None) -> tuple[Axis, Axis]:
+    return (NO_AXIS, NO_AXIS) if phase is None else (phase.columns, phase.rows)
+
+
+def _panels(bands: Bands, chosen: Sequence[Frame], columns: Axis, rows: Axis) -> list[Panel]:
+    return [
+        Panel(
+            _value(columns, frame.column),
+            bands.steps,
+            tuple(
+                Line(
+                    format_value(rows.values[row]), row, bands.middle[i, j], bands.low[i, j], bands.high[i, j],
+                    _finite_part(bands.calm[:, i, j]),
+                )
+                for i, row in enumerate(bands.rows)
+            ),
+            frame.reasons,
+        )
+        for j, frame in enumerate(chosen)
+    ]  # fmt: skip
+
+
+def _layers_panel(by_layer: Mapping[str, Bands], j: int, title: str, frame: Frame) -> Panel:
+    lines = [
+        Line(layer, index, bands.middle[0, j], calm=_finite_part(bands.calm[1, 0, j]))
+        for index, (layer, bands) in enumerate(by_layer.items())
+    ]
+    return Panel(title, next(iter(by_layer.values())).steps, tuple(lines), frame.reasons)
+
+
+def _finite_part(values: Floats) -> Floats | None:
+    return values if np.isfinite(values).any() else None
+
+
+def _layer(metric: str) -> str:
+    name = metric.removeprefix(_BY_TENSOR).removesuffix(".weight")
+    return name.replace("layer", "layer ")
+
+
+def _title(*values: tuple[Axis, int]) -> str:
+    return ", ".join(_value(axis, index) for axis, index in values if axis is not NO_AXIS)
+
+
+def _value(axis: Axis, index: int) -> str:
+    if axis is NO_AXIS:
+        return ""
+    value = format_value(axis.values[index])
+    return f"{axis.label} {value}" if axis.is_numeric else value
