@@ -22,10 +22,10 @@ _SMALL: dict[str, Any] = {
     "dataset": {"name": "moons", "samples": 40, "noise": 0.1},
     "model": {"hidden": [3, 3]},
     "loss": "mean_squared_error",
-    "steps": 60,
+    "steps": 300,
     "grid": {
         "activation": ["relu", "sigmoid", "tanh"],
-        "learning_rate": {"logspace": [0.01, 1000.0], "points": 16},
+        "learning_rate": {"logspace": [0.01, 10000.0], "points": 16},
         "seed": {"range": 4},
     },
     "record": {"points": 12},
@@ -124,8 +124,8 @@ def _written(found: RecordedSweep, folder: Path) -> Path:
 
 def test_frames_show_what_has_not_diverged(uri: str, tmp_path: Path) -> None:
     found = sweep(_SMALL, tracking_uri=uri, inline=True)
-    assert (found.trials["outcome"] == "diverged").mean() > 0.5
-    assert check_page(_written(found, tmp_path), _recorded(found)) == []
+    assert (found.trials["outcome"] == "diverged").mean() > 0.4
+    assert check_page(_written(found, tmp_path), _recorded(found), widths=(390,)) == []
 
 
 @pytest.mark.pages
