@@ -348,11 +348,11 @@ def test_what_can_not_be_reported_is_refused(recorded: Recorded, arguments: list
 
 
 def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k},{k / 7}\n" for k in range(20)), encoding="utf-8")
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k - 9},{k * k / 7}\n" for k in range(20)), encoding="utf-8")
     spec = {"name": "own", "dataset": {"path": str(tmp_path / "d.csv"), "target": "y"}, "steps": 3}
     found = sweep(spec, tracking_uri=uri, inline=True)
     assert "Learned functions" in found.report().page
-    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k},{k / 9}\n" for k in range(20)), encoding="utf-8")
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k - 9},{k * k / 9}\n" for k in range(20)), encoding="utf-8")
     page = load_sweep("own", tracking_uri=uri).report().page
     assert "Learned functions" not in page
     assert "its data differ(s) by now" in page
