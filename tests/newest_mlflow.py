@@ -1,6 +1,6 @@
 """Run the recorders' tests with the newest MLflow that can be installed, beside the one that is pinned.
 
-    python tests/newest_mlflow.py [PYTEST ARGUMENTS]
+    python tests/newest_mlflow.py [PYTEST OPTIONS] [TESTS]
 
 It makes an environment of its own for a while: the packages of this one, and over them the newest MLflow of the index.
 Where the index has none that is newer, it says so and succeeds.
@@ -88,7 +88,9 @@ def _tested(python: Path, candidate: Version) -> int:
         _say(f"mlflow {candidate} was installed, but {used.stdout.strip()} is imported")
         return 1
     _say(f"testing with mlflow {candidate}")
-    arguments = sys.argv[1:] or _TESTS
+    arguments = sys.argv[1:]
+    if not any(argument.startswith("tests") for argument in arguments):
+        arguments = [*arguments, *_TESTS]
     # what a newer version warns of is no failure yet
     command = [str(python), "-m", "pytest", "-q", "-o", "filterwarnings=default", "--disable-warnings", *arguments]
     return subprocess.run(command, cwd=_ROOT, env=environment, check=False).returncode
