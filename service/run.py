@@ -35,7 +35,7 @@ from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo, differences, sweep_tags
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import Subject, subject_of
-from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, heartbeat_tags, who_is_at_work
+from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags, who_is_at_work
 from service.recording.store import Store
 from service.recording.trust import remember_parts
 from service.report.phase_pictures import heat_map
@@ -157,7 +157,7 @@ def run_sweep(
         ledger = recovered(store, sweep, plan) if resume else Ledger(plan)
         work = _Work(plan, pool, store, sweep, ledger, observer, Patience(patience, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with alive, _ended(work, began):
+        with driving(sweep), alive, _ended(work, began):
             work.run(shard_size)
     table = ledger.table()
     return SweepResult(

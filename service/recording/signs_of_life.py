@@ -1,8 +1,11 @@
 """Whether a sweep's driver is at work: the tags that it leaves on the sweep's run while it is, and how they are read.
 
 A driver on this machine is looked for among the processes, by its id and the time at which it started, for ids are
-used again. Of another machine's only the time of its last heartbeat is known, by that machine's clock. So the clocks
-of machines that share a store should agree within a few minutes; a time that lies ahead counts as now.
+used again; one that is there must have shown itself lately too, unless it was stopped with Ctrl-Z. This process knows
+which sweeps it runs: a notebook outlives the sweeps that ended in it.
+
+Of another machine's driver only the time of its last heartbeat is known, by that machine's clock. So the clocks of
+machines that share a store should agree within a few minutes; a time that lies ahead counts as now.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +26,11 @@ DRIVER, HEARTBEAT = "gradgrid.driver", "gradgrid.heartbeat"
 
 SECONDS_BETWEEN_BEATS = 20.0
 LOST_AFTER_SECONDS = 300.0
+
+_STOPPED = ("T", "t")
+_ENDED = ("Z", "X")  # a process that nobody has waited for yet
+
+_under_way: set[str] = set()  # the runs of the sweeps that this process drives
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ def this_driver() -> Driver:
         boot=_read("/proc/sys/kernel/random/boot_id"),
         processes=_link("/proc/self/ns/pid"),
         pid=os.getpid(),
-        started=_started(os.getpid()) or "",
+        started=_process(os.getpid())[1],
     )
 
 
@@ -59,6 +69,16 @@ def driver_tags() -> dict[str, str]:
     return {DRIVER: json.dumps(asdict(this_driver())), **heartbeat_tags()}
 
 
+@contextmanager
+def driving(sweep: SweepInfo) -> Iterator[None]:
+    """While the block runs, this process is at work on the sweep."""
+    _under_way.add(sweep.run_id)
+    try:
+        yield
+    finally:
+        _under_way.discard(sweep.run_id)
+
+
 def why_lost(sweep: SweepInfo) -> str:
     """Why a sweep that says it is running is not, in words; empty where it is, or where nothing is known.
 
@@ -67,7 +87,9 @@ def why_lost(sweep: SweepInfo) -> str:
     driver = _driver(sweep)
     if driver is None or _is_at_work(driver, sweep):
         return ""
-    if _is_here(driver):
+    if _is_here(driver) and driver.pid == os.getpid():
+        return "it has ended in this process"
+    if _is_here(driver) and not _state(driver):
         return f"process {driver.pid} of this machine is gone"
     return f"no sign of life from process {driver.pid} on {driver.host} for {_quiet_seconds(sweep) / 60:,.0f} minutes"
 
@@ -102,7 +124,11 @@ def _is_at_work(driver: Driver, sweep: SweepInfo) -> bool:
     if driver.host == here.host and driver.boot != here.boot:
         return False  # the machine was started again
     if _is_here(driver):
-        return _exists(driver)
+        state = _state(driver)
+        if not state or state in _STOPPED:
+            return bool(state)
+        if driver.pid == os.getpid():
+            return sweep.run_id in _under_way
     return _quiet_seconds(sweep) < LOST_AFTER_SECONDS
 
 
@@ -120,24 +146,26 @@ def _quiet_seconds(sweep: SweepInfo) -> float:
         return 0.0
 
 
-def _exists(driver: Driver) -> bool:
+def _state(driver: Driver) -> str:
+    """The state of a driver's process, by Linux's letters; "?" where the system doesn't say, "" where it is gone."""
     try:
         os.kill(driver.pid, 0)
     except ProcessLookupError:
-        return False
+        return ""
     except PermissionError:
         pass  # another user's
-    started = _started(driver.pid)
-    return started is None or not driver.started or started == driver.started
+    state, started = _process(driver.pid)
+    gone = state in _ENDED or (started and driver.started and started != driver.started)
+    return "" if gone else state or "?"
 
 
-def _started(pid: int) -> str | None:
-    """When a process started; "" for one that has ended and is not reaped; None where the system doesn't say."""
+def _process(pid: int) -> tuple[str, str]:
+    """A process's state and when it started; both empty where the system doesn't say."""
     text = _read(f"/proc/{pid}/stat")
     if not text:
-        return None
+        return "", ""
     state, *fields = text.rpartition(")")[2].split()  # the name before it may hold anything
-    return "" if state in "ZX" else fields[18]
+    return state, fields[18]
 
 
 def _read(path: str) -> str:

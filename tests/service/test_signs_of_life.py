@@ -13,7 +13,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,15 @@ from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.plan import Plan
 from service.recording.infos import SweepInfo
-from service.recording.signs_of_life import DRIVER, HEARTBEAT, driver_tags, shown_status, who_is_at_work, why_lost
+from service.recording.signs_of_life import (
+    DRIVER,
+    HEARTBEAT,
+    driver_tags,
+    driving,
+    shown_status,
+    who_is_at_work,
+    why_lost,
+)
 from service.recording.store import Store
 from service.run import Silent, run_sweep
 from tests.ports import free_port
@@ -177,7 +185,7 @@ def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, u
     finally:
         process.kill()
     # not waited for yet, so the process is a zombie: that is no driver at work either
-    _wait_for_zombie(process.pid)
+    _wait_for_state(process.pid, "Z")
     assert run_for_json("list", "--tracking-uri", uri)["sweeps"][0]["status"] == "LOST"
     process.wait()
     listed = run_command("list", "--tracking-uri", uri)
@@ -191,18 +199,27 @@ def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, u
     assert run_for_json("list", "--tracking-uri", uri)["sweeps"][0]["status"] == "FINISHED"
 
 
-def _wait_for_zombie(pid: int) -> None:
+def _wait_for_state(pid: int, state: str) -> None:
     deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 @pytest.fixture
-def running(recorded: Recorded) -> SweepInfo:
-    """A sweep that says it is running, by this process."""
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """Another process of this machine."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def running(recorded: Recorded, other: subprocess.Popen[bytes]) -> SweepInfo:
+    """A sweep that says it is running, by that process."""
+    started = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
     sweep = recorded.store.find_sweep("small")
-    return replace(sweep, status="RUNNING", tags={**sweep.tags, **driver_tags()})
+    return _by(replace(sweep, status="RUNNING", tags={**sweep.tags, **driver_tags()}), pid=other.pid, started=started)
 
 
 def _by(sweep: SweepInfo, ago: float = 0.0, **driver: object) -> SweepInfo:
@@ -212,16 +229,29 @@ def _by(sweep: SweepInfo, ago: float = 0.0, **driver: object) -> SweepInfo:
     return replace(sweep, tags={**sweep.tags, DRIVER: json.dumps(told), HEARTBEAT: beat})
 
 
-def test_a_driver_of_this_machine_is_looked_for_among_its_processes(running: SweepInfo) -> None:
-    assert who_is_at_work(running) == f"process {os.getpid()} of this machine"
+def test_a_driver_of_this_machine_is_looked_for_among_its_processes(
+    running: SweepInfo, other: subprocess.Popen[bytes]
+) -> None:
+    assert who_is_at_work(running) == f"process {other.pid} of this machine"
     assert why_lost(running) == ""
-    assert why_lost(_by(running, ago=10_000)) == ""  # stopped by Ctrl-Z, or starved: it is there
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    assert why_lost(_by(running, pid=ended.pid)) == f"process {ended.pid} of this machine is gone"
-    assert why_lost(_by(running, started="1"))  # its id was given to another
+    assert why_lost(_by(running, ago=600)).startswith(f"no sign of life from process {other.pid} on ")
+    assert why_lost(_by(running, started="1")) == f"process {other.pid} of this machine is gone"  # the id is another's
     assert why_lost(_by(running, boot="an earlier one"))
     assert who_is_at_work(_by(running, boot="an earlier one")) == ""
+    other.send_signal(signal.SIGSTOP)
+    _wait_for_state(other.pid, "T")
+    assert why_lost(_by(running, ago=600)) == ""  # Ctrl-Z: it may go on at any time
+    other.kill()
+    other.wait()
+    assert why_lost(running) == f"process {other.pid} of this machine is gone"
+
+
+def test_this_process_knows_which_sweeps_it_runs(running: SweepInfo) -> None:
+    own = replace(running, tags={**running.tags, **driver_tags()})
+    assert (who_is_at_work(own), why_lost(own)) == ("", "it has ended in this process")
+    with driving(own):
+        assert (who_is_at_work(own), why_lost(own)) == (f"process {os.getpid()} of this machine", "")
+    assert shown_status(own) == "LOST"
 
 
 @pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"processes": "pid:[1]"}])
