@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,30 +50,46 @@ def trials_drawing(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) 
     plot = _frame(scale, columns)
     row = np.zeros(len(table), dtype=int) if rows is NO_AXIS else rows.indices(table)
     column = columns.indices(table)
-    source = ColumnDataSource(
-        {
-            "x": as_float32(_x(columns, column, row, len(rows.values))),
-            "y": as_float32(points.y),
-            "marker": points.markers.tolist(),
-            "number": table["number"].to_numpy(dtype="int32"),
-            "value": as_float32(values),
-            "outcome": table["outcome"].tolist(),
-            "colour": [line_colour(int(k)) for k in row],
-            "column": [format_value(columns.values[k]) if k >= 0 else "" for k in column],
-            "row": [format_value(rows.values[k]) if k >= 0 else "" for k in row],
-            "run": run_ids(table).tolist(),
-        }
-    )
+    data = {
+        "x": as_float32(_x(columns, column, row, len(rows.values))),
+        "y": as_float32(points.y),
+        "number": table["number"].to_numpy(dtype="int32"),
+        "outcome": table["outcome"].to_numpy(dtype=object),
+        "colour": np.array([line_colour(int(k)) for k in row], dtype=object),
+        "column": _values(columns, column),
+        "row": np.array([format_value(rows.values[k]) if k >= 0 else "" for k in row], dtype=object),
+        "run": run_ids(table).to_numpy(dtype=object),
+    }
+    tooltips = [("trial", "@number"), (columns.label, "@column{%.3g}" if columns.is_numeric else "@column")]
+    tooltips += [] if rows is NO_AXIS else [(rows.label, "@row")]
+    tooltips += [("outcome", "@outcome"), ("run", "@run")]
+    inside = points.markers == _INSIDE
+    _draw_points(plot, data, inside, _INSIDE, [*tooltips, (display_name(metric), "@y{%.4g}")])
+    edge = {"marker": points.markers, "value": as_float32(values)}
+    _draw_points(plot, data | edge, ~inside, "marker", [*tooltips, (display_name(metric), "@value{%.4g}")])
+    plot.xaxis[0].axis_label, plot.yaxis[0].axis_label = columns.label, display_name(metric)
+    return Drawing(plot, keys=_keys(points, rows))
+
+
+def _draw_points(plot: Any, data: Mapping[str, Any], mask: Any, marker: str, tooltips: Any) -> None:
+    """Draw the trials that are in the mask, and let them be hovered over and clicked."""
+    if not mask.any():
+        return
+    chosen = {name: values[mask] for name, values in data.items()}
+    source = ColumnDataSource({k: v.tolist() if v.dtype == object else v for k, v in chosen.items()})
     scatter = plot.scatter(
-        "x", "y", marker="marker", source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color="colour",
-        line_alpha=0.55, line_width=np.float32(1),
+        "x", "y", marker=marker, source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color="colour",
+        line_alpha=0.55,
     )  # fmt: skip
     scatter.nonselection_glyph = scatter.selection_glyph = None
-    plot.xaxis[0].axis_label, plot.yaxis[0].axis_label = columns.label, display_name(metric)
-    tooltips = [("trial", "@number"), (columns.label, "@column"), (display_name(metric), "@value{%.4g}")]
-    tooltips += [] if rows is NO_AXIS else [(rows.label, "@row")]
-    make_clickable(plot, source, [*tooltips, ("outcome", "@outcome"), ("run", "@run")], [scatter])
-    return Drawing(plot, keys=_keys(points, rows))
+    make_clickable(plot, source, tooltips, [scatter])
+
+
+def _values(axis: Axis, indices: Any) -> np.ndarray[Any, Any]:
+    """Each trial's value on an axis, as a number if all are."""
+    if axis.is_numeric:
+        return np.asarray(as_float32(np.where(indices >= 0, np.asarray(axis.values, dtype=float)[indices], np.nan)))
+    return np.array([format_value(axis.values[k]) if k >= 0 else "" for k in indices], dtype=object)
 
 
 def _scale(table: pd.DataFrame, values: Floats, metric: str) -> Scale | None:
@@ -89,7 +106,7 @@ def _points(table: pd.DataFrame, values: Floats, metric: str, scale: Scale) -> _
     top, bottom = scale.at(1 - _EDGE), scale.at(_EDGE)
     y = np.where(above, top, np.where(below, bottom, values))
     y[diverged] = top if lower_is_better(metric) else bottom
-    markers = np.select([diverged, above, below], [_DIVERGED, _ABOVE, _BELOW], _INSIDE)
+    markers = np.select([diverged, above, below], [_DIVERGED, _ABOVE, _BELOW], _INSIDE).astype(object)
     return _Points(y, markers)
 
 
