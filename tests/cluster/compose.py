@@ -124,7 +124,7 @@ def running_cluster(folder: Path, workers: int) -> Iterator[tuple[Cluster, float
     began = time.monotonic()
     try:
         cluster.run("up", "-d", "--scale", f"ray-worker={workers}")
-        cluster.wait_until_healthy(120)
+        cluster.wait_until_healthy(300)
         yield cluster, time.monotonic() - began
     finally:
         cluster.run("--profile", "launcher", "down", "-v", "--remove-orphans", "-t", "2", check=False)
