@@ -98,13 +98,13 @@ def dashboard(sweep: str | None, port: int, opened: bool, tracking_uri: str | No
     shown = shown_sweep(store, sweep)
 
     def announce(address: str, here: bool) -> None:
-        click.echo(address)
         if shown is None:
             click.echo("the store has no sweeps yet; `gradgrid sweep moons` makes one", err=True)
         else:
-            click.echo(f"the trials of {shown.spec}/{shown.sweep} in MLflow, best first", err=True)
+            click.echo(f"the trials of {shown.spec}/{shown.sweep} in MLflow, best first:", err=True)
         if here:
             click.echo("Ctrl-C ends the dashboard", err=True)
+        click.echo(address)
         if opened and not webbrowser.open(address):
             click.echo("no browser could be started: open the address yourself", err=True)
 
