@@ -31,7 +31,7 @@ def exit_keys(panels: Sequence[Panel], scales: Sequence[Scale]) -> list[Key]:
     """The legend of the marks where lines leave their frames; empty if none does."""
     pairs = zip(panels, scales, strict=True)
     above = {exit_.above for panel, scale in pairs for line in panel.lines for exit_ in exits(line, panel.steps, scale)}
-    keys = {True: Key("rises out of the frame", mark="up"), False: Key("falls out of it, or to 0", mark="down")}
+    keys = {True: Key("rises out of the frame", mark="up"), False: Key("falls out of the frame, or to 0", mark="down")}
     return [key for side, key in keys.items() if side in above]
 
 

@@ -103,9 +103,9 @@ def _trials_section(contents: Contents) -> Section:
     marks = {key.mark for key in drawing.keys}
     words = f"One point for each trial{f', {MAX_POINTS:,} of them at random' if sampled else ''}."
     if marks & {"up", "down"}:
-        words += " A triangle at the edge of the frame is a value beyond it."
+        words += " A triangle at the edge of the frame is a value beyond."
     if "cross" in marks:
-        words += " A cross there is a trial that diverged."
+        words += " A cross at the edge is a trial that diverged."
     return Section("trials", "Every trial", words, [Tab("", [_alone(drawing)])])
 
 

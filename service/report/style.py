@@ -107,7 +107,7 @@ def _is_crowded(axis: Axis) -> bool:
 def hover(tooltips: Sequence[tuple[str, str]], renderers: Sequence[Any], **options: Any) -> Any:
     """Shows (name, field) pairs; numbers are `@name{%.4g}`."""
     numbers = {field.partition("{")[0]: "printf" for _, field in tooltips if "{%" in field}
-    shown = {"formatters": numbers, "renderers": list(renderers), "point_policy": "follow_mouse", **options}
+    shown = {"formatters": numbers, "renderers": list(renderers), "point_policy": "follow_mouse", "visible": False, **options}
     return HoverTool(tooltips=list(tooltips), **shown)
 
 
@@ -115,4 +115,4 @@ def make_clickable(plot: Any, source: ColumnDataSource, tooltips: Any, renderers
     """Hovering shows the tooltips, and a click opens the run."""
     plot.add_tools(hover(tooltips, renderers))
     callback = CustomJS(args={"source": source}, code=_OPEN + "source.selected.indices = []; }")
-    plot.add_tools(TapTool(renderers=list(renderers), callback=callback))
+    plot.add_tools(TapTool(renderers=list(renderers), callback=callback, visible=False))
