@@ -107,7 +107,13 @@ def _is_crowded(axis: Axis) -> bool:
 def hover(tooltips: Sequence[tuple[str, str]], renderers: Sequence[Any], **options: Any) -> Any:
     """Shows (name, field) pairs; numbers are `@name{%.4g}`."""
     numbers = {field.partition("{")[0]: "printf" for _, field in tooltips if "{%" in field}
-    shown = {"formatters": numbers, "renderers": list(renderers), "point_policy": "follow_mouse", "visible": False, **options}
+    shown = {
+        "formatters": numbers,
+        "renderers": list(renderers),
+        "point_policy": "follow_mouse",
+        "visible": False,
+        **options,
+    }
     return HoverTool(tooltips=list(tooltips), **shown)
 
 

@@ -89,6 +89,20 @@ def test_a_single_seed_has_no_interval_and_no_ties_but_of_equals() -> None:
     assert all(math.isnan(e.low) and math.isnan(e.high) for e in entries)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e307])
+def test_means_of_any_size_are_compared(size: float) -> None:
+    """The squares of such losses are no doubles. What is tied does not depend on the unit."""
+    ordinary = ranked(_table(), "loss", ["activation", "seed"])
+    scaled = ranked(
+        _table({name: [loss * size for loss in losses] for name, losses in _SEEDS.items()}),
+        "loss",
+        ["activation", "seed"],
+    )
+    assert [(e.params, e.rank, e.tied) for e in scaled] == [(e.params, e.rank, e.tied) for e in ordinary]
+    for one, other in zip(scaled, ordinary, strict=True):
+        assert [one.mean, one.low, one.high] == pytest.approx([v * size for v in (other.mean, other.low, other.high)])
+
+
 def test_seeds_that_all_agree_raise_no_warning() -> None:
     entries = ranked(_table({"relu": [1.0, 1.0], "gelu": [0.5, 0.6]}), "accuracy", ["activation", "seed"])
     assert [e.params["activation"] for e in entries] == ["gelu", "relu"]
