@@ -242,7 +242,8 @@ class _Work:
         record = self.plan.sweepable.spec.record
         swept = tuple(self.plan.sweepable.axes)
         identity = SweepIdentity(self.sweep.sweep, self.sweep.run_id, self.plan.name, swept, record)
-        recorder = self.store.recorder(self.sweep, self.ledger.runs, weights=record.weights == "artifact")
+        keeps_weights = record.weights == "artifact"
+        recorder = self.patience.call(lambda: self.store.recorder(self.sweep, self.ledger.runs, weights=keeps_weights))
         return RunKeeper(recorder, identity, self.patience)
 
     def _row_keeper(self) -> RowKeeper:

@@ -89,6 +89,30 @@ def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, m
     assert "database is locked" in watch.reasons[0]
 
 
+def test_sqlite_is_locked_while_the_recorder_opens_it(
+    recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by another sweep, which makes the new store a log at that moment."""
+    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    watch = _Watch(-1, lambda: None, lambda: None)
+    connected = SqliteDatabase._connected
+
+    def connect_while_locked(database: SqliteDatabase) -> sqlite3.Connection:
+        if watch.reasons:
+            return connected(database)
+        lock.execute("BEGIN EXCLUSIVE")
+        try:
+            return connected(database)
+        finally:
+            lock.execute("ROLLBACK")
+
+    monkeypatch.setattr(SqliteDatabase, "_connected", connect_while_locked)
+    with closing(lock):
+        _same(_sweep(recorded, uri, watch), recorded)
+    assert "database is locked" in watch.reasons[0]
+
+
 def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,7 +276,8 @@ def test_the_command_promotes_and_mlflow_predicts(recorded: Recorded, tmp_path: 
     assert made["uri"].startswith("models:/small/")
     version = recorded.client.get_model_version("small", str(made["version"]))
     assert version.run_id == run_id
-    (logged,) = recorded.client.search_logged_models([found.info.experiment_id])
+    everything = recorded.client.search_logged_models([found.info.experiment_id])
+    (logged,) = [model for model in everything if model.artifact_location == version.source]
     assert (logged.source_run_id, logged.artifact_location, str(logged.status)) == (run_id, version.source, "READY")
     (tmp_path / "in.json").write_text(json.dumps({"dataframe_split": {"columns": ["x1", "x2"], "data": [[0.5, 0.25]]}}))
     command = ["models", "predict", "-m", made["uri"], "--env-manager", "local", "-i", str(tmp_path / "in.json")]

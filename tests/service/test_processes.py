@@ -54,11 +54,9 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
 def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path: Path, uri: str) -> None:
     spec = write_spec(tmp_path, {**TINY, "steps": 20, "grid": {"seed": {"range": 300}}})
     processes = [_start("sweep", spec, "--inline", "--json", "--tracking-uri", uri, cwd=tmp_path) for _ in range(3)]
-    results = []
-    for process in processes:
-        stdout, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr
-        results.append(json.loads(stdout))
+    outputs = [process.communicate(timeout=120) for process in processes]  # of all: none is left running
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    results = [json.loads(stdout) for stdout, _ in outputs]
     assert len({result["sweep"] for result in results}) == 3
     store = Store(uri)
     for result in results:
