@@ -23,7 +23,7 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on the sweeps recorded here
 	$(BIN)/gradgrid dashboard
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 slow: $(INSTALLED) ## Run the slow tests: killed sweeps, whole ready sweeps, an emulated processor
 	$(BIN)/python -m pytest -m slow

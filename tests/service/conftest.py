@@ -71,10 +71,20 @@ def write_spec(folder: Path, spec: dict[str, Any]) -> str:
     return str(file)
 
 
+@pytest.fixture(scope="session")
+def _new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a new store. MLflow takes seconds to make one, in hundreds of small transactions."""
+    path = tmp_path_factory.mktemp("new") / "mlflow.db"
+    Store(f"sqlite:///{path}", create=True)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
-    """Where a store could be made."""
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+def uri(tmp_path: Path, _new_store: bytes) -> str:
+    """A new, empty SQLite store."""
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(_new_store)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="session")

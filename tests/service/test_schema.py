@@ -1,11 +1,9 @@
 """In which databases runs are written in bulk: what counts is the shape of the tables that are written."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -32,13 +30,6 @@ def _is_sqlite(uri: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def _sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    Store(f"sqlite:///{path}", create=True)
-    return path
-
-
-@pytest.fixture(scope="module")
 def _postgres_store(_postgres_server: str) -> str:
     """Made in a process of its own: a database that anybody is connected to can't be copied."""
     uri = new_database(_postgres_server)
@@ -48,11 +39,10 @@ def _postgres_store(_postgres_server: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def made(request: pytest.FixtureRequest) -> str:
     """A new MLflow store in a database of each kind, copied, for MLflow takes seconds to make one."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("_sqlite_store"), tmp_path / "mlflow.db")
-        return f"sqlite:///{tmp_path / 'mlflow.db'}"
+        return str(request.getfixturevalue("uri"))
     return new_database(*request.getfixturevalue("_postgres_store").rsplit("/", 1))
 
 

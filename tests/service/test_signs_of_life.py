@@ -68,6 +68,14 @@ def _trials(uri: str) -> int:
     return int(count)
 
 
+@pytest.fixture(autouse=True)
+def _hang_up_not_ignored() -> Iterator[None]:
+    """As in a terminal, even where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("options", [("--inline",), pytest.param(("--workers", "1"), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["the terminal is closed", "a signal"])
 def test_a_hang_up_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, uri: str, options: tuple[str, ...], how: str) -> None:
