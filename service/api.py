@@ -33,7 +33,7 @@ class RecordedSweep:
     @property
     def objective(self) -> str:
         """The metric that its trials are ranked by."""
-        return self.info.tags["gradgrid.objective"]
+        return self.info.objective
 
     @property
     def notes(self) -> list[str]:

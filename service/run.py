@@ -294,7 +294,7 @@ def _check_at_rest(sweep: SweepInfo, job: str | None) -> None:
     A cluster runs a job once at a time; so a job that finds a sweep of its own knows that the driver before it is gone.
     """
     who = who_is_at_work(sweep)
-    if not who or (job and sweep.tags.get("gradgrid.job") == job):
+    if not who or (job and sweep.job == job):
         return
     raise UserError(
         f"the sweep {sweep.sweep} is still run by {who}: wait for its end, which `gradgrid watch {sweep.sweep}` shows, "

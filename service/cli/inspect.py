@@ -42,7 +42,7 @@ def top(
 
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
-    by = metric or found.tags["gradgrid.objective"]
+    by = metric or found.objective
     table = kept_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))

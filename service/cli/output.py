@@ -206,7 +206,7 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     _tell_if_lost(sweep)
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
-    table, by = kept_table(store, sweep), sweep.tags["gradgrid.objective"]
+    table, by = kept_table(store, sweep), sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     tell(lost_runs_note(store, sweep, table))
     rows_text(entry_rows(entries, by), title=f"The best by {by}")

@@ -170,7 +170,7 @@ class Viewer:
         line = _look_line(look)
         if self._live:
             width = self._console.width
-            picture = sweep_map(look.table, look.sweep.tags["gradgrid.objective"], look.sweep.swept, width)
+            picture = sweep_map(look.table, look.sweep.objective, look.sweep.swept, width)
             self._live.update(Group(line, picture or ""), refresh=True)
         elif line != self._told:
             self._told = line
@@ -182,7 +182,7 @@ def _look_line(look: Look) -> str:
     parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.status.lower()}, {look.trials:,}{of} trials"]
     parts += [f"{count:,} {outcome}" for outcome, count in look.outcomes.items()]
     if look.best is not None:
-        parts.append(f"best {look.sweep.tags['gradgrid.objective']} {look.best:.4g}")
+        parts.append(f"best {look.sweep.objective} {look.best:.4g}")
     if look.quiet > _QUIET_SECONDS and not look.ended:
         parts.append(f"nothing new for {look.quiet // 10 * 10:,.0f} s")
     if look.lost:

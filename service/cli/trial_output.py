@@ -38,9 +38,9 @@ def trial_text(trial: TrialInfo, store: Store) -> None:
     from service.recording.connection import is_server
     from service.recording.links import run_link
 
-    click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.tags['gradgrid.trial']}")
+    click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.trial}")
     ended = Text(trial.outcome, style=OUTCOME_COLOURS.get(trial.outcome, ""))
-    ended.append(f" after {trial.tags['gradgrid.last_step']} steps; kernel {trial.tags['gradgrid.kernel']}", style="")
+    ended.append(f" after {trial.last_step} steps; kernel {trial.kernel}", style="")
     show_text(ended)
     rows_text([{"hyperparameter": name, "value": value} for name, value in sorted(trial.params.items())])
     curves = {name: dict(store.curve(trial.run_id, name)) for name in trial.metrics if "." not in name}
@@ -74,7 +74,7 @@ def _sparklines(curves: Mapping[str, Mapping[int, float]]) -> None:
 def explanation_text(explanation: Explanation) -> None:
     """A step of a trial: what stands out, then its tensors and hidden units."""
     seen, trial = explanation.replay, explanation.trial
-    click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.tags['gradgrid.outcome_step']} on")
+    click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.outcome_step} on")
     click.echo(f"step {seen.step} of {seen.trial.config.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
     for sentence in explanation.found:
         click.echo(f"- {sentence}")

@@ -20,6 +20,7 @@ from engine import ENGINE_VERSION
 from experiments.errors import ClusterError, NotFoundError, SpecError
 from experiments.spec import Sweepable
 from service.execution.cluster import JobClient
+from service.recording.tags import Tag
 
 JOB_VARIABLE = "GRADGRID_JOB"
 """In a job, its id: what its sweep is found again by."""
@@ -71,7 +72,7 @@ class Jobs:
                 entrypoint=" ".join([f"exec gradgrid sweep {file}", *map(shlex.quote, options)]),
                 submission_id=identity,
                 runtime_env={"working_dir": str(folder), "env_vars": {JOB_VARIABLE: identity}},
-                metadata={"gradgrid.spec": sweepable.spec.name},
+                metadata={Tag.SPEC: sweepable.spec.name},
             )
         return self.find(identity), True
 
@@ -125,7 +126,7 @@ def _job(details: Any) -> Job:
         id=str(details.submission_id),
         status=str(details.status.value),
         message=str(details.message or ""),
-        spec=str((details.metadata or {}).get("gradgrid.spec", "")),
+        spec=str((details.metadata or {}).get(Tag.SPEC, "")),
         start_time=int(details.start_time or 0),
         end_time=int(details.end_time or 0),
     )

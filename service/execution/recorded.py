@@ -20,12 +20,12 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
 
     Raises UntrustedPartsError where it brings code along that the user has not run before.
     """
-    folder = Path(sweep.tags.get("gradgrid.folder", "."))
+    folder = sweep.folder
     spec, parts = store.spec(sweep), store.parts(sweep)
     if parts:
         name = str(spec.get("parts")) if isinstance(spec, dict) else ""
         store.trust.check(parts, Path(name).name, f"the sweep {sweep.spec}/{sweep.sweep}", folder / name)
-    frame = (lambda: frame_of_bytes(store.frame(sweep))) if "gradgrid.frame" in sweep.tags else None
+    frame = (lambda: frame_of_bytes(store.frame(sweep))) if sweep.has_frame else None
     origin = f"the spec of {sweep.sweep}"
     return check_spec(Source(spec, origin, folder, parts=parts, frame=frame))
 

@@ -62,11 +62,11 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     """
     sweep = store.sweep_of(trial)
     plan = recorded_plan(store, sweep, "explained")
-    last = int(trial.tags["gradgrid.last_step"])
-    chosen = min(int(trial.tags["gradgrid.outcome_step"]), last) if step is None else step
+    last = trial.last_step
+    chosen = min(trial.outcome_step, last) if step is None else step
     if not 0 <= chosen <= last:
         raise UserError(f"the trial has steps 0 to {last}, not {chosen}")
-    seen = replay(planned_trial(plan, int(trial.tags["gradgrid.number"])), chosen)
+    seen = replay(planned_trial(plan, trial.number), chosen)
     units = tuple(_units(seen))
     tensors = tuple(_tensors(seen))
     initial = min(store.curve(trial.run_id, "grad_norm"))[1]
@@ -109,7 +109,7 @@ def _sentences(
         rate = seen.trial.hyperparameters.get("learning_rate")
         name, weight, gradient = max(tensors, key=lambda tensor: tensor[2])
         yield (
-            f"it left the finite numbers after step {trial.tags['gradgrid.last_step']}: the learning rate is {rate:g}, "
+            f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate:g}, "
             f"the gradient of {name} has norm {gradient:.3g}, its weights {weight:.3g}"
         )
     dead = [unit for unit in units if unit.silent == 1]
@@ -142,6 +142,6 @@ def _vanishing(
         )
     if is_small:
         yield f"the whole gradient has norm {norm:.3g}; it was {initial:.3g} at step 0"
-    is_called_so = trial.outcome == VANISHING and int(trial.tags["gradgrid.outcome_step"]) <= seen.step
+    is_called_so = trial.outcome == VANISHING and trial.outcome_step <= seen.step
     if is_called_so and not fades and not is_small:
         yield f"the gradient vanishes over all samples, but not over the {len(seen.samples)} that this step sees"

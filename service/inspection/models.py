@@ -31,7 +31,7 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
 def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
     data = Dataset.from_facts(facts)
     populations = make_grid(recorded_spec(store, sweep), data)
-    return network(store, trial, data, population_of(populations, int(trial.tags["gradgrid.number"])).architecture)
+    return network(store, trial, data, population_of(populations, trial.number).architecture)
 
 
 def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:
@@ -61,8 +61,8 @@ def _weights(store: Store, trial: TrialInfo) -> Floats:
     if tensors is not None:
         return np.array([value for tensor in tensors for value in tensor["values"]])
     plan = recorded_plan(store, store.sweep_of(trial), "made a model of")
-    trained = planned_trial(plan, int(trial.tags["gradgrid.number"]))
-    return replay(trained, int(trial.tags["gradgrid.last_step"])).weights
+    trained = planned_trial(plan, trial.number)
+    return replay(trained, trial.last_step).weights
 
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:

@@ -103,12 +103,12 @@ def _compared_runs(
 ) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
     record = plan.sweepable.spec.record
     identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), record)
-    trials = {trial.tags["gradgrid.trial"]: trial for trial in chosen}
+    trials = {trial.trial: trial for trial in chosen}
     for trained, ids in _trained_again(plan, trials):
         for again in trial_records(trained, ids, identity):
             trial = trials[again.trial]
             comparisons = _compared(store, trial, again, kept_weights=record.weights == "artifact")
-            yield trial.run_id, trial.tags["gradgrid.kernel"], comparisons
+            yield trial.run_id, trial.kernel, comparisons
 
 
 def _compared_rows(

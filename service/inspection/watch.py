@@ -52,7 +52,7 @@ class Look:
     @property
     def best(self) -> float | None:
         """Of the metric that the sweep is ranked by."""
-        metric = self.sweep.tags["gradgrid.objective"]
+        metric = self.sweep.objective
         best = best_trials(self.table, metric, 1)
         return float(best[METRICS + metric].iloc[0]) if len(best) else None
 
@@ -63,7 +63,6 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
     A store that is away for a while is asked again. Raises NotFoundError, and StoreError where it can't be read.
     """
     sweep = store.find_sweep(name)
-    of = int(sweep.tags["gradgrid.trials"]) if "gradgrid.trials" in sweep.tags else None
     seen, since = -1, time.monotonic()
     while True:
         began = time.monotonic()
@@ -75,7 +74,7 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
             continue
         if len(table) != seen:
             seen, since = len(table), time.monotonic()
-        look = Look(sweep, table, of, time.monotonic() - since, why_lost(sweep))
+        look = Look(sweep, table, sweep.trial_count, time.monotonic() - since, why_lost(sweep))
         yield look
         if look.ended:
             return

@@ -10,7 +10,8 @@ from service.recording.artifacts import Artifacts
 from service.recording.concurrently import Concurrently
 from service.recording.infos import SweepInfo
 from service.recording.redaction import without_passwords
-from service.recording.runs import TRIAL, WHOLE, Runs, is_active
+from service.recording.runs import OTHER, TRIAL, WHOLE, Runs, is_active
+from service.recording.tags import Tag
 from service.recording.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def restore_runs(
     """
     deleted: dict[str, Run] = {}
     for run in runs.of([experiment_id], TRIAL, deleted=True):
-        trial = run.data.tags["gradgrid.trial"]
+        trial = run.data.tags[Tag.TRIAL]
         if trial in trials and run.info.status in WHOLE:
             deleted.setdefault(trial, run)
     whole: list[Run] = []
@@ -107,7 +108,7 @@ def delete_trials(client: MlflowClient, runs: Runs, experiment_id: str) -> None:
     experiment = runs.experiment(experiment_id)
     if experiment is None or not is_active(experiment):
         return
-    if next(runs.of([experiment_id], "tags.`gradgrid.trial` IS NULL"), None) is None:
+    if next(runs.of([experiment_id], OTHER), None) is None:
         client.delete_experiment(experiment_id)
         return
     for run in list(runs.of([experiment_id], TRIAL)):

@@ -18,6 +18,7 @@ from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
 from service.recording.sqlite_reader import SqliteReader, StoredRun, Unreadable
+from service.recording.tags import Tag
 from service.recording.trust import Trust
 
 if TYPE_CHECKING:
@@ -117,14 +118,14 @@ class Finder:
 
     def sweep_of_job(self, job: str) -> str | None:
         """The id of the newest sweep that was begun for this job of a cluster; None where there is none."""
-        return next((sweep.sweep for sweep in self.sweeps() if sweep.tags.get("gradgrid.job") == job), None)
+        return next((sweep.sweep for sweep in self.sweeps() if sweep.job == job), None)
 
     def sweep_of(self, trial: TrialInfo) -> SweepInfo:
         """The sweep that a trial belongs to. Raises NotFoundError where its own run is gone."""
         with translated_errors(self.uri):
-            run = self._runs.run(trial.tags["gradgrid.sweep_run"])
+            run = self._runs.run(trial.sweep_run_id)
         if run is None:
-            raise NotFoundError(f"the sweep {trial.tags['gradgrid.sweep']} of this trial was deleted for good")
+            raise NotFoundError(f"the sweep {trial.sweep} of this trial was deleted for good")
         if not is_active(run):
             raise NotFoundError(self._told_deleted(sweep_info(run)))
         return sweep_info(run)
@@ -134,7 +135,7 @@ class Finder:
         if len(name) == _RUN_ID_LENGTH:
             with translated_errors(self.uri):
                 run = self._runs.run(name)
-            if run is not None and is_active(run) and (is_sweep(run) or "gradgrid.trial" in run.data.tags):
+            if run is not None and is_active(run) and (is_sweep(run) or Tag.TRIAL in run.data.tags):
                 return sweep_info(run) if is_sweep(run) else trial_info(run)
         sweep = self._one_sweep(name)
         if sweep is not None:
@@ -145,7 +146,7 @@ class Finder:
         if found:
             raise NotFoundError(f"several runs begin with {name!r}; give more of the run id")
         for deleted in self._trials_beginning_with(name, deleted=True)[:1]:
-            own = deleted.tags.get("gradgrid.sweep", "SWEEP")
+            own = deleted.tags.get(Tag.SWEEP, "SWEEP")
             raise NotFoundError(f"the run {deleted.run_id} was deleted; `gradgrid resume {own}` brings it back")
         raise NotFoundError(f"{self._no_sweep(name)}, and no trial whose run id begins so")
 
@@ -172,7 +173,7 @@ class Finder:
         """Every trial of the sweep that was recorded whole, each once."""
         seen: set[str] = set()
         for run in self._trial_runs(sweep):
-            trial = run.data.tags["gradgrid.trial"]
+            trial = run.data.tags[Tag.TRIAL]
             if run.info.status in WHOLE and trial not in seen:
                 seen.add(trial)
                 yield trial_as_written(run, sweep)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.recording.tags import Tag
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
@@ -50,9 +52,48 @@ class SweepInfo:
         return frozenset(name.removeprefix("grid.") for name in self.params)
 
     @property
+    def objective(self) -> str:
+        """The metric that its trials are ranked by."""
+        return self.tags[Tag.OBJECTIVE]
+
+    @property
+    def trial_count(self) -> int | None:
+        """How many trials it has; None for a sweep of an early version, which did not say."""
+        return int(self.tags[Tag.TRIALS]) if Tag.TRIALS in self.tags else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths of its sweep file start from."""
+        return Path(self.tags.get(Tag.FOLDER, "."))
+
+    @property
+    def job(self) -> str | None:
+        """The cluster's job that it was begun for."""
+        return self.tags.get(Tag.JOB)
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether its data came from Python and are kept on its run."""
+        return Tag.FRAME in self.tags
+
+    @property
     def has_every_run(self) -> bool:
         """Whether each of its trials has a run; else the table alone has them all."""
-        return self.tags.get("gradgrid.runs", "all") == "all"
+        return self._runs == "all"
+
+    @property
+    def has_no_runs(self) -> bool:
+        """Whether none of its trials has a run."""
+        return self._runs == "summary"
+
+    @property
+    def best_runs(self) -> int:
+        """How many of the best trials have runs, where only those have."""
+        return int(self._runs.removeprefix("top ")) if self._runs.startswith("top ") else 0
+
+    @property
+    def _runs(self) -> str:
+        return self.tags.get(Tag.RUNS, "all")
 
 
 @dataclass(frozen=True)
@@ -67,6 +108,41 @@ class TrialInfo:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
 
+    @property
+    def trial(self) -> str:
+        """The trial's id: 32 hexadecimal digits."""
+        return self.tags[Tag.TRIAL]
+
+    @property
+    def number(self) -> int:
+        """Its position in the grid."""
+        return int(self.tags[Tag.NUMBER])
+
+    @property
+    def outcome_step(self) -> int:
+        """The step at which its outcome began."""
+        return int(self.tags[Tag.OUTCOME_STEP])
+
+    @property
+    def last_step(self) -> int:
+        """The last step whose loss was finite."""
+        return int(self.tags[Tag.LAST_STEP])
+
+    @property
+    def kernel(self) -> str:
+        """The kernel that trained it."""
+        return self.tags[Tag.KERNEL]
+
+    @property
+    def sweep(self) -> str:
+        """The id of its sweep."""
+        return self.tags[Tag.SWEEP]
+
+    @property
+    def sweep_run_id(self) -> str:
+        """The run of its sweep."""
+        return self.tags[Tag.SWEEP_RUN]
+
 
 def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dict[str, str]:
     """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
@@ -75,11 +151,11 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
     from engine import ENGINE_VERSION
 
     return {
-        "gradgrid.fingerprint": fingerprint,
-        "gradgrid.engine": ENGINE_VERSION,
-        "gradgrid.folder": str(folder),
-        "gradgrid.objective": objective,
-        "gradgrid.runs": runs,
+        Tag.FINGERPRINT: fingerprint,
+        Tag.ENGINE: ENGINE_VERSION,
+        Tag.FOLDER: str(folder),
+        Tag.OBJECTIVE: objective,
+        Tag.RUNS: runs,
     }
 
 
@@ -87,29 +163,28 @@ def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
     """In what data and engine are not those that the sweep was begun with."""
     from engine import ENGINE_VERSION
 
-    now = {"its data": ("gradgrid.fingerprint", fingerprint), "its engine version": ("gradgrid.engine", ENGINE_VERSION)}
+    now = {"its data": (Tag.FINGERPRINT, fingerprint), "its engine version": (Tag.ENGINE, ENGINE_VERSION)}
     return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
 def is_sweep(run: Run | StoredRun) -> bool:
     """Whether a run says all that a sweep's must say."""
-    tags = run.data.tags
-    needed = ("sweep", "spec", "experiment", "objective")
-    return tags.get("gradgrid.kind") == "sweep" and all(f"gradgrid.{name}" in tags for name in needed)
+    needed = (Tag.SWEEP, Tag.SPEC, Tag.EXPERIMENT, Tag.OBJECTIVE)
+    return run.data.tags.get(Tag.KIND) == "sweep" and all(name in run.data.tags for name in needed)
 
 
 def sweep_info(run: Run | StoredRun) -> SweepInfo:
     """A sweep from its run."""
-    tags = run.data.tags
+    own = run.data.tags
     return SweepInfo(
-        sweep=tags["gradgrid.sweep"],
-        spec=tags["gradgrid.spec"],
+        sweep=own[Tag.SWEEP],
+        spec=own[Tag.SPEC],
         run_id=run.info.run_id,
-        experiment_id=tags["gradgrid.experiment"],
+        experiment_id=own[Tag.EXPERIMENT],
         parent_id=run.info.experiment_id,
         status=run.info.status,
         start_time=run.info.start_time,
-        tags=tags,
+        tags=own,
         metrics=run.data.metrics,
         params=run.data.params,
     )
@@ -121,7 +196,7 @@ def trial_info(run: Run | StoredRun) -> TrialInfo:
         run_id=run.info.run_id,
         name=run.info.run_name,
         experiment_id=run.info.experiment_id,
-        outcome=run.data.tags.get("gradgrid.outcome", ""),
+        outcome=run.data.tags.get(Tag.OUTCOME, ""),
         params=run.data.params,
         metrics={name: as_recorded(value) for name, value in run.data.metrics.items()},
         tags=run.data.tags,
@@ -143,7 +218,7 @@ def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
         outcome=str(row["outcome"]),
         params={name: str(value) for name, value in part("params.").items()},
         metrics={name: float(value) for name, value in part("metrics.").items()},
-        tags={"gradgrid.trial": str(row["trial"])},
+        tags={Tag.TRIAL: str(row["trial"])},
     )
 
 

@@ -19,6 +19,7 @@ from service.recording.links import run_link, runs_link, sorted_runs_link
 from service.recording.recorded_table import kept_table
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, FINISHED, TAG_PREFIX, Subject, subject_of, view_tags
 from service.recording.store import Store
+from service.recording.tags import Tag
 from service.results.metrics import lower_is_better
 
 _NOTE = "mlflow.note.content"
@@ -46,9 +47,9 @@ def sweep_pages(store: Store, sweep: SweepInfo, base: str = "") -> SweepPages:
     base: where the dashboard is; with an empty one the addresses are relative, for descriptions.
     """
     run = run_link(base, sweep.parent_id, sweep.run_id)
-    if sweep.tags.get("gradgrid.runs") == "summary":
+    if sweep.has_no_runs:
         return SweepPages(run, run, run, run)
-    trials, objective = sweep.experiment_id, sweep.tags["gradgrid.objective"]
+    trials, objective = sweep.experiment_id, sweep.objective
     if store.experiment_tags(trials).keys() >= _VIEW_TAGS and _keeps_views(store):
         best = runs_link(base, trials, view=BEST_FIRST)
         charts = runs_link(base, trials, view=BEST_FIRST, charts=True)
@@ -75,7 +76,7 @@ def guide(store: Store, sweep: SweepInfo, subject: Subject) -> None:
     No sweep fails by this: where something can't be written, it is left out.
     """
     with suppress(GradgridError):
-        if sweep.tags.get("gradgrid.runs") != "summary" and _keeps_views(store):
+        if not sweep.has_no_runs and _keeps_views(store):
             store.tag_experiment(sweep.experiment_id, view_tags(subject, time.time_ns() // 1_000_000))
         pages = sweep_pages(store, sweep)
         _describe(store, sweep.experiment_id, _TRIALS_NOTE, _trials_note(sweep, pages))
@@ -88,13 +89,13 @@ def guide_recorded(store: Store, sweep: SweepInfo) -> None:
     """The same for a sweep that was recorded by an earlier version, or whose views were deleted."""
     with suppress(GradgridError):
         if not store.experiment_tags(sweep.experiment_id).keys() >= _VIEW_TAGS:
-            guide(store, sweep, subject_of(kept_table(store, sweep), sweep.swept, sweep.tags["gradgrid.objective"]))
+            guide(store, sweep, subject_of(kept_table(store, sweep), sweep.swept, sweep.objective))
 
 
 def _describe(store: Store, experiment_id: str, beginning: str, text: str) -> None:
     """Give an experiment of ours a description that begins so; one that somebody else has written stays."""
-    tags = store.experiment_tags(experiment_id)
-    if "gradgrid.kind" in tags and tags.get(_NOTE, beginning).startswith(beginning):
+    own = store.experiment_tags(experiment_id)
+    if Tag.KIND in own and own.get(_NOTE, beginning).startswith(beginning):
         store.tag_experiment(experiment_id, {_NOTE: text})
 
 

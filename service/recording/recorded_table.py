@@ -10,7 +10,6 @@ from engine import DIVERGED
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
 from service.results.metrics import METRICS, PARAMS
-from service.results.trials_table import OUTCOME_COLUMNS
 
 
 def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
@@ -40,22 +39,21 @@ def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
 
 def _expected_runs(sweep: SweepInfo, table: pd.DataFrame) -> int:
     """How many runs a sweep has that ended with this table."""
-    kept = sweep.tags.get("gradgrid.runs", "all")  # or `summary`, or `top 100`
-    if kept == "all":
+    if sweep.has_every_run:
         return len(table)
-    best = int(kept.removeprefix("top ")) if kept.startswith("top ") else 0
-    return min(best, int((table["outcome"] != DIVERGED).sum()))
+    return min(sweep.best_runs, int((table["outcome"] != DIVERGED).sum()))
 
 
 def recorded_row(info: TrialInfo) -> dict[str, Any]:
     """A row of a trial that has a run, from the run alone; hyperparameters are text there."""
     return {
-        "number": int(info.tags["gradgrid.number"]),
-        "trial": info.tags["gradgrid.trial"],
+        "number": info.number,
+        "trial": info.trial,
         "run_id": info.run_id,
         **{PARAMS + name: value for name, value in info.params.items()},
         "outcome": info.outcome,
-        **{name: int(info.tags[f"gradgrid.{name}"]) for name in OUTCOME_COLUMNS[1:]},
+        "outcome_step": info.outcome_step,
+        "last_step": info.last_step,
         **{METRICS + name: value for name, value in info.metrics.items() if not name.startswith("gradient.")},
     }
 

@@ -15,13 +15,13 @@ import requests
 from service.recording.concurrently import Concurrently
 from service.recording.connection import PASSING_STATUSES, translated_errors
 from service.recording.rest_client import Server
+from service.recording.tags import Tag
 from service.recording.trial_record import TrialRecord
 from service.recording.weights import Weights
 
 _MAX_METRICS = 1_000  # of one log-batch
 _MAX_PARAMS = 100
 _PAGE = 1_000
-_TRIAL_TAG = "gradgrid.trial"
 
 
 class HttpRecorder:
@@ -89,7 +89,7 @@ class HttpRecorder:
     def _runs_of(self, trial: str) -> list[str]:
         body = {
             "experiment_ids": [self._experiment_id],
-            "filter": f"tags.`{_TRIAL_TAG}` = '{trial}'",
+            "filter": f"tags.`{Tag.TRIAL}` = '{trial}'",
             "max_results": _PAGE,
         }
         return [str(run["info"]["run_id"]) for run in self._server.post("runs/search", body).get("runs", [])]

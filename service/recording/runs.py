@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from service.recording.tags import Tag
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
-SWEEP = "tags.`gradgrid.kind` = 'sweep'"
+SWEEP = f"tags.`{Tag.KIND}` = 'sweep'"
 """Runs of sweeps. Nothing is asked of the experiment: it may be the user's own, renamed, or without our tags."""
 
-TRIAL = "tags.`gradgrid.trial` != ''"
+TRIAL = f"tags.`{Tag.TRIAL}` != ''"
 """Runs of trials; in the same experiment may be others, which the user made."""
+
+OTHER = f"tags.`{Tag.TRIAL}` IS NULL"
+"""Those others."""
 
 WHOLE = ("FINISHED", "FAILED")
 """How a trial's run ends once all of it is written."""

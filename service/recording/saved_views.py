@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.outcomes import EXPLODING
+from service.recording.tags import Tag
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import shown_params
 
@@ -32,7 +33,6 @@ MOST_CHARACTERS = 5_000
 FINISHED = "attributes.status = 'FINISHED'"
 """MLflow's condition for trials that have not diverged: those that have would spoil a ranking, and every chart."""
 
-_OUTCOME = "gradgrid.outcome"
 _MOST_LINES = 8  # axes of parallel coordinates that can be told apart
 _VALUE_WIDTH = 170  # pixels of a column in which a number can be read, exponent included
 _SECTION, _OTHERS = "gradgrid-sweep", "gradgrid-metrics"
@@ -108,7 +108,7 @@ def view_state(subject: Subject, *, every: bool) -> dict[str, Any]:
     widths = {
         f"metrics.`{metrics[0]}`": _VALUE_WIDTH,
         **{f"params.`{name}`": _width(name) for name in subject.axes},
-        f"tags.`{_OUTCOME}`": _width(_OUTCOME),
+        f"tags.`{Tag.OUTCOME}`": _width(Tag.OUTCOME),
         **{f"metrics.`{name}`": _VALUE_WIDTH for name in metrics[1:]},
     }
     return {

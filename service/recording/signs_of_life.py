@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.recording.infos import SweepInfo
-
-DRIVER, HEARTBEAT = "gradgrid.driver", "gradgrid.heartbeat"
+from service.recording.tags import Tag
 
 SECONDS_BETWEEN_BEATS = 20.0
 LOST_AFTER_SECONDS = 300.0
@@ -61,12 +60,12 @@ def this_driver() -> Driver:
 
 def heartbeat_tags() -> dict[str, str]:
     """What a driver tags the sweep's run with, again and again."""
-    return {HEARTBEAT: str(time.time_ns() // 1_000_000)}
+    return {Tag.HEARTBEAT: str(time.time_ns() // 1_000_000)}
 
 
 def driver_tags() -> dict[str, str]:
     """What a driver tags the sweep's run with as it begins."""
-    return {DRIVER: json.dumps(asdict(this_driver())), **heartbeat_tags()}
+    return {Tag.DRIVER: json.dumps(asdict(this_driver())), **heartbeat_tags()}
 
 
 @contextmanager
@@ -111,10 +110,10 @@ def shown_status(sweep: SweepInfo) -> str:
 
 def _driver(sweep: SweepInfo) -> Driver | None:
     """The driver of a sweep that says it is running."""
-    if sweep.status != "RUNNING" or HEARTBEAT not in sweep.tags:
+    if sweep.status != "RUNNING" or Tag.HEARTBEAT not in sweep.tags:
         return None
     try:
-        return Driver(**json.loads(sweep.tags[DRIVER]))
+        return Driver(**json.loads(sweep.tags[Tag.DRIVER]))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -141,7 +140,7 @@ def _is_here(driver: Driver) -> bool:
 
 def _quiet_seconds(sweep: SweepInfo) -> float:
     try:
-        return max(0.0, time.time() - int(sweep.tags[HEARTBEAT]) / 1000)
+        return max(0.0, time.time() - int(sweep.tags[Tag.HEARTBEAT]) / 1000)
     except ValueError:
         return 0.0
 

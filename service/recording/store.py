@@ -20,6 +20,7 @@ from service.recording.parquet_parts import keep_part, read_parts
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
+from service.recording.tags import Tag
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
 
@@ -66,7 +67,7 @@ class Store(Finder):
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
-            own = {"gradgrid.sweep": sweep, "gradgrid.spec": name, "gradgrid.experiment": trials}
+            own = {Tag.SWEEP: sweep, Tag.SPEC: name, Tag.EXPERIMENT: trials}
             run = self._client.create_run(parent, tags={**own, **tags, **driver_tags()}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
@@ -76,7 +77,7 @@ class Store(Finder):
             texts[_DATA_FILE] = json.dumps(data or {})
             files = {name: text.encode() for name, text in texts.items()}
             self._artifacts.write(run_id, {**files, _FRAME_FILE: frame} if frame else files)
-            self._client.set_tag(run_id, "gradgrid.kind", "sweep")  # last: what is found can be resumed
+            self._client.set_tag(run_id, Tag.KIND, "sweep")  # last: what is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
     def _experiment(self, name: str, kind: str) -> str:
@@ -86,7 +87,7 @@ class Store(Finder):
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, tags={**_KIND, "gradgrid.kind": kind}))
+                return str(self._client.create_experiment(name, tags={**_KIND, Tag.KIND: kind}))
             except MlflowException:
                 found = self._client.get_experiment_by_name(name)  # another sweep was faster, or an answer was lost
                 if found is None:
@@ -242,7 +243,7 @@ class Store(Finder):
         """
         found = self.find(name)
         if isinstance(found, SweepInfo) and best:
-            ranked = self.best(found, found.tags["gradgrid.objective"], 1)
+            ranked = self.best(found, found.objective, 1)
             if not ranked or not ranked[0].run_id:
                 raise NotFoundError(f"no trial of {name!r} has finished and has a run")
             return self.find_trial(ranked[0].run_id)

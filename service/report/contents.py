@@ -64,7 +64,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     table = kept_table(store, sweep)
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to see")
-    by = metric or sweep.tags["gradgrid.objective"]
+    by = metric or sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
     axes = swept_axes(table, sweep.swept)
     matter = importance(table, by, shown_params(table.columns, sweep.swept))

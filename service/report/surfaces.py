@@ -55,7 +55,7 @@ def make_surfaces(store: Store, plan: Plan, table: pd.DataFrame, down: Axis) -> 
     surfaces = []
     for row in _chosen(table, plan.objective, down):
         trial = store.find_trial(str(row["run_id"]))
-        architecture = plan.population(int(trial.tags["gradgrid.number"])).architecture
+        architecture = plan.population(trial.number).architecture
         model = network(store, trial, data, architecture)
         surfaces.append(_surface(model, data, _title(row, plan.objective, down), trial.run_id))
     return surfaces
