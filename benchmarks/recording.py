@@ -26,8 +26,8 @@ sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder eng
 import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
-from service.recording.concurrently import Concurrently  # noqa: E402
 from service.recording.store import Store  # noqa: E402
+from service.recording.threaded_map import ThreadedMap  # noqa: E402
 from service.recording.trial_record import TrialRecord  # noqa: E402
 from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402
 from tests.service.tracking import TrackingServer, running_server  # noqa: E402
@@ -63,7 +63,7 @@ def _gradgrid(*, weights: bool, backend: str | None = None) -> Way:
     def write(uri: str, records: list[TrialRecord]) -> None:
         store = Store(uri, create=True, backend_uri=backend)
         sweep = store.begin(uuid.uuid4().hex[:8], f"s{uuid.uuid4().hex[:8]}", {}, {}, {})
-        with closing(store.recorder(sweep, {}, weights=weights)) as recorder:
+        with closing(store.recorder(sweep, weights=weights)) as recorder:
             assert not recorder.note, recorder.note
             for start in range(0, len(records), _SHARD):
                 assert list(recorder.record(records[start : start + _SHARD]))
@@ -79,7 +79,7 @@ def _client(uri: str, records: list[TrialRecord]) -> None:
 
     client = MlflowClient(uri)
     experiment = client.create_experiment(uuid.uuid4().hex)
-    assert list(ClientRecorder(client, experiment, uri, {}).record(records))
+    assert list(ClientRecorder(client, experiment, uri).record(records))
 
 
 def _fluent(uri: str, records: list[TrialRecord]) -> None:
@@ -118,8 +118,8 @@ def _raw(uri: str, records: list[TrialRecord]) -> None:
         ended = {"run_id": created, "status": "FINISHED", "end_time": record.end_time}
         session.post(f"{api}/runs/update", json=ended, timeout=60).raise_for_status()
 
-    with closing(Concurrently()) as threads:
-        assert len(list(threads.each(write, records))) == len(records)
+    with closing(ThreadedMap()) as threads:
+        threads.run(write, records)
 
 
 _PLAIN = "plain loop: `start_run`, `log_metrics`"

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.spec import Sweepable
+    from service.execution.observer import ProgressObserver
     from service.execution.plan import Plan
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
     from service.report.report import Report
-    from service.run import Observer
 
 
 class RecordedSweep:
@@ -186,14 +186,14 @@ def _sweepable(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...
     return load_spec(spec, assignments, frame=frame, target=name)
 
 
-def _warning_observer() -> Observer:
+def _warning_observer() -> ProgressObserver:
     """Warns of the data's notes as the sweep begins: a data set that comes with gradgrid is as it should be."""
     import warnings
 
     from experiments.errors import DataWarning
-    from service.run import Silent
+    from service.execution.observer import NullObserver
 
-    class WarningObserver(Silent):
+    class WarningObserver(NullObserver):
         def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
             if plan.dataset.notes and plan.sweepable.spec.dataset.name is None:
                 warnings.warn(f"{plan.dataset.name}: {'; '.join(plan.dataset.notes)}", DataWarning, stacklevel=2)

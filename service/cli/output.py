@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from experiments.data.datasets import Dataset
     from service.execution.jobs import Job
     from service.execution.plan import Plan
+    from service.execution.result import SweepResult
     from service.inspection.doctor import Finding
     from service.inspection.verify import Verdict
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
     from service.results.leaderboard import Entry
-    from service.run import SweepResult
 
 _PICTURE = 80
 _WIDE = 200  # columns where nobody's terminal sets a limit

@@ -23,20 +23,20 @@ _QUIET_SECONDS = 60.0
 
 
 class _Waits:
-    """Tells that the store is waited for, once and then every ten seconds, and that it is back."""
+    """Says that the store is unavailable, at once and then every ten seconds, and that it is back."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         if seconds >= self._next:
-            reason = f"{why}; training goes on meanwhile" if seconds == 0 else "the store is away still"
+            reason = f"{why}; training goes on meanwhile" if seconds == 0 else "the store is still unavailable"
             self._say(f"{reason}: waiting, {seconds:,.0f} of {bound:,.0f} s")
             self._next = seconds + _PLAIN_SECONDS
 
     def back(self) -> None:
         self._next = 0.0
-        self._say("the store is there again")
+        self._say("the store is back")
 
     def _say(self, text: str) -> None:
         tell(text)
@@ -68,11 +68,11 @@ class LiveProgress(_Waits):
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
         self._bar.start()
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self._done += trials
+    def advance(self, best: float | None) -> None:
+        self._done += 1
         self._bar.update(
             self._task,
-            advance=trials,
+            advance=1,
             rate=f"{self._done / (time.monotonic() - self._began):,.0f}/s",
             best="" if best is None else f"best {self._objective} {best:.4g}",
         )
@@ -99,8 +99,8 @@ class PlainProgress(_Waits):
         self._plan, self._done, self._before = plan, done, done
         self._began = self._told = time.monotonic()
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self._done += trials
+    def advance(self, best: float | None) -> None:
+        self._done += 1
         now = time.monotonic()
         if self._plan and now - self._told >= _PLAIN_SECONDS:
             self._told = now
@@ -122,8 +122,8 @@ class _Shown:
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self._show("begin", plan, sweep, done, workers, note)
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self._show("advance", trials, best)
+    def advance(self, best: float | None) -> None:
+        self._show("advance", best)
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         self._show("waiting", why, seconds, bound)

@@ -18,7 +18,7 @@ from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.part_notes import part_notes
-from experiments.spec import Sweepable
+from experiments.spec import RecordSpec, Sweepable
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
@@ -62,6 +62,16 @@ class Plan:
         return self.sweepable.spec.name
 
     @property
+    def record(self) -> RecordSpec:
+        """How much of each trial is recorded."""
+        return self.sweepable.spec.record
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The swept hyperparameters, in the order of the axes."""
+        return tuple(self.sweepable.axes)
+
+    @property
     def trials(self) -> int:
         return sum(population.trials for population in self.populations)
 
@@ -103,7 +113,7 @@ class Plan:
     @property
     def runs(self) -> int:
         """How many trials will have a run in MLflow."""
-        runs = self.sweepable.spec.record.runs
+        runs = self.record.runs
         if isinstance(runs, str):
             return self.trials if runs == "all" else 0
         return min(runs.top, self.trials)
@@ -118,7 +128,7 @@ class Plan:
         return rows * self.runs // self.trials
 
     def _curve_count(self, program: Program) -> int:
-        record = self.sweepable.spec.record
+        record = self.record
         kept = kept_curves(program.curves, record)
         tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
         return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)

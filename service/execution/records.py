@@ -1,9 +1,8 @@
-"""What is recorded of a trial, in MLflow's terms but without MLflow: the same for every way of writing it."""
+"""From a trained shard to the records of its trials and to rows of the trials' table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,52 +12,40 @@ from engine.tensors import elements
 from experiments.spec import RecordSpec
 from service.execution.plan import Plan
 from service.execution.worker import Trained
-from service.recording.infos import TrialInfo
+from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.recorded_table import recorded_row
+from service.recording.tags import Tag
 from service.recording.trial_record import TrialRecord
 from service.results.curves import kept_curves
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import as_text, cell_value
 
 
-@dataclass(frozen=True)
-class SweepIdentity:
-    """What every run of a sweep carries: the sweep's id and its own run, the spec's name, the swept hyperparameters,
-    and how much is recorded.
-    """
-
-    sweep: str
-    sweep_run_id: str
-    spec: str
-    swept: tuple[str, ...]
-    record: RecordSpec
-
-
-def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdentity) -> Iterator[TrialRecord]:
-    """The records of a shard's trials; `trials` are their ids."""
-    for position, trial in enumerate(trials):
+def trial_records(trained: Trained, plan: Plan, sweep: SweepInfo) -> Iterator[TrialRecord]:
+    """Yield the record of each of a shard's trials."""
+    history = trained.history
+    for position, number in enumerate(trained.shard.numbers.tolist()):
         params = trained.shard.params(position)
-        history = trained.history
         outcome = history.outcome(position)
         yield TrialRecord(
-            number=int(trained.shard.numbers[position]),
-            trial=trial,
-            name=_name(params, identity.swept) or identity.spec,
+            number=number,
+            trial=plan.trial_ids[number],
+            name=_name(params, plan.swept) or plan.name,
             status="FAILED" if outcome == DIVERGED else "FINISHED",
             params={key: as_text(value) for key, value in params.items()},
             tags={
-                "gradgrid.sweep": identity.sweep,
-                "gradgrid.sweep_run": identity.sweep_run_id,
-                "gradgrid.trial": trial,
-                "gradgrid.number": str(trained.shard.numbers[position]),
-                "gradgrid.outcome": outcome,
-                "gradgrid.outcome_step": str(history.outcomes.began[position]),
-                "gradgrid.last_step": str(history.last_step[position]),
-                "gradgrid.kernel": history.kernel,
-                "gradgrid.engine": ENGINE_VERSION,
-                "gradgrid.host": trained.host,
+                Tag.SWEEP: sweep.sweep,
+                Tag.SWEEP_RUN: sweep.run_id,
+                Tag.TRIAL: plan.trial_ids[number],
+                Tag.NUMBER: str(number),
+                Tag.OUTCOME: outcome,
+                Tag.OUTCOME_STEP: str(history.outcomes.began[position]),
+                Tag.LAST_STEP: str(history.last_step[position]),
+                Tag.KERNEL: history.kernel,
+                Tag.ENGINE: ENGINE_VERSION,
+                Tag.HOST: trained.host,
             },
-            curves=_curves(trained, position, identity.record),
+            curves=_curves(trained, position, plan.record),
             weights=[
                 {"name": name, "shape": list(values.shape), "values": values.ravel().tolist()}
                 for name, values in history.tensor_values(position)
@@ -69,12 +56,12 @@ def trial_records(trained: Trained, trials: Sequence[str], identity: SweepIdenti
 
 
 def _name(params: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """The swept values in the order of the axes: short, for tables and legends cut it; the params name each."""
+    """The swept values in axis order. Kept short because MLflow cuts long names; the params carry the names."""
     return ", ".join(as_text(params[name]) for name in swept if name in params)
 
 
 def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
-    """Times are spread evenly over the shard's, for there is one time for all its trials."""
+    """The recorded points. Their times are spread evenly over the shard's: its trials have trained side by side."""
     history = trained.history
     points = history.points(position)
     span = trained.end_time - trained.start_time
@@ -93,29 +80,29 @@ def _weight_names(history: History) -> Iterator[str]:
     return (f"gradient.{name}.{'.'.join(map(str, index))}" for name, index in elements(history.tensors))
 
 
-def trained_rows(trained: Trained, trials: Sequence[str], record: RecordSpec) -> pd.DataFrame:
-    """The rows of a shard that was trained."""
+def trial_rows(trained: Trained, plan: Plan) -> pd.DataFrame:
+    """The rows of a shard's trials in the trials' table, without run ids."""
     history, shard = trained.history, trained.shard
     params = [shard.params(position) for position in range(shard.trials)]
     return pd.DataFrame(
         {
             "number": shard.numbers,
-            "trial": trials,
+            "trial": [plan.trial_ids[number] for number in shard.numbers],
             **{PARAMS + name: [cell_value(values[name]) for values in params] for name in params[0]},
             "outcome": [history.outcome(position) for position in range(history.trials)],
             "outcome_step": history.outcomes.began,
             "last_step": history.last_step,
-            **{METRICS + name: history.final(name) for name in kept_curves(history.curves, record)},
+            **{METRICS + name: history.final(name) for name in kept_curves(history.curves, plan.record)},
         }
     )
 
 
 def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
-    """The rows of trials that an earlier run of the sweep recorded; `numbers`: trial -> number."""
+    """The rows of trials that have runs already. numbers: trial -> number."""
     params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
     rows = []
     for info in recorded:
-        number = numbers[info.tags["gradgrid.trial"]]
+        number = numbers[info.trial]
         row = {name: value for name, value in recorded_row(info).items() if not name.startswith(PARAMS)}
         typed = {PARAMS + name: cell_value(value) for name, value in params[number].items()}  # text in MLflow
         rows.append({**row, **typed, "number": number})

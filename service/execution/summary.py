@@ -37,7 +37,7 @@ def _axis_text(values: Sequence[Any]) -> str:
 def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: SweepPages) -> str:
     """The sweep run's description, in Markdown: where the trials are, and the best of them."""
     metric = plan.objective
-    names = shown_params(table.columns, list(plan.sweepable.axes))
+    names = shown_params(table.columns, plan.swept)
     how = "`gradgrid report` puts a page of all of it into the artifacts, under `report/`."
     lines = [f"{_trials_text(table, pages)} The best by {metric}:", ""]
     lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]

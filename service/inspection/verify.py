@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from service.execution.plan import Plan
 from service.execution.recorded import recorded_plan
-from service.execution.records import SweepIdentity, trained_rows, trial_records
+from service.execution.records import trial_records, trial_rows
 from service.execution.worker import Trained, train_shard
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
@@ -101,13 +101,11 @@ def _verdict(compared: Iterable[tuple[str, str, Iterable[_Comparison]]]) -> Verd
 def _compared_runs(
     store: Store, plan: Plan, sweep: SweepInfo, chosen: Sequence[TrialInfo]
 ) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
-    record = plan.sweepable.spec.record
-    identity = SweepIdentity(sweep.sweep, sweep.run_id, plan.name, tuple(plan.sweepable.axes), record)
     trials = {trial.trial: trial for trial in chosen}
-    for trained, ids in _trained_again(plan, trials):
-        for again in trial_records(trained, ids, identity):
+    for trained in _trained_again(plan, trials):
+        for again in trial_records(trained, plan, sweep):
             trial = trials[again.trial]
-            comparisons = _compared(store, trial, again, kept_weights=record.weights == "artifact")
+            comparisons = _compared(store, trial, again, kept_weights=plan.record.weights == "artifact")
             yield trial.run_id, trial.kernel, comparisons
 
 
@@ -115,19 +113,17 @@ def _compared_rows(
     plan: Plan, chosen: Sequence[Mapping[Hashable, Any]]
 ) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
     rows = {str(row["trial"]): row for row in chosen}
-    for trained, ids in _trained_again(plan, rows):
-        for again in trained_rows(trained, ids, plan.sweepable.spec.record).to_dict("records"):
+    for trained in _trained_again(plan, rows):
+        for again in trial_rows(trained, plan).to_dict("records"):
             row = rows[str(again["trial"])]
             names = [str(name) for name in again if str(name).startswith(METRICS) or name == "last_step"]
             comparisons = [(name, float(row.get(name, math.nan)), float(again[name])) for name in names]
             yield f"trial {row['number']}", trained.history.kernel, comparisons
 
 
-def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[tuple[Trained, list[str]]]:
-    ids = plan.trial_ids
-    left_out = frozenset(number for number, trial in enumerate(ids) if trial not in trials)
-    for shard in plan.shards(1, left_out):
-        yield train_shard(shard, plan.dataset), [ids[number] for number in shard.numbers]
+def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[Trained]:
+    left_out = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
+    return (train_shard(shard, plan.dataset) for shard in plan.shards(1, left_out))
 
 
 def _compared(store: Store, trial: TrialInfo, record: TrialRecord, *, kept_weights: bool) -> Iterator[_Comparison]:

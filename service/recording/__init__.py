@@ -1,35 +1,33 @@
-"""Keeping trials as MLflow runs, and reading them back. The only package that imports mlflow."""
+"""Writing trials as MLflow runs, and reading them back. The only package that imports mlflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from service.recording.trial_record import TrialRecord
+from service.recording.trial_record import RecordedTrial, TrialRecord
 
 
 class Recorder(Protocol):
-    """Writes trials into one experiment.
+    """Writes trials into one experiment, each once, however often it is given to the same recorder.
 
-    `runs`: trial -> run id of every trial that is recorded, whole. `note`: what the user should know of the way of
-    recording, if anything.
+    `note`: what the user should know about the way of recording; empty where there is nothing.
     """
 
-    runs: dict[str, str]
     note: str
 
-    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
-        """Write the records that aren't there yet, and yield each trial once it is there.
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
+        """Write the records; yield each trial once its run is whole.
 
-        Raises StoreError, or StoreAway where another attempt may do better; `runs` tells what was written. Whoever
-        needs no more of them closes the iterator: what has been begun is completed then.
+        Closing the iterator early completes the runs that were begun and begins no more. Raises StoreError, and
+        StoreAway where another attempt may do better.
         """
         ...
 
     def finish(self) -> None:
-        """What is to be done once all is written. Raises StoreError."""
+        """Do what is left to do once all is written. Raises StoreError."""
         ...
 
     def close(self) -> None:
-        """Let go of what was open, whatever was written."""
+        """Free threads and connections."""
         ...

@@ -13,10 +13,10 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
-from service.recording.concurrently import Concurrently
 from service.recording.connection import translated_errors
 from service.recording.databases import Database, Row, Rows
-from service.recording.trial_record import TrialRecord
+from service.recording.threaded_map import ThreadedMap
+from service.recording.trial_record import RecordedTrial, TrialRecord
 from service.recording.weights import Weights
 
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
@@ -49,7 +49,6 @@ class BulkRecorder:
         weights: Weights,
         sweep: str,
         uri: str,
-        runs: dict[str, str],
     ) -> None:
         self._database = database
         self._experiment_id = int(experiment_id)
@@ -57,23 +56,20 @@ class BulkRecorder:
         self._weights = weights
         self._sweep = sweep
         self._uri = uri
-        self._threads = Concurrently(_BATCHES)
-        self.runs = runs
+        self._threads = ThreadedMap(_BATCHES)
 
-    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
-        yield from (record.trial for record in records if record.trial in self.runs)
-        missing = [record for record in records if record.trial not in self.runs]
-        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
+        batches = [records[start : start + _BATCH] for start in range(0, len(records), _BATCH)]
         with translated_errors(self._uri):
-            for batch in self._threads.each(self._write, batches):
-                yield from (record.trial for record in batch)
+            for recorded in self._threads.map_unordered(self._write, batches):
+                yield from recorded
 
-    def _write(self, records: Sequence[TrialRecord]) -> None:
+    def _write(self, records: Sequence[TrialRecord]) -> list[RecordedTrial]:
         fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
         self._weights.keep(fresh)  # first: a run that is there has its weights
         runs = [self._run(identity, record) for identity, record in fresh.items()]
-        self._database.write(runs, lambda new: _children({i: fresh[i] for i in fresh if i in new}))
-        self.runs.update({record.trial: identity for identity, record in fresh.items()})
+        self._database.write(runs, lambda new: _dependent_rows({i: fresh[i] for i in fresh if i in new}))
+        return [RecordedTrial(record.trial, identity) for identity, record in fresh.items()]
 
     def finish(self) -> None:
         with translated_errors(self._uri):
@@ -91,7 +87,7 @@ class BulkRecorder:
         return (identity, record.name, *source, record.status, *times, "", "active", artifacts, self._experiment_id)
 
 
-def _children(records: Mapping[str, TrialRecord]) -> Rows:
+def _dependent_rows(records: Mapping[str, TrialRecord]) -> Rows:
     rows: Rows = {"metrics": [], "latest_metrics": [], "params": [], "tags": []}
     for identity, record in records.items():
         for key, points in record.curves.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mlflow.entities import Metric, Param
 
 from service.recording.connection import translated_errors
-from service.recording.trial_record import TrialRecord
+from service.recording.trial_record import RecordedTrial, TrialRecord
 from service.recording.weights import WEIGHTS_FILE, weights_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ class ClientRecorder:
         client: MlflowClient,
         experiment_id: str,
         uri: str,
-        runs: dict[str, str],
         *,
         weights: bool = True,
         note: str = "",
@@ -36,14 +35,14 @@ class ClientRecorder:
         self._client = client
         self._experiment_id = experiment_id
         self._uri = uri
-        self.runs = runs
+        self._recorded: dict[str, str] = {}  # trial -> run id
 
-    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
         for record in records:
-            if record.trial not in self.runs:
+            if record.trial not in self._recorded:
                 with translated_errors(self._uri):
-                    self.runs[record.trial] = self._write(record)
-            yield record.trial
+                    self._recorded[record.trial] = self._write(record)
+            yield RecordedTrial(record.trial, self._recorded[record.trial])
 
     def finish(self) -> None:
         pass

@@ -31,15 +31,15 @@ _COLUMNS = {
 
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
-Children = Callable[[frozenset[str]], Rows]
+DependentRows = Callable[[frozenset[str]], Rows]
 """The rows of every table but `runs`, for the runs of these ids."""
 
 
 class Database(Protocol):
     """The few things that differ from one database to another. May be used by several threads."""
 
-    def write(self, runs: Sequence[Row], children: Children) -> None:
-        """In one transaction: the runs that aren't there yet, and the children of those. Raises StoreError.
+    def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
+        """In one transaction, write the runs that aren't there yet, and their rows in other tables. Raises StoreError.
 
         A run that is there but was deleted, or left unfinished by others, becomes active and whole again.
         """
@@ -73,7 +73,9 @@ def _insert_runs(execute: Callable[[str, list[Any]], Any], runs: Sequence[Row], 
     return frozenset(new)
 
 
-def _bring_back(execute: Callable[[str, Any], Any], runs: Sequence[Row], children: Children, mark: str) -> None:
+def _bring_back(
+    execute: Callable[[str, Any], Any], runs: Sequence[Row], dependent_rows: DependentRows, mark: str
+) -> None:
     """Make runs that were there before active and whole; their curves are there, for they were written with them."""
     own = [dict(zip(_COLUMNS["runs"].split(), run, strict=True)) for run in runs]
     update = (
@@ -82,7 +84,7 @@ def _bring_back(execute: Callable[[str, Any], Any], runs: Sequence[Row], childre
     )
     for run in own:
         execute(update, [run["status"], run["end_time"], run["run_uuid"]])
-    rows = children(frozenset(run["run_uuid"] for run in own))
+    rows = dependent_rows(frozenset(run["run_uuid"] for run in own))
     for table in ("params", "tags"):
         for row in rows[table]:
             execute(f"{_insert(table, mark)} ON CONFLICT DO NOTHING", row)
@@ -100,18 +102,18 @@ class SqliteDatabase:
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()  # one connection: SQLite has one writer at a time
 
-    def write(self, runs: Sequence[Row], children: Children) -> None:
+    def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         with self._lock:
-            self._write(self._connected(), runs, children)
+            self._write(self._connected(), runs, dependent_rows)
 
-    def _write(self, connection: sqlite3.Connection, runs: Sequence[Row], children: Children) -> None:
+    def _write(self, connection: sqlite3.Connection, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             new = _insert_runs(connection.execute, runs, "?")
-            for table, rows in children(new).items():
+            for table, rows in dependent_rows(new).items():
                 self._insert_all(connection, table, rows)
             if len(new) < len(runs):
-                _bring_back(connection.execute, [run for run in runs if run[0] not in new], children, "?")
+                _bring_back(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "?")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk has ended it already
@@ -162,16 +164,16 @@ class PostgresDatabase:
         self._address = address
         self._idle: list[psycopg.Connection[Any]] = []
 
-    def write(self, runs: Sequence[Row], children: Children) -> None:
+    def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         def write(connection: psycopg.Connection[Any]) -> None:
             new = _insert_runs(connection.execute, runs, "%s")
-            for table, rows in children(new).items():
+            for table, rows in dependent_rows(new).items():
                 columns = ", ".join(_COLUMNS[table].split())
                 with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
             if len(new) < len(runs):
-                _bring_back(connection.execute, [run for run in runs if run[0] not in new], children, "%s")
+                _bring_back(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "%s")
 
         self._in_transaction(write)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from experiments.errors import StoreError
 from service.recording.artifacts import Artifacts
-from service.recording.concurrently import Concurrently
 from service.recording.infos import SweepInfo
 from service.recording.redaction import without_passwords
 from service.recording.runs import OTHER, TRIAL, WHOLE, Runs, is_active
 from service.recording.tags import Tag
+from service.recording.threaded_map import ThreadedMap
 from service.recording.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def restore_runs(
             client.restore_run(run.info.run_id)
             whole.append(run)
 
-    threads = Concurrently()
+    threads = ThreadedMap()
     try:
-        list(threads.each(restore, list(deleted.values())))
+        threads.run(restore, list(deleted.values()))
     finally:
         threads.close()
     return whole, len(deleted) - len(whole)

@@ -26,7 +26,6 @@ def make_recorder(
     uri: str,
     experiment_id: str,
     sweep: str,
-    runs: dict[str, str],
     *,
     weights: bool = True,
     backend_uri: str | None = None,
@@ -48,13 +47,13 @@ def make_recorder(
                 f"the database at {place} is not the one behind {without_passwords(uri)}: it has no experiment "
                 f"{experiment.name!r}; give the backend store of that server, or none"
             )
-        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri, runs)
+        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri)
     if is_server(uri):
         from service.recording.rest_client import Server
         from service.recording.rest_recorder import HttpRecorder
 
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
-        return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, runs, note)
+        return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, note)
     if kept != location:
         raise StoreError(
             f"the store was moved or copied: MLflow would write weights to {location}, where it was; link that to "
@@ -63,7 +62,7 @@ def make_recorder(
     from service.recording.client_recorder import ClientRecorder
 
     note = f"recording through MLflow's client, run by run: {why_not}"
-    return ClientRecorder(client, experiment_id, uri, runs, weights=weights, note=note)
+    return ClientRecorder(client, experiment_id, uri, weights=weights, note=note)
 
 
 def _database(uri: str) -> Database | None:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import requests
 
-from service.recording.concurrently import Concurrently
 from service.recording.connection import PASSING_STATUSES, translated_errors
 from service.recording.rest_client import Server
 from service.recording.tags import Tag
-from service.recording.trial_record import TrialRecord
+from service.recording.threaded_map import ThreadedMap
+from service.recording.trial_record import RecordedTrial, TrialRecord
 from service.recording.weights import Weights
 
 _MAX_METRICS = 1_000  # of one log-batch
@@ -27,27 +27,27 @@ _PAGE = 1_000
 class HttpRecorder:
     """Writes a run a trial."""
 
-    def __init__(
-        self, server: Server, experiment_id: str, weights: Weights, uri: str, runs: dict[str, str], note: str = ""
-    ) -> None:
+    def __init__(self, server: Server, experiment_id: str, weights: Weights, uri: str, note: str = "") -> None:
         self.note = note
         self._server = server
         self._experiment_id = experiment_id
         self._weights = weights
         self._uri = uri
-        self._threads = Concurrently()
+        self._threads = ThreadedMap()
         self._begun: dict[str, str] = {}  # trial -> run id, of runs that aren't whole
         self._doubtful: set[str] = set()  # trials whose run may have been created without our knowing
-        self.runs = runs
+        self._recorded: dict[str, str] = {}  # trial -> run id, of runs that are whole
 
-    def record(self, records: Sequence[TrialRecord]) -> Iterator[str]:
-        missing = [record for record in records if record.trial not in self.runs]
-        yield from (record.trial for record in records if record.trial in self.runs)
+    def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
         with translated_errors(self._uri):
-            for record in self._threads.each(self._write, missing):
-                yield record.trial
+            yield from self._threads.map_unordered(self._write, records)
 
-    def _write(self, record: TrialRecord) -> None:
+    def _write(self, record: TrialRecord) -> RecordedTrial:
+        if record.trial not in self._recorded:
+            self._recorded[record.trial] = self._write_run(record)
+        return RecordedTrial(record.trial, self._recorded[record.trial])
+
+    def _write_run(self, record: TrialRecord) -> str:
         run_id = self._created(record)
         params = [{"key": key, "value": value} for key, value in record.params.items()]
         metrics = [
@@ -62,7 +62,7 @@ class HttpRecorder:
             self._server.post("runs/log-batch", {"run_id": run_id, "params": some, "metrics": points})
         self._weights.keep({run_id: record})
         self._server.post("runs/update", {"run_id": run_id, "status": record.status, "end_time": record.end_time})
-        self.runs[record.trial] = run_id
+        return run_id
 
     def _created(self, record: TrialRecord) -> str:
         """The trial's run, created unless it was before."""
@@ -99,7 +99,7 @@ class HttpRecorder:
         with translated_errors(self._uri):
             for trial in sorted(self._doubtful):
                 for run_id in self._runs_of(trial):
-                    if run_id != self.runs.get(trial):
+                    if run_id != self._recorded.get(trial):
                         self._server.post("runs/delete", {"run_id": run_id})
 
     def close(self) -> None:

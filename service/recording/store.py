@@ -105,8 +105,8 @@ class Store(Finder):
             for name, value in tags.items():
                 self._client.set_experiment_tag(experiment_id, name, value)
 
-    def recorder(self, sweep: SweepInfo, runs: dict[str, str], *, weights: bool = True) -> Recorder:
-        """What writes the sweep's trials; `runs` are those it has already, trial -> run id."""
+    def recorder(self, sweep: SweepInfo, *, weights: bool = True) -> Recorder:
+        """A recorder of the sweep's trials. weights: whether it keeps the final weights. Raises StoreError."""
         from service.recording.recorders import make_recorder
 
         with translated_errors(self.uri):
@@ -115,7 +115,6 @@ class Store(Finder):
                 self.uri,
                 sweep.experiment_id,
                 sweep.sweep,
-                runs,
                 weights=weights,
                 backend_uri=self._backend_uri,
                 where=lambda location: self._artifacts.location(location, sweep.run_id),

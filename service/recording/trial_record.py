@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial, ready to be written as a run. `curves`: metric -> [(step, value, milliseconds since 1970)]."""
+    """One trial, ready to be written as a run.
+
+    number: its position in the grid.
+    trial: its id.
+    name: the run's name.
+    status: of the run, `FINISHED` or `FAILED`.
+    params: hyperparameter -> value as text.
+    tags: tag -> text.
+    curves: metric -> [(step, value, time)], steps rising, time in milliseconds since 1970.
+    weights: the tensors of the final weights: name, shape, values.
+    start_time, end_time: in milliseconds since 1970.
+    """
 
     number: int
     trial: str
@@ -21,3 +32,10 @@ class TrialRecord:
     weights: Sequence[Mapping[str, Any]]
     start_time: int
     end_time: int
+
+
+class RecordedTrial(NamedTuple):
+    """A trial, by its id, and the run that holds it; None where it has no run."""
+
+    trial: str
+    run_id: str | None

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from service.recording.concurrently import Concurrently
+from service.recording.threaded_map import ThreadedMap
 from service.recording.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ class ServedWeights:
     def __init__(self, server: Server, path: str) -> None:
         self._server = server
         self._path = path.rstrip("/")
-        self._threads = Concurrently()
+        self._threads = ThreadedMap()
 
     def keep(self, records: Mapping[str, TrialRecord]) -> None:
         def put(run_id: str) -> None:
             self._server.put(f"{self._path}/{run_id}/artifacts/{WEIGHTS_FILE}", weights_text(records[run_id]).encode())
 
-        for _ in self._threads.each(put, list(records)):
-            pass
+        self._threads.run(put, list(records))
 
     def close(self) -> None:
         self._threads.close()
@@ -88,7 +87,7 @@ class UploadedWeights:
 
     def __init__(self, location: str) -> None:
         self._location = location.rstrip("/")
-        self._threads = Concurrently()
+        self._threads = ThreadedMap()
 
     def keep(self, records: Mapping[str, TrialRecord]) -> None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -100,8 +99,7 @@ class UploadedWeights:
                 place = get_artifact_repository(f"{self._location}/{run_id}/artifacts")
                 place.log_artifact(str(file))  # type: ignore[no-untyped-call]
 
-        for _ in self._threads.each(upload, list(records)):
-            pass
+        self._threads.run(upload, list(records))
 
     def close(self) -> None:
         self._threads.close()

@@ -32,7 +32,7 @@ _BESIDE = 2.2  # inches beside a map, for labels and the colour bar
 @readable_fonts()
 def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
     """File name -> PNG of the median over the first two axes, for the sweep's own run; none where two are not swept."""
-    axes = swept_axes(table, list(plan.sweepable.axes))
+    axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}
     phase = make_phase_diagram(table, plan.objective, *axis_pairs(axes)[0])

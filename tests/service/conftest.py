@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 
 from experiments.spec import Sweepable, load_spec
 from service.cli import main
+from service.execution.result import SweepResult
 from service.recording.store import Store
-from service.run import SweepResult, run_sweep
+from service.run import run_sweep
 from tests.service.postgres import binaries, new_database, running_postgres
 from tests.service.tracking import TrackingServer, running_server
 

@@ -8,10 +8,11 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.spec import load_spec
+from service.execution.result import SweepResult
 from service.recording.recorded_table import kept_table, lost_runs_note
-from service.recording.signs_of_life import DRIVER, HEARTBEAT
 from service.recording.store import Store
-from service.run import SweepResult, run_sweep
+from service.recording.tags import Tag
+from service.run import run_sweep
 from tests.service.conftest import TINY, run_command, run_for_json, write_spec
 
 _SIX = {**TINY, "grid": {"seed": {"range": 6}}}
@@ -78,7 +79,7 @@ def test_the_same_for_a_sweep_that_was_cut_off(uri: str, tmp_path: Path) -> None
     result = _sweep(uri)
     client = MlflowClient(uri)
     client.update_run(result.sweep_run_id, status="RUNNING")  # as SIGKILL leaves it
-    for tag in (DRIVER, HEARTBEAT):
+    for tag in (Tag.DRIVER, Tag.HEARTBEAT):
         client.delete_tag(result.sweep_run_id, tag)  # this process lives
     for run in result.table["run_id"][:2]:
         client.delete_run(run)

@@ -13,21 +13,23 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.errors import Interrupted, StoreAway, StoreError
-from service.execution.patience import Patience
-from service.execution.spool import Spool
+from service.execution.disk_queue import DiskQueue
+from service.execution.observer import NullObserver
+from service.execution.result import SweepResult
+from service.execution.retry import Retry
 from service.recording import databases
 from service.recording.bulk_recorder import BulkRecorder
 from service.recording.databases import SqliteDatabase
 from service.recording.rest_recorder import HttpRecorder
 from service.recording.store import Store
-from service.run import Silent, SweepResult, run_sweep
+from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
 from tests.service.postgres import binaries, new_database, running_postgres
-from tests.service.test_recorders import _RECORDS, _begin, _record
 from tests.service.tracking import PASSWORD, TrackingServer, flaky, running_server
+from tests.service.trial_records import RECORDS, begin_sweep, make_record, write
 
 
-class _Watch(Silent):
+class _Watch(NullObserver):
     """An observer that does something once, after so many trials, and once the store is waited for."""
 
     def __init__(self, after: int, strike: Callable[[], object], mend: Callable[[], object]) -> None:
@@ -35,8 +37,8 @@ class _Watch(Silent):
         self.reasons: list[str] = []
         self.returned = 0
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self.left -= trials
+    def advance(self, best: float | None) -> None:
+        self.left -= 1
         if self.left == 0:
             self.strike()
 
@@ -127,7 +129,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     watch = _Watch(4, strike, lambda: None)
     with (
         closing(lock),
-        pytest.raises(StoreError, match=r"(?s)database is locked.*waited for \d+ s in vain.*gradgrid resume"),
+        pytest.raises(StoreError, match=r"(?s)database is locked.*gave up after waiting \d+ s.*gradgrid resume"),
     ):
         _sweep(recorded, uri, watch, patience=1.0)
     unlock.join()
@@ -152,9 +154,9 @@ def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypa
 
 
 def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) -> None:
-    store, sweep = _begin(uri)
-    records = [_record(n) for n in range(200)]
-    with closing(store.recorder(sweep, {})) as recorder:
+    store, sweep = begin_sweep(uri)
+    records = [make_record(n) for n in range(200)]
+    with closing(store.recorder(sweep)) as recorder:
         assert isinstance(recorder, BulkRecorder)
         database = recorder._database
         assert isinstance(database, SqliteDatabase)
@@ -185,36 +187,36 @@ def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
             return what if count % 2 else "pass"
 
     with flaky(tracking_server, fault) as uri:
-        _, sweep = _begin(tracking_server.uri)
-        recorder = Store(uri).recorder(sweep, {})
+        _, sweep = begin_sweep(tracking_server.uri)
+        recorder = Store(uri).recorder(sweep)
         assert isinstance(recorder, HttpRecorder)
-        done: set[str] = set()
-        patience = Patience(60, Silent())
+        done: dict[str, str | None] = {}
+        retry = Retry(60, NullObserver())
         with closing(recorder):
-            for trial in patience.each(lambda: recorder.record([r for r in _RECORDS if r.trial not in done])):
-                done.add(trial)
+            for trial, run_id in retry.iterate(lambda: recorder.record([r for r in RECORDS if r.trial not in done])):
+                done[trial] = run_id  # noqa: PERF403 - the next attempt reads it
             recorder.finish()
     client = MlflowClient(tracking_server.uri)
     runs = client.search_runs([sweep.experiment_id])
-    assert sorted(run.data.tags["gradgrid.trial"] for run in runs) == [r.trial for r in _RECORDS]
+    assert sorted(run.data.tags["gradgrid.trial"] for run in runs) == [r.trial for r in RECORDS]
     assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}
-    assert {run.info.run_id for run in runs} == set(recorder.runs.values())
-    assert count >= len(_RECORDS)
+    assert {run.info.run_id for run in runs} == set(done.values())
+    assert count >= len(RECORDS)
 
 
 def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: TrackingServer) -> None:
     """As when a request without an answer is carried out after it was looked for in vain."""
-    store, sweep = _begin(tracking_server.uri)
-    recorder = store.recorder(sweep, {})
+    store, sweep = begin_sweep(tracking_server.uri)
+    recorder = store.recorder(sweep)
     assert isinstance(recorder, HttpRecorder)
     with closing(recorder):
-        list(recorder.record(_RECORDS[:2]))
-        recorder._doubtful.add(_RECORDS[0].trial)
-        late = recorder._create(_RECORDS[0])
+        first = write(recorder, RECORDS[:2])
+        recorder._doubtful.add(RECORDS[0].trial)
+        late = recorder._create(RECORDS[0])
         recorder.finish()
     runs = MlflowClient(tracking_server.uri).search_runs([sweep.experiment_id])
     assert late not in {run.info.run_id for run in runs}
-    assert {run.info.run_id for run in runs} == set(recorder.runs.values())
+    assert {run.info.run_id for run in runs} == set(first.values())
 
 
 @pytest.mark.slow
@@ -233,47 +235,49 @@ def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
 
 def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingServer, uri: str) -> None:
     Store(uri, create=True)
-    store, sweep = _begin(tracking_server.uri, backend=uri)
+    store, sweep = begin_sweep(tracking_server.uri, backend=uri)
     with pytest.raises(StoreError, match=r"is not the one behind http://127\.0\.0\.1"):
-        store.recorder(sweep, {})
+        store.recorder(sweep)
 
 
 @pytest.mark.parametrize("records", [1, 7])
-def test_the_spool_gives_back_what_it_was_given_in_order(records: int) -> None:
-    spool: Spool[int] = Spool(in_memory=2)
+def test_the_disk_queue_gives_back_what_it_was_given_in_order(records: int) -> None:
+    queue: DiskQueue[int] = DiskQueue(in_memory=2)
     for item in range(records):
-        spool.put(item)
-    assert len(spool) == records
-    spool.end()
-    assert list(spool) == list(range(records))
-    spool.close()
+        queue.put(item)
+    assert len(queue) == records
+    queue.end()
+    assert list(queue) == list(range(records))
+    queue.close()
 
 
-def test_the_spool_keeps_little_in_memory_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_queue_keeps_little_in_memory_and_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    spool: Spool[bytes] = Spool(in_memory=1)
+    queue: DiskQueue[bytes] = DiskQueue(in_memory=1)
     for _ in range(5):
-        spool.put(bytes(1000))
+        queue.put(bytes(1000))
     assert len(list(tmp_path.rglob("*.pickle"))) == 4
-    spool.close()
+    queue.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_spool_makes_training_wait() -> None:
-    spool: Spool[int] = Spool(in_memory=1, max_bytes=0)
-    spool.put(0)
-    thread = threading.Thread(target=lambda: spool.put(1), daemon=True)
+def test_a_full_disk_queue_makes_training_wait() -> None:
+    queue: DiskQueue[int] = DiskQueue(in_memory=1, max_bytes=0)
+    queue.put(0)
+    thread = threading.Thread(target=lambda: queue.put(1), daemon=True)
     thread.start()
     thread.join(0.3)
     assert thread.is_alive()
-    assert next(iter(spool)) == 0
+    assert next(iter(queue)) == 0
     thread.join(5)
     assert not thread.is_alive()
-    assert len(spool) == 1
-    spool.close()
+    assert len(queue) == 1
+    queue.close()
 
 
-def test_patience_waits_only_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_end_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
 
     def away() -> None:
@@ -282,15 +286,15 @@ def test_patience_waits_only_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPat
         raise StoreAway("away")
 
     began = time.monotonic()
-    with pytest.raises(StoreAway, match="away\nit was waited for"):
-        Patience(0.5, Silent()).call(away)
+    with pytest.raises(StoreAway, match=r"away\ngave up after waiting"):
+        Retry(0.5, NullObserver()).call(away)
     assert 0.4 < time.monotonic() - began < 5
     assert attempts >= 2
 
 
-def test_what_is_wrong_for_good_is_not_waited_for() -> None:
+def test_a_lasting_error_is_not_retried() -> None:
     def wrong() -> None:
         raise StoreError("wrong")
 
     with pytest.raises(StoreError, match=r"wrong$"):
-        Patience(60, Silent()).call(wrong)
+        Retry(60, NullObserver()).call(wrong)

@@ -9,11 +9,12 @@ from mlflow import MlflowClient
 
 from experiments.errors import NotFoundError, StoreError
 from experiments.spec import load_spec
+from service.execution.result import SweepResult
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
-from service.run import SweepResult, run_sweep
+from service.run import run_sweep
 from tests.service.conftest import TINY, run_command, run_for_json
-from tests.service.test_recorders import _record
+from tests.service.trial_records import make_record, write
 
 _ODD_NAMES = ("it's", 'a "quote"', "50% of _x_", "größe 高さ", "a/b/c", "x" * 250, "; DROP TABLE runs", "`")
 
@@ -137,12 +138,14 @@ def test_more_than_a_thousand_experiments_and_sweeps_some_with_odd_names(uri: st
     client = MlflowClient(uri)
     tags = {"gradgrid.kind": "sweep", "gradgrid.objective": "loss", "gradgrid.experiment": first.experiment_id}
     sweeps = [
-        _record(n, trial=f"t{n}", tags={**tags, "gradgrid.spec": f"s{n}", "gradgrid.sweep": f"20260101-{n:06}-bbbb"})
+        make_record(
+            n, trial=f"t{n}", tags={**tags, "gradgrid.spec": f"s{n}", "gradgrid.sweep": f"20260101-{n:06}-bbbb"}
+        )
         for n in range(1_100)
     ]
     where = client.get_experiment_by_name("mine 0")
     assert where is not None
-    with closing(store.recorder(first, {})) as recorder:
+    with closing(store.recorder(first)) as recorder:
         recorder._experiment_id = int(where.experiment_id)  # type: ignore[attr-defined]
         list(recorder.record(sweeps))
     last = client.create_run(client.get_experiment_by_name("mine 1599").experiment_id)  # type: ignore[union-attr]
@@ -152,6 +155,6 @@ def test_more_than_a_thousand_experiments_and_sweeps_some_with_odd_names(uri: st
         assert len({sweep.sweep for sweep in reading.sweeps()}) == len(reading.sweeps()) == 1_102
         for name in ("s", "s0", "s1099", "last", "20260101-001099"):
             assert reading.find_sweep(name).spec == ("s1099" if name.startswith("2026") else name)
-    with closing(store.recorder(first, {})) as recorder:
-        list(recorder.record([_record(1)]))
-        assert store.find(recorder.runs["trial0001"][:10]).run_id == recorder.runs["trial0001"]
+    with closing(store.recorder(first)) as recorder:
+        (run_id,) = write(recorder, [make_record(1)]).values()
+        assert store.find(run_id[:10]).run_id == run_id

@@ -23,11 +23,13 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.spec import load_spec
+from service.execution.observer import NullObserver
 from service.execution.plan import Plan
+from service.execution.result import SweepResult
 from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
-from service.run import Silent, SweepResult, run_sweep
+from service.run import run_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +106,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
         assert np.isfinite([v for tensor in tensors for v in tensor["values"]]).all()
 
 
-class _Telling(Silent):
+class _Telling(NullObserver):
     """An observer that sets an event once so many trials are recorded; at the latest when the work ends."""
 
     def __init__(self, reached: Event, trials: int) -> None:
@@ -114,8 +116,8 @@ class _Telling(Silent):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self._check()
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self._left -= trials
+    def advance(self, best: float | None) -> None:
+        self._left -= 1
         self._check()
 
     def end(self) -> None:

@@ -16,7 +16,7 @@ from service.recording.store import Store
 from service.results.leaderboard import ranked
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
-from tests.service.test_run import _Stopping
+from tests.service.observers import Interrupting
 
 _SEEDS = {
     "relu": [0.10, 0.11, 0.12, 0.13],
@@ -165,7 +165,7 @@ def test_the_command_shows_the_same_in_every_form(recorded: Recorded) -> None:
 
 def test_a_sweep_that_has_not_ended_is_ranked_from_its_runs(recorded: Recorded, uri: str) -> None:
     with pytest.raises(Interrupted):
-        run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+        run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     ended = kept_table(store, sweep)

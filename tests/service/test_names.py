@@ -10,9 +10,11 @@ from mlflow import MlflowClient
 from experiments.errors import Interrupted
 from experiments.spec import load_spec
 from service.api import load_sweep
+from service.execution.result import SweepResult
 from service.recording.store import Store
-from service.run import Silent, SweepResult, run_sweep
+from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
+from tests.service.observers import Interrupting
 
 _SPEC: dict[str, Any] = {
     "name": "neuron",
@@ -22,13 +24,6 @@ _SPEC: dict[str, Any] = {
     "record": {"points": 3},
 }
 _RUNS = ["all", "summary"]
-
-
-class _Stopping(Silent):
-    """Presses Ctrl-C after the first trial."""
-
-    def advance(self, trials: int, best: float | None) -> None:
-        raise KeyboardInterrupt
 
 
 def _run(uri: str, runs: str = "all", **changes: Any) -> SweepResult:
@@ -45,7 +40,7 @@ def _record_as_before(patch: pytest.MonkeyPatch, uri: str, runs: str, *, whole: 
             run_sweep(spec, tracking_uri=uri, inline=True)
             return
         with pytest.raises(Interrupted):
-            run_sweep(spec, tracking_uri=uri, inline=True, shard_size=1, observer=_Stopping())
+            run_sweep(spec, tracking_uri=uri, inline=True, shard_size=1, observer=Interrupting(1))
 
 
 def _names(table: pd.DataFrame) -> set[tuple[Any, ...]]:

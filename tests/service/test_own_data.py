@@ -17,7 +17,7 @@ from service.recording.store import Store
 from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
-from tests.service.test_run import _Stopping
+from tests.service.observers import Interrupting
 
 _SPEC: dict[str, Any] = {"name": "people", "steps": 5, "model": {"hidden": [2]}, "grid": {"seed": {"range": 4}}}
 _SECTION = {"encode": "one_hot", "missing": {"age": "median", "member": "drop"}}
@@ -110,7 +110,7 @@ def test_an_interrupted_sweep_of_data_from_python_is_resumed_from_the_store(give
             load_spec(spec, frame=frame, target=target),
             tracking_uri=uri,
             inline=True,
-            observer=_Stopping(2),
+            observer=Interrupting(2),
             shard_size=1,
         )
     assert run_command("resume", "people", "--inline", "--tracking-uri", uri).exit_code == 0

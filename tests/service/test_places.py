@@ -21,13 +21,14 @@ from mlflow import MlflowClient
 
 from experiments.errors import StoreError
 from experiments.spec import load_spec
+from service.execution.result import SweepResult
 from service.recording.rest_recorder import HttpRecorder
 from service.recording.store import Store
-from service.run import SweepResult, run_sweep
+from service.run import run_sweep
 from tests.ports import free_port
 from tests.service.conftest import TINY, run_command, run_for_json
-from tests.service.test_recorders import _RECORDS, _begin, _seen
 from tests.service.tracking import TrackingServer, flaky, running_server
+from tests.service.trial_records import RECORDS, begin_sweep, recorded_runs, write
 
 
 @pytest.fixture
@@ -211,13 +212,13 @@ def test_a_read_only_store_whose_last_changes_are_in_its_log_says_so(
 
 def _checked(uri: str, tmp_path: Path) -> None:
     """A sweep through a server at this address, with its artifacts."""
-    store, sweep = _begin(uri)
-    with closing(store.recorder(sweep, {})) as recorder:
+    store, sweep = begin_sweep(uri)
+    with closing(store.recorder(sweep)) as recorder:
         assert isinstance(recorder, HttpRecorder)
-        assert sorted(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+        runs = write(recorder, RECORDS)
         recorder.finish()
-    assert len(_seen(store, sweep, tmp_path)) == len(_RECORDS)
-    assert store.final_weights(recorder.runs["trial0002"]) == _RECORDS[2].weights
+    assert len(recorded_runs(store, sweep, tmp_path)) == len(RECORDS)
+    assert store.final_weights(runs["trial0002"]) == RECORDS[2].weights
     assert store.spec(sweep) == {"name": "s"}
 
 

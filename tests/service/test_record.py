@@ -15,7 +15,7 @@ from service.inspection.verify import verify
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
-from tests.service.test_run import _Stopping
+from tests.service.observers import Interrupting
 
 
 def _spec(**record: Any) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri:
 def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, uri: str, runs: Any) -> None:
     sweepable = load_spec(_spec(runs=runs))
     with pytest.raises(Interrupted, match="5 of 12 trials are recorded"):
-        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     assert len(store.kept_rows(sweep)) == 5
@@ -68,7 +68,7 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
 def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
     sweepable = load_spec(_spec(runs="summary"))
     with pytest.raises(Interrupted):
-        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     client = MlflowClient(uri)

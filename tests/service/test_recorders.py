@@ -1,17 +1,12 @@
 """One contract for every way of recording: the same runs, field by field, whichever wrote them."""
 
-import json
-import math
 import sqlite3
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -28,45 +23,9 @@ from service.recording.infos import SweepInfo
 from service.recording.rest_recorder import HttpRecorder
 from service.recording.runs import TRIAL, Runs
 from service.recording.store import Store
-from service.recording.trial_record import TrialRecord
-
-_BEGAN = 1_790_000_000_000
-
-
-def _record(number: int, **changes: Any) -> TrialRecord:
-    record = TrialRecord(
-        number=number,
-        trial=f"trial{number:04}",
-        name=f"relu, 0.1, {number}",
-        status="FINISHED",
-        params={"learning_rate": "0.1", "hidden": "[8, 8]", "seed": str(number)},
-        tags={"gradgrid.trial": f"trial{number:04}", "gradgrid.outcome": "finished", "gradgrid.last_step": "20"},
-        curves={
-            "loss": [(0, 1.5 + number, _BEGAN), (10, 0.1 + 0.2, _BEGAN + 5), (20, 5e-324 * number, _BEGAN + 9)],
-            "grad_norm.layer1.weight": [(0, -0.0, _BEGAN), (20, 1e300, _BEGAN + 9)],
-        },
-        weights=[{"name": "layer1.weight", "shape": [1, 2], "values": [0.1, -3e-17]}],
-        start_time=_BEGAN,
-        end_time=_BEGAN + 9,
-    )
-    return replace(record, **changes)
-
-
-_RECORDS = [
-    *(_record(n) for n in range(5)),
-    _record(5, status="FAILED", curves={"loss": [(0, 2.0, _BEGAN), (3, math.inf, _BEGAN + 9)]}),
-    _record(6, curves={"loss": [(0, math.nan, _BEGAN), (3, -math.inf, _BEGAN), (20, math.nan, _BEGAN + 9)]}),
-    _record(7, name="ünïcode ' \" \\ %s ?", params={"note": "a\tb\nc ; drop table runs"}),
-]
+from tests.service.trial_records import BEGAN, RECORDS, begin_sweep, make_record, recorded_runs, write
 
 Kind = tuple[Store, SweepInfo, Recorder]
-
-
-def _begin(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]:
-    """A sweep of an id of its own: MLflow's client remembers where a run's artifacts are by the run's id alone."""
-    store = Store(uri, create=True, backend_uri=backend)
-    return store, store.begin(f"20260101-000000-{uuid.uuid4().hex[:8]}", "s", {"name": "s"}, {}, {})
-
 
 _KINDS = {
     "client": ClientRecorder,
@@ -86,52 +45,27 @@ def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
     elif "http" in request.param:
         server = request.getfixturevalue("tracking_server")
         where, backend = server.uri, server.store if request.param == "behind http" else None
-    store, sweep = _begin(where, backend)
-    recorder = store.recorder(sweep, {})
+    store, sweep = begin_sweep(where, backend)
+    recorder = store.recorder(sweep)
     if request.param == "client":
         recorder.close()
-        recorder = ClientRecorder(MlflowClient(where), sweep.experiment_id, where, {})
+        recorder = ClientRecorder(MlflowClient(where), sweep.experiment_id, where)
     assert isinstance(recorder, _KINDS[request.param])
     with closing(recorder):
         yield store, sweep, recorder
 
 
-def _seen(store: Store, sweep: SweepInfo, folder: Path) -> dict[str, Any]:
-    """All that MLflow's client tells of a sweep's runs, by trial, without what must differ (ids, places)."""
-    client = MlflowClient(store.uri)
-    seen = {}
-    for run in client.search_runs([sweep.experiment_id], max_results=1000):
-        identity = run.info.run_id
-        info = run.info
-        (artifact,) = client.list_artifacts(identity)
-        content = Path(client.download_artifacts(identity, artifact.path, str(folder))).read_text(encoding="utf-8")
-        place = client.get_experiment(sweep.experiment_id).artifact_location
-        assert info.artifact_uri == f"{place}/{identity}/artifacts"
-        seen[run.data.tags["gradgrid.trial"]] = {
-            "info": (info.run_name, info.status, info.start_time, info.end_time, info.lifecycle_stage, info.user_id),
-            "params": run.data.params,
-            "tags": run.data.tags,
-            "latest": {k: repr(v) for k, v in run.data.metrics.items()},
-            "history": {
-                k: sorted((m.step, repr(m.value), m.timestamp) for m in client.get_metric_history(identity, k))
-                for k in run.data.metrics
-            },
-            "artifact": (artifact.path, json.loads(content)),
-        }
-    return seen
-
-
 def test_every_kind_writes_what_the_client_writes(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Into a database of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
     store, sweep, recorder = kind
-    assert sorted(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
+    assert list(write(recorder, RECORDS)) == [r.trial for r in RECORDS]
     recorder.finish()
     other = f"sqlite:///{tmp_path / 'client.db'}"
     if store.uri.startswith("postgresql"):
         other = request.getfixturevalue("make_postgres")()
-    peer, peer_sweep = _begin(other)
-    list(ClientRecorder(MlflowClient(other), peer_sweep.experiment_id, other, {}).record(_RECORDS))
-    ours, theirs = _seen(store, sweep, tmp_path), _seen(peer, peer_sweep, tmp_path)
+    peer, peer_sweep = begin_sweep(other)
+    list(ClientRecorder(MlflowClient(other), peer_sweep.experiment_id, other).record(RECORDS))
+    ours, theirs = recorded_runs(store, sweep, tmp_path), recorded_runs(peer, peer_sweep, tmp_path)
     assert ours.keys() == theirs.keys()
     for trial, fields in theirs.items():
         for field, value in fields.items():
@@ -140,7 +74,7 @@ def test_every_kind_writes_what_the_client_writes(kind: Kind, tmp_path: Path, re
 
 def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
     store, sweep, recorder = kind
-    list(recorder.record(_RECORDS))
+    runs = write(recorder, RECORDS)
     client = MlflowClient(store.uri)
 
     def found(condition: str, *order: str) -> list[str]:
@@ -155,14 +89,16 @@ def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
     )
     assert found("", "metrics.loss ASC")[:2] == ["trial0000", "trial0001"]
     assert found("", "metrics.loss ASC")[-1] == "trial0006"  # NaN comes last
-    assert store.find(kind[2].runs["trial0002"][:12]).run_id == kind[2].runs["trial0002"]
+    assert store.find(runs["trial0002"][:12]).run_id == runs["trial0002"]
 
 
 def test_a_trial_is_never_there_twice(kind: Kind) -> None:
     store, sweep, recorder = kind
-    list(recorder.record(_RECORDS[:3]))
-    assert sorted(recorder.record(_RECORDS)) == [r.trial for r in _RECORDS]
-    assert len(list(store.trials(sweep))) == len(_RECORDS) == len(set(recorder.runs.values()))
+    before, runs = write(recorder, RECORDS[:3]), write(recorder, RECORDS)
+    assert list(runs) == [r.trial for r in RECORDS]
+    assert before.items() <= runs.items()
+    assert {t.trial: t.run_id for t in store.trials(sweep)} == runs
+    assert len(set(runs.values())) == len(RECORDS)
 
 
 @pytest.mark.parametrize("where", ["uri", "make_postgres"])
@@ -170,20 +106,19 @@ def test_bulk_writes_a_trial_once_even_if_it_forgot_or_another_was_first(
     where: str, request: pytest.FixtureRequest
 ) -> None:
     given = request.getfixturevalue(where)
-    store, sweep = _begin(given if isinstance(given, str) else given())
-    for part in (_RECORDS[:3], _RECORDS[2:], _RECORDS):
-        with closing(store.recorder(sweep, {})) as recorder:  # each begins without knowing of the others
+    store, sweep = begin_sweep(given if isinstance(given, str) else given())
+    for part in (RECORDS[:3], RECORDS[2:], RECORDS):
+        with closing(store.recorder(sweep)) as recorder:  # each begins without knowing of the others
             list(recorder.record(part))
     client = MlflowClient(store.uri)
-    assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial, r.number) for r in _RECORDS}
+    assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial, r.number) for r in RECORDS}
     assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002", 2), "loss")) == 3
 
 
 def test_users_can_do_with_a_run_what_they_do_with_any_other(kind: Kind) -> None:
     store, sweep, recorder = kind
-    list(recorder.record(_RECORDS))
+    run = write(recorder, RECORDS)["trial0001"]
     client = MlflowClient(store.uri)
-    run = recorder.runs["trial0001"]
     client.set_tag(run, "mine", "yes")
     client.log_metric(run, "loss", 0.25, step=30)
     client.log_metric(run, "mine", 1.0)
@@ -205,12 +140,11 @@ def test_the_tables_hold_the_same_rows(tmp_path: Path) -> None:
     tables = {}
     for kind in ("client", "bulk"):
         uri = f"sqlite:///{tmp_path / kind}.db"
-        store, sweep = _begin(uri)
-        recorder = store.recorder(sweep, {})
+        store, sweep = begin_sweep(uri)
+        recorder = store.recorder(sweep)
         if kind == "client":
-            recorder = ClientRecorder(MlflowClient(uri), sweep.experiment_id, uri, {})
-        list(recorder.record(_RECORDS))
-        names = {run: trial for trial, run in recorder.runs.items()}
+            recorder = ClientRecorder(MlflowClient(uri), sweep.experiment_id, uri)
+        names = {run: trial for trial, run in write(recorder, RECORDS).items()}
         with sqlite3.connect(tmp_path / f"{kind}.db") as connection:
             connection.row_factory = sqlite3.Row
             for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
@@ -224,23 +158,23 @@ def test_the_tables_hold_the_same_rows(tmp_path: Path) -> None:
         connection.close()
     for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
         assert tables["bulk", table] == tables["client", table]
-        assert len(tables["bulk", table]) >= len(_RECORDS)
+        assert len(tables["bulk", table]) >= len(RECORDS)
 
 
 def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
     import sqlalchemy
     from mlflow.store.db.utils import _verify_schema
 
-    store, sweep = _begin(uri)
-    recorder = store.recorder(sweep, {})
-    list(recorder.record(_RECORDS))
+    store, sweep = begin_sweep(uri)
+    recorder = store.recorder(sweep)
+    list(recorder.record(RECORDS))
     recorder.finish()
     recorder.close()
     engine = sqlalchemy.create_engine(uri)
     _verify_schema(engine)  # type: ignore[no-untyped-call]
     engine.dispose()
     subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True)
-    assert len(list(store.trials(sweep))) == len(_RECORDS)
+    assert len(list(store.trials(sweep))) == len(RECORDS)
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
@@ -249,25 +183,24 @@ def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
 
 
 def test_a_failing_transaction_leaves_nothing_behind(uri: str) -> None:
-    store, sweep = _begin(uri)
-    recorder = store.recorder(sweep, {})
-    twice = [(0, 1.0, _BEGAN), (0, 1.0, _BEGAN)]  # against the primary key
+    store, sweep = begin_sweep(uri)
+    recorder = store.recorder(sweep)
+    twice = [(0, 1.0, BEGAN), (0, 1.0, BEGAN)]  # against the primary key
     with pytest.raises(StoreError, match="UNIQUE constraint failed"):
-        list(recorder.record([*_RECORDS, _record(99, curves={"loss": twice})]))
-    assert recorder.runs == {}
+        list(recorder.record([*RECORDS, make_record(99, curves={"loss": twice})]))
     assert list(store.trials(sweep)) == []
-    assert len(list(recorder.record(_RECORDS))) == len(_RECORDS)
+    assert len(list(recorder.record(RECORDS))) == len(RECORDS)
 
 
 def test_several_write_into_one_store_at_once(uri: str) -> None:
-    store, sweep = _begin(uri)
+    store, sweep = begin_sweep(uri)
     errors: list[BaseException] = []
 
     def write(first: int) -> None:
         try:
             for start in range(first, first + 100, 10):
-                with closing(store.recorder(sweep, {})) as recorder:
-                    list(recorder.record([_record(n) for n in range(start, start + 10)]))
+                with closing(store.recorder(sweep)) as recorder:
+                    list(recorder.record([make_record(n) for n in range(start, start + 10)]))
         except BaseException as error:
             errors.append(error)
 
@@ -283,12 +216,12 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
 def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, sweep = _begin(uri)
+    store, sweep = begin_sweep(uri)
     monkeypatch.setattr(chooser, "_database", lambda uri: None)
-    recorder = store.recorder(sweep, {})
+    recorder = store.recorder(sweep)
     assert isinstance(recorder, ClientRecorder)
     assert "the store is no SQLite or PostgreSQL" in recorder.note
-    list(recorder.record(_RECORDS[:1]))
+    list(recorder.record(RECORDS[:1]))
     assert len(list(store.trials(sweep))) == 1
 
 
@@ -298,18 +231,17 @@ def _resumed(kind: Kind) -> tuple[list[str], int]:
     """
     store, sweep, recorder = kind
     store.discard_unfinished(sweep)
-    there = {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)}
-    missing = {record.trial for record in _RECORDS} - there.keys()
+    missing = {record.trial for record in RECORDS} - {t.trial for t in store.trials(sweep)}
     restored, lost = store.restore_deleted(sweep, missing, weights=True)
-    there.update({t.tags["gradgrid.trial"]: t.run_id for t in restored})
+    left = [record for record in RECORDS if record.trial in missing - {t.trial for t in restored}]
     if isinstance(recorder, ClientRecorder):
-        again: Recorder = ClientRecorder(MlflowClient(store.uri), sweep.experiment_id, store.uri, there)
+        again: Recorder = ClientRecorder(MlflowClient(store.uri), sweep.experiment_id, store.uri)
     else:
-        again = store.recorder(sweep, there)
+        again = store.recorder(sweep)
     with closing(again):
-        assert sorted(again.record(_RECORDS)) == [r.trial for r in _RECORDS]
+        assert list(write(again, left)) == [record.trial for record in left]
         again.finish()
-    return sorted(t.tags["gradgrid.trial"] for t in restored), lost
+    return sorted(t.trial for t in restored), lost
 
 
 def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> None:
@@ -321,10 +253,9 @@ def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> 
 def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Restored, or recorded again where that is not enough; and a second time there is nothing to do."""
     store, sweep, recorder = kind
-    list(recorder.record(_RECORDS))
+    runs = write(recorder, RECORDS)
     client = MlflowClient(store.uri)
-    before = _seen(store, sweep, tmp_path)
-    runs = dict(recorder.runs)
+    before = recorded_runs(store, sweep, tmp_path)
     deleted, unfinished, bare, gone = (runs[f"trial{n:04}"] for n in (1, 2, 3, 4))
     client.set_tag(deleted, "mine", "yes")
     client.update_run(unfinished, "RUNNING")
@@ -332,38 +263,37 @@ def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureReq
     for run in (deleted, unfinished, bare, gone):
         client.delete_run(run)
     _remove_for_good(store, gone, request)
-    assert len(list(store.trials(sweep))) == len(_RECORDS) - 4
+    assert len(list(store.trials(sweep))) == len(RECORDS) - 4
     lost = {deleted, unfinished, bare, gone}
     assert lost_runs(Runs(client), sweep.experiment_id, list(runs.values())) == lost
 
     assert _resumed(kind) == (["trial0001"], 1)
-    back = {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)}
+    back = {t.trial: t.run_id for t in store.trials(sweep)}
     assert back["trial0001"] == deleted
     assert client.get_run(deleted).data.tags.pop("mine") == "yes"
     client.delete_tag(deleted, "mine")
-    assert _seen(store, sweep, tmp_path) == before
-    assert len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+    assert recorded_runs(store, sweep, tmp_path) == before
+    assert len(client.search_runs([sweep.experiment_id])) == len(RECORDS)
 
     assert lost_runs(Runs(client), sweep.experiment_id, list(back.values())) == set()
-    whole = len(_RECORDS)
+    whole = len(RECORDS)
     assert [Runs(client).reach(sweep.experiment_id, TRIAL, n) for n in (1, whole, whole + 1)] == [True, True, False]
 
     assert _resumed(kind) == ([], 0)
-    assert {t.tags["gradgrid.trial"]: t.run_id for t in store.trials(sweep)} == back
-    assert len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+    assert {t.trial: t.run_id for t in store.trials(sweep)} == back
+    assert len(client.search_runs([sweep.experiment_id])) == len(RECORDS)
 
 
 def test_a_run_that_lost_its_tags_is_whole_again_and_keeps_what_is_the_users(uri: str) -> None:
-    store, sweep = _begin(uri)
-    with closing(store.recorder(sweep, {})) as recorder:
-        list(recorder.record(_RECORDS))
-        run = recorder.runs["trial0003"]
+    store, sweep = begin_sweep(uri)
+    with closing(store.recorder(sweep)) as recorder:
+        run = write(recorder, RECORDS)["trial0003"]
     client = MlflowClient(uri)
     client.delete_tag(run, "gradgrid.trial")
     client.set_tag(run, "gradgrid.outcome", "mine")
-    with closing(store.recorder(sweep, {})) as recorder:
-        list(recorder.record(_RECORDS))
-    assert len(list(store.trials(sweep))) == len(client.search_runs([sweep.experiment_id])) == len(_RECORDS)
+    with closing(store.recorder(sweep)) as recorder:
+        list(recorder.record(RECORDS))
+    assert len(list(store.trials(sweep))) == len(client.search_runs([sweep.experiment_id])) == len(RECORDS)
     tags = client.get_run(run).data.tags
     assert (tags["gradgrid.trial"], tags["gradgrid.outcome"]) == ("trial0003", "mine")
     assert len(client.get_metric_history(run, "loss")) == 3
@@ -371,7 +301,7 @@ def test_a_run_that_lost_its_tags_is_whole_again_and_keeps_what_is_the_users(uri
 
 def test_the_users_own_runs_beside_the_trials_are_neither_seen_nor_touched(kind: Kind) -> None:
     store, sweep, recorder = kind
-    list(recorder.record(_RECORDS))
+    list(recorder.record(RECORDS))
     client = MlflowClient(store.uri)
     own = client.create_run(sweep.experiment_id, run_name="mine").info.run_id
     client.log_metric(own, "loss", -1e9)

@@ -10,11 +10,13 @@ from mlflow import MlflowClient
 from engine import OUTCOMES
 from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
 from experiments.spec import load_spec
+from service.execution.observer import NullObserver
 from service.execution.plan import Plan
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
-from service.run import Silent, run_sweep
+from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
+from tests.service.observers import Interrupting
 
 
 def _numbers(table: pd.DataFrame) -> pd.DataFrame:
@@ -60,34 +62,18 @@ def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
     assert (result.diverged, result.best) == (1, None)
 
 
-class _Stopping(Silent):
-    """An observer that presses Ctrl-C after so many trials."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-        self.done = 0
-
-    def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        self.done = done
-
-    def advance(self, trials: int, best: float | None) -> None:
-        self.left -= trials
-        if self.left <= 0:
-            raise KeyboardInterrupt
-
-
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
     with pytest.raises(
         Interrupted,
         match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
-        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Stopping(5), shard_size=1)
+        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     assert sweep.status == "KILLED"
     assert len(list(store.trials(sweep))) == 5
     half = MlflowClient(uri).create_run(sweep.experiment_id, tags={"gradgrid.trial": "half-written"})
-    watching = _Stopping(1000)
+    watching = Interrupting(1000)
     result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep, observer=watching)
     assert watching.done == 5
     assert result.sweep == sweep.sweep
@@ -98,7 +84,7 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
     assert store.find_sweep(sweep.sweep).status == "FINISHED"
 
 
-class _StoppingAtOnce(Silent):
+class _StoppingAtOnce(NullObserver):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         raise KeyboardInterrupt
 
@@ -130,13 +116,13 @@ def test_resuming_a_sweep_that_is_not_there(recorded: Recorded) -> None:
         run_sweep(recorded.sweepable, tracking_uri=recorded.uri, inline=True, resume="nope")
 
 
-class _Failing(Silent):
+class _Failing(NullObserver):
     """An observer whose store fails under it."""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         pass
 
-    def advance(self, trials: int, best: float | None) -> None:
+    def advance(self, best: float | None) -> None:
         raise StoreError("the disk is full")
 
     def end(self) -> None:

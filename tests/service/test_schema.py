@@ -14,7 +14,7 @@ from service.recording.client_recorder import ClientRecorder
 from service.recording.schema import check_revision, schema_revision, shape_difference
 from service.recording.store import Store
 from tests.service.postgres import new_database
-from tests.service.test_recorders import _RECORDS, _begin
+from tests.service.trial_records import RECORDS, begin_sweep, write
 
 
 def _change(uri: str, *statements: str) -> None:
@@ -48,7 +48,7 @@ def made(request: pytest.FixtureRequest) -> str:
 
 def test_revision_and_other_tables_do_not_matter(made: str) -> None:
     """As with MLflow 3.18, whose three new revisions are about other tables."""
-    store, sweep = _begin(made)
+    store, sweep = begin_sweep(made)
     _change(
         made,
         "UPDATE alembic_version SET version_num = 'f4a9b2c7d1e6'",
@@ -58,11 +58,11 @@ def test_revision_and_other_tables_do_not_matter(made: str) -> None:
         "ALTER TABLE metrics ADD COLUMN unit VARCHAR(10) DEFAULT 'none' NOT NULL",
         "CREATE INDEX index_runs_experiment ON runs (experiment_id)",
     )
-    with closing(store.recorder(sweep, {})) as recorder:
+    with closing(store.recorder(sweep)) as recorder:
         assert isinstance(recorder, BulkRecorder)
         assert recorder.note == ""
-        list(recorder.record(_RECORDS))
-    assert len(list(store.trials(sweep))) == len(_RECORDS)
+        list(recorder.record(RECORDS))
+    assert len(list(store.trials(sweep))) == len(RECORDS)
 
 
 def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
@@ -147,18 +147,18 @@ def test_a_shape_that_is_not_known_is_refused_with_its_reason(
 
 
 def test_where_the_shape_is_not_known_the_client_writes_and_says_why(uri: str) -> None:
-    store, sweep = _begin(uri)
+    store, sweep = begin_sweep(uri)
     _change(
         uri, *_rebuilt("tags", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, a TEXT NOT NULL,")(uri)
     )
-    recorder = store.recorder(sweep, {})
+    recorder = store.recorder(sweep)
     assert isinstance(recorder, ClientRecorder)
     why = "its table tags has a column a that must be filled, which is not known here"
     assert recorder.note == f"recording through MLflow's client, run by run: {why}"
 
 
 def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
-    store, sweep = _begin(made)
+    store, sweep = begin_sweep(made)
     body = "INSERT INTO seen VALUES (NEW.run_uuid)"
     if _is_sqlite(made):
         trigger = [f"CREATE TRIGGER audit AFTER INSERT ON runs BEGIN {body}; END"]
@@ -169,14 +169,14 @@ def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
             "CREATE TRIGGER audit AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION audit()",
         ]
     _change(made, "CREATE TABLE seen (run_uuid VARCHAR(32))", *trigger)
-    with closing(store.recorder(sweep, {})) as recorder:
+    with closing(store.recorder(sweep)) as recorder:
         assert isinstance(recorder, BulkRecorder)
-        list(recorder.record(_RECORDS))
+        runs = write(recorder, RECORDS)
     engine = sqlalchemy.create_engine(made)
     with engine.connect() as connection:
         seen = {row[0] for row in connection.execute(sqlalchemy.text("SELECT run_uuid FROM seen"))}
     engine.dispose()
-    assert seen == set(recorder.runs.values())
+    assert seen == set(runs.values())
 
 
 def test_the_store_of_another_mlflow_is_refused_with_what_to_do(made: str) -> None:

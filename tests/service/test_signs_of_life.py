@@ -26,11 +26,10 @@ from experiments.spec import load_spec
 from service import run
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
+from service.execution.observer import NullObserver
 from service.execution.plan import Plan
 from service.recording.infos import SweepInfo
 from service.recording.signs_of_life import (
-    DRIVER,
-    HEARTBEAT,
     driver_tags,
     driving,
     shown_status,
@@ -38,7 +37,8 @@ from service.recording.signs_of_life import (
     why_lost,
 )
 from service.recording.store import Store
-from service.run import Silent, run_sweep
+from service.recording.tags import Tag
+from service.run import run_sweep
 from tests.ports import free_port
 from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
 
@@ -232,9 +232,9 @@ def running(recorded: Recorded, other: subprocess.Popen[bytes]) -> SweepInfo:
 
 def _by(sweep: SweepInfo, ago: float = 0.0, **driver: object) -> SweepInfo:
     """The same with other signs of life; the heartbeat was so many seconds ago."""
-    told = {**json.loads(sweep.tags[DRIVER]), **driver}
+    told = {**json.loads(sweep.tags[Tag.DRIVER]), **driver}
     beat = str(int((time.time() - ago) * 1000))
-    return replace(sweep, tags={**sweep.tags, DRIVER: json.dumps(told), HEARTBEAT: beat})
+    return replace(sweep, tags={**sweep.tags, Tag.DRIVER: json.dumps(told), Tag.HEARTBEAT: beat})
 
 
 def test_a_driver_of_this_machine_is_looked_for_among_its_processes(
@@ -274,8 +274,8 @@ def test_a_driver_elsewhere_is_known_by_its_heartbeat(running: SweepInfo, elsewh
 
 def test_a_sweep_that_has_ended_or_left_no_signs_is_not_judged(running: SweepInfo) -> None:
     ended = replace(_by(running, host="another", ago=10_000), status="FAILED")
-    bare = replace(running, tags={k: v for k, v in running.tags.items() if k not in (DRIVER, HEARTBEAT)})
-    broken = replace(running, tags={**running.tags, DRIVER: "[]", HEARTBEAT: "soon"})
+    bare = replace(running, tags={k: v for k, v in running.tags.items() if k not in (Tag.DRIVER, Tag.HEARTBEAT)})
+    broken = replace(running, tags={**running.tags, Tag.DRIVER: "[]", Tag.HEARTBEAT: "soon"})
     for sweep in (ended, bare, broken):
         assert (why_lost(sweep), who_is_at_work(sweep), shown_status(sweep)) == ("", "", sweep.status)
 
@@ -296,7 +296,7 @@ def test_a_heartbeat_goes_on_after_a_store_that_was_away() -> None:
         assert enough.wait(60)
 
 
-class _Watching(Silent):
+class _Watching(NullObserver):
     """An observer that waits until the sweep's heartbeat has changed."""
 
     def __init__(self, uri: str) -> None:
@@ -306,7 +306,7 @@ class _Watching(Silent):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         deadline = time.monotonic() + 60
         while len(self.beats) < 3 and time.monotonic() < deadline:
-            self.beats.add(Store(self._uri).find_sweep(sweep.sweep).tags[HEARTBEAT])
+            self.beats.add(Store(self._uri).find_sweep(sweep.sweep).tags[Tag.HEARTBEAT])
 
 
 def test_a_sweep_shows_that_it_is_at_work(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +314,7 @@ def test_a_sweep_shows_that_it_is_at_work(uri: str, monkeypatch: pytest.MonkeyPa
     watching = _Watching(uri)
     result = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True, observer=watching)
     assert len(watching.beats) == 3
-    told = json.loads(Store(uri).find_sweep(result.sweep).tags[DRIVER])
+    told = json.loads(Store(uri).find_sweep(result.sweep).tags[Tag.DRIVER])
     assert (told["host"], told["pid"]) == (socket.gethostname(), os.getpid())
 
 

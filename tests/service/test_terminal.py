@@ -11,11 +11,12 @@ from rich.console import Console
 
 from experiments.spec import load_spec
 from service.cli.heat_map import heat_map, sparkline, sweep_map
+from service.execution.observer import NullObserver
 from service.inspection.watch import follow
 from service.recording.store import Store
 from service.results.axes import NO_AXIS, Axis
 from service.results.phase_diagram import make_phase_diagram
-from service.run import Silent, run_sweep
+from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 
 
@@ -91,7 +92,7 @@ def test_show_has_the_heat_map_of_a_sweep_and_the_curves_of_a_trial(recorded: Re
     assert line.split()[2][-1] == "▁"
 
 
-class _Stepwise(Silent):
+class _Stepwise(NullObserver):
     """A sweep that stands still after some trials, until it is let go on."""
 
     def __init__(self, after: int) -> None:
@@ -99,8 +100,8 @@ class _Stepwise(Silent):
         self.there = threading.Event()
         self.go_on = threading.Event()
 
-    def advance(self, trials: int, best: float | None) -> None:
-        self._after -= trials
+    def advance(self, best: float | None) -> None:
+        self._after -= 1
         if self._after == 0:
             self.there.set()
             assert self.go_on.wait(30)

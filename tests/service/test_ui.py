@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from service.execution.result import SweepResult
 from service.recording.saved_views import BEST_FIRST
 from service.recording.store import Store
 from service.report.report import make_report
-from service.run import SweepResult
 from tests.service.browser import keep_screenshot, open_page, visit
 from tests.service.conftest import Recorded
 from tests.service.dashboards import Dashboard, running_dashboard

@@ -18,7 +18,7 @@ _MAX_BYTES = 4 * 2**30  # on disk; then training waits for the store
 _LEFT_FREE = 2**30  # of the disk
 
 
-class Spool(Generic[_Item]):
+class DiskQueue(Generic[_Item]):
     """First in, first out, from one thread to another. `put` waits only where the disk has no more room.
 
     The files are of this process alone and go with it: what is lost with them is trained again, to the same bits.

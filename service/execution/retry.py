@@ -1,4 +1,4 @@
-"""Waiting for a store that is away: restarting, locked by another, or on a disk that is full."""
+"""Retries while the store is unavailable: restarting, locked by another process, or on a full disk."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from experiments.errors import StoreAway
 
 DEFAULT_SECONDS = 600.0
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0  # seconds
 
 _Result = TypeVar("_Result")
 
 
-class Waiting(Protocol):
-    """Who is told that the store is waited for."""
+class RetryObserver(Protocol):
+    """Learns that the store is unavailable."""
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
-        """The store has been away for these seconds; it is waited for until `bound`."""
+        """The store has been unavailable for `seconds`; after `bound` seconds the retries end."""
         ...
 
     def back(self) -> None:
-        """The store is there again."""
+        """The store is available again."""
         ...
 
 
-class Patience:
-    """Attempts what a store refuses for now again and again, for at most `seconds` since it last succeeded."""
+class Retry:
+    """Repeats an attempt that raises StoreAway, until `seconds` have passed since the last success."""
 
-    def __init__(self, seconds: float, observer: Waiting) -> None:
+    def __init__(self, seconds: float, observer: RetryObserver) -> None:
         self._seconds = seconds
         self._observer = observer
         self._ended = threading.Event()
@@ -39,11 +39,11 @@ class Patience:
         self._pause = _FIRST_PAUSE
 
     def end(self) -> None:
-        """Wait no longer: what is waiting gives up."""
+        """Retry no more: an attempt that fails from now on raises its error."""
         self._ended.set()
 
-    def each(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
-        """Yield what attempts yield, until one comes to its end. Raises StoreAway once patience is over."""
+    def iterate(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
+        """Yield the results of one attempt after the other, until one is complete. Raises StoreAway."""
         while True:
             try:
                 for result in attempt():
@@ -55,15 +55,15 @@ class Patience:
                 self._wait(error)
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns, once it does. Raises StoreAway once patience is over."""
-        (result,) = self.each(lambda: iter([work()]))
+        """Return the result of the first call that succeeds. Raises StoreAway."""
+        (result,) = self.iterate(lambda: iter([work()]))
         return result
 
     def _wait(self, error: StoreAway) -> None:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since >= self._seconds or self._ended.is_set():
-            raise StoreAway(f"{error}\nit was waited for {now - self._since:.0f} s in vain") from error
+            raise StoreAway(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
         self._observer.waiting(str(error), now - self._since, self._seconds)
         self._ended.wait(min(self._pause, self._seconds - (now - self._since)))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

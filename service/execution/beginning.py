@@ -1,0 +1,88 @@
+"""The sweep's own run in the store: made for a new sweep, reopened for one that is resumed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from experiments.data.frames import kept_bytes
+from experiments.data.readers import read_frame, read_options
+from experiments.errors import SpecError, UserError
+from service.execution import summary
+from service.execution.plan import Plan
+from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.pages import guide
+from service.recording.saved_views import Subject
+from service.recording.signs_of_life import who_is_at_work
+from service.recording.store import Store
+from service.recording.tags import Tag
+from service.recording.trust import remember_parts
+
+
+def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
+    """Make a new sweep of this plan in the store. job: the cluster's job that runs it. Raises StoreError."""
+    source = plan.sweepable.source
+    parts = plan.sweepable.parts.text
+    remember_parts(parts)  # the user's own file, for the user was asked before one out of a store is run
+    tags = {
+        **sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, _runs_tag(plan)),
+        Tag.TRIALS: str(plan.trials),
+        **({Tag.JOB: job} if job else {}),
+        **({Tag.FRAME: "kept"} if source.frame else {}),
+    }
+    frame = b""
+    if source.frame is not None:
+        frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.sweepable.spec.dataset)))
+    sweep = store.begin(
+        f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}",
+        plan.name,
+        source.data,
+        tags,
+        summary.sweep_params(plan),
+        parts,
+        plan.dataset.facts,
+        frame,
+    )
+    guide(store, sweep, Subject(plan.sweepable.axes, plan.objective))
+    return sweep
+
+
+def _runs_tag(plan: Plan) -> str:
+    runs = plan.record.runs
+    return runs if isinstance(runs, str) else f"top {runs.top}"
+
+
+def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
+    """Reopen the sweep of this name, to go on with it.
+
+    Raises SpecError where it began with another spec, other data or another engine; UserError where another driver is
+    at work on it.
+    """
+    sweep = store.find_sweep(name)
+    _check_at_rest(sweep, job)
+    differs = differences(sweep, plan.dataset.fingerprint)
+    if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
+        differs.append("its spec")
+    if store.parts(sweep) != plan.sweepable.parts.text:
+        differs.append("its parts")
+    if differs:
+        raise SpecError(
+            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} differ(s) from what it began with; "
+            f"put that back, or start a new sweep"
+        )
+    store.reopen(sweep)
+    return sweep
+
+
+def _check_at_rest(sweep: SweepInfo, job: str | None) -> None:
+    """Raise UserError where another driver is at work on the sweep.
+
+    A cluster runs a job once at a time. So a job that finds a sweep of its own knows that the driver before it is gone.
+    """
+    who = who_is_at_work(sweep)
+    if not who or (job and sweep.job == job):
+        return
+    raise UserError(
+        f"the sweep {sweep.sweep} is still run by {who}: wait for its end, which `gradgrid watch {sweep.sweep}` shows, "
+        "or stop it with Ctrl-C or `kill`, and resume it then"
+    )

@@ -1,0 +1,69 @@
+"""The result of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from engine import DIVERGED
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.trials_table import best_trials, none_if_missing, row_values
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The result of a sweep.
+
+    sweep, sweep_run_id: the sweep's id and that of its own run.
+    experiment_id: of the experiment that holds its trials.
+    seconds: from the call to the last recorded trial.
+    objective: the metric that trials are ranked by.
+    swept: the swept hyperparameters, in the order of the axes.
+    recorded: how many trials were recorded in these seconds; earlier runs of the sweep may have recorded others.
+    table: the trials' table (see `service.results.trials_table`).
+    page: the address of the table of its trials on the tracking server; empty where the store is not a server's.
+    """
+
+    sweep: str
+    sweep_run_id: str
+    experiment_id: str
+    tracking_uri: str = field(repr=False)  # it may hold a password
+    seconds: float
+    objective: str
+    swept: tuple[str, ...]
+    recorded: int
+    table: pd.DataFrame = field(repr=False)
+    page: str = ""
+
+    @property
+    def trials(self) -> int:
+        return len(self.table)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many trials came to each outcome."""
+        return outcome_counts(self.table)
+
+    @property
+    def diverged(self) -> int:
+        return self.outcomes[DIVERGED]
+
+    @property
+    def finished(self) -> int:
+        return self.trials - self.diverged
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """Run id, params and metrics of the best finished trial by the objective; None where all diverged.
+
+        The run id is None where the trial has no run.
+        """
+        for _, row in best_trials(self.table, self.objective, 1).iterrows():
+            return {
+                "run_id": none_if_missing(row["run_id"]),
+                "params": row_values(row, PARAMS),
+                "metrics": row_values(row, METRICS),
+            }
+        return None
