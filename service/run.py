@@ -81,18 +81,22 @@ def run_sweep(
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive, _finished(run, began):
             run.train(shard_size)
-    table = state.table()
+    return _result(run, began)
+
+
+def _result(run: _Run, began: float) -> SweepResult:
+    table, sweep = run.state.table(), run.sweep
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
-        tracking_uri=store.uri,
+        tracking_uri=run.store.uri,
         seconds=time.monotonic() - began,
-        objective=plan.objective,
-        swept=plan.swept,
-        recorded=len(table) - len(state.done),
+        objective=run.plan.objective,
+        swept=run.plan.swept,
+        recorded=len(table) - len(run.state.done),
         table=table,
-        page=served_page(store, sweep),
+        page=served_page(run.store, sweep),
     )
 
 
