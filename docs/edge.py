@@ -19,8 +19,9 @@ _SEEDS = 10
 
 
 def main() -> None:
-    spec = load_spec("deep").spec
-    widths = [2, *spec.model.hidden, 1]
+    deep = load_spec("deep")
+    spec = deep.spec
+    widths = [2, *deep.fixed["hidden"], 1]
     samples = load_dataset(spec.dataset, Path()).training("mean_squared_error", "identity")
     trials = load_sweep("deep").trials
     print(f"{'':10} {'2/curvature':>12} {'of seeds':>14} {'none lost to':>13} {'half lost from':>15}")

@@ -1,13 +1,15 @@
-"""The table of hyperparameters: where each stands in a sweep file, what it may be, and what it is when left out."""
+"""The table of hyperparameters: the section of the sweep file, type and default of each."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any
 
-from engine import ACTIVATIONS, DTYPES, INITIALIZERS, KERNELS, LOSSES, OPTIMIZERS, SCHEDULES, Parts
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo
+
+from engine import DTYPES, KERNELS, OPTIMIZERS, SCHEDULES, Parts
 from experiments.errors import nearest
 
 AUTO = "auto"
@@ -15,66 +17,31 @@ MAX_STEPS = 10_000_000
 MAX_WEIGHTS = 10_000
 """Weights of a network at most: gradgrid is for small ones."""
 
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """`check` returns the value as it is kept, or raises ValueError saying what it must be."""
-
-    name: str
-    section: str  # "model", or "" for the top of the file
-    check: Callable[[Any], Any]
-    description: str
-    default: Any = None
-    structural: bool = False  # part of the program (or of how long it runs), not a column of the population
-    part: str = ""  # the kind of a part that a user may write: activation, loss or initializer
-
-    def checked(self, value: Any, parts: Parts) -> Any:
-        """The value as it is kept; one of one's own parts is one too. Raises ValueError."""
-        return _choice(self.part, parts.names(self.part))(value) if self.part else self.check(value)
+_BUILT_IN = Parts()
 
 
-def _number(
-    low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False
-) -> Callable[[Any], float]:
-    interval = f"{'above' if low_open else 'at least'} {low:g}"
-    if math.isfinite(high):
-        interval += f" and {'below' if high_open else 'at most'} {high:g}"
-
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"must be a number, not {value!r}")
-        too_low = value <= low if low_open else value < low
-        too_high = value >= high if high_open else value > high
-        if not math.isfinite(value) or too_low or too_high:
-            raise ValueError(f"must be a finite number {interval}, not {value!r}")
-        return float(value)
-
-    return check
+def _one_of(kind: str, names: Iterable[str]) -> Any:
+    """The type of a name out of a fixed list."""
+    return Annotated[str, AfterValidator(lambda value: _known(kind, value, names))]
 
 
-def _integer(low: int, high: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"must be a whole number, not {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}, not {value}")
-        return value
+def _part(kind: str) -> Any:
+    """The type of an activation's, loss's or initialiser's name: a built-in one or one of the file of parts."""
 
-    return check
+    def check(value: str, info: ValidationInfo) -> str:
+        parts = info.context["parts"] if info.context else _BUILT_IN
+        return _known(kind, value, parts.names(kind))
 
-
-def _choice(kind: str, known: Iterable[str]) -> Callable[[Any], str]:
-    names = list(known)
-
-    def check(value: Any) -> str:
-        if value not in names:
-            raise ValueError(f"no {kind} is called {value!r}{nearest(value, names)}")
-        return str(value)
-
-    return check
+    return Annotated[str, AfterValidator(check)]
 
 
-def _hidden(value: Any) -> tuple[int, ...]:
+def _known(kind: str, value: str, names: Iterable[str]) -> str:
+    if value not in (known := list(names)):
+        raise ValueError(f"no {kind} is called {value!r}{nearest(value, known)}")
+    return value
+
+
+def _widths(value: Any) -> Any:
     layers = value if isinstance(value, (list, tuple)) else None
     if layers is None or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in layers):
         raise ValueError(
@@ -84,67 +51,101 @@ def _hidden(value: Any) -> tuple[int, ...]:
     return tuple(layers)
 
 
+_Widths = Annotated[tuple[int, ...], BeforeValidator(_widths)]
+_Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+_Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A row of the table.
+
+    section: of the sweep file: `model`, or empty for the top of the file.
+    type: as pydantic takes it; the validation context holds `parts`, the functions of the file of parts.
+    description: for the reference page.
+    default: None where another hyperparameter or the task decides.
+    structural: whether it changes the program, or how long it runs, instead of being a column of the population.
+    part: the kind of function that it names where users may write their own: activation, loss or initializer.
+    """
+
+    name: str
+    section: str
+    type: Any
+    description: str
+    default: Any = None
+    structural: bool = False
+    part: str = ""
+
+    def checked(self, value: Any, parts: Parts) -> Any:
+        """Return the value as the sweep holds it. Raises pydantic.ValidationError."""
+        return self._adapter.validate_python(value, context={"parts": parts})
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.type, config=ConfigDict(strict=True))
+
+
+def _structural(
+    name: str, section: str, kind: Any, description: str, default: Any = None, part: str = ""
+) -> Hyperparameter:
+    return Hyperparameter(name, section, kind, description, default, structural=True, part=part)
+
+
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
     row.name: row
     for row in (
+        _structural("hidden", "model", _Widths, "widths of the hidden layers; [] is a single neuron", ()),
+        _structural(
+            "activation", "model", _part("activation"), "of the hidden layers, or of a single neuron", part="activation"
+        ),
+        _structural("output", "model", _part("activation"), "activation of the last layer", part="activation"),
         Hyperparameter(
-            "hidden", "model", _hidden, "widths of the hidden layers; [] is a single neuron", (), structural=True
+            "initializer", "model", _part("initializer"), "how weights are drawn", "xavier_uniform", part="initializer"
         ),
         Hyperparameter(
-            "activation",
+            "init_scale",
             "model",
-            _choice("activation", ACTIVATIONS),
-            "of the hidden layers, or of a single neuron",
-            structural=True,
-            part="activation",
+            Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)],
+            "multiplies the initial weights",
+            1.0,
         ),
+        _structural("loss", "", _part("loss"), "the function that is minimised; by the task", part="loss"),
+        _structural("optimizer", "", _one_of("optimizer", OPTIMIZERS), "the update rule", "sgd"),
+        _structural("steps", "", Annotated[int, Field(ge=1, le=MAX_STEPS)], "updates of the weights", 100),
+        _structural(
+            "batch_size", "", Annotated[int, Field(ge=1, le=10**9)], "samples an update; all of them when left out"
+        ),
+        _structural("schedule", "", _one_of("schedule", SCHEDULES), "of the learning rate", "constant"),
+        _structural("dtype", "", _one_of("dtype", DTYPES), "numbers trained in", "float64"),
+        _structural("kernel", "", _one_of("kernel", (AUTO, *KERNELS)), "what runs the program", AUTO),
+        Hyperparameter("learning_rate", "", _Positive, "step size; by the optimizer when left out"),
+        Hyperparameter("momentum", "", _Decay, "decay of the velocity"),
+        Hyperparameter("beta1", "", _Decay, "decay of the first moment"),
+        Hyperparameter("beta2", "", _Decay, "decay of the second moment"),
+        Hyperparameter("alpha", "", _Decay, "decay of rmsprop's average"),
         Hyperparameter(
-            "output",
-            "model",
-            _choice("activation", ACTIVATIONS),
-            "activation of the last layer",
-            structural=True,
-            part="activation",
+            "epsilon",
+            "",
+            Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)],
+            "added to the root that is divided by",
         ),
+        Hyperparameter("learning_rate_decay", "", _NotNegative, "of adagrad's learning rate"),
+        Hyperparameter("initial_accumulator_value", "", _NotNegative, "of adagrad's sum of squares"),
+        Hyperparameter("weight_decay", "", _NotNegative, "share of the weights that is taken off"),
+        Hyperparameter("clip_value", "", _Positive, "greatest size of a number of the gradient"),
+        Hyperparameter("clip_norm", "", _Positive, "greatest norm of the gradient"),
+        Hyperparameter("warmup_steps", "", _NotNegative, "steps in which the learning rate rises to its own"),
+        Hyperparameter("step_size", "", _Positive, "steps between two falls of schedule step"),
+        Hyperparameter("gamma", "", _Positive, "factor of a fall of schedule step or exponential"),
+        Hyperparameter("eta_min", "", _NotNegative, "learning rate at the end of schedule cosine"),
         Hyperparameter(
-            "initializer",
-            "model",
-            _choice("initializer", INITIALIZERS),
-            "how weights are drawn",
-            "xavier_uniform",
-            part="initializer",
+            "seed", "", Annotated[int, Field(ge=0, lt=2**63)], "of the initial weights and the order of minibatches", 0
         ),
-        Hyperparameter("init_scale", "model", _number(0.0, 1e6), "multiplies the initial weights", 1.0),
-        Hyperparameter(
-            "loss", "", _choice("loss", LOSSES), "what is minimised; by the task", structural=True, part="loss"
-        ),
-        Hyperparameter("optimizer", "", _choice("optimizer", OPTIMIZERS), "the update rule", "sgd", structural=True),
-        Hyperparameter("steps", "", _integer(1, MAX_STEPS), "updates of the weights", 100, structural=True),
-        Hyperparameter(
-            "batch_size", "", _integer(1, 10**9), "samples an update; all of them when left out", structural=True
-        ),
-        Hyperparameter(
-            "schedule", "", _choice("schedule", SCHEDULES), "of the learning rate", "constant", structural=True
-        ),
-        Hyperparameter("dtype", "", _choice("dtype", DTYPES), "numbers trained in", "float64", structural=True),
-        Hyperparameter(
-            "kernel", "", _choice("kernel", (AUTO, *KERNELS)), "what runs the program", AUTO, structural=True
-        ),
-        Hyperparameter("learning_rate", "", _number(0.0, low_open=True), "step size; by the optimizer when left out"),
-        Hyperparameter("momentum", "", _number(0.0, 1.0, high_open=True), "decay of the velocity"),
-        Hyperparameter("beta1", "", _number(0.0, 1.0, high_open=True), "decay of the first moment"),
-        Hyperparameter("beta2", "", _number(0.0, 1.0, high_open=True), "decay of the second moment"),
-        Hyperparameter("alpha", "", _number(0.0, 1.0, high_open=True), "decay of rmsprop's average"),
-        Hyperparameter("epsilon", "", _number(0.0, 1.0, low_open=True), "added to the root that is divided by"),
-        Hyperparameter("learning_rate_decay", "", _number(0.0), "of adagrad's learning rate"),
-        Hyperparameter("initial_accumulator_value", "", _number(0.0), "of adagrad's sum of squares"),
-        Hyperparameter("weight_decay", "", _number(0.0), "share of the weights that is taken off"),
-        Hyperparameter("clip_value", "", _number(0.0, low_open=True), "greatest size of a number of the gradient"),
-        Hyperparameter("clip_norm", "", _number(0.0, low_open=True), "greatest norm of the gradient"),
-        Hyperparameter("warmup_steps", "", _number(0.0), "steps in which the learning rate rises to its own"),
-        Hyperparameter("step_size", "", _number(0.0, low_open=True), "steps between two falls of schedule step"),
-        Hyperparameter("gamma", "", _number(0.0, low_open=True), "factor of a fall of schedule step or exponential"),
-        Hyperparameter("eta_min", "", _number(0.0), "learning rate at the end of schedule cosine"),
-        Hyperparameter("seed", "", _integer(0, 2**63 - 1), "of the initial weights and the order of minibatches", 0),
     )
 }
+
+
+def section_fields(section: str) -> dict[str, Any]:
+    """Return the fields of a section of the sweep file, as `pydantic.create_model` takes them; all may be left out."""
+    return {name: (row.type | None, None) for name, row in HYPERPARAMETERS.items() if row.section == section}

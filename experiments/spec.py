@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import (
     Field,
     ValidationError,
-    ValidationInfo,
+    create_model,
     field_validator,
 )
 
@@ -21,13 +21,21 @@ from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, Axis, parse_axis
 from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.errors import SpecError, nearest
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import HYPERPARAMETERS, section_fields
 from experiments.source import KeyPath, Source, override, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+}
+"""Words for pydantic's kinds of mistakes that name Python's types."""
+
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 
 MAX_TOP = 100_000
@@ -37,26 +45,8 @@ MAX_LISTED = 5
 """Mistakes that one message names at most."""
 
 
-def _checked(value: Any, info: ValidationInfo) -> Any:
-    """A fixed hyperparameter by its own check; None while it is left out."""
-    parts = info.context["parts"] if info.context else Parts()
-    return None if value is None else HYPERPARAMETERS[str(info.field_name)].checked(value, parts)
-
-
-def _in_section(section: str) -> tuple[str, ...]:
-    return tuple(name for name, row in HYPERPARAMETERS.items() if row.section == section)
-
-
-class ModelSpec(Section):
-    """The network: activation(w . x + b), layer upon layer."""
-
-    hidden: Any = None
-    activation: Any = None
-    output: Any = None
-    initializer: Any = None
-    init_scale: Any = None
-
-    _check = field_validator(*_in_section("model"), mode="before")(_checked)
+ModelSpec: type[Section] = create_model("ModelSpec", __base__=Section, **section_fields("model"))
+"""The network's hyperparameters."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,10 @@ class RecordSpec(Section):
 
 
 class Spec(Section):
-    """A sweep: a data set, a model, how it is trained, and the axes of the grid."""
+    """A sweep: a data set, a model, how it is trained, and the axes of the grid.
+
+    A checked spec has the fields of `HYPERPARAMETERS` besides, each None while it is left out.
+    """
 
     name: str
     description: str | None = None
@@ -113,34 +106,9 @@ class Spec(Section):
         description="a Python file of one's own activations, losses, initialisers, from this file's folder",
     )
     dataset: DatasetSpec
-    model: ModelSpec = ModelSpec()
-    loss: Any = None
-    optimizer: Any = None
-    steps: Any = None
-    batch_size: Any = None
-    schedule: Any = None
-    dtype: Any = None
-    kernel: Any = None
-    learning_rate: Any = None
-    momentum: Any = None
-    beta1: Any = None
-    beta2: Any = None
-    alpha: Any = None
-    epsilon: Any = None
-    learning_rate_decay: Any = None
-    initial_accumulator_value: Any = None
-    weight_decay: Any = None
-    clip_value: Any = None
-    clip_norm: Any = None
-    warmup_steps: Any = None
-    step_size: Any = None
-    gamma: Any = None
-    eta_min: Any = None
-    seed: Any = None
+    model: Section = ModelSpec()
     grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
     record: RecordSpec = RecordSpec()
-
-    _check = field_validator(*_in_section(""), mode="before")(_checked)
 
     @field_validator("name")
     @classmethod
@@ -151,6 +119,10 @@ class Spec(Section):
                 f"and has at most 100 characters; not {name!r}"
             )
         return name
+
+
+FullSpec: type[Spec] = create_model("FullSpec", __base__=Spec, model=(ModelSpec, ModelSpec()), **section_fields(""))
+"""The schema of a whole sweep file."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +212,7 @@ def check_spec(source: Source) -> Sweepable:
         raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
     parts = _parts(source)
     try:
-        spec = Spec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
+        spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)
@@ -274,7 +246,10 @@ def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict
         place = source.place(("grid", name))
         if name not in HYPERPARAMETERS:
             raise SpecError(f"{place}: no hyperparameter is called {name!r}{nearest(name, HYPERPARAMETERS)}")
-        axes[name] = _placed(place, f"grid.{name}", lambda raw=raw: parse_axis(raw))  # type: ignore[misc]
+        try:
+            axes[name] = parse_axis(raw)
+        except ValueError as error:
+            raise SpecError(f"{place}: grid.{name}: {error}") from None
     size = math.prod(axis.length for axis in axes.values())
     if size > MAX_TRIALS:
         factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
@@ -291,19 +266,15 @@ def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list
     seen: set[Any] = set()
     for index, raw in enumerate(axis.make()):
         place = source.place(("grid", name, index))
-        value = _placed(place, f"grid.{name}", lambda raw=raw: row.checked(raw, parts))  # type: ignore[misc]
+        try:
+            value = row.checked(raw, parts)
+        except ValidationError as error:
+            raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
         if value in seen:
             raise SpecError(f"{place}: grid.{name}: {raw!r} stands there twice; each value makes trials of its own")
         seen.add(value)
         values.append(value)
     return values
-
-
-def _placed(place: str, subject: str, read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except ValueError as error:
-        raise SpecError(f"{place}: {subject}: {error}") from None
 
 
 def _messages(error: ValidationError, source: Source) -> list[str]:
@@ -315,22 +286,27 @@ def _messages(error: ValidationError, source: Source) -> list[str]:
 def _message(mistake: Any, source: Source) -> str:
     path: KeyPath = mistake["loc"]
     place, subject = source.place(path), ".".join(map(str, path)) or "the file"
-    kind, value = mistake["type"], mistake["input"]
-    if kind == "extra_forbidden":
-        section = _SECTIONS.get(path[:-1], Spec)
+    if mistake["type"] == "extra_forbidden":
+        section = _SECTIONS.get(path[:-1], FullSpec)
         return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
+    return _value_message(mistake, place, subject)
+
+
+def _value_message(mistake: Any, place: str, subject: str) -> str:
+    """Return pydantic's message about a value in our form."""
+    kind, value = mistake["type"], mistake["input"]
     if kind == "missing":
         return f"{place}: {subject} is missing"
     if kind == "value_error":
         return f"{place}: {subject}: {mistake['ctx']['error']}"
     if kind in _NO_MAPPING:
         return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
-    message = mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    message = _TYPES.get(kind) or mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}"
 
 
 _SECTIONS: dict[KeyPath, type[Section]] = {
-    (): Spec,
+    (): FullSpec,
     ("dataset",): DatasetSpec,
     ("model",): ModelSpec,
     ("record",): RecordSpec,

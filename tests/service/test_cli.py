@@ -65,7 +65,7 @@ def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
     [
         (["sweep"], 2, "Missing argument 'SPEC': a sweep file, or a ready sweep: breast_cancer, deep, moons"),
         (["sweep", "moonz"], 2, "did you mean 'moons'"),
-        (["sweep", "moons", "--set", "steps=-1"], 2, "--set steps=-1: steps: must be from 1"),
+        (["sweep", "moons", "--set", "steps=-1"], 2, "--set steps=-1: steps should be greater than or equal to 1"),
         (["sweep", "moons", "--set", "grid.seed.range=1000000000"], 2, "the grid has 100,000,000,000 trials"),
         (["sweep", "moons", "--set", "dataset.name=moonz"], 2, "--set dataset.name=moonz: dataset: no data set"),
         (["sweep", "moons", "--inline", "--address", "auto"], 2, "--inline trains without Ray"),
