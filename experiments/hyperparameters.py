@@ -42,7 +42,7 @@ def _number(
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"must be a number, not {value!r}")
+            raise ValueError(f"must be a number, not {value!r}{_plain(value)}")
         too_low = value <= low if low_open else value < low
         too_high = value >= high if high_open else value > high
         if not math.isfinite(value) or too_low or too_high:
@@ -52,10 +52,15 @@ def _number(
     return check
 
 
+def _plain(value: Any) -> str:
+    """How to give what NumPy holds."""
+    return "; give it as Python's own numbers: call its .tolist()" if hasattr(value, "tolist") else ""
+
+
 def _integer(low: int, high: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"must be a whole number, not {value!r}")
+            raise ValueError(f"must be a whole number, not {value!r}{_plain(value)}")
         if not low <= value <= high:
             raise ValueError(f"must be from {low} to {high}, not {value}")
         return value

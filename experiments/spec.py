@@ -147,7 +147,7 @@ class Spec(Section):
     def _plain_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                "may hold letters, digits, and . _ - between them, begins with a letter or digit, "
+                "may hold the letters A to Z and a to z, digits, and the signs . _ -; it begins with a letter or digit "
                 f"and has at most 100 characters; not {name!r}"
             )
         return name

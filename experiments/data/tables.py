@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,9 @@ from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_w
 from experiments.errors import DataError, nearest, quoted
 
 Rows = Flags
+
+_TIME = re.compile(r"(\d{1,4}([-/.])\d{1,2}\2\d{1,4}([ T]+\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}.*)?)")
+"""A date, a time of day, or both, as programs write them: `2024-01-31 08:30:00`, `31.1.2024`, `8:30`."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
 
 def _refuse_unusable(raw: RawTable, column: Column) -> None:
     if column.kind == "unsupported":
-        raise DataError(f"{raw.name}: column {quoted(column.name)} {column.problem}")
+        raise DataError(f"{raw.name}: {column.problem}")
     if column.empty.all():
         raise DataError(
             f"{raw.name}: column {quoted(column.name)} is empty in every row; leave it out: name the columns to be "
@@ -185,6 +189,12 @@ def _words_message(raw: RawTable, column: Column) -> str:
             f"{cell} ({_cells(bad.count)}; {len(filled) - bad.count:,} hold numbers). If it stands for an empty cell, "
             f"write {na_values_key(bad.cell)} and missing: drop, mean or median under "
             f"dataset; if the column holds words, write encode: {{{column.name}: one_hot}}"
+        )
+    if all(_TIME.fullmatch(word) for word in filled):
+        return (
+            f"{raw.location(bad.row)}: column {quoted(column.name)} holds dates or times, such as {quoted(bad.cell)} "
+            f"({_cells(bad.count)}); turn them into numbers, or leave the column out: name the columns to be used "
+            "under dataset.features"
         )
     return (
         f"{cell} ({_cells(bad.count)}); write encode: one_hot under dataset to make each word an input of its own, or "

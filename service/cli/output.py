@@ -136,13 +136,14 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     show_text(sweep_map(result.table, result.objective, result.swept, terminal_width()))
     rate = result.recorded / result.seconds
+    speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
     one = rows[0]["best run"] if rows else "RUN"
     shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
-        f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
+        f"({ends}), in {result.seconds:.1f} s{speed}, "
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
         f"{shown}"
         f"all of it:     gradgrid report {result.sweep}{option}\n"

@@ -92,6 +92,7 @@ class PlainProgress(_Waits):
         self._plan: Plan | None = None
         self._done = 0
         self._before = 0
+        self._reports = 0
         self._began = self._told = 0.0
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
@@ -101,16 +102,29 @@ class PlainProgress(_Waits):
 
     def advance(self, trials: int, best: float | None) -> None:
         self._done += trials
+        self._reports += 1
         now = time.monotonic()
         if self._plan and now - self._told >= _PLAIN_SECONDS:
             self._told = now
-            rate = (self._done - self._before) / (now - self._began)
             found = "" if best is None else f", best {self._plan.objective} {best:.4g}"
-            left = (self._plan.trials - self._done) / rate
-            tell(f"{self._done:,} of {self._plan.trials:,} trials, {rate:,.0f}/s{found}, {left:,.0f} s left")
+            tell(f"{self._done:,} of {self._plan.trials:,} trials{found}{self._speed(now - self._began)}")
+
+    def _speed(self, seconds: float) -> str:
+        """Trials a second and the time left; nothing after the first report, which may be a single trial."""
+        if self._plan is None or self._reports < 2:
+            return ""
+        rate = (self._done - self._before) / seconds
+        return f", {rate:,.{0 if rate >= 10 else 1}f}/s, {_duration((self._plan.trials - self._done) / rate)} left"
 
     def end(self) -> None:
         pass
+
+
+def _duration(seconds: float) -> str:
+    """A time to wait for, as a person says it: 95 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 class _Shown:

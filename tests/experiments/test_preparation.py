@@ -165,7 +165,8 @@ def test_a_column_empty_in_the_training_part_has_no_mean(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"encode": "onehot"}, "dataset.encode: is one_hot, or a mapping of columns, such as {age: one_hot}"),
+        ({"encode": "onehot"}, r"dataset.encode: is one_hot, or .* {age: one_hot}; not 'onehot'; did you mean"),
+        ({"encode": {"city": "onehot"}}, r"not {'city': 'onehot'}; did you mean 'one_hot'\?"),
         ({"missing": "zero"}, "dataset.missing: is refuse, drop, mean or median, or a mapping of columns"),
         ({"missing": {"age": "zero"}}, "dataset.missing: is refuse, drop, mean or median"),
         ({"missing": {}}, "dataset.missing: is refuse, drop"),
