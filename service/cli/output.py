@@ -304,7 +304,7 @@ def verdict_text(verdict: Verdict) -> None:
     """What an audit found, in words, and the first figures that differ."""
     within = len(verdict.differences) - len(verdict.significant)
     click.echo(
-        f"{verdict.trials:,} trials trained again, {verdict.figures:,} figures compared: "
+        f"{verdict.trials:,} trial{'' if verdict.trials == 1 else 's'} trained again, {verdict.figures:,} figures compared: "
         f"{verdict.figures - len(verdict.differences):,} equal to the last bit"
         + (f", {within:,} within 1e-9, as on another machine or with another NumPy" if within else "")
         + (f", {len(verdict.significant):,} DIFFERENT" if verdict.significant else "")

@@ -215,6 +215,7 @@ def test_verify_finds_every_figure_equal(recorded: Recorded) -> None:
     assert (sampled["trials"], sampled["differences"]) == (4, [])
     run = _trials(recorded)[0].run_id
     assert run_for_json("verify", run, "--tracking-uri", recorded.uri)["trials"] == 1
+    assert run_command("verify", run, "--tracking-uri", recorded.uri).stdout.startswith("1 trial trained again")
 
 
 def _trials(recorded: Recorded) -> list[TrialInfo]:
