@@ -303,8 +303,9 @@ def verdict_values(verdict: Verdict) -> dict[str, Any]:
 def verdict_text(verdict: Verdict) -> None:
     """What an audit found, in words, and the first figures that differ."""
     within = len(verdict.differences) - len(verdict.significant)
+    trials = f"{verdict.trials:,} trial{'' if verdict.trials == 1 else 's'}"
     click.echo(
-        f"{verdict.trials:,} trial{'' if verdict.trials == 1 else 's'} trained again, {verdict.figures:,} figures compared: "
+        f"{trials} trained again, {verdict.figures:,} figures compared: "
         f"{verdict.figures - len(verdict.differences):,} equal to the last bit"
         + (f", {within:,} within 1e-9, as on another machine or with another NumPy" if within else "")
         + (f", {len(verdict.significant):,} DIFFERENT" if verdict.significant else "")
