@@ -72,10 +72,13 @@ def _data_values(data: Dataset) -> dict[str, Any]:
 
 def _data_lines(data: Dataset) -> list[str]:
     parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
-    lines = [f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs"]
+    inputs = f"{data.feature_count} input{'s' * (data.feature_count != 1)}"
+    lines = [f"data      {data.name}, {data.task}: {parts}, {inputs}"]
     encoded = [f"{c.name} ({_shortened(c.categories)})" for c in data.columns if c.categories is not None]
     if encoded:
-        lines.append(f"encoded   {len(data.columns)} columns make {data.feature_count} inputs: {', '.join(encoded)}")
+        lines.append(
+            f"encoded   {len(data.columns)} column{'s' * (len(data.columns) != 1)} make {inputs}: {', '.join(encoded)}"
+        )
     if data.dropped or data.filled:
         rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
         lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")
