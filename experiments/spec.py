@@ -115,7 +115,7 @@ class Spec(Section):
     def _plain_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                "may hold letters, digits, and . _ - between them, begins with a letter or digit, "
+                "may hold the letters A to Z and a to z, digits, and the signs . _ -; it begins with a letter or digit "
                 f"and has at most 100 characters; not {name!r}"
             )
         return name
@@ -302,7 +302,8 @@ def _value_message(mistake: Any, place: str, subject: str) -> str:
     if kind in _NO_MAPPING:
         return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
     message = _TYPES.get(kind) or mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}"
+    plain = "; give it as Python's own numbers: call its .tolist()" if hasattr(value, "tolist") else ""
+    return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}{plain}"
 
 
 _SECTIONS: dict[KeyPath, type[Section]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,16 @@ def _checked(value: Any, words: Sequence[str]) -> Any:
     columns = value if isinstance(value, Mapping) else {"": value}
     if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
         listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
-        raise ValueError(f"is {listed}, or a mapping of columns, such as {{age: {words[-1]}}}; not {quoted(value)}")
+        example = f"{listed}, or a mapping of columns, such as {{age: {words[-1]}}}"
+        raise ValueError(f"is {example}; not {quoted(value)}{_did_you_mean(columns.values(), words)}")
     return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
+
+
+def _did_you_mean(given: Collection[Any], words: Sequence[str]) -> str:
+    """The nearest right word to the first wrong one, if it is near."""
+    wrong = next((word for word in given if isinstance(word, str) and word not in words), "")
+    close = difflib.get_close_matches(wrong, words, n=1)
+    return f"; did you mean {quoted(close[0])}?" if close else ""
 
 
 def encoded_columns(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]) -> frozenset[str]:

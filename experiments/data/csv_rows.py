@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from engine.arrays import Integers
 from experiments.data.csv_dialect import Dialect, decoded, records
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BLOCK = 1 << 24  # bytes that Arrow parses at once
@@ -169,8 +169,11 @@ def _check_width(row: Sequence[str], names: Sequence[str], dialect: Dialect, pla
     hint = ""
     if len(row) > len(names) and dialect.separator == ",":
         hint = "; where ',' is the decimal sign too, put such numbers in quotes or separate the fields by ';'"
+    if len(names) == 1 < len(row):
+        hint += f". If {quoted(names[0])} is a title above the table, remove it"
+    fields, header = f"{len(row)} field{'s' * (len(row) != 1)}", f"{len(names)} name{'s' * (len(names) != 1)}"
     raise DataError(
-        f"{place} has {len(row)} field{'s' * (len(row) != 1)}, but the header has {len(names)} names "
+        f"{place} has {fields}, but the header has {header} "
         f"(separator {dialect.separator!r}, dataset.separator sets another){hint}"
     )
 

@@ -216,7 +216,8 @@ def _why_not_split(table: Table, reason: str) -> str:
     counts = np.bincount(table.targets.astype(int), minlength=len(table.classes))
     single = [name for name, count in zip(table.classes, counts, strict=True) if count == 1]
     if single:
-        few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} have a single sample"
+        have = "has" if len(single) == 1 else "have"
+        few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} {have} a single sample"
         reason = f"{few}, such as {quoted(single[0])}, and a class needs two"
     numbers = "write task: regression under dataset if the target is a number to be predicted; else " * _are_numbers(
         table.classes

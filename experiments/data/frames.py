@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.data.columns import Column, RawTable
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
     frame = _frame(data)
     if target is None or isinstance(target, str):
         return frame, target
+    _refuse_no_values(frame, target)
     values = target if isinstance(target, pd.Series) else pd.Series(_one_dimension(target))
     if len(values) != len(frame):
         raise DataError(f"data has {len(frame):,} rows, but target has {len(values):,}; give a target for each row")
@@ -43,9 +45,21 @@ def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
     return frame.assign(**{name: values.to_numpy() if values.dtype.kind != "O" else list(values)}), name
 
 
+def _refuse_no_values(frame: pd.DataFrame, target: Any) -> None:
+    """Raise DataError for a target that is meant as the name of a column, but is not text."""
+    names = [str(name) for name in frame.columns]
+    if not isinstance(target, Iterable):
+        example = f"target={str(target)!r}" if str(target) in names else f"target={names[-1]!r}" if names else "text"
+        raise DataError(f"target is {quoted(target)}: give the name of a column as text ({example}), or a value a row")
+    if isinstance(target, (list, tuple)) and len(target) < len(frame) and all(name in names for name in target):
+        raise DataError(f"target is {quoted(target)}: one column is predicted; give its name alone as text")
+
+
 def _frame(data: Any) -> pd.DataFrame:
     import pandas as pd
 
+    if isinstance(data, (str, PurePath)):
+        raise DataError(f"data is {quoted(str(data))}: give the table itself, or name the file under dataset.path")
     if isinstance(data, pd.DataFrame):
         return data
     if hasattr(data, "to_pandas"):  # Polars and Arrow

@@ -20,7 +20,7 @@ _FOUND_OUT = ReadOptions()
 def read_file(path: Path, options: ReadOptions) -> RawTable:
     """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
     if not path.exists():
-        raise DataError(f"the data file {path} does not exist")
+        raise DataError(f"the data file {path} does not exist; put it there, or correct dataset.path")
     if not path.is_file():
         raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
     if is_parquet(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,12 @@ from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_w
 from experiments.errors import DataError, nearest, quoted
 
 Rows = Flags
+
+_TIME = re.compile(r"(\d{1,4}([-/.])\d{1,2}\2\d{1,4}([ T]+\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}.*)?)")
+"""A date, a time of day, or both, as programs write them: `2024-01-31 08:30:00`, `31.1.2024`, `8:30`."""
+_NUMBER = re.compile(r"[+-]?\d*[.,]?\d+")
+_WITH_SIGN = re.compile(r"[$€£¥]\s*[+-]?\d[\d.,]*|[+-]?\d[\d.,]*\s*[$€£¥%‰°]")
+"""A number with a currency, a percent sign or a degree sign: `€ 12.50`, `12%`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,9 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
     numbers, unless the spec says what becomes of them: with file, line and column.
     """
     if len(raw.lines) < 2:
-        raise DataError(f"{raw.name} has {len(raw.lines)} row(s) of data; training needs two at least")
+        raise DataError(
+            f"{raw.name} has {len(raw.lines)} row{'s' * (len(raw.lines) != 1)} of data; training needs two at least"
+        )
     target = _target_column(raw, str(spec.target))
     features = _feature_columns(raw, spec, target)
     encoded = encoded_columns(raw, spec, features)
@@ -125,7 +134,11 @@ def _target_column(raw: RawTable, name: str) -> Column:
         if column.name == name:
             return column
     known = [column.name for column in raw.columns]
-    raise DataError(f"{raw.name} has no column {quoted(name)} for the target{nearest(name, known)}")
+    hint = nearest(name, known)
+    if raw.unit == "line" and any(_NUMBER.fullmatch(other) for other in known):
+        hint += " " if hint.endswith("?") else ". "
+        hint += "The first line names the columns: where it holds numbers already, write a line of names above it"
+    raise DataError(f"{raw.name} has no column {quoted(name)} for the target{hint}")
 
 
 def _feature_columns(raw: RawTable, spec: DatasetSpec, target: Column) -> tuple[Column, ...]:
@@ -163,7 +176,7 @@ def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
 
 def _refuse_unusable(raw: RawTable, column: Column) -> None:
     if column.kind == "unsupported":
-        raise DataError(f"{raw.name}: column {quoted(column.name)} {column.problem}")
+        raise DataError(f"{raw.name}: {column.problem}")
     if column.empty.all():
         raise DataError(
             f"{raw.name}: column {quoted(column.name)} is empty in every row; leave it out: name the columns to be "
@@ -186,6 +199,14 @@ def _words_message(raw: RawTable, column: Column) -> str:
             f"write {na_values_key(bad.cell)} and missing: drop, mean or median under "
             f"dataset; if the column holds words, write encode: {{{column.name}: one_hot}}"
         )
+    if all(_TIME.fullmatch(word) for word in filled):
+        return (
+            f"{raw.location(bad.row)}: column {quoted(column.name)} holds dates or times, such as {quoted(bad.cell)} "
+            f"({_cells(bad.count)}); turn them into numbers, or leave the column out: name the columns to be used "
+            "under dataset.features"
+        )
+    if all(_WITH_SIGN.fullmatch(word) for word in filled):
+        return f"{cell} ({_cells(bad.count)}) because of its sign or unit; write the numbers alone into the file"
     return (
         f"{cell} ({_cells(bad.count)}); write encode: one_hot under dataset to make each word an input of its own, or "
         "name the columns of numbers under dataset.features"
@@ -208,8 +229,8 @@ def _complete_rows(raw: RawTable, columns: Sequence[Column], missing: Mapping[st
             kept &= ~column.empty
     if kept.sum() < 2:
         raise DataError(
-            f"{raw.name}: {int(kept.sum())} row(s) are left when those with empty cells are dropped; training needs "
-            "two at least"
+            f"{raw.name}: {'1 row is' if kept.any() else 'no row is'} left when those with empty cells are dropped; "
+            "training needs two at least"
         )
     return kept
 

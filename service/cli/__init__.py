@@ -8,7 +8,28 @@ from service.cli import catalog, inspect, jobs, options, run, store
 from service.cli.process import prepare_process
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Says where an option belongs that stands before the command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            option = error.option_name
+            taking = [name for name, command in self.commands.items() if _takes(command, option)]
+            if not taking:
+                raise
+            example = next((word for word in args if word in taking), taking[0])
+            raise click.UsageError(
+                f"{option} belongs after the command: gradgrid {example} {option} ...", ctx
+            ) from None
+
+
+def _takes(command: click.Command, option: str) -> bool:
+    return any(option in parameter.opts for parameter in command.params)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradgrid")
 @click.option("--profile", envvar="GRADGRID_PROFILE", metavar="NAME", help="A cluster of the configuration file.")
 @options.reported

@@ -46,6 +46,9 @@ def top(
     table = kept_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))
+    if not entries and where and not len(matching(table, where)):
+        values = f"`gradgrid show {found.sweep}` shows the values of each axis"
+        options.tell(f"no trial fits {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
     if as_json:
         best = store.listed(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}

@@ -72,10 +72,13 @@ def _data_values(data: Dataset) -> dict[str, Any]:
 
 def _data_lines(data: Dataset) -> list[str]:
     parts = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
-    lines = [f"data      {data.name}, {data.task}: {parts}, {data.feature_count} inputs"]
+    inputs = f"{data.feature_count} input{'s' * (data.feature_count != 1)}"
+    lines = [f"data      {data.name}, {data.task}: {parts}, {inputs}"]
     encoded = [f"{c.name} ({_shortened(c.categories)})" for c in data.columns if c.categories is not None]
     if encoded:
-        lines.append(f"encoded   {len(data.columns)} columns make {data.feature_count} inputs: {', '.join(encoded)}")
+        lines.append(
+            f"encoded   {len(data.columns)} column{'s' * (len(data.columns) != 1)} make {inputs}: {', '.join(encoded)}"
+        )
     if data.dropped or data.filled:
         rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
         lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")
@@ -136,13 +139,14 @@ def result_text(result: SweepResult, tracking_uri: str | None) -> None:
     rows_text(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     show_text(sweep_map(result.table, result.objective, result.swept, terminal_width()))
     rate = result.recorded / result.seconds
+    speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
     one = rows[0]["best run"] if rows else "RUN"
     shown = f"one of them:   gradgrid show {one}{option}\n" if one else ""
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
-        f"({ends}), in {result.seconds:.1f} s ({rate:,.{0 if rate >= 10 else 1}f} a second), "
+        f"({ends}), in {result.seconds:.1f} s{speed}, "
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
         f"{shown}"
         f"all of it:     gradgrid report {result.sweep}{option}\n"
@@ -302,8 +306,9 @@ def verdict_values(verdict: Verdict) -> dict[str, Any]:
 def verdict_text(verdict: Verdict) -> None:
     """What an audit found, in words, and the first figures that differ."""
     within = len(verdict.differences) - len(verdict.significant)
+    trials = f"{verdict.trials:,} trial{'' if verdict.trials == 1 else 's'}"
     click.echo(
-        f"{verdict.trials:,} trials trained again, {verdict.figures:,} figures compared: "
+        f"{trials} trained again, {verdict.figures:,} figures compared: "
         f"{verdict.figures - len(verdict.differences):,} equal to the last bit"
         + (f", {within:,} within 1e-9, as on another machine or with another NumPy" if within else "")
         + (f", {len(verdict.significant):,} DIFFERENT" if verdict.significant else "")

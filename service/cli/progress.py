@@ -104,13 +104,26 @@ class PlainProgress(_Waits):
         now = time.monotonic()
         if self._plan and now - self._told >= _PLAIN_SECONDS:
             self._told = now
-            rate = (self._done - self._before) / (now - self._began)
             found = "" if best is None else f", best {self._plan.objective} {best:.4g}"
-            left = (self._plan.trials - self._done) / rate
-            tell(f"{self._done:,} of {self._plan.trials:,} trials, {rate:,.0f}/s{found}, {left:,.0f} s left")
+            tell(f"{self._done:,} of {self._plan.trials:,} trials{found}{self._speed(now - self._began)}")
+
+    def _speed(self, seconds: float) -> str:
+        """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray."""
+        recorded = self._done - self._before
+        if self._plan is None or recorded < 2:
+            return ""
+        rate = recorded / seconds
+        return f", {rate:,.{0 if rate >= 10 else 1}f}/s, {_duration((self._plan.trials - self._done) / rate)} left"
 
     def end(self) -> None:
         pass
+
+
+def _duration(seconds: float) -> str:
+    """A time to wait for, as a person says it: 95 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 class _Shown:

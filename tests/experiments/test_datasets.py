@@ -170,7 +170,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
     ("text", "message"),
     [
         ("", "own.csv is empty"),
-        ("x,y\n", r"own.csv has 0 row\(s\) of data"),
+        ("x,y\n", r"own.csv has 0 rows of data"),
         ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known are x, z"),
         ("y\n1\n2\n", "no column besides the target 'y'"),
         ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv, line 3 has 3 fields, but the header has 2 names"),
@@ -180,6 +180,27 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("x,z,y\n1,1,0\n,,1\n", r"line 3: column 'x' is empty \(1 such cell; 'z' has empty cells too\)"),
         ("x,z,y\n1,,0\n2,,1\n", "own.csv: column 'z' is empty in every row; leave it out"),
         ("x,y\nred,0\nblue,1\n", r"line 2: column 'x' holds 'red', .*\(2 such cells\); write encode: one_hot"),
+        (
+            "x,y\n2024-01-31 08:30:00,0\n2024-02-01 09:30:00,1\n",
+            r"own.csv, line 2: column 'x' holds dates or times, such as '2024-01-31 08:30:00' \(2 such cells\)",
+        ),
+        ("x,y\n31.1.2024,0\n1.2.2024,1\n", "column 'x' holds dates or times, such as '31.1.2024'"),
+        ("x,y\n8:30,0\n9:30:15.5,1\n", "column 'x' holds dates or times, such as '8:30'"),
+        (
+            "x,y\n12%,0\n7.5 %,1\n",
+            "'12%', which is not a number .* because of its sign or unit; write the numbers alone",
+        ),
+        ("x,y\n€ 12,0\n£7.5,1\n", "holds '€ 12', which is not a number .* because of its sign or unit"),
+        ("x,y\n12a,0\n7b,1\n", "holds '12a', which is not a number .*; write encode: one_hot"),
+        ("x,y\n1,0\n", "own.csv has 1 row of data; training"),
+        ("Title\nx,y\n1,0\n", "line 2 has 2 fields, but the header has 1 name .* If 'Title' is a title above"),
+        (
+            "1.5,a\n2.5,b\n3.5,a\n",
+            "no column 'y' for the target; known are 1.5, a. The first line names the columns: where",
+        ),
+        ("x,yy\n1,a\n2,b\n", r"no column 'y' for the target; did you mean 'yy'\?$"),
+        ("x,y\n31.1.2024,0\nlate,1\n", "column 'x' holds '31.1.2024', which is not a number .*encode: one_hot"),
+        ("x;z;y\n1,234;1;0\n2,345;2;1\n", "^own.csv: column 'x' has '1,234' in line 2, which is either"),
         ("x,y\n1,0\ninf,1\n-inf,0\n", r"own.csv, line 3: column 'x' is infinite \(2 such cells\)"),
         ("x,y\n1,0.5\n2,inf\n", r"own.csv, line 3: column 'y' is infinite \(1 such cell\)"),
         ("x,y\n1,0\n2,0\n", "the target 'y' has a single class, '0'"),
@@ -191,7 +212,7 @@ def test_a_csv_that_cannot_be_learned_from(tmp_path: Path, text: str, message: s
 
 
 def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist"):
+    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist; put it there, or correct"):
         _load(tmp_path, path="none.csv", target="y")
     (tmp_path / "bad.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"bad.parquet can't be read"):

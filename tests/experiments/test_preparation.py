@@ -132,7 +132,7 @@ def test_each_column_has_its_own_rule(tmp_path: Path) -> None:
         ({}, {}, r"line 2: column 'city' holds '\w+', which is not a number \(40 such cells\); write encode: one_hot"),
         ({"age": [None] * 40}, {**_ENCODE, "missing": "drop"}, "column 'age' is empty in every row"),
         ({"age": [None] * 40}, {**_ENCODE, "missing": "mean"}, "column 'age' is empty in every row"),
-        ({"age": [None] * 39, "city": [*"a" * 39, None]}, {**_ENCODE, "missing": "drop"}, r"0 row"),
+        ({"age": [None] * 39, "city": [*"a" * 39, None]}, {**_ENCODE, "missing": "drop"}, "no row is left"),
         ({"age": [1e308, -1e308]}, _ENCODE, "'age' has numbers too large to standardise"),
     ],
 )  # fmt: skip
@@ -165,7 +165,8 @@ def test_a_column_empty_in_the_training_part_has_no_mean(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"encode": "onehot"}, "dataset.encode: is one_hot, or a mapping of columns, such as {age: one_hot}"),
+        ({"encode": "onehot"}, r"dataset.encode: is one_hot, or .* {age: one_hot}; not 'onehot'; did you mean"),
+        ({"encode": {"city": "onehot"}}, r"not {'city': 'onehot'}; did you mean 'one_hot'\?"),
         ({"missing": "zero"}, "dataset.missing: is refuse, drop, mean or median, or a mapping of columns"),
         ({"missing": {"age": "zero"}}, "dataset.missing: is refuse, drop, mean or median"),
         ({"missing": {}}, "dataset.missing: is refuse, drop"),

@@ -1,7 +1,9 @@
 """Every mistake in a sweep file gets one message that says where it stands, what is wrong and what would be right."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments.data.datasets import load_dataset
@@ -56,7 +58,7 @@ def _grid(text: str) -> None:
         (_BASE + "model: {steps: 3}", "a.yaml:3: unknown key 'steps'; it belongs at the top of the file"),
         (_BASE + "model:\n  hiden: [3]", "a.yaml:4: unknown key 'hiden'; did you mean 'hidden'?"),
         ("dataset: {name: moons}", "a.yaml:1: name is missing"),
-        ("name: a b\ndataset: {name: moons}", "a.yaml:1: name: may hold letters, digits"),
+        ("name: a b\ndataset: {name: moons}", "a.yaml:1: name: may hold the letters A to Z and a to z, digits"),
         ("name: a\ndataset: moons", "a.yaml:2: dataset should be a mapping of keys to values, not 'moons'"),
         ("name: a\ndataset: {}", "a.yaml:2: dataset: give either name"),
         ("name: a\ndataset: {path: a.csv}", "a.yaml:2: dataset: a data set read from a path needs target"),
@@ -216,3 +218,18 @@ def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
     assert len(axes["activation"]) >= 6
     assert len(axes["learning_rate"]) >= 8
     assert len(axes["seed"]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": np.int64(20)}, r"steps should be a whole number, not .*call its \.tolist\(\)"),
+        (
+            {"grid": {"learning_rate": np.array([0.1, 0.2])}},
+            r"learning_rate should be a number, .*call its \.tolist\(\)",
+        ),
+    ],
+)
+def test_numbers_of_numpy_are_refused_with_the_way_out(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load_spec({"name": "own", "dataset": {"name": "moons"}, **change})

@@ -80,6 +80,9 @@ def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
         (["sweep", "moons", "--inline", "--tracking-uri", "http://127.0.0.1:1"], 1, "no MLflow server answers at"),
         (["sweep", "moons", "--inline", "--tracking-uri", "gopher://x"], 1, "MLflow's store at gopher://x failed"),
         (["top", "moons"], 1, "there is no MLflow store at"),
+        (["--tracking-uri", "x", "list"], 2, "--tracking-uri belongs after the command: gradgrid list --tracking-uri"),
+        (["--set", "steps=1"], 2, "--set belongs after the command: gradgrid sweep --set"),
+        (["--stes", "steps=1", "sweep"], 2, "No such option"),
         (["list"], 1, "run a sweep first, or name one with --tracking-uri"),
         (["show", "abc"], 1, "there is no MLflow store at"),
         (["dashboard"], 1, "there is no MLflow store at"),
@@ -152,6 +155,10 @@ def test_top_ranks_by_any_metric(recorded: Recorded) -> None:
     result = run_command("top", "small", "--by", "acuracy", "--tracking-uri", recorded.uri)
     assert result.exit_code == 2
     assert "no trial has the metric 'acuracy'; did you mean 'accuracy'" in result.stderr
+    result = run_command("top", "small", "--where", "activation=tanhh", "--tracking-uri", recorded.uri)
+    assert result.exit_code == 0
+    assert f"no trial fits --where 'activation=tanhh'; `gradgrid show {recorded.result.sweep}`" in result.stderr
+    assert "no trial fits" not in run_command("top", "small", "--tracking-uri", recorded.uri).stderr
     text = run_command("top", "small", "--tracking-uri", recorded.uri).stdout
     assert best["run_id"][:8] in text
 
@@ -212,6 +219,7 @@ def test_verify_finds_every_figure_equal(recorded: Recorded) -> None:
     assert (sampled["trials"], sampled["differences"]) == (4, [])
     run = _trials(recorded)[0].run_id
     assert run_for_json("verify", run, "--tracking-uri", recorded.uri)["trials"] == 1
+    assert run_command("verify", run, "--tracking-uri", recorded.uri).stdout.startswith("1 trial trained again")
 
 
 def _trials(recorded: Recorded) -> list[TrialInfo]:
