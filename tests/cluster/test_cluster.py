@@ -153,7 +153,7 @@ def _submit_until_the_middle(cluster: Cluster, name: str, gate: Gate, folder: Pa
     return job
 
 
-def _wait(what: str, reached: Callable[[], bool], seconds: float = 120) -> None:
+def _wait(what: str, reached: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
