@@ -163,7 +163,7 @@ def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
 
 def _refuse_unusable(raw: RawTable, column: Column) -> None:
     if column.kind == "unsupported":
-        raise DataError(f"{raw.name}: column {quoted(column.name)} {column.problem}")
+        raise DataError(f"{raw.name}: {column.problem}")
     if column.empty.all():
         raise DataError(
             f"{raw.name}: column {quoted(column.name)} is empty in every row; leave it out: name the columns to be "
