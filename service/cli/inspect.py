@@ -46,6 +46,8 @@ def top(
     table = kept_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))
+    if where and not entries:
+        options.tell(f"no trial meets {' and '.join(where)}")
     if as_json:
         best = store.listed(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
