@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import decimal
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ def _series_cells(series: pd.Series[Any]) -> Any:
         series = series.sparse.to_dense()
     if isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.categories.dtype == object:
         series = series.astype(object)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)  # Arrow's own way of doing that is deprecated in pandas
     if series.dtype == object:
         return _object_cells(series)
     try:
@@ -56,6 +58,8 @@ def _object_cells(series: pd.Series[Any]) -> Any:
         if is_bool:
             return pa.array(cells, pa.bool_())
         if is_number and not types & set(_BOOLEANS):
+            if types == {decimal.Decimal}:
+                return _decimals(cells)
             whole = all(issubclass(kind, numbers.Integral) for kind in types)
             return _texts(cells) if whole else pa.array([None if c is None else float(c) for c in cells])
         if all(issubclass(kind, (str, *_BOOLEANS, *_NUMBERS)) for kind in types):
@@ -63,6 +67,14 @@ def _object_cells(series: pd.Series[Any]) -> Any:
     except UnicodeEncodeError:
         return "text with broken characters"
     return next(kind.__name__ for kind in types if not issubclass(kind, (str, *_BOOLEANS, *_NUMBERS)))
+
+
+def _decimals(cells: Sequence[Any]) -> Any:
+    """Decimals as Parquet keeps them, so that whole ones stay whole; floats where they have too many digits."""
+    try:
+        return pa.array(cells)
+    except pa.ArrowException:
+        return pa.array([None if cell is None else float(cell) for cell in cells])
 
 
 def _texts(cells: Iterable[Any]) -> Any:

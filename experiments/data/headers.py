@@ -66,15 +66,15 @@ def _check_different(names: Sequence[str], place: str) -> None:
 
 
 def _alike(names: Sequence[str]) -> list[str]:
-    """Notes on names that a reader may take for one: they differ in case or blanks, or in pandas' `.1`."""
+    """Notes on names that a reader may take for one: but for case, blanks, unseen signs, `.1`, they are equal."""
     notes: list[str] = []
     known: dict[str, str] = {}
     for name in names:
-        other = known.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        other = known.setdefault(_seen(name), name)
         if other != name:
             notes.append(
-                f"columns {quoted(other)} and {quoted(name)} are two columns, whose names differ in case or "
-                "blanks alone."
+                f"columns {quoted(other)} and {quoted(name)} are two columns, whose names differ in case, "
+                "blanks or unseen signs alone."
             )
         renamed = _RENAMED.fullmatch(name)
         if renamed and renamed[1] in names:
@@ -82,3 +82,9 @@ def _alike(names: Sequence[str]) -> list[str]:
                 f"column {quoted(name)} may be a second {quoted(renamed[1])} that was renamed; remove it if so."
             )
     return notes
+
+
+def _seen(name: str) -> str:
+    """A name without what a reader does not see: case, blanks, and signs that take no room."""
+    signs = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(sign for sign in signs if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))

@@ -109,6 +109,10 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     remember(uri)
     path = sqlite_path(uri)
+    if path is None and uri.partition(":")[0].partition("+")[0] == "sqlite":
+        raise StoreError(
+            f"the store {uri} has no file: it would be gone with this command; name one with --tracking-uri"
+        )
     if path and not path.exists() and not create:
         raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
     import mlflow

@@ -18,6 +18,8 @@ _QUERY = re.compile(
     r"(?P<name>[?&;](?:\w*password|passwd|pwd|token|odbc_connect)=)(?P<password>[^\s&#'\"]*)", re.IGNORECASE
 )
 
+_SIGNS = re.compile(r"[@:/?#\[\]]")
+
 _known: set[str] = set()
 
 
@@ -31,6 +33,7 @@ def remember(uri: str) -> None:
     """Let `redacted` know the password of this address, as it is written and as it is meant."""
     for found in (*_USER.finditer(uri), *_QUERY.finditer(uri)):
         _known.update({found["password"], unquote(found["password"])})
+        _known.update(_SIGNS.split(found["password"]))  # a password that is not encoded is taken apart there
 
 
 def redacted(text: str) -> str:

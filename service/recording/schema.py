@@ -134,13 +134,13 @@ def _allows_ours(rule: str) -> bool:
 
 def cannot_open(uri: str, error: Exception) -> StoreError:
     """The error of a database that can't be opened."""
-    remedy = (
-        "; a password is percent-encoded in an address: @ is %40, : is %3A, / is %2F, % is %25"
-        if isinstance(error, (ValueError, sqlalchemy.exc.ArgumentError)) and "@" in uri
-        else ""
-    )
-    reason = redacted(str(error).strip().partition("\n")[0])
-    return StoreError(f"the database at {without_passwords(uri)} can't be opened: {reason}{remedy}")
+    place = without_passwords(uri)
+    if isinstance(error, (ValueError, sqlalchemy.exc.ArgumentError)) and "@" in uri:  # it may quote half a password
+        return StoreError(
+            f"the database at {place} can't be opened: its address can't be read; a password is percent-encoded in an "
+            "address: @ is %40, : is %3A, / is %2F, % is %25"
+        )
+    return StoreError(f"the database at {place} can't be opened: {redacted(str(error).strip().partition(chr(10))[0])}")
 
 
 def stored_revision(uri: str) -> str | None:

@@ -26,6 +26,7 @@ from service.results.trials_table import none_if_missing
 _LEVEL = 0.95
 _SHORT_ID = 8
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
     "<=": operator.le,
     ">=": operator.ge,
     "!=": operator.ne,
@@ -33,7 +34,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*")
+_CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|==|=|<|>)\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ def ranked(
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """The trials for which all conditions hold. Raises UserError for a condition that can't be read."""
+    """The trials for which all conditions hold. Raises UserError for a condition that no sweep like this can meet."""
+    meeting = np.ones(len(table), dtype=bool)
     for condition in where if len(table) else ():
-        table = table[_holds(table, condition)]
-    return table
+        meeting &= _holds(table, condition).to_numpy()
+    return table[meeting]
 
 
 def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Array]]:
@@ -181,10 +183,26 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
     try:
         wanted = float(text)
     except ValueError:
-        if sign not in ("=", "!="):
+        if sign not in ("=", "==", "!="):
             raise UserError(f"--where {condition!r}: {text!r} is no number to compare with") from None
-        return _COMPARISONS[sign](values.astype(str), text)
+        return _COMPARISONS[sign](_words(values), _known_word(values, text, condition))
     return _COMPARISONS[sign](number, wanted)
+
+
+def _words(values: pd.Series) -> pd.Series:
+    """Cells as conditions name them: without blanks, so that [8,8] is [8, 8]."""
+    return values.astype(str).str.replace(" ", "")
+
+
+def _known_word(values: pd.Series, text: str, condition: str) -> str:
+    """The word of a condition, which may be in quotes. Raises UserError for one that no trial has."""
+    word = text.replace(" ", "")
+    if word[:1] in ("'", '"') and word[-1:] == word[:1]:
+        word = word[1:-1]
+    known = list(dict.fromkeys(_words(values)))
+    if word not in known and str(values.name).startswith(PARAMS):
+        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{nearest(word, known)}")
+    return word
 
 
 def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ def _wait(what: str, reached: Callable[[], bool], seconds: float = 300) -> None:
         time.sleep(0.3)
 
 
-def _succeeded(cluster: Cluster, job: str, seconds: float = 180) -> None:
+def _succeeded(cluster: Cluster, job: str, seconds: float = 300) -> None:
     _wait(job, lambda: _json(cluster, "status", job)["status"] not in ("PENDING", "RUNNING"), seconds)
     found = _json(cluster, "status", job)
     assert found["status"] == "SUCCEEDED", _gradgrid(cluster, "logs", job).stdout

@@ -65,6 +65,14 @@ def test_the_target_among_the_features_is_refused(tmp_path: Path) -> None:
         (_PRICES * 100 + 32, _PRICES, "the target 'y' is a straight line of the feature 'more'"),
         (_CLASSES * 10 + np.arange(40) % 2, _CLASSES, "each value of the feature 'more' goes with one class of 'y'"),
         (np.arange(40) % 8, (np.arange(40) % 8) ** 2 + 0.5, "each value of the feature 'more' goes with one value"),
+        (np.exp(_PRICES), _PRICES, "the target 'y' is in the order of the feature 'more'"),
+        (-(_PRICES**3).round(1), _PRICES, "the target 'y' is in the order of the feature 'more'"),
+        (np.where(_PRICES < 0, "low", "high"), _PRICES, "each value of the feature 'more' goes with a range of 'y'"),
+        (np.digitize(_PRICES, [-0.5, 0.5]), _PRICES, "each value of the feature 'more' goes with a range of 'y'"),
+        (np.r_[0.5, _PRICES[1:]], _PRICES, "the feature 'more' equals the target 'y' in 39 of 40 rows"),
+        (_CLASSES == 1, _CLASSES, "each class of 'y' goes with one value of the feature 'more'"),
+        (_CLASSES * 10 + _PRICES, _CLASSES, "the classes of 'y' are ranges of the feature 'more'"),
+        (np.arange(1001, 1041), _PRICES, "the feature 'more' counts the rows: it looks like a row number"),
     ],
 )  # fmt: skip
 def test_what_may_give_the_answer_away_or_says_nothing_is_noted(
@@ -73,6 +81,15 @@ def test_what_may_give_the_answer_away_or_says_nothing_is_noted(
     notes = _load(tmp_path, {"more": column, "y": target}, test_fraction=0).notes
     assert [text[: len(note)] for text in notes] == [note]
     assert "leave it out with dataset.features" in notes[0]
+
+
+@pytest.mark.parametrize("name", ["id", "patient_id", "PassengerId", "Kunden-Nr"])
+def test_a_key_by_its_name_and_its_numbers_is_noted(tmp_path: Path, name: str) -> None:
+    keys = np.random.default_rng(7).choice(10**6, 40, replace=False)
+    (note,) = _load(tmp_path, {name: keys, "y": _PRICES}).notes
+    assert note.startswith(f"the feature {name!r} has another whole number in every row: it looks like a key")
+    assert _load(tmp_path, {name: keys % 9, "y": _PRICES}).notes == ()
+    assert _load(tmp_path, {"fluid": keys, "y": _PRICES}).notes == ()
 
 
 def test_features_that_are_as_they_should_be_have_no_note(tmp_path: Path) -> None:

@@ -313,7 +313,8 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
         (",a,y", ["a", "y"], "column 1 is left out: it has no name"),
         ("Unnamed: 0,a,y", ["a", "y"], "column 1 is left out: it has the name 'Unnamed: 0'"),
         ("a,Unnamed: 3,y", ["a", "y"], "column 2 is left out"),
-        ("Y,a,y", ["Y", "a", "y"], "columns 'Y' and 'y' are two columns, whose names differ in case or blanks alone"),
+        ("a,y,y\u200b", ["a", "y", "y\u200b"], r"columns 'y' and 'y\u200b' are two columns"),
+        ("Y,a,y", ["Y", "a", "y"], "whose names differ in case, blanks or unseen signs alone"),
         ("a b,ab,y", ["a b", "ab", "y"], "columns 'a b' and 'ab'"),
         ("a,y,y.1", ["a", "y", "y.1"], "column 'y.1' may be a second 'y' that was renamed"),
         ("0,1,2", ["0", "1", "2"], None),
@@ -488,6 +489,17 @@ def test_decimals_without_fraction_are_whole_as_in_a_csv(tmp_path: Path) -> None
     (table,) = read_file(tmp_path / "a.parquet", ReadOptions()).columns
     assert table.integer
     assert _read(tmp_path, "x\n12\n7\n").columns[0].integer
+    frame = pd.DataFrame({"x": [decimal.Decimal(12), decimal.Decimal(7)], "y": [decimal.Decimal("1.0"), None]})
+    assert [column.integer for column in read_frame(frame).columns] == [True, False]
+    large = pd.DataFrame({"x": [decimal.Decimal(10) ** 90, decimal.Decimal("nan")]})
+    assert read_frame(large).columns[0].values[0] == 1e90
+
+
+def test_times_of_a_zone_in_a_frame_are_left_out_without_a_warning() -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=2, tz="UTC"), "x": [1, 2]})
+    when, x = read_frame(frame).columns
+    assert "column 'when' holds timestamps of type" in str(when.problem)
+    assert (when.kind, x.kind) == ("unsupported", "number")
 
 
 def test_text_that_holds_numbers_alone_is_numbers_as_in_a_csv_and_says_so() -> None:

@@ -182,3 +182,10 @@ def test_a_message_is_short_whatever_the_table_holds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"known are column 0, .* and 2960 more") as caught:
         _load(tmp_path)
     assert len(str(caught.value)) < 1_000
+
+
+def test_a_message_on_timestamps_names_the_column_once(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=4), "y": [0, 1, 0, 1]})
+    frame.to_parquet(tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=r"^own\.parquet: column 'when' holds timestamps of type timestamp\[us\]"):
+        _load(tmp_path, "own.parquet")

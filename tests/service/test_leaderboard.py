@@ -201,7 +201,27 @@ def test_the_json_lists_the_best_trials_of_those_that_fit(runs: str, uri: str) -
     assert [t["run_id"] or None for t in everything["top"]] == [e["run_id"] for e in everything["entries"]]
     assert len(everything["top"]) == 6
     assert run_for_json(*at, "--where", "seed>7")["top"] == []
+    assert "no trial fits --where 'seed>7'" in run_command(*at, "--where", "seed>7").stderr
     assert len(run_for_json(*at, "--trials", "-n", "2")["top"]) == 2
+
+
+@pytest.mark.parametrize(
+    "condition", ["activation=tanh", "activation==tanh", "activation = 'tanh'", 'activation="tanh"', "activation!=relu"]
+)
+def test_a_word_may_be_in_quotes(recorded: Recorded, condition: str) -> None:
+    at = ("top", "small", "--tracking-uri", recorded.uri)
+    assert [e["params"]["activation"] for e in run_for_json(*at, "--where", condition)["entries"]] == ["tanh"]
+
+
+def test_a_value_that_no_trial_has_is_named(recorded: Recorded) -> None:
+    at = ("top", "small", "--tracking-uri", recorded.uri)
+    result = run_command(*at, "--where", "activation=Tanh")
+    assert result.exit_code == 2
+    assert "--where 'activation=Tanh': no trial has the value 'Tanh'; did you mean 'tanh'?" in result.stderr
+    hidden = run_for_json(*at)["top"][0]["params"]["hidden"]
+    assert len(run_for_json(*at, "--where", f"hidden={hidden.replace(' ', '')}")["entries"]) == 2
+    assert run_for_json(*at, "--where", "outcome=dead", "--where", "activation=tanh")["top"] == []
+    assert run_for_json(*at, "--where", "seed>7", "--where", "activation=tanh")["top"] == []
 
 
 def test_a_sweep_without_trials_yet_is_shown(recorded: Recorded, uri: str) -> None:

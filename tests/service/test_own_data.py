@@ -131,7 +131,7 @@ def test_other_data_are_not_resumed_with(uri: str) -> None:
 def test_arrays_travel_through_ray(uri: str) -> None:
     """To the same bits as in this process."""
     features = np.random.default_rng(0).normal(size=(30, 2))
-    targets = (features[:, 0] > 0).astype(int)
+    targets = (features.sum(axis=1) > 0).astype(int)
     found = [
         sweep("xor", "steps=5", "grid.seed.range=2", data=features, target=targets, tracking_uri=uri, **how)
         for how in ({"inline": True}, {"workers": 1})

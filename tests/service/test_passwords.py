@@ -195,3 +195,11 @@ def test_addresses_for_links_and_for_command_lines() -> None:
     assert tracking_option(None) == ""
     assert tracking_option("http://host") == " --tracking-uri http://host"
     assert tracking_option("postgresql://u:p@h/d?a=1&b=2") == " --tracking-uri 'postgresql://u:***@h/d?a=1&b=2'"
+
+
+@pytest.mark.parametrize("password", ["abc@x:Seven/zz", "abc/@x:Seven/y", "@[Seven", "a@h:Seven"])
+def test_an_address_that_can_not_be_read_shows_no_part_of_its_password(password: str, tmp_path: Path) -> None:
+    result = run_command("list", "--tracking-uri", f"postgresql://someone:{password}@127.0.0.1:1/mlflow")
+    assert result.exit_code == 1
+    assert "Seven" not in result.stderr
+    assert "127.0.0.1:1/mlflow" in result.stderr

@@ -26,7 +26,7 @@ from service.recording.rest_recorder import HttpRecorder
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.ports import free_port
-from tests.service.conftest import TINY, run_command, run_for_json
+from tests.service.conftest import TINY, run_command, run_for_json, write_spec
 from tests.service.tracking import TrackingServer, flaky, running_server
 from tests.service.trial_records import RECORDS, begin_sweep, recorded_runs, write
 
@@ -276,3 +276,12 @@ def test_a_server_whose_certificate_is_not_looked_at(
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     with flaky(tracking_server, certificate=certificate, prefix="/team") as uri:
         _checked(uri, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("command", ["sweep {spec} --inline", "list"])
+def test_a_store_in_memory_is_refused_before_anything_trains(address: str, command: str, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, TINY)
+    result = run_command(*command.format(spec=spec).split(), "--tracking-uri", address)
+    assert result.exit_code == 1
+    assert f"the store {address} has no file" in result.stderr
