@@ -35,7 +35,7 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
     plan = make_plan(recorded_spec(store, sweep))
     differing = differences(sweep, plan.dataset.fingerprint)
     if differing:
-        raise SpecError(f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(differing)} differ(s) by now")
+        raise SpecError(f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(differing)} changed since it began")
     return plan
 
 

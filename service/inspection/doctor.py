@@ -97,7 +97,7 @@ def _cores() -> Finding:
 
 
 def _store(tracking_uri: str | None) -> Finding:
-    from service.recording.connection import resolve, sqlite_path
+    from service.recording.connection import check_writable, resolve, sqlite_path
     from service.recording.redaction import without_passwords
     from service.recording.store import Store
 
@@ -107,6 +107,8 @@ def _store(tracking_uri: str | None) -> Finding:
         return Finding("store", True, f"{without_passwords(uri)}: not there yet; the first sweep makes it")
     try:
         sweeps = len(Store(tracking_uri, direct=False).sweeps())
+        if path:
+            check_writable(path)
     except GradgridError as error:
         return _failed("store", error)
     return Finding("store", True, f"{without_passwords(uri)}: {sweeps} sweep{'' if sweeps == 1 else 's'}")

@@ -94,6 +94,8 @@ class Artifacts:
         for start in range(1, len(root.parts)):
             candidate = self._beside.joinpath(*root.parts[start:])
             if (candidate / own).is_dir():
+                if folder.is_dir() and folder.samefile(candidate / own):
+                    return place  # a link leads from where it was to where it is
                 self._moved[root] = candidate
                 return str(candidate / own)
         return place

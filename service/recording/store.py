@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -211,8 +212,9 @@ class Store(Finder):
 
         with translated_errors(self.uri):
             self.keep_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
+            now = time.time_ns() // 1_000_000  # of equal times MLflow would keep the greater value
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
-            self._client.log_batch(sweep.run_id, metrics=[Metric(k, v, 0, 0) for k, v in finite.items()])
+            self._client.log_batch(sweep.run_id, metrics=[Metric(key, value, now, 0) for key, value in finite.items()])
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
             self._client.set_terminated(sweep.run_id, status)
         with suppress(Exception):  # `table` has them; not every artifact store can remove them

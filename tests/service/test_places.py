@@ -93,6 +93,9 @@ def test_a_store_that_was_moved_with_its_artifacts_works(
         assert sorted(path.relative_to(old) for path in old.rglob("*")) == kept
     else:
         assert not old.exists()
+        old.mkdir()
+        (old / "mlruns").symlink_to(new / "mlruns")  # as the message says
+        assert run_command("promote", "tiny", "--name", "m", "--tracking-uri", uri).exit_code == 0
 
 
 def test_a_store_without_its_artifacts_says_what_to_do(made: tuple[Path, SweepResult], tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
     trials = list(store.trials(sweep))
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 12
     assert MlflowClient(uri).get_run(half.info.run_id).info.lifecycle_stage == "deleted"
-    assert store.find_sweep(sweep.sweep).status == "FINISHED"
+    resumed = store.find_sweep(sweep.sweep)
+    assert resumed.status == "FINISHED"
+    assert result.best is not None
+    assert resumed.metrics["best_test_loss"] == result.best["metrics"]["test_loss"] < sweep.metrics["best_test_loss"]
 
 
 class _StoppingAtOnce(NullObserver):
@@ -107,7 +110,7 @@ def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Rec
 )
 def test_a_sweep_is_not_resumed_with_something_else(recorded: Recorded, change: dict[str, Any], differs: str) -> None:
     other = load_spec({**SPEC, **change})
-    with pytest.raises(SpecError, match=f"can't be resumed: {differs} differ"):
+    with pytest.raises(SpecError, match=f"can't be resumed: {differs} changed since"):
         run_sweep(other, tracking_uri=recorded.uri, inline=True, resume=recorded.result.sweep)
 
 
