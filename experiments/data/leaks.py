@@ -71,7 +71,8 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
             yield f"the feature {quoted(column.name)} {copy}: the answer is learned from itself"
             continue
         yield from _given_away(table, feature)
-        yield from _row_number(column)
+        if len(table.columns) > 1:
+            yield from _row_number(column)
 
 
 def _copy_of_target(table: Table, feature: _Feature) -> str:
@@ -136,6 +137,8 @@ def _in_order(table: Table, feature: _Feature) -> str:
     So do a logarithm, a rank or a band of the target, and a score that the classes were made from.
     """
     name, target = quoted(feature.column.name), quoted(table.target)
+    if len(table.columns) == 1:  # a curve of a single feature is what such a table is for
+        return ""
     if len(feature.cells) < _SHUFFLED_ROWS or len(feature.values) < 2:
         return ""
     if table.task == CLASSIFICATION:

@@ -100,3 +100,8 @@ def test_features_that_are_as_they_should_be_have_no_note(tmp_path: Path) -> Non
     assert load_dataset(spec, tmp_path).notes == ()
     assert _load(tmp_path, {"flag": _CLASSES == 2, "y": _PRICES}).notes == ()
     assert load_dataset(DatasetSpec(name="iris"), tmp_path).notes == ()
+
+
+def test_a_curve_of_a_single_feature_has_no_note(tmp_path: Path) -> None:
+    (tmp_path / "curve.csv").write_text("x,y\n" + "".join(f"{k},{k * k / 7}\n" for k in range(20)), encoding="utf-8")
+    assert load_dataset(DatasetSpec(path="curve.csv", target="y"), tmp_path).notes == ()
