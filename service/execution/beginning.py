@@ -67,8 +67,8 @@ def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepI
         differs.append("its parts")
     if differs:
         raise SpecError(
-            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} changed since it began; change that back "
-            "(with the same --set as then, if there were any), or start a new sweep"
+            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} changed since it began; change that "
+            "back (with the same --set as then, if there were any), or start a new sweep"
         )
     store.reopen(sweep)
     return sweep
