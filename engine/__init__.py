@@ -24,7 +24,7 @@ from engine.tracing import TraceError
 from engine.train import DTYPES, TrainConfig, recorded_steps, train
 
 ENGINE_VERSION = "2"
-"""Part of every trial's identity: it changes when the same configuration would give other numbers."""
+"""Part of every trial's identity. It changes when the same configuration gives other numbers than before."""
 
 _RENAMED = {"OPTIONS": "UPDATE_OPTIONS", "compiled_for": "target_description"}
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Return what has another name by now, with a warning."""
+    """Return an object by its former name, with a DeprecationWarning."""
     if name not in _RENAMED:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
     warnings.warn(f"engine.{name} is called engine.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Types of the engine's arrays and columns. Shapes are in the docstrings of those who use them."""
+"""Types of the engine's arrays and columns. The functions that use them state the shapes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Array: TypeAlias = npt.NDArray[Any]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 Indexes: TypeAlias = npt.NDArray[np.int32]
-"""Numbers of samples."""
+"""Positions of samples in a data set."""
 Words: TypeAlias = npt.NDArray[np.uint64]
-"""Random bits, and seeds."""
+"""Random bits and seeds."""
 Codes: TypeAlias = npt.NDArray[np.int8]
 """Positions in a short list of names."""
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Columns: TypeAlias = Mapping[str, Floats]
-"""Name -> (trials,): one value for each trial of a population, such as its learning rate."""
+"""Name -> (trials,), one value for each trial of a population: its learning rate, for example."""

@@ -13,22 +13,27 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Batches:
-    """Every epoch goes once through the shuffled samples. Its last batch is smaller if `size` does not divide them.
+    """The minibatches of a population. Every epoch goes through all samples once, in a new random order.
 
-    size: samples of a batch. seeds: (trials,); trials with the same seed see the same order.
+    size: samples of a batch. The last batch of an epoch has the samples that are left.
+    seeds: (trials,). Trials with the same seed see the samples in the same order.
     """
 
     size: int
     seeds: Words
 
     def per_epoch(self, samples: int) -> int:
-        """Return the number of updates in an epoch of so many samples."""
+        """Return the number of batches in an epoch, given the number of samples."""
         return -(-samples // self.size)
 
     def order(self, trials: slice | Indexes | Integers, epochs: range, samples: int) -> Indexes:
-        """Return the numbers of the samples in the order of each epoch, (epochs, trials, samples).
+        """Return the positions of the samples in the order of each epoch, (epochs, trials, samples).
 
-        Each sample gets a random word whose low bits are the sample's number. The low bits of the sorted words are a
+        trials: the trials that are wanted.
+        epochs: numbers of the epochs, from 0.
+        samples: number of samples.
+
+        Each sample gets a random word whose low bits are the sample's position. The low bits of the sorted words are a
         fair permutation.
         """
         low_bits = max(samples - 1, 1).bit_length()
@@ -43,7 +48,7 @@ class Batches:
 
 
 def _mix(words: Words) -> Words:
-    """SplitMix64's output function (Steele et al., Fast Splittable Pseudorandom Number Generators, 2014)."""
+    """Apply SplitMix64's output function (Steele et al., Fast Splittable Pseudorandom Number Generators, 2014)."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

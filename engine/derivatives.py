@@ -25,10 +25,9 @@ from engine.tracing import Model, Trace
 
 
 def derivatives(output: Parameter, inputs: Sequence[Parameter]) -> list[Any]:
-    """Return d output / d input for each input, as nodes of a graph; the number 0 if an input has no influence.
+    """Return d output / d input for each input, as nodes of a graph; the number 0 for an input without influence.
 
-    No node's `grad` changes. Derivative rules are written in the table's operations, so the results can be passed to
-    `derivatives` again.
+    No node's `grad` changes. Derivative rules are written in operations, so the results can be differentiated again.
     """
     order = topological_order(output)
     depends = set(inputs)
@@ -48,9 +47,12 @@ def derivatives(output: Parameter, inputs: Sequence[Parameter]) -> list[Any]:
 
 
 def trace_hessian(model: Model, loss: Loss, *, features: int, targets: int) -> Program:
-    """Trace the mean loss over the samples, its gradient and its Hessian, row by row, into one Program.
+    """Trace the mean loss over the samples, its gradient and its Hessian into one Program, and return it.
 
     model, loss, features, targets: as in `trace_step`.
+
+    Its outputs are `loss`, `gradient` and `hessian`, row by row. Raises TraceError if the model or the loss can't be
+    traced.
     """
     trace = Trace()
     with trace.run_model(model, features) as (parameters, outputs):
@@ -68,8 +70,10 @@ def hessian(model: Model, loss: Loss, weights: Floats, samples: Samples) -> Floa
     """Return the second derivatives of the mean loss, (weights, weights).
 
     model, loss: as in `trace_step`.
-    weights: (weights,), where to differentiate.
+    weights: (weights,), the point at which to differentiate.
     samples: the data.
+
+    Raises TraceError if the model or the loss can't be traced.
     """
     from engine.kernels.reference import Interpreter
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from engine.parameter import Parameter, topological_order
 
 MAX_NODES = 1_000
-"""Largest number of nodes of a graph that is drawn; a picture of more can't be read."""
+"""Largest number of nodes in a picture. Nobody could read a larger one."""
 
 _SWEEPS = 8
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 120, 46, 56, 12, 16
@@ -43,7 +43,10 @@ path { stroke: #566573 }
 
 
 def to_dot(root: Parameter) -> str:
-    """Return the graph that computed `root`, in Graphviz's language. Raises ValueError for more than MAX_NODES."""
+    """Return the graph that computed `root` in Graphviz's language.
+
+    Raises ValueError if the graph has over MAX_NODES nodes.
+    """
     nodes = _nodes(root)
     number = {node: n for n, node in enumerate(nodes)}
     lines = ["digraph {", "  rankdir=LR", '  node [shape=box, style=rounded, fontname="monospace"]']
@@ -55,9 +58,10 @@ def to_dot(root: Parameter) -> str:
 
 
 def to_svg(root: Parameter) -> str:
-    """Return the graph as a picture, with leaves on the left and `root` on the right, for light and dark pages.
+    """Return the graph that computed `root` as an SVG picture, with leaves on the left and `root` on the right.
 
-    Leaves are blue, nodes without a gradient grey. Raises ValueError for more than MAX_NODES.
+    Leaves are blue, and nodes whose gradient is 0 are grey. Colours suit light and dark pages. Raises ValueError if the
+    graph has over MAX_NODES nodes.
     """
     nodes = _nodes(root)
     columns = _columns(nodes)
@@ -79,7 +83,7 @@ def to_svg(root: Parameter) -> str:
 
 @dataclass(eq=False)
 class _Position:
-    """The position of a node in the picture, or of a piece of a long edge."""
+    """The position of a node, or of a piece of a long edge. `left` and `right` are its neighbours."""
 
     node: Parameter | None
     column: int
@@ -88,11 +92,12 @@ class _Position:
     right: list[_Position] = field(default_factory=list)
 
     def middle(self) -> float:
+        """Return the mean height of the neighbours."""
         near = [*self.left, *self.right]
         return sum(position.height for position in near) / len(near) if near else self.height
 
     def point(self, canvas: float, side: float) -> tuple[float, float]:
-        """Return the left (0) or right (1) end, where edges begin."""
+        """Return (x, y) of the left end (side 0) or the right end (side 1), in pixels. Edges begin there."""
         x = _MARGIN + self.column * (_WIDTH + _GAP_X) + side * _WIDTH
         return x, canvas / 2 + (self.height + 0.5) * (_HEIGHT + _GAP_Y)
 
@@ -105,7 +110,7 @@ def _nodes(root: Parameter) -> list[Parameter]:
 
 
 def _columns(nodes: list[Parameter]) -> list[list[_Position]]:
-    """Return the positions in each column, linked with their neighbours in the columns next to it."""
+    """Return the positions in each column. Each is linked with its neighbours in the columns next to it."""
     distance: dict[Parameter, int] = defaultdict(int)
     for node in reversed(nodes):
         for parent in node.parents:

@@ -29,17 +29,17 @@ GATES = frozenset({ops.select, ops.maximum, ops.minimum, ops.relu, ops.hard_tanh
 """Operations that pass the gradient on to the operand that was taken, and 0 to the others."""
 
 CAN_FAIL = frozenset({ops.div, ops.power, ops.exp, ops.expm1, ops.log, ops.log1p, ops.sqrt})
-"""Operations that are infinite or NaN, or have such a derivative, at some ordinary number."""
+"""Operations whose value or derivative is infinite or NaN at some ordinary number."""
 
 _PASSING = GATES | {ops.add, ops.sub, ops.neg, ops.absolute, ops.identity, ops.leaky_relu}
-"""Operations that turn a gradient of 0 into 0 whatever their operands are."""
+"""Operations that turn a gradient of 0 into 0 for all operands."""
 
 
 class Gates:
-    """The gates of one backward pass, which visits the nodes from the result to the leaves."""
+    """The gates of one backward pass. The pass visits the nodes from the result to the leaves."""
 
     def __init__(self, order: Iterable[Parameter]) -> None:
-        """order: every node of the graph, operands before what is computed from them."""
+        """Find the nodes that can fail. `order` is every node of the graph, each after its operands."""
         self._can_fail: set[Parameter] = set()
         for node in order:
             if node.operation in CAN_FAIL or (self._can_fail and not self._can_fail.isdisjoint(node.parents)):
@@ -49,10 +49,11 @@ class Gates:
     def vjps(
         self, node: Parameter, gradient: Scalar, output: Scalar, operands: Sequence[Scalar]
     ) -> tuple[Scalar | None, ...]:
-        """Return what a node's gradient adds to that of each parent; None if it has no influence.
+        """Return for each parent the number that the node adds to its gradient; None if it adds nothing.
 
-        gradient: the node's own, complete.
-        output, operands: of the node's operation, as its derivative rule takes them.
+        node: the node that the pass visits.
+        gradient: the node's gradient, complete.
+        output, operands: result and operands of the node's operation, as its derivative rule takes them.
         """
         operation = node.operation
         if operation is None:
@@ -63,13 +64,13 @@ class Gates:
         reach = self._reach.pop(node, None)
         for parent, opening, slope in zip(node.parents, _openings(node, output, operands), slopes, strict=True):
             if slope is not None and parent in self._can_fail:
-                self._widen(parent, _both(reach, opening))
+                self._widen(parent, _through(reach, opening))
         if reach is None or operation in _PASSING:
             return slopes
         return tuple(None if slope is None else _gated(reach, slope) for slope in slopes)
 
     def _widen(self, node: Parameter, reach: Scalar | None) -> None:
-        """Add a path to a node. The reach of a node is the greatest of all its paths."""
+        """Add a path to a node. The reach of a node is the greatest reach of its paths."""
         before = self._reach.get(node, reach)
         if before is not reach:
             reach = None if before is None or reach is None else ops.maximum(before, reach)
@@ -77,13 +78,14 @@ class Gates:
 
 
 def _openings(node: Parameter, output: Scalar, operands: Sequence[Scalar]) -> Sequence[Scalar | None]:
-    """Return for each operand a number above 0 where it was taken, else 0; None if it always is."""
+    """Return for each operand a number above 0 where the operation takes it, else 0; None if it always takes it."""
     if node.operation is None or node.operation not in GATES:
         return [None] * len(operands)
     return node.operation.vjp(1.0, output, *operands)
 
 
-def _both(reach: Scalar | None, opening: Scalar | None) -> Scalar | None:
+def _through(reach: Scalar | None, opening: Scalar | None) -> Scalar | None:
+    """Return the reach of a path through a node of this reach, to an operand of this opening."""
     if reach is None or opening is None:
         return opening if reach is None else reach
     return ops.select(opening, 0.0, 0.0, reach)

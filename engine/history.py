@@ -16,20 +16,22 @@ from engine.tensors import Tensor, split
 
 @dataclass(frozen=True)
 class History:
-    """Curves, final weights and outcomes of a population, by trial.
+    """Curves, final weights and outcomes of a population.
 
-    A point at step s belongs to the weights before update s. The columns of a curve are the recorded `steps`; the last
-    column belongs to the trial's final weights, and so to its `last_step`. Points after `last_step` are NaN.
-
-    steps: (points,) recorded steps. The first is 0, the last is the number of updates that were asked for.
-    curves: metric -> (trials, points): loss, accuracy, test_loss, test_accuracy; grad_norm, update_ratio, dead_units,
-    the last three also by tensor or layer, named after a point. Update ratios of a diverged trial's last step are NaN.
-    weights: (trials, weights), flat in the order of `tensors`; the last ones with a finite loss.
+    steps: (points,) recorded steps. The first is 0, the last is the number of updates in the configuration.
+    curves: metric -> (trials, points). The metrics are loss, accuracy, test_loss, test_accuracy, grad_norm,
+    update_ratio and dead_units. The last three also have a curve for each tensor or layer, such as
+    `grad_norm.layer1.weight`.
+    weights: (trials, weights), flat in the order of `tensors`: the last ones with a finite loss.
     last_step: (trials,) number of updates that led to `weights`.
     diverged: (trials,) whether the loss or the weights became infinite or NaN at the step after `last_step`.
     tensors: names and shapes of the weights.
     kernel: name and version of the kernel.
-    gradients: (trials, points, weights), or None if they were not asked for.
+    gradients: (trials, points, weights), or None if they were not recorded.
+
+    A point at step s is measured of the weights before update s. The last point is measured of the final weights, and
+    so belongs to the trial's `last_step`. Points after `last_step` are NaN, and so is the last update ratio of a trial
+    that diverged.
     """
 
     steps: Integers
@@ -54,7 +56,7 @@ class History:
         kernel: str,
         gradients: Floats | None,
     ) -> History:
-        """Return the History of what a kernel recorded; points after a trial's last step become NaN, in place."""
+        """Return the History of a kernel's records, after setting points after a trial's last step to NaN, in place."""
         after_end = steps[None, :-1] >= last_step[:, None]
         for curve in [*curves.values(), *([] if gradients is None else [gradients])]:
             curve[:, :-1][after_end] = np.nan
@@ -69,31 +71,31 @@ class History:
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """How each trial ended, and the step from which it was so."""
+        """The outcome of each trial, with its onset."""
         return classify(self.steps, self.curves, self.last_step, self.diverged, self.tensors)
 
     def outcome(self, trial: int) -> str:
-        """Return how the trial ended: one of `outcomes.OUTCOMES`."""
+        """Return the outcome of a trial: one of `outcomes.OUTCOMES`."""
         return self.outcomes.name(trial)
 
     def final(self, metric: str) -> Floats:
-        """Return the metric at each trial's final weights, (trials,)."""
+        """Return a metric of each trial's final weights, (trials,). Raises KeyError for an unknown metric."""
         return self.curves[metric][:, -1]
 
     def points(self, trial: int) -> list[tuple[int, int]]:
-        """Return the trial's (column, step) pairs: the recorded steps before its last step, then its last step."""
+        """Return a trial's points as (column of a curve, step): the recorded steps before its last step, then that."""
         last = int(self.last_step[trial])
         earlier = [(k, int(step)) for k, step in enumerate(self.steps[:-1]) if step < last]
         return [*earlier, (len(self.steps) - 1, last)]
 
     def tensor_values(self, trial: int) -> list[tuple[str, Floats]]:
-        """Return the trial's final weights as (name, array of the tensor's shape)."""
+        """Return a trial's final weights as (name of the tensor, array of its shape)."""
         flat: Floats = self.weights[trial]
         return [(tensor.name, numbers.reshape(tensor.shape)) for tensor, numbers in split(flat, self.tensors)]
 
 
 def join(histories: list[History]) -> History:
-    """Return one History of several that share a program and recorded steps, their trials one after another."""
+    """Return the trials of several histories, one after another. They share a program and recorded steps."""
     gradients = [h.gradients for h in histories if h.gradients is not None]
     return replace(
         histories[0],

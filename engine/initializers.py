@@ -1,4 +1,11 @@
-"""Initialisers: how the first weights of a network are drawn."""
+"""Initialisers: functions that draw the first weights of a network.
+
+A layer has n inputs (fan in) and m units (fan out). A rule gives the variance of a weight. The weights are drawn from a
+normal or a uniform distribution with mean 0 and this variance.
+
+>>> initial_weights([2, 1], "he_uniform", seed=0).round(3)
+array([ 0.474, -0.797,  0.   ])
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,7 @@ from engine.arrays import Floats
 from engine.rng import standard_normal
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], Floats]
-"""Draws a (units, inputs) weight matrix."""
+"""(random generator, shape (units, inputs)) -> a weight matrix of this shape."""
 
 
 def _normal(variance: Callable[[int, int], float]) -> Initializer:
@@ -21,22 +28,26 @@ def _normal(variance: Callable[[int, int], float]) -> Initializer:
 
 
 def _uniform(variance: Callable[[int, int], float]) -> Initializer:
-    # a uniform distribution on +-limit has variance limit^2 / 3
+    # a uniform distribution from -limit to limit has variance limit^2 / 3
     return lambda rng, shape: rng.uniform(-1.0, 1.0, size=shape) * math.sqrt(3.0 * variance(shape[1], shape[0]))
 
 
 def _he(fan_in: int, fan_out: int) -> float:
-    """He et al., Delving Deep into Rectifiers, 2015, equation 10."""
+    """Return 2 / n (He et al., Delving Deep into Rectifiers, 2015, equation 10)."""
     return 2.0 / fan_in
 
 
 def _xavier(fan_in: int, fan_out: int) -> float:
-    """Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 12."""
+    """Return 2 / (n + m).
+
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, equation 12; the
+    uniform distribution of this variance is their equation 16.
+    """
     return 2.0 / (fan_in + fan_out)
 
 
 def _lecun(fan_in: int, fan_out: int) -> float:
-    """LeCun et al., Efficient BackProp, 1998, section 4.6."""
+    """Return 1 / n (LeCun et al., Efficient BackProp, 1998, section 4.6)."""
     return 1.0 / fan_in
 
 
@@ -47,19 +58,19 @@ INITIALIZERS: dict[str, Initializer] = {
     "xavier_uniform": _uniform(_xavier),
     "lecun_normal": _normal(_lecun),
     "lecun_uniform": _uniform(_lecun),
-    "normal": _normal(lambda fan_in, fan_out: 1.0),
+    "normal": _normal(lambda fan_in, fan_out: 1.0),  # N(0, 1), as PyTorch's torch.nn.init.normal_
     "uniform": _uniform(lambda fan_in, fan_out: 1.0 / 3.0),  # on [-1, 1), as in micrograd
-    "zeros": lambda rng, shape: np.zeros(shape),
+    "zeros": lambda rng, shape: np.zeros(shape),  # as PyTorch's torch.nn.init.zeros_
 }
-"""Name -> initialiser of a layer's weights. Biases always start at zero."""
+"""Name -> initialiser of a layer's weights. Biases always start at 0."""
 
 
 def initial_weights(widths: Sequence[int], initializer: str | Initializer, seed: int, scale: float = 1.0) -> Floats:
-    """Draw the weights of an MLP, flat, shape (weights,), in the order of `layer_tensors`.
+    """Return the weights of an MLP, (weights,), flat in the order of `layer_tensors`.
 
     widths: units of each layer, inputs first.
     initializer: a name of INITIALIZERS, or a function like those.
-    seed: of NumPy's PCG64 generator. The same seed gives the same weights on every machine.
+    seed: seed of NumPy's PCG64 generator. The same seed gives the same weights on every machine.
     scale: factor of every weight.
 
     Raises KeyError for an unknown name.

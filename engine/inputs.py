@@ -1,6 +1,13 @@
-"""`InputColumn`: from a table's column to the numbers that a network takes. It travels with a network, as plain values.
+"""`InputColumn`: turns a column of a table into the numbers that a network takes. It is stored with the network.
 
-Filling and encoding copy numbers and never compute any, so a network's inputs are the same bits wherever it is used.
+Filling and encoding copy numbers and never compute any. So a network's inputs are the same bits on every machine.
+
+>>> color = InputColumn("color", "text", categories=("green", "red"))
+>>> color.input_names
+('color=green', 'color=red')
+>>> color.inputs(np.array(["red", "green"], dtype=object))
+array([[0., 1.],
+       [1., 0.]])
 """
 
 from __future__ import annotations
@@ -19,11 +26,12 @@ Cells = Array
 
 @dataclass(frozen=True)
 class InputColumn:
-    """One column of a table as a network's inputs.
+    """A column of a table that is one input of a network, or one input for each category.
 
-    kind: of its cells: number, boolean or text.
-    fill: the number that an empty cell becomes; None where empty cells are refused.
-    categories: each is an input of its own, 1 in the rows that hold it and else 0; None for an input of numbers.
+    name: the column's name.
+    kind: kind of its cells: number, boolean or text.
+    fill: number in place of an empty cell; None if empty cells are refused.
+    categories: its categories. The input of a category is 1 in the rows of this category, else 0. None for numbers.
     """
 
     name: str
@@ -33,40 +41,40 @@ class InputColumn:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The names of its inputs: the column's own, or `column=category` for each category."""
+        """Names of its inputs: the column's name, or `column=category` for each category."""
         if self.categories is None:
             return (self.name,)
         return tuple(f"{self.name}={category}" for category in self.categories)
 
     def inputs(self, cells: Cells) -> Floats:
-        """(rows, inputs). A category that is not among `categories` is 0 in every input."""
+        """Return the inputs, (rows, inputs). They are all 0 in a row whose category is not among `categories`."""
         if self.categories is not None:
-            places = {category: place for place, category in enumerate(self.categories)}
-            held = np.array([places.get(name, -1) for name in category_names(self.kind, cells)], dtype=int)
-            return np.array(held[:, None] == np.arange(len(places)), dtype=float)
+            positions = {category: position for position, category in enumerate(self.categories)}
+            codes = np.array([positions.get(name, -1) for name in category_names(self.kind, cells)], dtype=int)
+            return np.array(codes[:, None] == np.arange(len(positions)), dtype=float)
         numbers = cells.astype(float)
         return (numbers if self.fill is None else np.where(np.isnan(numbers), self.fill, numbers))[:, None]
 
     def unknown(self, cells: Cells) -> tuple[str, ...]:
-        """The categories in these cells that are not among `categories`, sorted."""
+        """Return the categories in these cells that are not among `categories`, sorted."""
         if self.categories is None:
             return ()
         return tuple(sorted({*category_names(self.kind, cells)[~is_empty(cells)]} - {*self.categories}))
 
     def unfilled(self, cells: Cells) -> Flags:
-        """(rows,). Which cells are empty with nothing to fill them."""
+        """Return flags, (rows,), of the empty cells that `fill` does not replace."""
         empty = is_empty(cells)
         return empty if self.fill is None else np.zeros_like(empty)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Its fields as plain values, for JSON; `from_facts` reads them."""
+        """Its fields as plain values, for JSON."""
         categories = None if self.categories is None else list(self.categories)
         return {"name": self.name, "kind": self.kind, "fill": self.fill, "categories": categories}
 
     @staticmethod
     def from_facts(facts: Mapping[str, Any]) -> InputColumn:
-        """The column that has these `facts`."""
+        """Return the column that has these `facts`."""
         categories = facts["categories"]
         return InputColumn(
             facts["name"], facts["kind"], facts["fill"], None if categories is None else tuple(categories)
@@ -74,12 +82,12 @@ class InputColumn:
 
 
 def network_inputs(columns: Sequence[InputColumn], table: Sequence[Cells]) -> Floats:
-    """(rows, inputs) of a table's cells, one array for each of the columns."""
+    """Return the inputs of a network, (rows, inputs). `table` has one array of cells for each column."""
     return np.hstack([column.inputs(cells) for column, cells in zip(columns, table, strict=True)])
 
 
 def is_empty(cells: Cells) -> Flags:
-    """(rows,). Which cells are empty."""
+    """Return flags, (rows,), of the empty cells."""
     if cells.dtype == object:
         return np.array([cell is None for cell in cells], dtype=bool)
     empty: Flags = np.isnan(cells)
@@ -87,7 +95,7 @@ def is_empty(cells: Cells) -> Flags:
 
 
 def category_names(kind: str, cells: Cells) -> Cells:
-    """(rows,). The category that each cell names: words as they are, booleans False and True, 3.0 as 3."""
+    """Return the category of each cell, (rows,): text as it is, booleans as False and True, 3.0 as 3."""
     if kind == "text":
         return cells
     if kind == "boolean":
@@ -96,5 +104,5 @@ def category_names(kind: str, cells: Cells) -> Cells:
 
 
 def number_name(number: float) -> str:
-    """A number as the shortest text: whole numbers without a decimal point."""
+    """Return a number as the shortest text: whole numbers without a decimal point."""
     return str(int(number)) if number.is_integer() else str(number)

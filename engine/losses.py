@@ -1,7 +1,7 @@
 """Losses of one sample: functions of predictions and targets, two lists with one scalar for each output of the model.
 
-A loss is the mean over outputs. So its mean over samples is the mean over all elements, like `reduction="mean"` in
-PyTorch.
+All but the cross entropy are means over the outputs. So their mean over samples is the mean over all elements, as with
+`reduction="mean"` in PyTorch.
 
 >>> LOSSES["mean_squared_error"]([1.0, 3.0], [0.0, 1.0])
 2.5
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from engine.operations import Scalar, absolute, greatest, logsumexp, maximum, minimum, select, softplus, total
 
 Loss: TypeAlias = Callable[[Sequence[Scalar], Sequence[Scalar]], Any]
+"""(predictions, targets) of one sample -> a scalar."""
 
 
 def _mean(terms: Sequence[Scalar]) -> Any:
@@ -22,20 +23,26 @@ def _mean(terms: Sequence[Scalar]) -> Any:
 
 
 def mean_squared_error(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """Return the mean of (p - t)^2."""
+    """Return the mean of (p - t)^2.
+
+    Gauss, Theoria Motus Corporum Coelestium, 1809 (least squares); PyTorch's MSELoss.
+    """
     errors = [p - t for p, t in zip(predictions, targets, strict=True)]
     return _mean([error * error for error in errors])
 
 
 def mean_absolute_error(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """Return the mean of |p - t|."""
+    """Return the mean of |p - t|.
+
+    Boscovich's least absolute deviations, 1757; PyTorch's L1Loss.
+    """
     return _mean([absolute(p - t) for p, t in zip(predictions, targets, strict=True)])
 
 
 def huber(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
     """Return the mean of e^2 / 2 where |e| <= 1, else |e| - 1/2, for e = p - t.
 
-    Huber, Robust Estimation of a Location Parameter, 1964.
+    Huber, Robust Estimation of a Location Parameter, 1964; PyTorch's HuberLoss with delta = 1.
     """
     sizes = [absolute(p - t) for p, t in zip(predictions, targets, strict=True)]
     # with c = min(|e|, 1) both branches are c (|e| - c/2)
@@ -44,9 +51,9 @@ def huber(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
 
 
 def hinge(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
-    """Return the mean of max(0, 1 - t p), for targets -1 and 1. Several outputs are one class against the rest each.
+    """Return the mean of max(0, 1 - t p), for targets -1 and 1. Of several outputs, each is one class against the rest.
 
-    Cortes and Vapnik, Support-Vector Networks, 1995.
+    Cortes and Vapnik, Support-Vector Networks, 1995 (the slack variables of the soft margin).
     """
     return _mean([maximum(1.0 - t * p, 0.0) for p, t in zip(predictions, targets, strict=True)])
 
@@ -54,8 +61,11 @@ def hinge(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
 def cross_entropy(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
     """Return the negative log-likelihood of the targets under logits z. It is stable for logits of any size.
 
-    One output is binary, with target t = 0 or 1: log(1 + e^z) - t z. Several are the logits of a softmax, with one-hot
-    targets: logsumexp(z) - t . z.
+    One output is binary, with target t = 0 or 1: log(1 + e^z) - t z. Several outputs are the logits of a softmax, with
+    one-hot targets: logsumexp(z) - t . z.
+
+    Bishop, Pattern Recognition and Machine Learning, 2006, equations 4.90 and 4.108; PyTorch's BCEWithLogitsLoss and
+    CrossEntropyLoss.
     """
     if len(predictions) == 1:
         return softplus(predictions[0]) - targets[0] * predictions[0]
@@ -66,13 +76,16 @@ def cross_entropy(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> A
 LOSSES: dict[str, Loss] = {
     loss.__name__: loss for loss in (mean_squared_error, mean_absolute_error, huber, hinge, cross_entropy)
 }
+"""Name -> loss."""
 
 
 def correct(predictions: Sequence[Scalar], targets: Sequence[Scalar], threshold: float) -> Any:
     """Return 1 if the predicted class is the target's, else 0. The mean over samples is the accuracy.
 
-    One output: the class is whether it exceeds `threshold`, the middle between the two targets. Several outputs: the
-    class is that of the greatest output. A tie for the greatest is wrong.
+    threshold: the middle between the two targets.
+
+    With one output, the second class is predicted if the output exceeds the threshold. With several outputs, the class
+    of the greatest output is predicted. A tie for the greatest counts as wrong.
     """
     if len(predictions) == 1:
         predicted = select(predictions[0], threshold, 0.0, 1.0)

@@ -21,13 +21,15 @@ from engine.parameter import Parameter
 from engine.tensors import layer_tensors, split
 
 Activation: TypeAlias = Callable[[Scalar], Any]
-"""An operation of the table, or any function of a scalar that is written in them."""
+"""An operation of the table, or any function of a scalar that is written in operations."""
 
 
 class Neuron:
-    """activation(w . x + b).
+    """A unit that computes activation(w . x + b).
 
-    weights: one for each input, numbers or Parameters. bias: likewise. activation: the identity if left out.
+    weights: one for each input, as numbers or Parameters.
+    bias: a number or a Parameter.
+    activation: a function of a scalar.
     """
 
     def __init__(self, weights: Iterable[Scalar], bias: Scalar, activation: Activation = identity) -> None:
@@ -36,7 +38,7 @@ class Neuron:
         self.activation = activation
 
     def __call__(self, inputs: Sequence[Scalar]) -> Any:
-        """Return the output for one sample. Raises ValueError unless there are as many inputs as weights."""
+        """Return the output for one sample. Raises ValueError if the numbers of inputs and weights differ."""
         total: Any = self.bias
         for weight, x in zip(self.weights, inputs, strict=True):
             total = total + weight * x
@@ -48,7 +50,7 @@ class Neuron:
 
 
 class Layer:
-    """Neurons that see the same inputs."""
+    """Neurons with the same inputs."""
 
     def __init__(self, neurons: Iterable[Neuron]) -> None:
         self.neurons = list(neurons)
@@ -58,7 +60,7 @@ class Layer:
         return [neuron(inputs) for neuron in self.neurons]
 
     def parameters(self) -> list[Parameter]:
-        """Return the weights of every neuron, then every bias."""
+        """Return the weights of all neurons, then their biases."""
         weights = [w for neuron in self.neurons for w in neuron.weights]
         return weights + [neuron.bias for neuron in self.neurons]
 
@@ -67,11 +69,10 @@ class MLP:
     """A multilayer perceptron: layers one after another.
 
     widths: units of each layer, inputs first. [2, 8, 1] has two inputs, eight hidden units and one output.
-    activation: of the hidden layers, by name or as a function of a scalar.
+    activation: activation of the hidden layers: a name of ACTIVATIONS, or a function of a scalar.
     output: activation of the last layer, likewise.
-    initializer: how weights are drawn, by name or as a function; see `initial_weights`.
-    seed, scale: for the initialiser.
-    weights: flat, in the order of `tensors`; they are drawn if left out.
+    initializer, seed, scale: as in `initial_weights`, which draws the weights.
+    weights: (weights,), flat in the order of `tensors`, instead of random ones.
 
     Raises KeyError for an unknown name, and ValueError for a wrong number of weights.
     """
@@ -98,14 +99,14 @@ class MLP:
             self.layers.append(Layer([Neuron(row, bias, function) for row, bias in zip(rows, biases, strict=True)]))
 
     def __call__(self, inputs: Sequence[Scalar]) -> list[Any]:
-        """Return the outputs for one sample, as many as the last width."""
+        """Return the outputs for one sample, one for each unit of the last layer."""
         values: Sequence[Any] = inputs
         for layer in self.layers:
             values = layer(values)
         return list(values)
 
     def parameters(self) -> list[Parameter]:
-        """Return every weight, in the order of `tensors`."""
+        """Return all weights and biases, in the order of `tensors`."""
         return [parameter for layer in self.layers for parameter in layer.parameters()]
 
     def zero_grad(self) -> None:
@@ -118,5 +119,5 @@ def _parameter(value: Scalar) -> Parameter:
     return value if isinstance(value, Parameter) else Parameter(value)
 
 
-def _activation(chosen: str | Activation) -> Activation:
-    return ACTIVATIONS[chosen] if isinstance(chosen, str) else chosen
+def _activation(activation: str | Activation) -> Activation:
+    return ACTIVATIONS[activation] if isinstance(activation, str) else activation

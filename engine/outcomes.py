@@ -1,13 +1,12 @@
-"""Outcomes: one word for how a trial's training went, and the step from which it was so.
+"""Outcomes: one word for how a trial's training went, and the step at which this began.
 
-docs/outcomes.md has the definitions and the reasons. The tests are made in the order of `classify`. They look at the
-recorded points only, so an outcome is as exact as the points are close. Every trial that is not `diverged` has one of
-the other outcomes.
+docs/outcomes.md has the definitions and the reasons. `classify` tests the definitions in order, and the first that fits
+is the outcome. It looks at the recorded points only, so an onset is as exact as the points are close.
 
 >>> steps = np.array([0, 10, 20, 30])
 >>> curves = {"loss": np.array([[1.0, 0.5, 0.005, 0.004]]), "grad_norm": np.ones((1, 4))}
 >>> outcomes = classify(steps, curves, np.array([30]), np.array([False]), ())
->>> outcomes.name(0), outcomes.began
+>>> outcomes.name(0), outcomes.onset_step
 ('converged', array([20]))
 """
 
@@ -47,11 +46,12 @@ IMPROVING_MIN_DROP = 0.01
 class Outcomes:
     """The outcome of every trial.
 
-    codes: (trials,) positions in OUTCOMES. began: (trials,) the recorded step from which it was so until the end.
+    codes: (trials,) positions in OUTCOMES.
+    onset_step: (trials,) the first recorded step from which the outcome's definition holds until the end.
     """
 
     codes: Codes
-    began: Integers
+    onset_step: Integers
 
     def name(self, trial: int) -> str:
         """Return the outcome of a trial."""
@@ -68,14 +68,15 @@ def classify(
     """Return the outcome of every trial.
 
     steps: (points,) the recorded steps.
-    curves: metric -> (trials, points). `loss` and `grad_norm` are needed; those of tensors and `dead_units` are used.
+    curves: metric -> (trials, points). `loss` and `grad_norm` are required; gradient norms of tensors and dead units of
+    layers are used if they are there.
     last_step: (trials,) number of updates that led to the final weights.
     diverged: (trials,) whether the loss or the weights became infinite or NaN.
-    tensors: of the model.
+    tensors: the model's tensors.
     """
     loss, gradient = curves["loss"], curves["grad_norm"]
     with np.errstate(all="ignore"):
-        lasting = {
+        conditions = {
             EXPLODING: (gradient > EXPLODING_GRAD_RATIO * gradient[:, :1]) & (loss > loss[:, :1]),
             "solved": loss <= CONVERGED_LOSS_RATIO * loss[:, :1],
             "all dead": _dead(curves, 1.0),
@@ -86,7 +87,7 @@ def classify(
             VANISHING: _can_vanish(tensors) & is_stationary(gradient, gradient[:, :1]),
             STALLED: np.abs(loss - loss[:, -1:]) <= IMPROVING_MIN_DROP * loss[:, -1:],
         }
-    words = {
+    outcome_of = {
         "solved": CONVERGED,
         "all dead": DEAD,
         "half dead": DEAD,
@@ -94,16 +95,16 @@ def classify(
         "stationary": CONVERGED,
     }
     codes = np.full(len(loss), OUTCOMES.index(STALLED), dtype=np.int8)
-    began = np.full(len(loss), steps[-1])
+    onset_step = np.full(len(loss), steps[-1])
     undecided = ~diverged
-    for name, holds in lasting.items():
-        chosen = undecided & holds[:, -1]
-        codes[chosen] = OUTCOMES.index(words.get(name, name))
-        began[chosen] = steps[_since(holds[chosen])]
-        undecided &= ~chosen
+    for name, holds in conditions.items():
+        matches = undecided & holds[:, -1]
+        codes[matches] = OUTCOMES.index(outcome_of.get(name, name))
+        onset_step[matches] = steps[_since(holds[matches])]
+        undecided &= ~matches
     codes[diverged] = OUTCOMES.index(DIVERGED)
-    began[diverged] = (last_step + np.isfinite(loss[:, -1]))[diverged]
-    return Outcomes(codes, began)
+    onset_step[diverged] = (last_step + np.isfinite(loss[:, -1]))[diverged]
+    return Outcomes(codes, onset_step)
 
 
 def _since(holds: Flags) -> Integers:
@@ -115,7 +116,11 @@ def _since(holds: Flags) -> Integers:
 
 
 def _improving(steps: Integers, loss: Floats) -> Flags:
-    """Return for the last point whether the loss fell over the last quarter, for others whether the next is lower."""
+    """Return flags, (trials, points).
+
+    The last point's says whether the loss fell over the last quarter of the steps, the others' whether the next loss is
+    lower.
+    """
     quarter = int(np.searchsorted(steps, 0.75 * steps[-1], side="right")) - 1
     falls = np.diff(loss, axis=1) < 0
     now = loss[:, -1:] < (1.0 - IMPROVING_MIN_DROP) * loss[:, quarter : quarter + 1]
@@ -132,19 +137,26 @@ def _can_vanish(tensors: Sequence[Tensor]) -> bool:
 
 
 def is_stationary(norm: Floats, initial: Floats) -> Flags:
-    """Return whether a gradient's norm is at most STATIONARY_GRAD_RATIO of the initial one."""
+    """Return whether gradient norms are at most STATIONARY_GRAD_RATIO of the initial ones, which broadcast."""
     return norm <= STATIONARY_GRAD_RATIO * initial
 
 
 def _stationary(loss: Floats, gradient: Floats, tensors: Sequence[Tensor]) -> Flags:
-    """A small gradient of a single linear layer is near its only minimum. In a network it may be anywhere."""
+    """Return where the gradient is so small that training converged.
+
+    In a single linear layer, a small gradient is near the only minimum. In a network, the loss must be small too.
+    """
     small = is_stationary(gradient, gradient[:, :1])
     return small & (loss <= CONVERGED_MAX_LOSS_RATIO * loss[:, :1]) if _can_vanish(tensors) else small
 
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """The gradient's norm per weight, norm / sqrt(size), of the first and of the last weight matrix of a network."""
+    """Gradient norms per weight, norm / sqrt(size), of the first and the last weight matrix of a network.
+
+    first, last: the matrices.
+    first_norm, last_norm: their gradients' norms per weight, of any shape.
+    """
 
     first: Tensor
     last: Tensor
@@ -153,14 +165,15 @@ class LayerGradients:
 
     @property
     def has_faded(self) -> Flags:
-        """Whether the first layer's is at most VANISHING_LAYER_RATIO of the last layer's."""
+        """Return whether the first layer's norm is at most VANISHING_LAYER_RATIO of the last layer's."""
         return self.first_norm <= VANISHING_LAYER_RATIO * self.last_norm
 
 
 def layer_gradients(norms: Mapping[str, Floats], tensors: Sequence[Tensor]) -> LayerGradients | None:
-    """Return the gradients that show whether one fades; None for a network in which none can.
+    """Return the gradient norms of the first and the last layer; None for a network whose gradient can't vanish.
 
-    norms: tensor name -> the norm of its gradient, of any shape.
+    norms: tensor name -> norms of its gradient, of any shape.
+    tensors: the network's tensors.
     """
     matrices = [tensor for tensor in tensors if len(tensor.shape) > 1]
     if len(matrices) < 2 or not _can_vanish(tensors):

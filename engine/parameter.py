@@ -1,6 +1,6 @@
-"""`Parameter`: one number in a graph that remembers how it was computed, and so can compute its gradient.
+"""`Parameter`: a number in a graph that remembers how it was computed, and so can compute its gradient.
 
-This is the class of the notebook, extended. The idea, and much of the notebook, come from Andrej Karpathy's micrograd.
+The class extends the notebook's. The idea, and much of the notebook, come from Andrej Karpathy's micrograd.
 
 >>> a, b = Parameter(9.0, "a"), Parameter(2.0, "b")
 >>> loss = a * b + 5
@@ -21,15 +21,15 @@ from engine.gates import Gates
 from engine.operations import Operand, Operation, Scalar
 
 MAX_NAME_LENGTH = 10_000
-"""Largest number of characters of a name. The text of a graph with shared nodes can be exponentially long."""
+"""Largest number of characters of a name. The text of a graph can grow exponentially with its nodes."""
 
 _LOOSE = frozenset({"mul", "div", "neg", "power"})
 
 
 class Parameter(Operand):
-    """A value, its gradient, and the operation and operands that it was computed from.
+    """A node of a graph: a value, its gradient, and the operation and operands that it was computed from.
 
-    `Parameter(9.0, "a")` is a leaf; operators and methods return inner nodes. The other operand may be a plain number.
+    `Parameter(9.0, "a")` is a leaf. Operators and methods return inner nodes; the other operand may be a plain number.
     `loss.backward()` adds d loss / d node to the `grad` of each node.
 
     Arithmetic follows IEEE 754, as in the kernels: 1 / 0 is inf and log(-1) is nan, never an exception.
@@ -39,7 +39,13 @@ class Parameter(Operand):
     trace_level: ClassVar[int] = 2
 
     def __init__(self, value: Scalar, name: str | None = None) -> None:
-        """Make a leaf. Raises TypeError if `value` is not a number."""
+        """Make a leaf.
+
+        value: a number, or an array with one number for each trial or sample.
+        name: name in texts and pictures; the value if left out.
+
+        Raises TypeError if `value` is something else.
+        """
         self._value: Scalar = _checked(value)
         self._grad: Scalar = 0.0
         self._given_name = name
@@ -48,7 +54,7 @@ class Parameter(Operand):
 
     @property
     def value(self) -> Any:
-        """The number."""
+        """The number or array."""
         return self._value
 
     @value.setter
@@ -57,7 +63,7 @@ class Parameter(Operand):
 
     @property
     def grad(self) -> Any:
-        """d loss / d this, summed over the calls of `backward` since the last `zero_grad`."""
+        """d loss / d self, summed over the calls of `backward` since the last `zero_grad`."""
         return self._grad
 
     @grad.setter
@@ -75,7 +81,7 @@ class Parameter(Operand):
 
     @property
     def given_name(self) -> str | None:
-        """The name that was given; None if none was."""
+        """The given name, or None."""
         return self._given_name
 
     @property
@@ -100,10 +106,10 @@ class Parameter(Operand):
         return (self._parents[0], self._parents[1]) if self._operation is ops.mul else None
 
     def backward(self) -> None:
-        """Add d self / d node to the gradient of every node that self was computed from, and of self.
+        """Add d self / d node to the gradient of self and of every node that self was computed from.
 
-        Each call propagates its own gradient, so the sums are right for nodes that two graphs share, and if it is
-        called twice. It does not recurse, so only memory limits the length of a graph.
+        Each call propagates its own gradient. So the sums are right if two graphs share nodes, or after two calls. The
+        method does not recurse, so only memory limits the length of a graph.
         """
         order = topological_order(self)
         gates = Gates(order)
@@ -118,12 +124,12 @@ class Parameter(Operand):
                     cotangents[parent] = cotangents[parent] + slope if parent in cotangents else slope
 
     def _backward(self) -> None:
-        """Do the notebook's single step: add what the chain rule gives to the gradients of the operands."""
+        """Do the notebook's single step: add the chain rule's products to the gradients of the operands."""
         for parent, slope in self._vjps(self._grad, Gates(())):
             parent._grad = parent._grad + slope
 
     def _vjps(self, gradient: Scalar, gates: Gates) -> Iterator[tuple[Parameter, Scalar]]:
-        """Yield each operand with what this node's gradient adds to the operand's."""
+        """Yield each operand with the number that this node's gradient adds to the operand's."""
         slopes = gates.vjps(self, gradient, self._value, [p._value for p in self._parents])
         for parent, slope in zip(self._parents, slopes, strict=True):
             if slope is not None:
@@ -140,7 +146,7 @@ class Parameter(Operand):
     def __float__(self) -> float:
         return float(self._value)
 
-    # Comparisons compare values. While a model is traced there are none yet, and they raise TraceError.
+    # Comparisons compare values. While a model is traced, values are not known, and comparisons raise TraceError.
 
     def __bool__(self) -> bool:
         return bool(self._value)
@@ -230,15 +236,15 @@ class Parameter(Operand):
 
 
 def topological_order(root: Parameter) -> list[Parameter]:
-    """Return every node that `root` depends on, each once and after its operands; `root` is last."""
+    """Return the nodes that `root` depends on, each once and after its operands; `root` is last."""
     order: list[Parameter] = []
-    seen = {root}
+    visited = {root}
     stack = [(root, iter(root.parents))]
     while stack:
         node, parents = stack[-1]
         for parent in parents:
-            if parent not in seen:
-                seen.add(parent)
+            if parent not in visited:
+                visited.add(parent)
                 stack.append((parent, iter(parent.parents)))
                 break
         else:
@@ -261,7 +267,7 @@ def value_of(scalar: Scalar) -> Any:
 
 
 def _nonzero(gradient: Scalar) -> bool:
-    """Return whether a gradient must be added to: 0.0 + g would be an unnecessary instruction of a trace."""
+    """Return whether a gradient is not the number 0. Adding to 0.0 would be a needless instruction of a trace."""
     return not (isinstance(gradient, float) and gradient == 0.0)
 
 

@@ -2,7 +2,7 @@
 
 The file marks its functions with `@activation`, `@loss` and `@initializer`. Activations and losses are written in the
 engine's operations, so every kernel can run them and their derivatives are computed automatically. All functions are
-tried before anything trains. The file's text is sent to the workers, which run it again, so nothing is installed there.
+tried before anything trains. Workers get the file's text and run it, so nothing needs to be installed there.
 
 >>> parts = Parts('''
 ... from engine.operations import sin
@@ -50,21 +50,21 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
 
 
 class PartError(ValueError):
-    """A file of custom parts can't be used; the message says which part, and why."""
+    """A file of custom parts can't be used. The message names the line and the reason."""
 
 
 def activation(function: _Part) -> _Part:
-    """Mark a function of one scalar, written in operations, as an activation."""
+    """Mark a function as an activation: it takes a scalar and is written in operations."""
     return _marked(function, "activation")
 
 
 def loss(function: _Part) -> _Part:
-    """Mark a function of predictions and targets, lists of scalars, as the loss of one sample."""
+    """Mark a function as a loss of one sample: it takes predictions and targets, two lists of scalars."""
     return _marked(function, "loss")
 
 
 def initializer(function: _Part) -> _Part:
-    """Mark a function of a NumPy Generator and a shape (units, inputs) that returns weights of this shape."""
+    """Mark a function as an initialiser: it takes a NumPy Generator and a shape (units, inputs) and returns weights."""
     return _marked(function, "initializer")
 
 
@@ -74,12 +74,12 @@ def _marked(function: _Part, kind: str) -> _Part:
 
 
 class Parts:
-    """The custom parts of a file, together with the built-in ones.
+    """The built-in parts and the custom parts of a file.
 
     text: the file's text; empty if there are no custom parts.
     origin: the file's name, for messages.
 
-    Raises PartError if the file can't be run, or one of its parts can't be used.
+    Raises PartError if the file can't be run or one of its parts can't be used.
     """
 
     def __init__(self, text: str = "", origin: str = "parts.py") -> None:
@@ -88,11 +88,11 @@ class Parts:
         self._custom = dict(_checked(text, origin)) if text else {}
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of all parts of a kind (activation, loss, initializer); custom ones are last."""
+        """Return the names of all parts of a kind (`activation`, `loss` or `initializer`), with custom parts last."""
         return [*BUILT_IN[kind], *(name for name, part in self._custom.items() if getattr(part, _KIND) == kind)]
 
     def is_custom(self, name: object) -> bool:
-        """Return whether the file has a part of this name."""
+        """Return whether this is the name of a custom part."""
         return name in self._custom
 
     def activation(self, name: str) -> Activation:
@@ -116,7 +116,7 @@ class Parts:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the text, part of the identity of trials that use a custom part; empty if there are none."""
+        """A hash of the text, for the identity of trials that use a custom part; empty without custom parts."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:32] if self.text else ""
 
     def __eq__(self, other: object) -> bool:
@@ -145,27 +145,27 @@ def _checked(text: str, origin: str) -> Iterator[tuple[str, Any]]:
         kind, name = getattr(part, _KIND), part.__name__
         subject = f"{origin}:{part.__code__.co_firstlineno}: {kind} {name}"
         if not _NAME.fullmatch(name):
-            raise PartError(f"{subject}: names are small letters, digits and _, a letter first")
+            raise PartError(f"{subject}: names are small letters, digits and _, and begin with a letter")
         if any(name in parts for parts in BUILT_IN.values()):
             raise PartError(f"{subject}: that is built in; choose another name")
         try:
-            _TRIALS[kind](part)
+            _CHECKS[kind](part)
         except PartError as error:
             raise PartError(f"{subject}: {error}") from None
         except Exception as error:
-            attempt = f"it can't be {_TRIED[kind]} ({_location(error, origin)})"
+            attempt = f"it can't be {_ATTEMPTS[kind]} ({_location(error, origin)})"
             raise PartError(f"{subject}: {attempt}: {_text(error)}{_HINTS[kind]}") from error
         yield name, part
 
 
-def _try_activation(part: Callable[..., Any]) -> None:
+def _check_activation(part: Callable[..., Any]) -> None:
     trace = Trace()
     x = Parameter(trace.input("weight", 0))
     _check_differentiable(trace, part(x), [x], "its input")
-    _refuse_hopeless([probe_activation(part)])
+    _check_finite([probe_activation(part)])
 
 
-def _try_loss(part: Callable[..., Any]) -> None:
+def _check_loss(part: Callable[..., Any]) -> None:
     probes = []
     for outputs in (1, 3):
         trace = Trace()
@@ -173,40 +173,41 @@ def _try_loss(part: Callable[..., Any]) -> None:
         error = part(predictions, [trace.input("target", k) for k in range(outputs)])
         _check_differentiable(trace, error, predictions[:1], "the predictions")
         probes.append(probe_loss(part, *loss_samples(outputs)))
-    _refuse_hopeless(probes)
+    _check_finite(probes)
 
 
-def _refuse_hopeless(probes: Sequence[Probe]) -> None:
+def _check_finite(probes: Sequence[Probe]) -> None:
+    """Raise PartError if no input has a finite value and derivative."""
     if all(probe.failed == probe.tried for probe in probes):
         raise PartError(f"{probes[0]}; {ADVICE}")
 
 
-def _check_differentiable(trace: Trace, result: Any, inputs: list[Parameter], what: str) -> None:
+def _check_differentiable(trace: Trace, result: Any, inputs: list[Parameter], source: str) -> None:
     if not isinstance(result, Parameter):
-        raise PartError(f"it returned {result!r}, which does not depend on {what}")
+        raise PartError(f"it returned {result!r}, which does not depend on {source}")
     result.backward()
     trace.index_of(result.value)
-    for given in inputs:
-        if not isinstance(given.grad, Symbol):
-            trace.index_of(given.grad)  # a constant slope is allowed too
+    for parameter in inputs:
+        if not isinstance(parameter.grad, Symbol):
+            trace.index_of(parameter.grad)  # a constant slope is allowed too
 
 
-def _try_initializer(part: Callable[..., Any]) -> None:
+def _check_initializer(part: Callable[..., Any]) -> None:
     first, second = (np.asarray(part(np.random.Generator(np.random.PCG64(0)), _SHAPE)) for _ in range(2))
     if first.shape != _SHAPE or first.dtype.kind not in "fiu" or not np.isfinite(first).all():
         raise PartError(f"for the shape {_SHAPE} it returned {first!r}, not finite numbers of that shape")
     if not np.array_equal(first, second):
         raise PartError(
-            "it drew other numbers from an equal generator; draw all of them from the generator it is given"
+            "it drew other numbers from an equal generator; draw all numbers from the generator in its first argument"
         )
 
 
-_TRIALS: dict[str, Callable[[Callable[..., Any]], None]] = {
-    "activation": _try_activation,
-    "loss": _try_loss,
-    "initializer": _try_initializer,
+_CHECKS: dict[str, Callable[[Callable[..., Any]], None]] = {
+    "activation": _check_activation,
+    "loss": _check_loss,
+    "initializer": _check_initializer,
 }
-_TRIED = {"activation": "traced", "loss": "traced", "initializer": "called"}
+_ATTEMPTS = {"activation": "traced", "loss": "traced", "initializer": "called"}
 _OPERATIONS = "; write it in the operations of engine.operations (exp, log, sqrt, tanh, sin, maximum, select, ...)"
 _HINTS = {"activation": _OPERATIONS, "loss": _OPERATIONS, "initializer": ""}
 

@@ -1,4 +1,4 @@
-"""Predictions of a trained model, in the arithmetic that it was trained in."""
+"""Predictions of a trained model, in the arithmetic of its training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from engine.train import train
 def predict(model: Model, weights: Floats, features: Floats, *, dtype: str = "float64", kernel: str = "auto") -> Floats:
     """Return the model's outputs, (samples, outputs).
 
-    model: any model that can be traced. Its own weights are not used.
-    weights: (weights,), flat, in the order of the model's tensors.
+    model: any model that can be traced. Its weights are not used.
+    weights: (weights,), flat in the order of the model's tensors.
     features: (samples, features).
-    dtype, kernel: as in `train`.
+    dtype, kernel: as in `TrainConfig`.
 
-    The outputs are equal to the last bit to those that the kernel computes in training. Raises ValueError if the shapes
-    do not fit the model.
+    The outputs are equal to the last bit to those that the kernel computes in training. Raises ValueError if a shape
+    does not fit the model, and TraceError if the model can't be traced.
     """
     if weights.shape != (len(model.parameters()),):
         raise ValueError(f"the model has {len(model.parameters())} weights, not {weights.shape}")
@@ -39,7 +39,7 @@ def predict(model: Model, weights: Floats, features: Floats, *, dtype: str = "fl
 
 
 def _trace_outputs(model: Model, features: int) -> Program:
-    """Return a program whose curves are the outputs. A sample takes the place of a trial, and no weight changes."""
+    """Return a program whose curves are the model's outputs. Each trial is a sample, and no weight changes."""
     trace = Trace()
     with trace.run_model(model, features, lambda j: trace.column(f"x{j}")) as (parameters, outputs):
         curves = {f"output.{k}": [value_of(output)] for k, output in enumerate(outputs)}

@@ -1,7 +1,11 @@
-"""Probes: activations and losses tried on ordinary numbers, before anything trains.
+"""Probes: try activations and losses on ordinary numbers, before anything trains.
 
-A part that can be traced may still give NaN or infinity, as log does below 0. Every trial that meets such a number
-diverges, so the user should hear of it first.
+A custom part can be traced and still give NaN or infinity, as log does below 0. Every trial that meets such a number
+diverges, so the user should know before.
+
+>>> from engine.operations import log
+>>> print(probe_activation(log))
+its value at x = -3 is nan (13 of 25 inputs tried have no finite value and derivative)
 """
 
 from __future__ import annotations
@@ -19,17 +23,18 @@ from engine.operations import Scalar
 from engine.parameter import Parameter
 
 NUMBERS = np.linspace(-3.0, 3.0, 25)
-"""Ordinary numbers: what a unit computes from standardised features and fresh weights. 0 is one of them."""
+"""Ordinary numbers: those that a unit computes from standardised features and initial weights. 0 is one of them."""
 
 ADVICE = "give it another value there with select, as in select(x, 0.0, 0.0, sqrt(x))"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The result of trying a function.
+    """The result of trying a function on some inputs.
 
-    tried: how many inputs. failed: how many of them give a value or a derivative that is not finite. first: the first
-    of those, in words.
+    tried: number of inputs.
+    failed: number of inputs whose value or derivative is not finite.
+    first: description of the first of these; empty if there is none.
     """
 
     tried: int
@@ -41,19 +46,19 @@ class Probe:
 
 
 def probe_activation(function: Activation, numbers: Floats = NUMBERS) -> Probe:
-    """Try an activation on each of the numbers."""
+    """Return the result of trying an activation on each of the numbers."""
     x = Parameter(numbers)
     return _probe(function(x), [x], {"x": numbers})
 
 
 def probe_loss(function: Loss, predictions: Floats, targets: Floats) -> Probe:
-    """Try a loss on every sample; predictions and targets are (samples, outputs)."""
-    given = [Parameter(column) for column in predictions.T]
-    return _probe(function(given, list(targets.T)), given, {"prediction": predictions, "target": targets})
+    """Return the result of trying a loss on every sample. Predictions and targets are (samples, outputs)."""
+    parameters = [Parameter(column) for column in predictions.T]
+    return _probe(function(parameters, list(targets.T)), parameters, {"prediction": predictions, "target": targets})
 
 
 def loss_samples(outputs: int) -> tuple[Floats, Floats]:
-    """Predictions and targets, each (samples, outputs), that some loss of any kind is defined for.
+    """Return predictions and targets, each (samples, outputs). Losses of every kind are defined for some of them.
 
     Predictions are numbers of both signs, and shares above 0 whose sum is below 1. Targets are 0 and 1.
     """
@@ -69,7 +74,7 @@ def _probe(result: Scalar, inputs: Sequence[Parameter], shown: Mapping[str, Floa
         return Probe(size, 0, "")
     result.backward()
     value = np.broadcast_to(result.value, size)
-    slopes = np.stack([np.broadcast_to(given.grad, size) for given in inputs])
+    slopes = np.stack([np.broadcast_to(parameter.grad, size) for parameter in inputs])
     bad = ~np.isfinite([value, *slopes]).all(axis=0)
     if not bad.any():
         return Probe(size, 0, "")
@@ -82,6 +87,6 @@ def _probe(result: Scalar, inputs: Sequence[Parameter], shown: Mapping[str, Floa
 
 
 def _plain(numbers: Any) -> str:
-    """A number, or the numbers of all outputs, in a message."""
-    listed = [f"{number:g}" for number in np.atleast_1d(numbers)]
-    return listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+    """Return a number, or the numbers of all outputs, as text."""
+    texts = [f"{number:g}" for number in np.atleast_1d(numbers)]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

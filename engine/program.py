@@ -1,8 +1,8 @@
 """`Program`: one training step of one model for one sample of one trial, as data that never changes.
 
 A program is a straight line of scalar instructions, checked when it is built. Values are numbered: first the inputs,
-then the constants, then one value for each instruction. Values computed from features or targets differ per sample; a
-reduction combines them into one. Trials, samples and steps are not part of a program; kernels add them.
+then the constants, then the results of the instructions. Values computed from features or targets differ per sample; a
+reduction combines them into one. Trials, samples and steps are not part of a program: kernels add them.
 
 >>> program = Program(
 ...     inputs=(Input("weight", 0), Input("feature", 0)),
@@ -40,7 +40,7 @@ _NO_CURVES = frozenset({"weights", "state", "gradient"})
 LOSS_AND_ACCURACY = ("loss", "accuracy")
 """The outputs that are also computed on the test samples."""
 GRAD_NORM, UPDATE_RATIO, DEAD_UNITS = "grad_norm", "update_ratio", "dead_units"
-"""Outputs that are measured of the whole model. Those of one tensor or layer follow after a point: `of_part`."""
+"""Outputs that measure the whole model. `of_part` gives the names of those that measure one tensor or layer."""
 
 
 def of_part(metric: str, part: str) -> str:
@@ -49,15 +49,15 @@ def of_part(metric: str, part: str) -> str:
 
 
 def is_of(name: str, metric: str) -> bool:
-    """Return whether a curve is this metric, of the whole model or of a part."""
+    """Return whether a curve is this metric, of the whole model or of a tensor or layer."""
     return name == metric or name.startswith(f"{metric}.")
 
 
 class Reduction:
-    """Operations that combine the values of all samples into one."""
+    """Names of the operations that combine the values of all samples into one."""
 
     MEAN: Final = "sample_mean"
-    """The mean of a value, or of a product of two. A kernel may round the product and the sum at once."""
+    """The mean of a value or of a product of two. A kernel may round the product and the sum at once."""
     ANY: Final = "sample_any"
     """1 if the value of some sample is not 0, else 0."""
     ARITIES: Final = {MEAN: (1, 2), ANY: (1,)}
@@ -65,14 +65,16 @@ class Reduction:
 
 
 class ProgramError(ValueError):
-    """The parts do not make a Program: an operand is not yet computed, an operation unknown, an output per sample."""
+    """The parts do not fit together: for example, an instruction uses a value that is not computed before it."""
 
 
 class Input(NamedTuple):
     """A number from outside.
 
-    kind: `weight`, `state`, `feature` or `target`, each with a `position`; `column`, with a `name`; `step`, the number
-    of updates before this one; or `steps`, the number of all updates.
+    kind: `weight`, `state`, `feature` or `target`, which have a position; `column`, which has a name; `step`, the
+    number of updates before this one; or `steps`, the number of all updates.
+    position: position among the inputs of this kind in memory.
+    name: name of the column.
     """
 
     kind: str
@@ -86,7 +88,7 @@ class Input(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """A primitive of the table, or a reduction, applied to values that are computed before it."""
+    """A primitive or a reduction, applied to values that are computed before it."""
 
     operation: str
     operands: tuple[int, ...]
@@ -94,13 +96,13 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """A straight line of instructions; see the module. Equal programs compute the same, and have the same hash.
+    """A straight line of instructions; see the module. Programs with equal fields are equal and have the same hash.
 
     inputs, constants, instructions: the values, in this order.
-    outputs: named groups of values. A training step from `trace_step` has `weights` and `state` after the step,
+    outputs: names, each with its values. A training step from `trace_step` has `weights` and `state` after the step,
     `gradient`, and one value for each name in `curves`, measured of the weights before the step.
     tensors: names and shapes of the weights.
-    initial_state: what the optimiser remembers before the first step, flat.
+    initial_state: the optimiser's state before the first step, flat.
 
     Raises ProgramError if these do not fit together.
     """
@@ -113,9 +115,9 @@ class Program:
     initial_state: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for given in self.inputs:
-            if given.kind not in _KINDS:
-                raise ProgramError(f"an input is one of {', '.join(sorted(_KINDS))}, not {given.kind!r}")
+        for source in self.inputs:
+            if source.kind not in _KINDS:
+                raise ProgramError(f"an input is one of {', '.join(sorted(_KINDS))}, not {source.kind!r}")
         for number, (operation, operands) in enumerate(self.instructions, start=self.first_instruction):
             self._check_instruction(number, operation, operands)
         for name, values in self.outputs:
@@ -138,7 +140,7 @@ class Program:
 
     @property
     def first_instruction(self) -> int:
-        """The number of the first instruction's value."""
+        """Number of the first instruction's value."""
         return len(self.inputs) + len(self.constants)
 
     @property
@@ -157,7 +159,7 @@ class Program:
         return tuple(name for name, _ in self.outputs)
 
     def output(self, name: str) -> tuple[int, ...]:
-        """Return the values of an output. Raises KeyError if there is none of this name."""
+        """Return the values of an output. Raises KeyError for an unknown name."""
         return self._outputs[name]
 
     @cached_property
@@ -171,30 +173,30 @@ class Program:
 
     @property
     def update_ratios(self) -> tuple[str, ...]:
-        """Names of the curves that are measured of an update. The other curves are measured of the weights."""
+        """Names of the curves that measure an update. The other curves measure the weights."""
         return tuple(name for name in self.curves if is_of(name, UPDATE_RATIO))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns among the inputs, in order."""
-        return tuple(given.name for given in self.inputs if given.kind == "column")
+        return tuple(source.name for source in self.inputs if source.kind == "column")
 
     def input_count(self, kind: str) -> int:
-        """Return how many inputs of a numbered kind the program needs at least: its largest number, plus 1."""
-        return max((given.position + 1 for given in self.inputs if given.kind == kind), default=0)
+        """Return the least number of inputs of a kind that the program needs: the largest position plus 1."""
+        return max((source.position + 1 for source in self.inputs if source.kind == kind), default=0)
 
     def constant(self, value: int) -> float | None:
-        """Return the number that a value stands for, or None if it is not a constant."""
+        """Return the number that a value is, or None if it is not a constant."""
         number = value - len(self.inputs)
         return self.constants[number] if 0 <= number < len(self.constants) else None
 
     @cached_property
     def per_sample(self) -> tuple[bool, ...]:
-        """For each value, whether it differs from sample to sample.
+        """A flag for each value: it is True if the value differs from sample to sample.
 
-        Raises ProgramError if such a value depends on a reduction: a step goes over the samples once.
+        Raises ProgramError if such a value depends on a reduction, because a step goes over the samples only once.
         """
-        flags = [given.kind in _PER_SAMPLE_KINDS for given in self.inputs] + [False] * len(self.constants)
+        flags = [source.kind in _PER_SAMPLE_KINDS for source in self.inputs] + [False] * len(self.constants)
         reduced = [False] * len(flags)
         for number, (operation, operands) in enumerate(self.instructions, start=len(flags)):
             differs = any(flags[operand] for operand in operands)
@@ -206,7 +208,7 @@ class Program:
         return tuple(flags)
 
     def only(self, *names: str) -> Program:
-        """Return the part of the program that these outputs need. Inputs and constants keep their numbers."""
+        """Return the part of the program that computes these outputs. Inputs and constants keep their numbers."""
         selected = tuple((name, values) for name, values in self.outputs if name in names)
         needed = {value for _, values in selected for value in values}
         first = self.first_instruction
@@ -223,12 +225,12 @@ class Program:
         return replace(self, instructions=tuple(instructions), outputs=outputs)
 
     def __str__(self) -> str:
-        """One line for each value and each output."""
+        """Return one line for each value and each output."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        for number, given in enumerate(self.inputs):
-            yield f"%{number} = {given}"
+        for number, source in enumerate(self.inputs):
+            yield f"%{number} = {source}"
         for number, constant in enumerate(self.constants, start=len(self.inputs)):
             yield f"%{number} = constant {constant!r}"
         for number, (operation, operands) in enumerate(self.instructions, start=self.first_instruction):

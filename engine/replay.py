@@ -1,4 +1,4 @@
-"""Replay: any step of any trial again, with every number in it.
+"""Replay: compute any step of a trial again, with every number in it.
 
 >>> from engine import LOSSES, MLP, OPTIMIZERS, initial_weights
 >>> points = np.linspace(-1.0, 1.0, 8)[:, None]
@@ -47,11 +47,11 @@ class Trial:
     """Everything that determines one trial.
 
     model, loss, rule: as in `trace_step`.
-    hyperparameters: those that the program has as columns, with the trial's values.
-    initial: (weights,), the weights to start from.
-    samples: the data to train on.
-    config: how to train, or instead its fields as keyword arguments; see `train`.
-    seed: of the order of samples in minibatches.
+    hyperparameters: name -> the trial's value, for every column of the program.
+    initial: (weights,), the initial weights.
+    samples: the training data.
+    config: steps, batch size, dtype, kernel. Its fields can be given as keyword arguments instead, as in `train`.
+    seed: decides the order of samples in minibatches.
     """
 
     model: Model
@@ -96,12 +96,12 @@ class Trial:
 class Replay:
     """A step of a trial, before its update.
 
-    trial, step: what was replayed.
-    kernel: whose arithmetic was used.
-    weights: (weights,).
-    samples: numbers of the samples that the step saw, in their order.
-    loss: the mean over these samples.
-    gradient: (weights,), likewise.
+    trial, step: the trial and the number of updates before this step.
+    kernel: name of the kernel whose arithmetic was used.
+    weights: (weights,), before the update.
+    samples: (samples,), positions of the step's samples in the data, in their order.
+    loss: mean loss of these samples.
+    gradient: (weights,), gradient of this mean.
     """
 
     trial: Trial
@@ -113,9 +113,11 @@ class Replay:
     gradient: Floats
 
     def graph(self, sample: int) -> Parameter:
-        """Return the loss of one sample, by its number, as a graph in which every node has a value and a gradient.
+        """Return the loss of one sample as a graph. Every node has its value and its gradient.
 
-        Weights are named after their tensors, features x0, x1, ... and targets t0, t1, ...
+        sample: position of the sample in the data.
+
+        Weights are named after their tensors, features are x0, x1, ... and targets t0, t1, ...
         """
         number = scalar_factory(self.kernel, self.trial.config.dtype)
         error, _ = _loss_graph(self.trial, self.weights, sample, number)
@@ -125,11 +127,12 @@ class Replay:
 
 
 def replay(trial: Trial, step: int) -> Replay:
-    """Return the weights of a trial at a step, 0 .. steps, with their loss and gradient.
+    """Return a step of a trial: its weights, loss and gradient.
 
-    Every number is equal to the last bit to that of the compiled kernel, on any machine; or to that of the reference
-    kernel, with the same NumPy on the same processor. Raises ValueError if the step is out of range or comes after the
-    trial diverged.
+    step: number of updates before it, from 0 to the trial's number of steps.
+
+    Every number is equal to the last bit to the compiled kernel's on any machine, or to the reference kernel's with the
+    same NumPy on the same processor. Raises ValueError if the step is out of range or comes after the trial diverged.
     """
     steps, dtype = trial.config.steps, trial.config.dtype
     if not 0 <= step <= steps:
@@ -168,7 +171,7 @@ def _weights_at(trial: Trial, program: Program, step: int) -> Floats:
 
 
 def _samples_of(trial: Trial, step: int) -> Indexes:
-    """Return the numbers of the samples that a step sees."""
+    """Return the positions of a step's samples in the data."""
     count, size = len(trial.samples.features), trial.config.batch_size
     if size is None or size >= count:
         return np.arange(count, dtype=np.int32)
@@ -183,7 +186,7 @@ def _loss_graph(
 ) -> tuple[Parameter, list[Parameter]]:
     """Return the loss of a sample as a graph with gradients, and the model's parameters in it.
 
-    number: makes the numbers of the graph.
+    number: turns a float into a number of the kernel's arithmetic.
     """
     model = copy.deepcopy(trial.model)
     parameters = model.parameters()
@@ -197,7 +200,7 @@ def _loss_graph(
 
 
 def _is_mean(program: Program, value: int) -> bool:
-    """Return whether a value is a mean over samples; otherwise it is the same for each sample."""
+    """Return whether a value is a mean over samples. Otherwise it is the same for each sample."""
     instruction = value - program.first_instruction
     return instruction >= 0 and program.instructions[instruction].operation == Reduction.MEAN
 

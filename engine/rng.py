@@ -1,8 +1,8 @@
 """Random normal numbers that are the same to the last bit on every machine.
 
 NumPy's generators give the same bits everywhere, and so the same uniform numbers. Its normal numbers differ between
-machines, because they call the C library's logarithm. Here every step after the uniform numbers is arithmetic that
-IEEE 754 rounds in one way only.
+machines, because they call the C library's logarithm. Here, normal numbers are computed from uniform ones with
+operations that IEEE 754 rounds in one way only.
 
 >>> numbers = standard_normal(np.random.Generator(np.random.PCG64(1)), (3,))
 >>> [number.hex() for number in numbers.tolist()]
@@ -22,10 +22,10 @@ _LN2 = 0.6931471805599453
 
 
 def standard_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Draw numbers of the standard normal distribution, in an array of this shape.
+    """Return an array of this shape with random numbers of the standard normal distribution.
 
-    By Marsaglia's polar method (Marsaglia and Bray, A Convenient Method for Generating Normal Variables, SIAM Review 6,
-    1964): a point inside the unit circle becomes two independent normal numbers.
+    Marsaglia's polar method turns a random point inside the unit circle into two independent normal numbers (Marsaglia
+    and Bray, A Convenient Method for Generating Normal Variables, SIAM Review 6, 1964).
     """
     count = math.prod(shape)
     numbers = np.empty(0)
@@ -41,10 +41,10 @@ def standard_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def portable_log(x: Floats) -> Floats:
-    """Return the natural logarithm of numbers above 0 and up to 1, with a relative error of about 1e-15.
+    """Return the natural logarithm of numbers from above 0 to 1, with a relative error of about 1e-15.
 
-    x = m 2^k gives ln x = ln m + k ln 2, and ln m = 2 artanh s by the series 2 (s + s^3/3 + s^5/5 + ...), with
-    s = (m - 1) / (m + 1) (Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, formula 4.1.27).
+    For x = m 2^k, ln x = k ln 2 + ln m. With s = (m - 1) / (m + 1), ln m is the series 2 (s + s^3/3 + s^5/5 + ...)
+    (Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, formula 4.1.27).
     """
     m, k = np.frexp(x)
     low = m < math.sqrt(0.5)

@@ -1,4 +1,4 @@
-"""`Samples`: the data that a population is trained or tested on."""
+"""`Samples`: the training or test data of a population."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from engine.arrays import Floats
 
 @dataclass(frozen=True)
 class Samples:
-    """Features and targets.
+    """Features and targets of a data set.
 
-    features: (samples, features). targets: (samples, targets), in the form that the loss expects.
+    features: (samples, features).
+    targets: (samples, targets), in the form that the loss expects.
 
     Raises ValueError for other shapes, and if there are no samples.
     """
@@ -31,7 +32,10 @@ class Samples:
             raise ValueError("there are no samples")
 
     def cast(self, dtype: str) -> Samples:
-        """Return the numbers rounded to `dtype`, in C order. Raises ValueError if one is too large for it."""
+        """Return the samples with all numbers rounded to `dtype`, in C order.
+
+        Raises ValueError if a number is too large for it.
+        """
         with np.errstate(over="ignore"):
             features, targets = (np.ascontiguousarray(array, dtype=dtype) for array in (self.features, self.targets))
         if not np.isfinite(features).all() or not np.isfinite(targets).all():

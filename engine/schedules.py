@@ -1,7 +1,6 @@
-"""Schedules: the learning rate at each step, with PyTorch's rules and names.
+"""Schedules: the learning rate at each step. Rules and names are PyTorch's.
 
-A schedule is written in the table's operations, so it is traced into the program with everything else. Step 0 is the
-first update.
+A schedule is written in operations, so it is traced into the program with everything else. Step 0 is the first update.
 
 >>> SCHEDULES["exponential"].rate(2.0, 10.0, {"learning_rate": 0.5, "gamma": 0.1}) == 0.5 * 0.1**2
 True
@@ -29,7 +28,7 @@ class Schedule:
     name: its name in a sweep file.
     description: half a sentence for listings.
     rate: the rule.
-    hyperparameters: names and default values of those that it needs, apart from `learning_rate`.
+    hyperparameters: names and default values of its hyperparameters, without `learning_rate`.
     """
 
     name: str
@@ -39,32 +38,41 @@ class Schedule:
 
 
 def _constant(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+    """Return lr, as PyTorch does without a scheduler."""
     return h["learning_rate"]
 
 
 def _step(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+    """Return lr gamma^floor(step / step_size), as PyTorch's StepLR."""
     return h["learning_rate"] * power(h["gamma"], floor(div(step, h["step_size"])))
 
 
 def _exponential(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+    """Return lr gamma^step, as PyTorch's ExponentialLR."""
     return h["learning_rate"] * power(h["gamma"], step)
 
 
 def _cosine(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
-    """Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, equation 5, once."""
+    """Return eta_min + (lr - eta_min) (1 + cos(pi step / steps)) / 2.
+
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, equation 5, without restarts;
+    PyTorch's CosineAnnealingLR with T_max = steps.
+    """
     share = 0.5 * (1.0 + cos(math.pi * div(step, steps)))
     return h["eta_min"] + (h["learning_rate"] - h["eta_min"]) * share
 
 
 def linear_warmup(rate: Scalar, step: Scalar, h: Hyperparameters) -> Scalar:
-    """Return `rate`, reduced during the first `warmup_steps` steps: it rises linearly to its full value.
+    """Return rate min((step + 1) / warmup_steps, 1): it rises linearly to its full value.
 
-    Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2; the formula is that of PyTorch's LinearLR.
+    Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2 (gradual warmup); PyTorch's LinearLR with
+    start_factor = 1 / warmup_steps and total_iters = warmup_steps - 1.
     """
     return rate * minimum(div(step + 1.0, h["warmup_steps"]), 1.0)
 
 
 def _warmup(step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
+    """Return lr with a linear warmup."""
     return linear_warmup(h["learning_rate"], step, h)
 
 
@@ -78,3 +86,4 @@ SCHEDULES: dict[str, Schedule] = {
         Schedule("warmup", "up to the learning rate in warmup_steps steps", _warmup, {"warmup_steps": 10.0}),
     )
 }
+"""Name -> schedule."""

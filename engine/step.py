@@ -1,4 +1,4 @@
-"""One training step as a Program: forward pass, backward pass, update, and the measurements on the way.
+"""One training step as a Program: forward pass, backward pass, update and measurements.
 
 >>> from engine.losses import LOSSES
 >>> from engine.nn import MLP
@@ -36,21 +36,25 @@ from engine.tracing import Model, Symbol, Trace, TraceError
 UPDATE_OPTIONS: dict[str, float] = {
     "weight_decay": 0.0, "clip_value": 1.0, "clip_norm": 1.0, "warmup_steps": 10.0
 }  # fmt: skip
-"""Options that any optimiser and schedule can be combined with: hyperparameter -> value if it is left out."""
+"""Options for any optimiser and schedule: hyperparameter -> default value."""
 
-_CLIP_MARGIN = 1e-6  # as in PyTorch's torch.nn.utils.clip_grad_norm_
+_CLIP_MARGIN = 1e-6  # PyTorch's torch.nn.utils.clip_grad_norm_ scales by max_norm / (norm + 1e-6), at most 1
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """How a step changes the weights: options transform the gradient, then the optimiser applies it.
+    """The rule for a step's update: options transform the gradient, then the optimiser applies it.
 
     optimizer: the rule for one weight.
     schedule: the learning rate at each step.
-    options: names from UPDATE_OPTIONS, each with PyTorch's rule. First `clip_value` limits each number of the gradient,
-    then `clip_norm` limits the norm of the whole gradient (Pascanu et al., On the difficulty of training recurrent
-    neural networks, 2013), then `weight_decay` adds this share of the weights. `warmup_steps` raises the learning rate
-    from 0 over the first steps. An optimiser or schedule that has such a hyperparameter itself applies it itself.
+    options: names from UPDATE_OPTIONS.
+
+    The options are applied in this order. `clip_value` limits each number of the gradient, as PyTorch's
+    clip_grad_value_. `clip_norm` limits the norm of the whole gradient (Pascanu et al., On the Difficulty of Training
+    Recurrent Neural Networks, 2013, algorithm 1), as PyTorch's clip_grad_norm_. `weight_decay` adds this multiple of
+    the weights to the gradient (Krogh and Hertz, A Simple Weight Decay Can Improve Generalization, 1992), as PyTorch's
+    optimisers. `warmup_steps` raises the learning rate over the first steps: see `linear_warmup`. An optimiser or a
+    schedule that has a hyperparameter of such a name applies it in its own way instead.
     """
 
     optimizer: Optimizer
@@ -59,12 +63,12 @@ class UpdateRule:
 
     @property
     def hyperparameters(self) -> Mapping[str, float]:
-        """Every hyperparameter that is used, with its value if it is left out."""
+        """Names and default values of all hyperparameters in use."""
         options = {name: default for name, default in UPDATE_OPTIONS.items() if name in self.options}
         return {**options, **self.schedule.hyperparameters, **self.optimizer.hyperparameters}
 
     def rate(self, step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
-        """Return the learning rate of a step, of `steps` in all."""
+        """Return the learning rate of a step, given the number of all steps."""
         rate = self.schedule.rate(step, steps, h)
         warms_up = "warmup_steps" in self.options and "warmup_steps" not in self.schedule.hyperparameters
         return linear_warmup(rate, step, h) if warms_up else rate
@@ -93,13 +97,13 @@ def trace_step(
     targets: int,
     threshold: float | None = None,
 ) -> Program:
-    """Trace one training step of a model into a Program.
+    """Trace one training step of a model into a Program, and return it.
 
     model: anything with `parameters()`, `tensors` and a call. Its values are the same afterwards.
     loss: a function of predictions and targets, written in operations.
-    rule: how the weights are updated.
-    features, targets: how many numbers of each a sample has.
-    threshold: the value between two classes (see `losses.correct`). If given, the accuracy is traced too.
+    rule: the rule for the update.
+    features, targets: numbers of features and of targets of a sample.
+    threshold: the value between two classes (see `losses.correct`). With it, the accuracy is traced too.
 
     Raises TraceError if the model or the loss cannot be traced.
     """
@@ -133,20 +137,26 @@ def _differentiate(
 
 
 class _LazyHyperparameters(dict[str, Scalar]):
-    """Hyperparameters that become columns of the program when a rule first asks for them."""
+    """Hyperparameters that become columns of the program when a rule first uses them.
 
-    def __init__(self, make: Callable[[str], Symbol], given: Mapping[str, Scalar]) -> None:
-        super().__init__(given)
-        self._make = make
+    make_column: adds a column and returns its symbol. values: the hyperparameters that are not columns.
+    """
+
+    def __init__(self, make_column: Callable[[str], Symbol], values: Mapping[str, Scalar]) -> None:
+        super().__init__(values)
+        self._make_column = make_column
 
     def __missing__(self, name: str) -> Symbol:
-        return self._make(name)
+        return self._make_column(name)
 
 
 def _update(
     trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar]
 ) -> tuple[list[Scalar], list[Scalar], tuple[float, ...]]:
-    """Return the next weights, the next state and the first state. A state is flat: shared first, then each slot."""
+    """Return the next weights, the next state and the initial state.
+
+    A state is flat: the shared state, then the slots of each weight.
+    """
     optimizer = rule.optimizer
     rate = rule.rate(trace.input("step"), trace.input("steps"), _LazyHyperparameters(trace.column, {}))
     hyperparameters = _LazyHyperparameters(trace.column, {"learning_rate": rate})
@@ -165,7 +175,7 @@ def _update(
 
 
 def _norms(metric: str, numbers: Sequence[Scalar], tensors: Sequence[Tensor]) -> dict[str, list[Scalar]]:
-    """Return the Euclidean norm of all numbers, and that of each tensor's."""
+    """Return the Euclidean norms of all numbers and of each tensor's numbers, by the metric's names."""
     squares = {tensor.name: _square_sum(part) for tensor, part in split(numbers, tensors)}
     norms = {of_part(metric, name): [ops.sqrt(square)] for name, square in squares.items()}
     return {metric: [ops.sqrt(total(list(squares.values())))], **norms}
@@ -174,14 +184,14 @@ def _norms(metric: str, numbers: Sequence[Scalar], tensors: Sequence[Tensor]) ->
 def _update_ratios(
     tensors: Sequence[Tensor], weights: Sequence[Scalar], next_weights: Sequence[Scalar]
 ) -> dict[str, list[Scalar]]:
-    """Return the norm of the update, divided by that of the weights before it."""
+    """Return the norm of the update divided by the norm of the weights before it."""
     changes = [after - before for before, after in zip(weights, next_weights, strict=True)]
     updates, sizes = (_norms(UPDATE_RATIO, numbers, tensors) for numbers in (changes, weights))
     return {name: [ops.div(updates[name][0], sizes[name][0])] for name in updates}
 
 
 def _dead_units(trace: Trace, tensors: Sequence[Tensor], slopes: Sequence[Scalar]) -> dict[str, list[Scalar]]:
-    """Return the share of units to which no sample gives a gradient, among all that can die and in each layer."""
+    """Return the share of units whose gradient is 0 for all samples, of all units that can die and of each layer's."""
     alive = {
         tensor.name.removesuffix(".bias"): [trace.sample_any(slope) for slope in part]
         for tensor, part in split(slopes, tensors)

@@ -1,6 +1,6 @@
-"""Tensors: the names and shapes of a model's weights, and how a flat list of numbers is divided among them.
+"""Tensors: names and shapes of a model's weights.
 
-Kernels see a model's weights as one flat row. The tensors of a model say which of these numbers belong together:
+Kernels see a model's weights as one flat row. The model's tensors say which of these numbers belong together:
 
 >>> tensors = layer_tensors((2, 3, 1))
 >>> [(tensor.name, tensor.shape) for tensor in tensors]
@@ -29,8 +29,8 @@ class Tensor:
     """Name and shape of a group of weights.
 
     name: unique in its model, such as `layer1.weight`.
-    shape: its dimensions. Numbers lie in C order: the last index varies fastest.
-    units: whether each number is the bias of a unit that can die. Its gradient is then the unit's own.
+    shape: its dimensions. Numbers are in C order: the last index varies fastest.
+    units: whether each number is the bias of a unit that can die. The bias's gradient is then that of the unit.
     """
 
     name: str
@@ -39,14 +39,15 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """Number of weights."""
         return math.prod(self.shape)
 
 
 def layer_tensors(widths: Sequence[int], nonlinear: Sequence[bool] = ()) -> tuple[Tensor, ...]:
     """Return the tensors of an MLP: for each layer a (units, inputs) weight and a (units,) bias.
 
-    widths: units of each layer, inputs first. nonlinear: for each layer, whether its units can die.
+    widths: units of each layer, inputs first.
+    nonlinear: whether the units of each layer can die; no units can if it is left out.
     """
     tensors: list[Tensor] = []
     layers = zip(pairwise(widths), nonlinear or [False] * (len(widths) - 1), strict=True)
@@ -57,9 +58,11 @@ def layer_tensors(widths: Sequence[int], nonlinear: Sequence[bool] = ()) -> tupl
 
 
 def split(flat: _Numbers, tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, _Numbers]]:
-    """Yield each tensor with its numbers of `flat`, a list or a one-dimensional array, still flat.
+    """Yield each tensor with its numbers, flat.
 
-    Raises ValueError if `flat` does not have as many numbers as the tensors.
+    flat: a list or one-dimensional array of the numbers of all tensors.
+
+    Raises ValueError if it does not have as many numbers as the tensors.
     """
     total = sum(tensor.size for tensor in tensors)
     if len(flat) != total:
@@ -71,10 +74,10 @@ def split(flat: _Numbers, tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, _
 
 
 def elements(tensors: Sequence[Tensor]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the tensor's name and the index of every single number, in flat order."""
+    """Return (name of the tensor, index in it) of every number, in flat order."""
     return ((tensor.name, index) for tensor in tensors for index in np.ndindex(*tensor.shape))
 
 
 def element_names(tensors: Sequence[Tensor]) -> list[str]:
-    """Return the name of every single number, in flat order, such as `layer1.weight[0,1]`."""
+    """Return the name of every number, such as `layer1.weight[0,1]`, in flat order."""
     return [f"{name}[{','.join(map(str, index))}]" for name, index in elements(tensors)]

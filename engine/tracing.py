@@ -1,9 +1,8 @@
 """Tracing: a model runs once on symbols instead of numbers, and its operations are recorded as a Program.
 
-Instructions are simplified while they are recorded: each expression is computed once, constants are computed now, and a
-product in a sum is fused with the addition. Every rewrite is exact to the last bit for every number. At the end,
-instructions that no output needs are dropped, and the others are ordered so that values are used soon after they are
-computed.
+Instructions are simplified while they are recorded. Equal expressions become one, constants are computed, and a product
+in a sum is fused with the addition. No simplification makes a result less exact. At the end, instructions that no
+output needs are dropped. The others are ordered so that values are used soon after they are computed.
 
 >>> trace = Trace()
 >>> x, y = trace.input("weight", 0), trace.input("weight", 1)
@@ -31,7 +30,7 @@ _COMMUTATIVE = frozenset({"add", "mul"})
 
 
 class TraceError(TypeError):
-    """A model can't be traced: it depends on a number's value, or uses a function that is not in the table."""
+    """A model can't be traced: it depends on a number's value, or uses a function that is not an operation."""
 
 
 class Model(Protocol):
@@ -46,19 +45,19 @@ class Model(Protocol):
 
 
 class FusedScalar(Operand):
-    """A scalar that is computed as in a Program: a product in a sum is fused into one fma, which rounds once.
+    """A scalar with the rules of a Program: a product in a sum is fused into one fma, which rounds once.
 
-    Subclasses share these rules, so that they give the same bits.
+    Symbols of a trace and numbers of a replay share these rules, so they give the same bits.
     """
 
     __slots__ = ()
 
     def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
-        """Return the primitive and operands that this is the result of; None if it was given."""
+        """Return (primitive, operands) whose result this is; None for an input."""
         raise NotImplementedError
 
     def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        """Return the result of a primitive, without simplification."""
+        """Return the result of a primitive without simplification."""
         raise NotImplementedError
 
     def factors(self) -> tuple[Scalar, Scalar] | None:
@@ -77,13 +76,13 @@ def _factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
 
 
 def _operands(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
-    """Return the operands of a scalar that is the result of this operation, else None."""
+    """Return the operands if a scalar is the result of this operation, else None."""
     producer = scalar.producer() if isinstance(scalar, FusedScalar) else None
     return producer[1] if producer is not None and producer[0] == operation else None
 
 
 def _simplified(operation: Operation, operands: tuple[Scalar, ...]) -> Scalar | None:
-    """Return the same result, fused or computed with less; None if there is nothing to simplify."""
+    """Return the result in a simpler or fused form; None if there is nothing to simplify."""
     first, second = operands[0], operands[-1]
     if operation is ops.add or operation is ops.sub:
         return _fused(operation, first, second)
@@ -113,7 +112,10 @@ def _is(scalar: Scalar, number: float) -> bool:
 
 
 class Symbol(FusedScalar):
-    """A number that is not known yet: an input, or the result of an instruction."""
+    """A number of a trace, without a value: an input, or the result of an instruction.
+
+    trace: the trace. index: its node in the trace.
+    """
 
     __slots__ = ("index", "trace")
     trace_level: ClassVar[int] = 1
@@ -130,8 +132,8 @@ class Symbol(FusedScalar):
 
     def _unknown(self, *_: object) -> NoReturn:
         raise TraceError(
-            "a model's course may not depend on a value: it is traced once for every sample, trial and step. "
-            "Where it chooses between two values, write select(a, b, x, y), which is x where a <= b, else y"
+            "a model can't branch on a value: it is traced only once, for all samples, trials and steps. "
+            "To choose between two values, write select(a, b, x, y), which is x where a <= b, else y"
         )
 
     __bool__ = __float__ = __int__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
@@ -139,30 +141,30 @@ class Symbol(FusedScalar):
 
 
 class Trace:
-    """Records instructions, and builds a Program of them."""
+    """Records instructions, and builds a Program from them."""
 
     def __init__(self) -> None:
         self._nodes: list[Input | float | Instruction] = []
-        self._known: dict[object, int] = {}
+        self._index_of_key: dict[object, int] = {}
         self._per_sample: list[bool] = []
 
     def input(self, kind: str, position: int = 0) -> Symbol:
-        """Return the symbol of an input; the same for the same arguments. See `Input` for the kinds."""
+        """Return the symbol of an input of one of the kinds of `Input`. Equal arguments give the same input."""
         return Symbol(self, self._add(Input(kind, position), kind in ("feature", "target")))
 
     def column(self, name: str) -> Symbol:
-        """Return the symbol of a column: an input with one value for each trial."""
+        """Return the symbol of a column, an input with one value for each trial."""
         return Symbol(self, self._add(Input("column", name=name), False))
 
     @contextmanager
     def run_model(
         self, model: Model, features: int, make_input: Callable[[int], Symbol] | None = None
     ) -> Iterator[tuple[list[Parameter], list[Any]]]:
-        """Run a model on symbols. Inside, give its Parameters, with symbols as values, and its outputs for one sample.
+        """Run a model on symbols, in a `with` block, and yield (its Parameters, its outputs for one sample).
 
-        model: its values and gradients are the same afterwards.
-        features: how many it takes.
-        make_input: the symbol of each feature; `input("feature", j)` if left out.
+        model: the model. Its Parameters have symbols as values inside the block. Afterwards they are as before.
+        features: number of features of a sample.
+        make_input: gives the symbol of each feature, by its position; `input("feature", j)` if left out.
         """
         weights = [self.input("weight", index) for index in range(len(model.parameters()))]
         with with_weights(model, weights) as parameters:
@@ -172,7 +174,7 @@ class Trace:
             )
 
     def sample_mean(self, value: Scalar) -> Scalar:
-        """Return the mean over samples. A value that is the same for all samples is returned as it is."""
+        """Return the mean of a value over samples. If all samples have the same value, return that."""
         index = self.index_of(value)
         if not self._per_sample[index]:
             return value
@@ -188,7 +190,7 @@ class Trace:
         return ops.select(ops.absolute(value), 0.0, 0.0, 1.0)
 
     def producer(self, index: int) -> tuple[str, tuple[Scalar, ...]] | None:
-        """Return the operation and operands of an instruction; None for another node."""
+        """Return (operation, operands) of an instruction; None for another node."""
         node = self._nodes[index]
         if not isinstance(node, Instruction):
             return None
@@ -199,17 +201,20 @@ class Trace:
         return node if isinstance(node, float) else Symbol(self, index)
 
     def index_of(self, operand: Scalar) -> int:
-        """Return the node of a symbol of this trace, or of a plain number. Raises TraceError for anything else."""
+        """Return the index of the node of a symbol or plain number.
+
+        Raises TraceError for anything else, such as a symbol of another trace.
+        """
         if isinstance(operand, Symbol) and operand.trace is self:
             return operand.index
         if isinstance(operand, (int, float)):
             return self._add(float(operand), False)
-        raise TraceError(f"{operand!r} can't stand in a traced expression: numbers and this trace's symbols can")
+        raise TraceError(f"{operand!r} can't be used in a traced expression; use numbers and symbols of this trace")
 
     def record(self, operation: str, operands: tuple[int, ...]) -> Scalar:
-        """Record an instruction if it is new, and return its Symbol, or its number if it is a constant.
+        """Record an instruction if it is new, and return its symbol, or its result if that is a constant.
 
-        Constants are computed only with exact operations. Otherwise a program would depend on where it was traced.
+        Constants are computed only with exact operations. Otherwise a program would depend on the machine.
         """
         if isinstance(self._nodes[operands[0]], float):
             nodes = [self._nodes[operand] for operand in operands]
@@ -221,7 +226,7 @@ class Trace:
         return Symbol(self, self._add(Instruction(operation, operands), per_sample))
 
     def _add(self, node: Input | float | Instruction, per_sample: bool) -> int:
-        index = self._known.setdefault(_key(node), len(self._nodes))
+        index = self._index_of_key.setdefault(_key(node), len(self._nodes))
         if index == len(self._nodes):
             self._nodes.append(node)
             self._per_sample.append(per_sample)
@@ -235,10 +240,13 @@ class Trace:
     ) -> Program:
         """Return the Program that computes these outputs.
 
+        outputs: name -> values.
         tensors, initial_state: as in `Program`.
+
+        Raises TraceError if a value is not of this trace.
         """
-        wanted = {name: [self.index_of(value) for value in values] for name, values in outputs.items()}
-        order = self._order(index for indexes in wanted.values() for index in indexes)
+        roots = {name: [self.index_of(value) for value in values] for name, values in outputs.items()}
+        order = self._order(index for indexes in roots.values() for index in indexes)
         inputs = sorted(i for i in order if isinstance(self._nodes[i], Input))
         constants = [i for i in order if isinstance(self._nodes[i], float)]
         instructions = [i for i in order if isinstance(self._nodes[i], Instruction)]
@@ -251,13 +259,13 @@ class Trace:
                 for node in map(self._nodes.__getitem__, instructions)
                 if isinstance(node, Instruction)
             ),
-            outputs=tuple((name, tuple(number[i] for i in indexes)) for name, indexes in wanted.items()),
+            outputs=tuple((name, tuple(number[i] for i in indexes)) for name, indexes in roots.items()),
             tensors=tensors,
             initial_state=initial_state,
         )
 
     def _order(self, roots: Iterable[int]) -> list[int]:
-        """Return the needed nodes, depth first from each output: few values are alive at the same time."""
+        """Return the nodes that the roots need, depth first, so that few values are alive at the same time."""
         order: list[int] = []
         placed: set[int] = set()
         for root in roots:
@@ -276,7 +284,7 @@ class Trace:
 
 
 def _key(node: Input | float | Instruction) -> object:
-    """Return what equal nodes have in common. The constants 0.0 and -0.0 are not equal."""
+    """Return a key that equal nodes share. The constants 0.0 and -0.0 are not equal."""
     if isinstance(node, float):
         return node.hex()
     if isinstance(node, Instruction) and node.operation in _COMMUTATIVE:
@@ -286,13 +294,16 @@ def _key(node: Input | float | Instruction) -> object:
 
 @contextmanager
 def with_weights(model: Model, weights: Sequence[Scalar]) -> Iterator[list[Parameter]]:
-    """Give a model other weights, and no gradient, inside. Afterwards it has its own values and gradients again."""
+    """Give a model these weights and no gradients inside a `with` block, and yield its parameters.
+
+    After the block, values and gradients are the same as before. Raises ValueError for a wrong number of weights.
+    """
     parameters = model.parameters()
-    own = [(parameter.value, parameter.grad) for parameter in parameters]
+    before = [(parameter.value, parameter.grad) for parameter in parameters]
     try:
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.value, parameter.grad = weight, 0.0
         yield parameters
     finally:
-        for parameter, (value, grad) in zip(parameters, own, strict=True):
+        for parameter, (value, grad) in zip(parameters, before, strict=True):
             parameter.value, parameter.grad = value, grad

@@ -1,4 +1,4 @@
-"""Training a population: trials that share a program, side by side."""
+"""Training of a population: trials that share a program, side by side."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ DTYPES = ("float64", "float32")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a population is trained, the same for all of its trials.
+    """The settings of training, the same for all trials of a population.
 
     steps: number of updates, at least 1.
-    points: recorded points of each curve, at least 2; fewer if there are fewer steps.
-    gradients: whether the gradient of each single weight is recorded.
-    batch_size: samples of one update; all of them if None.
-    dtype: numbers that are computed with, `float64` or `float32`.
+    points: recorded points of each curve, at least 2. There are fewer if there are fewer steps.
+    gradients: whether to record the gradient of each weight.
+    batch_size: samples of one update; all samples if None.
+    dtype: type of all numbers, `float64` or `float32`.
     kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
-    schedule_steps: steps that the learning rate schedule is laid out for; `steps` if None.
+    schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
 
     Raises ValueError for values that are out of range or unknown.
     """
@@ -54,7 +54,7 @@ class TrainConfig:
 
     @cached_property
     def recorded_steps(self) -> Integers:
-        """The recorded steps, (points,): the first is 0, the last is `steps`."""
+        """The recorded steps, (points,). The first is 0, the last is `steps`."""
         return recorded_steps(self.steps, self.points)
 
 
@@ -78,15 +78,20 @@ def make_config(config: TrainConfig | None, settings: TrainSettings) -> TrainCon
 
 
 def recorded_steps(steps: int, points: int) -> Integers:
-    """Return `points` steps, spread evenly over 0 .. `steps` and including both; fewer if there are fewer steps."""
+    """Return about `points` steps, (points,), spread evenly from 0 to `steps`; fewer if there are fewer steps."""
     return np.unique(np.linspace(0, steps, points).round().astype(np.int64))
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A population and how it is trained: everything that a kernel needs. `train` checks that the parts fit.
+    """Everything that a kernel needs to train a population. `train` checks that the parts fit.
 
-    initial: (trials, weights). columns: name -> (trials,). seeds: (trials,), for the order of samples in minibatches.
+    program: one training step.
+    initial: (trials, weights), the initial weights.
+    columns: name -> (trials,).
+    samples, test: training data, and test data if there is any.
+    config: the settings.
+    seeds: (trials,), for the order of samples in minibatches.
     """
 
     program: Program
@@ -99,16 +104,17 @@ class TrainingJob:
 
     @property
     def trials(self) -> int:
+        """Number of trials."""
         return len(self.initial)
 
     @property
     def schedule_steps(self) -> int:
-        """Number of steps that the learning rate schedule is laid out for."""
+        """Number of steps for which the learning rate schedule is laid out."""
         return self.config.steps if self.config.schedule_steps is None else self.config.schedule_steps
 
     @property
     def batches(self) -> Batches | None:
-        """The minibatches; None if every update sees all samples."""
+        """The minibatches; None if every update uses all samples."""
         size = self.config.batch_size
         if size is None or self.seeds is None or size >= len(self.samples.features):
             return None
@@ -116,13 +122,13 @@ class TrainingJob:
 
     @property
     def curves(self) -> tuple[str, ...]:
-        """Names of the recorded metrics: those of the program, and loss and accuracy on the test samples."""
+        """Names of the recorded curves: those of the program, then loss and accuracy on the test samples."""
         measured = self.program.curves
         tested = [f"test_{name}" for name in measured if name in LOSS_AND_ACCURACY and self.test is not None]
         return (*measured, *tested)
 
     def select(self, trials: slice) -> TrainingJob:
-        """Return the job of some of the trials."""
+        """Return a job with some of the trials."""
         columns = {name: column[trials] for name, column in self.columns.items()}
         seeds = None if self.seeds is None else self.seeds[trials]
         return replace(self, initial=self.initial[trials], columns=columns, seeds=seeds)
@@ -143,19 +149,19 @@ def train(
     """Train every trial of a population and return its History.
 
     program: one training step, from `trace_step`.
-    initial: (trials, weights), the weights to start from.
-    columns: name -> (trials,), a value for each trial, for every hyperparameter that is an input of the program.
-    training: samples to train on.
-    test: samples to measure loss and accuracy on at the recorded steps, if any.
-    config: how to train. Instead, its fields can be given as keyword arguments:
+    initial: (trials, weights), the initial weights.
+    columns: name -> (trials,), each trial's value of every hyperparameter that is an input of the program.
+    training: the training data.
+    test: test data, if any. Loss and accuracy on it are measured at the recorded steps.
+    config: the settings. Instead, its fields can be given as keyword arguments:
     steps: number of updates, at least 1.
     points: recorded points of each curve, at least 2.
-    gradients: whether to record the gradient of each single weight.
-    batch_size: samples of one update; all of them if left out.
+    gradients: whether to record the gradient of each weight.
+    batch_size: samples of one update; all samples if left out.
     dtype: `float64` or `float32`.
     kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
-    schedule_steps: steps that the learning rate schedule is laid out for; `steps` if left out.
-    seeds: (trials,), whole numbers from 0, needed for minibatches: they decide each trial's order of samples.
+    schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
+    seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
 
     A trial's numbers do not depend on the other trials. A trial whose loss or weights become infinite or NaN is frozen
@@ -187,7 +193,7 @@ def _checked_seeds(config: TrainConfig, seeds: Words | Integers | None, trials: 
     if config.batch_size is None:
         return None
     if seeds is None or len(seeds) != trials:
-        raise ValueError(f"minibatches need seeds, one for each of the {trials} trials, to shuffle the samples by")
+        raise ValueError(f"minibatches need seeds, one for each of the {trials} trials, to shuffle the samples")
     return np.asarray(seeds).astype(np.uint64)
 
 

@@ -1,4 +1,4 @@
-"""Kernels: the ways to run a Program over a population of trials and the samples of a data set."""
+"""Kernels: implementations that run a Program for the trials of a population and the samples of a data set."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ AUTO = "auto"
 KERNELS = ("compiled", "reference")
 
 LARGEST_COMPILED = 5_000
-"""Largest number of weights of a program that `auto` compiles."""
+"""Largest number of weights with which `auto` compiles a program."""
 
 
 def resolve_kernel(kernel: str, weights: int) -> Literal["compiled", "reference"]:
-    """Return the kernel that a name stands for, given the program's number of weights.
+    """Return the kernel for a name and a program's number of weights.
 
-    `auto` is `compiled`, or `reference` if there are more than LARGEST_COMPILED weights. Raises ValueError for an
-    unknown name.
+    `auto` is `compiled` for up to LARGEST_COMPILED weights, and `reference` for more. Raises ValueError for an unknown
+    name.
     """
     if kernel == AUTO:
         return "compiled" if weights <= LARGEST_COMPILED else "reference"
@@ -25,7 +25,7 @@ def resolve_kernel(kernel: str, weights: int) -> Literal["compiled", "reference"
 
 
 def target_description() -> str:
-    """Return the processor that programs are compiled for on this machine, in words."""
+    """Return a description of the processor for which programs are compiled on this machine."""
     from engine.kernels.codegen.target import host_target
 
     target = host_target()

@@ -1,8 +1,8 @@
-"""The compiled kernel: a Program as machine code in which every scalar is a vector of trials.
+"""The compiled kernel: runs a Program as machine code in which every scalar is a vector of trials.
 
-Determinism: every lane does what the Program says, in a fixed order, with operations that IEEE 754 rounds in one way
-only, and functions made of these. So a trial's numbers depend on its own configuration and the data alone: not on the
-trials in other lanes, and not on the processor and the width of its vectors.
+Determinism: every lane runs the Program in a fixed order, with operations that IEEE 754 rounds in one way only, and with
+functions that consist of such operations. So a trial's numbers depend only on its configuration and the data. They do
+not depend on the trials in other lanes, the processor or the width of its vectors.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from engine.train import TrainingJob
 NAME = "compiled 1"
 
 _CHUNK_TRIALS = 1024
-"""Trials whose memory is allocated together, so that their arrays are small enough for the cache."""
+"""Trials whose memory is allocated together. Their arrays fit into the cache."""
 _ORDER_BYTES = 1 << 22
-"""Largest size of the minibatches' order that is computed at once."""
+"""Largest number of bytes of the order of samples that is computed at once."""
 _ALIGNMENT = 64
 
 
 class _CompiledProgram:
-    """Machine code of a program, and the sizes of the arrays that it works on.
+    """Machine code of a program, and the sizes of its arrays.
 
     `run(address)` trains a block of trials; see `codegen/train_loop.py`.
     """
@@ -56,7 +56,10 @@ _compile = lru_cache(maxsize=128)(_CompiledProgram)
 
 
 def train(job: TrainingJob, target: Target | None = None) -> History:
-    """Train every trial of a job for all steps, with code for `target`; for this machine if left out."""
+    """Train all trials of a job for all steps, and return their History.
+
+    target: the processor to compile for; that of this machine if left out.
+    """
     return _PopulationRun(job, target or host_target()).train()
 
 
@@ -75,7 +78,7 @@ def _options(job: TrainingJob) -> Options:
 
 
 class _PopulationRun:
-    """Trains all trials of a job, chunk by chunk, and collects what is recorded."""
+    """Trains all trials of a job, chunk by chunk, and collects their records."""
 
     def __init__(self, job: TrainingJob, target: Target) -> None:
         self._job = job
@@ -90,8 +93,8 @@ class _PopulationRun:
         self._gradients = np.empty((trials, points, self._weights.shape[1])) if job.config.gradients else None
 
     def train(self) -> History:
-        # a number too large for float32 becomes infinite, and its trial diverges; points after a trial's last step are
-        # undefined bits until History sets them to NaN
+        # a number that is too large for float32 becomes infinite, and its trial diverges; points after a trial's last
+        # step are undefined until History sets them to NaN
         with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, self._job.trials, _CHUNK_TRIALS):
                 self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._job.trials)))
@@ -129,7 +132,7 @@ class _PopulationRun:
         self._diverged[trials] = chunk.by_trial("alive")[used] == 0
 
     def _run_batches(self, chunk: _Chunk, block: int, batches: Batches) -> None:
-        """Run a block in minibatches. The order of samples is computed for a few epochs at a time."""
+        """Train a block in minibatches. The order of samples is computed for a few epochs at a time."""
         samples, steps = len(self._samples.features), self._job.config.steps
         per_epoch = batches.per_epoch(samples)
         epochs_in_all = steps // per_epoch + 1  # the final weights are measured with the batch of the next step
@@ -152,9 +155,11 @@ class _PopulationRun:
 
 
 class _Chunk:
-    """The memory of some blocks, and the table by which the compiled function finds its arrays.
+    """The memory of some blocks, and the table that tells the compiled function the addresses of its arrays.
 
-    Arrays of blocks are (blocks, ..., lanes). The others are used by one block after another.
+    lanes: (blocks, lanes), the trial in each lane.
+
+    Some arrays have a part for each block: (blocks, ..., lanes). One block after another uses the others.
     """
 
     def __init__(
@@ -193,9 +198,11 @@ class _Chunk:
             self._table[CONTEXT_FIELDS.index(name)] = value
 
     def run(self, block: int, *, begin: bool = True, order: Indexes | None = None, **fields: int) -> None:
-        """Run a block: from step 0, or unless `begin` from where it stopped.
+        """Train a block.
 
-        order: the samples of minibatches, by epoch, sample and lane. fields: numbers of the table to set before.
+        begin: whether to start at step 0. Otherwise training continues where it stopped.
+        order: (epochs, samples, lanes), positions of the samples in the data.
+        fields: numbers of the table to set before.
         """
         if begin:
             self._table[:] = self._first + block * self._strides
@@ -207,13 +214,13 @@ class _Chunk:
         self._run(self._address)
 
     def by_trial(self, name: str) -> Floats:
-        """Return an array of the blocks as (trials, ...)."""
+        """Return an array that has a part for each block, as (trials, ...)."""
         moved = np.moveaxis(self._of_blocks[name], -1, 1)
         return moved.reshape(-1, *moved.shape[2:])
 
 
 def _block_arrays(program: _CompiledProgram, job: TrainingJob, lanes: Integers) -> dict[str, Floats]:
-    """Return the arrays that each block has for itself, filled with what training starts from."""
+    """Return the arrays that have a part for each block, with the values at the start of training."""
     blocks, width = lanes.shape
     points, weights, dtype = len(job.config.recorded_steps), job.program.weight_count, np.dtype(job.config.dtype)
     shapes = {
@@ -235,9 +242,10 @@ def _block_arrays(program: _CompiledProgram, job: TrainingJob, lanes: Integers) 
 
 
 def _shared_vectors(program: _CompiledProgram, width: int, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """Return the arrays that blocks use one after another.
+    """Return the arrays that one block after another uses.
 
-    They are one piece of memory: the processor would take addresses that differ by a large power of two for the same.
+    They are one piece of memory. In separate pieces, addresses could differ by a large power of two, and the processor
+    confuses such addresses, which costs time.
     """
     vectors = {
         "next": program.parameters,
@@ -252,7 +260,7 @@ def _shared_vectors(program: _CompiledProgram, width: int, dtype: np.dtype[Any])
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Floats:
-    """Return an array whose address is a multiple of _ALIGNMENT, as vectors need it."""
+    """Return an array whose address is a multiple of _ALIGNMENT, as loads and stores of vectors require."""
     count = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(count + _ALIGNMENT, dtype=np.uint8)
     begin = -memory.ctypes.data % _ALIGNMENT

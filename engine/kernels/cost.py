@@ -1,6 +1,6 @@
-"""The cost of training: a rough estimate of seconds, from the instructions of a program.
+"""The cost of training: a rough estimate in seconds, from the instructions of a program.
 
-It decides the size of tasks, and the time that a dry run announces. Results do not depend on it.
+It decides the size of tasks and the time that a dry run announces. Results do not depend on it.
 
 >>> from engine import LOSSES, MLP, OPTIMIZERS, trace_step
 >>> program = trace_step(MLP([2, 8, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)
@@ -17,18 +17,18 @@ from engine.program import Program
 _REFERENCE_SECONDS = 0.4e-9
 """Seconds of an instruction of the reference kernel, for one sample of one trial."""
 _COMPILED_SECONDS, _COMPILED_FUNCTION_SECONDS = 0.045e-9, 0.9e-9
-"""Seconds of an instruction of the compiled kernel, and what is added if it is a vector function."""
+"""Seconds of an instruction of the compiled kernel for one sample of one trial, and more seconds of a function."""
 _COMPILATION_SECONDS, _COMPILATION_SECONDS_EACH = 0.05, 5e-5
-"""Seconds that compiling a program takes, and what each of its instructions adds."""
+"""Seconds of compiling any program, and more seconds for each of its instructions."""
 
 
 def training_seconds(program: Program, kernel: str, *, trials: int, samples: int) -> float:
-    """Return about how many seconds one core trains a program, without its compilation.
+    """Return an estimate of the seconds that one core trains a program, without its compilation.
 
     program: one training step.
     kernel: `compiled` or `reference`.
-    trials: how many are trained.
-    samples: how many each of them sees: steps times samples of a step.
+    trials: number of trials.
+    samples: number of samples that each of them processes: steps times samples of a step.
     """
     step = program.only("loss", "weights", "state")
     first = step.first_instruction
@@ -41,5 +41,5 @@ def training_seconds(program: Program, kernel: str, *, trials: int, samples: int
 
 
 def compilation_seconds(program: Program) -> float:
-    """Return about how many seconds it takes to compile a program."""
+    """Return an estimate of the seconds that it takes to compile a program."""
     return _COMPILATION_SECONDS + len(program.instructions) * _COMPILATION_SECONDS_EACH

@@ -1,7 +1,7 @@
-"""The reference kernel: one NumPy array of (trials, samples) for each scalar of the program. Simple, and easy to check.
+"""The reference kernel: one NumPy array, (trials, samples), for each value of the program. It is simple and easy to check.
 
-Determinism: every instruction works element by element, and a mean adds a trial's samples in an order that depends on
-their number alone. So a trial's numbers do not depend on the other trials.
+Determinism: instructions work element by element, and a mean adds a trial's samples in an order that depends only on
+their count. So a trial's numbers do not depend on the other trials.
 
 >>> from engine.program import Instruction
 >>> inputs = (Input("weight", 0), Input("feature", 0))
@@ -29,11 +29,11 @@ from engine.train import TrainingJob
 NAME = f"reference 2 (numpy {np.__version__})"
 
 _BLOCK_ELEMENTS = 32_768
-"""Trials x samples of one array: small enough for some arrays to stay in the cache, large enough for NumPy."""
+"""Trials x samples of one array. Some such arrays fit into the cache, and NumPy's cost per call is small for them."""
 
 
 def train(job: TrainingJob) -> History:
-    """Train every trial of a job for all steps."""
+    """Train all trials of a job for all steps, and return their History."""
     size = max(1, _BLOCK_ELEMENTS // len(job.samples.features))
     with np.errstate(all="ignore"):
         return join([_TrialBlock(job.select(slice(n, n + size))).train() for n in range(0, job.trials, size)])
@@ -42,7 +42,7 @@ def train(job: TrainingJob) -> History:
 class Interpreter:
     """Runs a program on arrays. Per-sample values are (trials, samples), the others (trials, 1).
 
-    program: any program. dtype: numbers that it is computed in.
+    program: any program. dtype: type of all numbers.
     """
 
     def __init__(self, program: Program, dtype: str = "float64") -> None:
@@ -72,31 +72,32 @@ class Interpreter:
         step: int = 0,
         steps: int = 0,
     ) -> dict[str, Floats]:
-        """Return every output as an array of (values, trials).
+        """Return every output by its name, (values, trials).
 
         weights, state: (values, trials).
         columns: name -> (trials,).
         samples: the data.
-        order: (trials, samples), the numbers of the samples that each trial sees; all of them if left out.
-        step, steps: number of updates before this one, and of all updates.
+        order: (trials, samples), positions of each trial's samples in the data; all samples if left out.
+        step: number of updates before this one.
+        steps: number of all updates.
         """
         rows = slice(None) if order is None else order
-        sources: dict[str, Callable[[Input], Any]] = {
-            "weight": lambda given: weights[given.position][:, None],
-            "state": lambda given: state[given.position][:, None],
-            "column": lambda given: columns[given.name][:, None],
-            "feature": lambda given: np.atleast_2d(samples.features[:, given.position][rows]),
-            "target": lambda given: np.atleast_2d(samples.targets[:, given.position][rows]),
+        readers: dict[str, Callable[[Input], Any]] = {
+            "weight": lambda source: weights[source.position][:, None],
+            "state": lambda source: state[source.position][:, None],
+            "column": lambda source: columns[source.name][:, None],
+            "feature": lambda source: np.atleast_2d(samples.features[:, source.position][rows]),
+            "target": lambda source: np.atleast_2d(samples.targets[:, source.position][rows]),
             "step": lambda _: self._type.type(step),
             "steps": lambda _: self._type.type(steps),
         }
-        values: list[Any] = [sources[given.kind](given) for given in self._program.inputs]
+        values: list[Any] = [readers[source.kind](source) for source in self._program.inputs]
         values.extend(self._constants)
         for forward, operands, dead in self._steps:
             value = forward(*[values[operand] for operand in operands])
             values.append(value if value.dtype == self._type else value.astype(self._type))
-            for used_up in dead:
-                values[used_up] = None
+            for index in dead:
+                values[index] = None  # frees its memory
         trials = weights.shape[1]
         return {name: _gather([values[v] for v in ids], trials) for name, ids in self._program.outputs}
 
@@ -125,7 +126,7 @@ def _gather(values: list[Any], trials: int) -> Floats:
 
 
 class _TrialBlock:
-    """Trains some trials side by side, and records their curves."""
+    """Trains some trials side by side and records their curves."""
 
     def __init__(self, job: TrainingJob) -> None:
         self._job = job
@@ -172,7 +173,7 @@ class _TrialBlock:
         )
 
     def _run(self, interpreter: Interpreter, step: int | None = None) -> dict[str, Floats]:
-        """Run on the batch of a step, or on all samples if no step is given."""
+        """Run on the batch of a step, or on all samples without a step."""
         order = None if step is None else self._order(step)
         return interpreter(
             self._weights,
@@ -207,7 +208,7 @@ class _TrialBlock:
         self._state = np.where(self._alive, results["state"], self._state)
 
     def _freeze_diverged(self, step: int, loss: Floats) -> None:
-        """Freeze trials whose loss is infinite or NaN, and undo the update that led to it. Step 0 has none to undo."""
+        """Freeze trials whose loss is infinite or NaN, and undo their last update, if there was one."""
         diverged = self._alive & ~np.isfinite(loss)
         if diverged.any():
             weights, state = self._before
@@ -220,7 +221,7 @@ class _TrialBlock:
         self._alive &= ~trials
 
     def _record(self, column: int, update: Mapping[str, Floats]) -> None:
-        """Record the curves of the weights, measured on all samples, and those of the update of this step."""
+        """Record a point: the curves that measure the weights, on all samples, and those that measure the update."""
         measured = self._run(self._measure)
         for name in self._curves.keys() & (measured.keys() | update.keys()):
             self._curves[name][:, column] = (measured[name] if name in measured else update[name])[0]

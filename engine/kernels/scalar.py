@@ -1,6 +1,4 @@
-"""A kernel's arithmetic on single numbers: what it does in each lane, one number at a time, to the same bits.
-
-`replay` computes with these numbers, so that a step can be looked at in detail.
+"""A kernel's arithmetic on single numbers, with the same bits as in its vectors. `replay` computes with these numbers.
 
 >>> number = scalar_factory("compiled", "float64")
 >>> a, b = number(0.1), number(10.0)
@@ -25,30 +23,31 @@ from engine.operations import PRIMITIVES, Operation, Scalar
 from engine.tracing import FusedScalar
 
 Compute: TypeAlias = Callable[..., Any]
-"""Computes a primitive from plain numbers."""
+"""Operands, as plain numbers -> the result of a primitive."""
 LookUp: TypeAlias = Callable[[str], Compute | None]
-"""Primitive -> how this kernel computes it, or None to use the default."""
+"""Primitive -> the kernel's function for it, or None to use the default."""
 
 
 class KernelScalar(FusedScalar):
-    """A number that knows how it was computed, so that a product in a sum is fused as in a Program.
+    """A number that remembers how it was computed, so that a product in a sum is fused as in a Program.
 
-    value: the number. look_up: the kernel's way to compute primitives. made: the primitive and operands that the number
-    is the result of; None if it was given.
+    value: the number.
+    look_up: gives the kernel's function for a primitive.
+    producer: the primitive and operands whose result the number is; None for an input.
     """
 
-    __slots__ = ("look_up", "made", "value")
+    __slots__ = ("_producer", "look_up", "value")
     trace_level: ClassVar[int] = 1
 
     def __init__(
-        self, value: np.floating[Any], look_up: LookUp, made: tuple[str, tuple[Scalar, ...]] | None = None
+        self, value: np.floating[Any], look_up: LookUp, producer: tuple[str, tuple[Scalar, ...]] | None = None
     ) -> None:
         self.value = value
         self.look_up = look_up
-        self.made = made
+        self._producer = producer
 
     def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
-        return self.made
+        return self._producer
 
     def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> KernelScalar:
         kind = type(self.value)
@@ -59,7 +58,7 @@ class KernelScalar(FusedScalar):
 
 
 def scalar_factory(kernel: str, dtype: str) -> Callable[[float], KernelScalar]:
-    """Return a function that makes numbers of a kernel's arithmetic.
+    """Return a function that turns a float into a number of a kernel's arithmetic.
 
     kernel: `compiled` or `reference`. dtype: `float64` or `float32`.
     """
@@ -76,7 +75,7 @@ _COMPILED = frozenset({*FUNCTIONS, "fma"})
 
 @cache
 def compiled_function(name: str, dtype: str) -> Compute:
-    """Return one of the compiled kernel's functions, or fma, as a function of single numbers."""
+    """Return one of the compiled kernel's FUNCTIONS, or fma, as a function of single numbers."""
     code, lanes = _compile_function(name, dtype)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("apply"))
     kind = np.dtype(dtype)
@@ -93,7 +92,10 @@ def compiled_function(name: str, dtype: str) -> Compute:
 
 
 def _compile_function(name: str, dtype: str) -> tuple[JitModule, int]:
-    """Return code with `apply(memory)`, and its lanes. Memory has a vector for each operand and one for the result."""
+    """Return (code with the function `apply(memory)`, its lanes).
+
+    The memory has a vector for each operand and then one for the result.
+    """
     target = host_target()
     ir = IRText(target.lanes * (2 if dtype == "float32" else 1), dtype)
     declarations = IRText(ir.lanes, dtype)

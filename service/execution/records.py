@@ -39,7 +39,7 @@ def trial_records(trained: Trained, plan: Plan, sweep: SweepInfo) -> Iterator[Tr
                 Tag.TRIAL: plan.trial_ids[number],
                 Tag.NUMBER: str(number),
                 Tag.OUTCOME: outcome,
-                Tag.OUTCOME_STEP: str(history.outcomes.began[position]),
+                Tag.OUTCOME_STEP: str(history.outcomes.onset_step[position]),
                 Tag.LAST_STEP: str(history.last_step[position]),
                 Tag.KERNEL: history.kernel,
                 Tag.ENGINE: ENGINE_VERSION,
@@ -90,7 +90,7 @@ def trial_rows(trained: Trained, plan: Plan) -> pd.DataFrame:
             "trial": [plan.trial_ids[number] for number in shard.numbers],
             **{PARAMS + name: [cell_value(values[name]) for values in params] for name in params[0]},
             "outcome": [history.outcome(position) for position in range(history.trials)],
-            "outcome_step": history.outcomes.began,
+            "outcome_step": history.outcomes.onset_step,
             "last_step": history.last_step,
             **{METRICS + name: history.final(name) for name in kept_curves(history.curves, plan.record)},
         }

@@ -39,7 +39,7 @@ def _classify(
         np.array([last_step is not None]),
         tensors,
     )
-    return outcomes.name(0), int(outcomes.began[0])
+    return outcomes.name(0), int(outcomes.onset_step[0])
 
 
 def test_improving_since_the_loss_has_only_fallen() -> None:

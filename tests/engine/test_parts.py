@@ -79,7 +79,7 @@ def test_an_initializer_draws_the_weights() -> None:
         ("x = 1 / 0\n", 1, "the file can't be run: ZeroDivisionError"),
         ("@activation\ndef relu(x):\n    return x\n", 1, "activation relu: that is built in"),
         ("@activation\ndef Own(x):\n    return x\n", 1, "names are small letters"),
-        ("@activation\ndef own(x):\n    return x if x > 0 else 0.0\n", 3, "course may not depend on a value"),
+        ("@activation\ndef own(x):\n    return x if x > 0 else 0.0\n", 3, "can't branch on a value"),
         ("@activation\ndef own(x):\n    return math.sin(x)\n", 3, "write it in the operations"),
         ("@activation\ndef own(x):\n    return np.sin(x)\n", 3, "write it in the operations of engine.operations"),
         ("@activation\ndef own(x):\n    return 1.0\n", 1, "does not depend on its input"),

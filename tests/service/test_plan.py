@@ -98,7 +98,9 @@ def test_both_kernels_give_a_ready_sweep_the_same_outcomes(name: str) -> None:
         plan = make_plan(load_spec(name, (f"kernel={kernel}",)))
         histories = [train_shard(shard, plan.dataset).history for shard in plan.shards(1)]
         outcomes[kernel] = [
-            pair for h in histories for pair in zip(h.outcomes.codes.tolist(), h.outcomes.began.tolist(), strict=True)
+            pair
+            for h in histories
+            for pair in zip(h.outcomes.codes.tolist(), h.outcomes.onset_step.tolist(), strict=True)
         ]
     assert len(outcomes["compiled"]) == make_plan(load_spec(name)).trials
     assert outcomes["compiled"] == outcomes["reference"]
