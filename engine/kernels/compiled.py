@@ -1,8 +1,8 @@
 """The compiled kernel: runs a Program as machine code in which every scalar is a vector of trials.
 
-Determinism: every lane runs the Program in a fixed order, with operations that IEEE 754 rounds in one way only, and with
-functions that consist of such operations. So a trial's numbers depend only on its configuration and the data. They do
-not depend on the trials in other lanes, the processor or the width of its vectors.
+Determinism: every lane runs the Program in a fixed order, with operations that IEEE 754 rounds in one way only, and
+functions that consist of them. So a trial's numbers depend only on its configuration and the data. They do not depend
+on the trials in other lanes, the processor or the width of its vectors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference kernel: one NumPy array, (trials, samples), for each value of the program. It is simple and easy to check.
+"""The reference kernel: one NumPy array, (trials, samples), for each value of the program. It is easy to check.
 
 Determinism: instructions work element by element, and a mean adds a trial's samples in an order that depends only on
 their count. So a trial's numbers do not depend on the other trials.

@@ -18,7 +18,8 @@ import numpy as np
 from engine.kernels.codegen.emitter import Emitter
 from engine.kernels.codegen.target import JitModule, host_target
 from engine.kernels.codegen.vectors import IRText, fma
-from engine.kernels.vector_math.functions import FUNCTIONS, library
+from engine.kernels.vector_math.functions import FUNCTIONS
+from engine.kernels.vector_math.library import library
 from engine.operations import PRIMITIVES, Operation, Scalar
 from engine.tracing import FusedScalar
 

@@ -1,4 +1,4 @@
-"""Writing the body of a compiled function: loops, branches, memory, and calls of the vector functions.
+"""Write the body of a compiled function: loops, branches, loads, stores and calls of the vector functions.
 
 >>> emitter = Emitter(IRText(lanes=4), convention="fastcc")
 >>> emitter.start("entry")
@@ -27,24 +27,24 @@ from dataclasses import dataclass
 
 from engine.kernels.codegen.layout import Location
 from engine.kernels.codegen.vectors import REAL, IRText, Vectors, splat, where
-from engine.kernels.vector_math.functions import result_type
+from engine.kernels.vector_math.library import result_type
 
 _VECTORS_OF_A_CALL = 8
-"""Largest number of vectors that a function takes at once: as many as are returned in registers."""
+"""Largest number of vectors that a call takes. As many can be returned in registers."""
 _UNROLLED_COPY = 4
-"""Largest number of neighbouring values that are copied without a loop."""
+"""Largest number of evenly spaced values that are copied without a loop."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Where an array lies, and how its elements are read.
+    """The place of an array, and the rule for reading its elements.
 
     pointer: name of the address of its first element.
     element: bytes from one element to the next.
     sample: bytes from one sample of an element to the next; 0 if all samples have the same value.
-    scalar: whether an element is one number for all lanes, instead of a vector.
-    divisor: vector that an element is divided by when it is read, for sums that are read as means.
-    as_flag: whether an element is read as 1 if any of its bits is set, else 0.
+    scalar: whether an element is one number for all lanes instead of a vector.
+    divisor: vector by which an element is divided when it is read. So sums are read as means.
+    as_flag: whether an element is read as a flag: 1 if it is not 0, else 0.
     """
 
     pointer: str
@@ -57,20 +57,23 @@ class Memory:
 
 @dataclass
 class LoopState:
-    """A loop that is being written: its variable, and the values that one iteration hands to the next."""
+    """A loop that is being written: the name of its variable, and of the values that it carries on."""
 
     index: str
     carried: list[str]
 
     def carry(self, names: Sequence[str]) -> None:
-        """Set the values that the next iteration starts with. After the loop, they are in `carried`."""
+        """Set the values for the start of the next iteration. After the loop, they are in `carried`."""
         self.carried = list(names)
 
 
 class Emitter:
     """Writes the basic blocks of one function into an IRText.
 
-    convention: calling convention of the vector functions, by LLVM's name.
+    ir: the text.
+    convention: LLVM's name of the vector functions' calling convention.
+
+    `called` has the name of each vector function that the code calls, with the number of vectors of a call.
     """
 
     def __init__(self, ir: IRText, convention: str) -> None:
@@ -89,10 +92,11 @@ class Emitter:
 
     @contextmanager
     def for_range(self, count: str | int, step: int = 1, carried: Sequence[str] = ()) -> Iterator[LoopState]:
-        """Write a loop over 0, step, 2 step, ... below `count`; its body is what is written inside.
+        """Write a loop over 0, step, 2 step, ... below `count`. A `with` block writes the body.
 
-        count: a multiple of `step`, at least `step`: the body always runs once.
-        carried: values that the first iteration starts with.
+        count: a multiple of `step`. It is at least `step`: the body always runs once.
+        step: difference of the variable from iteration to iteration.
+        carried: values for the start of the first iteration.
         """
         self._labels += 1
         n, before, real = self._labels, self.block, self.ir.real
@@ -116,7 +120,7 @@ class Emitter:
 
     @contextmanager
     def if_then(self, condition: str) -> Iterator[None]:
-        """Write code that runs only if an i1 is true: what is written inside."""
+        """Write code that runs only if an i1 is true. A `with` block writes it."""
         self._labels += 1
         n = self._labels
         self.ir.line(f"br i1 {condition}, label %then{n}, label %after{n}")
@@ -126,16 +130,16 @@ class Emitter:
         self.start(f"after{n}")
 
     def offset(self, pointer: str, count: int) -> str:
-        """Return a pointer that is so many bytes further."""
+        """Return a pointer that is `count` bytes further."""
         return self.ir.value(f"getelementptr i8, ptr {pointer}, i64 {count}") if count else pointer
 
     def advance(self, pointer: str, index: str, stride: int) -> str:
-        """Return a pointer that is `index` times so many bytes further."""
+        """Return a pointer that is `index` times `stride` bytes further."""
         shift = self.ir.value(f"mul i64 {index}, {stride}")
         return self.ir.value(f"getelementptr i8, ptr {pointer}, i64 {shift}")
 
     def load(self, pointer: str) -> str:
-        """Load a vector."""
+        """Load a vector, and return its name."""
         return self.ir.value(f"load {self.ir.real}, ptr {pointer}, align {self.vector_bytes}")
 
     def store(self, name: str, pointer: str) -> None:
@@ -143,17 +147,17 @@ class Emitter:
         self.ir.line(f"store {self.ir.real} {name}, ptr {pointer}, align {self.vector_bytes}")
 
     def vectors(self, *names: str) -> Vectors:
-        """Return vectors by their names, for arithmetic."""
+        """Return the vectors of these names, for arithmetic."""
         return Vectors(self.ir, REAL, names)
 
     def broadcast(self, scalar: str) -> str:
-        """Return a vector whose lanes are all the same number, known only at run time."""
+        """Return a vector with this number, a value of the text, in all lanes."""
         real, lanes = self.ir.real, self.ir.lanes
         first = self.ir.value(f"insertelement {real} poison, {self.ir.scalar} {scalar}, i64 0")
         return self.ir.value(f"shufflevector {real} {first}, {real} poison, <{lanes} x i32> zeroinitializer")
 
     def load_element(self, memory: Memory, pointer: str) -> str:
-        """Load an element of an array, or one of its samples, as a vector."""
+        """Load the element of an array at this address, as a vector, and return its name."""
         if memory.scalar:
             return self.broadcast(self.load_scalar(pointer))
         value = self.vectors(self.load(pointer))
@@ -165,11 +169,11 @@ class Emitter:
         return value.names[0]
 
     def load_scalar(self, pointer: str) -> str:
-        """Load one number."""
+        """Load one number, and return its name."""
         return self.ir.value(f"load {self.ir.scalar}, ptr {pointer}, align {self.scalar_bytes}")
 
     def call(self, name: str, operands: Sequence[Vectors]) -> Vectors:
-        """Call a vector function, with a few vectors at a time."""
+        """Call a vector function, with a few vectors at a time, and return the results."""
         ir, count = self.ir, len(operands[0].names)
         names: list[str] = []
         for begin in range(0, count, _VECTORS_OF_A_CALL):
@@ -183,9 +187,11 @@ class Emitter:
         return Vectors(ir, REAL, names)
 
     def copy(self, sources: Sequence[Location | float | None], memory: Mapping[str | int, Memory], target: str) -> None:
-        """Copy values to successive vectors from `target` on. Evenly spaced ones are copied in a loop.
+        """Copy values to successive vectors from `target` on. Evenly spaced values are copied in a loop.
 
-        sources: where each value is, or a constant; nothing is copied for None. memory: of the arrays.
+        sources: the place of each value, or a constant. Nothing is copied for None.
+        memory: array -> its place.
+        target: address of the first vector.
         """
         for position, source in enumerate(sources):
             if isinstance(source, float):
@@ -209,7 +215,7 @@ class Emitter:
 
 @dataclass
 class _StridedRun:
-    """Elements of one array that are evenly spaced, and so are the positions that they are copied to."""
+    """Evenly spaced elements of one array that are copied to evenly spaced positions."""
 
     array: str | int
     position: int
@@ -219,7 +225,7 @@ class _StridedRun:
     length: int = 1
 
     def try_extend(self, position: int, element: int) -> bool:
-        """Add a value to the run if it continues the spacing. Return whether it does."""
+        """Add a value to the run if it continues the spacing, and return whether it does."""
         steps = position - self.position, element - self.element
         if self.length == 1:
             self.position_step, self.element_step = steps

@@ -1,4 +1,4 @@
-"""Third pass: loops with the same number of iterations are joined, so that values pass between them in registers.
+"""Third pass: join loops with the same number of iterations, so that values pass between them in registers.
 
 >>> from engine.kernels.codegen.loop_program import Statement
 >>> product = Statement("mul", (ArrayRef("weight", (0, 1)), 2.0), result=ArrayRef(0, (0, 1)))
@@ -20,13 +20,13 @@ from dataclasses import replace
 from engine.kernels.codegen.loop_program import ArrayRef, Loop, LoopProgram
 
 _Group = list[int]
-"""Numbers of loops that become one, in the order of their statements."""
+"""Numbers of loops that become one loop, in the order of their statements."""
 
 
 def fuse(program: LoopProgram) -> LoopProgram:
-    """Return the program with loops joined where one uses what the other computes, iteration by iteration.
+    """Return the program with loops joined if one uses the other's results, iteration by iteration.
 
-    program: as `reroll` returns it, with array number k computed by loop number k.
+    program: the result of `reroll`: loop number k computes array number k.
     """
     groups = _fuse_into_consumer(program.loops)
     groups = _fuse_with_producer(program.loops, groups)
@@ -39,12 +39,12 @@ def _joined(loops: Sequence[Loop]) -> Loop:
 
 
 def _can_fuse(a: Loop, b: Loop) -> bool:
-    """Return whether two loops have the same iterations, and both run for each sample or neither does."""
+    """Return whether two loops have as many iterations, and both or neither run for each sample."""
     return a.members == b.members and a.per_sample == b.per_sample
 
 
 def _operands(loops: Iterable[Loop]) -> list[ArrayRef]:
-    """Return the operands of loops that other loops compute."""
+    """Return the operands of these loops that loops compute."""
     return [operand for loop in loops for statement in loop.statements for operand in statement.computed_operands]
 
 
@@ -55,7 +55,7 @@ def _number(ref: ArrayRef) -> int:
 
 
 def _fuse_into_consumer(loops: Sequence[Loop]) -> list[_Group]:
-    """Move each loop to the loop that uses its array, if all users are there and iteration i uses element i."""
+    """Move each loop into the loop that has all users of its array, if iteration i uses element i."""
     users: dict[int, set[int]] = defaultdict(set)
     elementwise: dict[int, bool] = defaultdict(lambda: True)
     for number, loop in enumerate(loops):
@@ -81,7 +81,7 @@ def _grouped(groups: Sequence[_Group], fused_into: Sequence[int]) -> list[_Group
 
 
 def _fuse_with_producer(loops: Sequence[Loop], groups: Sequence[_Group]) -> list[_Group]:
-    """Append each group to the latest group that it uses, if iteration i uses element i of that one."""
+    """Append each group to the latest group whose arrays it uses, if iteration i uses element i of them."""
     fused: list[_Group] = []
     group_of: dict[int, int] = {}
     for group in groups:
@@ -101,7 +101,10 @@ def _fuse_with_producer(loops: Sequence[Loop], groups: Sequence[_Group]) -> list
 
 
 def _fuse_loops(loops: Sequence[Loop], groups: Sequence[_Group], outputs: Set[str | int]) -> list[_Group]:
-    """Put each group before the one group that uses it, if iteration i uses element i and it has no output."""
+    """Put each group in front of the group that uses it.
+
+    This needs that no other group uses it, that iteration i uses element i, and that the group has no outputs.
+    """
     group_of = {k: number for number, group in enumerate(groups) for k in group}
     users: dict[int, set[int]] = defaultdict(set)
     not_elementwise = -1

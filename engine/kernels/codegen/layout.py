@@ -1,8 +1,8 @@
-"""First pass: where a Program's values lie in memory, and which of them are computed together.
+"""First pass: assign a Program's values to arrays in memory, and to functions that compute them together.
 
-Trials are trained in blocks, one trial for each lane of a vector. The memory of a block is arrays of vectors:
-`parameters` are the weights and the optimiser's state, `columns` the hyperparameters and the step numbers, `sums` the
-reductions over samples.
+Trials are trained in blocks, one trial for each lane of a vector. A block has arrays of vectors in memory: `parameters`
+are the weights and the optimiser's state, `columns` the hyperparameters and the step numbers, `sums` the reductions
+over samples.
 
 >>> from engine import LOSSES, MLP, OPTIMIZERS, trace_step
 >>> program = trace_step(MLP([1, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=1, targets=1)
@@ -26,12 +26,18 @@ from typing import TypeAlias
 from engine.program import LOSS_AND_ACCURACY, Instruction, Program, Reduction
 
 Location: TypeAlias = tuple[str | int, int]
-"""An array and an element of it. Arrays from outside have names; those that are computed here have numbers."""
+"""An array and the number of one of its elements. Arrays from outside have names, computed arrays have numbers."""
 
 
 @dataclass(frozen=True)
 class RecordedCurves:
-    """The curves that are recorded at a step, in the order of their vectors in memory."""
+    """The curves that are recorded at a step, in the order of their vectors in memory.
+
+    measured: curves that measure the weights.
+    ratios: curves that measure the update.
+    evaluated: loss and accuracy on the training samples, if the accuracy is recorded.
+    tested: loss and accuracy on the test samples.
+    """
 
     measured: tuple[str, ...]
     ratios: tuple[str, ...]
@@ -40,18 +46,18 @@ class RecordedCurves:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The curves' names; empty for the loss among `evaluated`, because it is also among `measured`."""
+        """Names of the curves; empty for the loss among `evaluated`, because it is among `measured` too."""
         evaluated = [name if name != "loss" else "" for name in self.evaluated]
         return (*self.measured, *self.ratios, *evaluated, *(f"test_{name}" for name in self.tested))
 
 
 @dataclass(frozen=True)
 class Computation:
-    """Values that are computed together. Every computation goes through the passes by itself.
+    """Values that are computed together. Each computation goes through the passes separately.
 
-    values: what is computed.
-    sources: where the values are that exist already, apart from constants.
-    sums: where the reductions among `values` are added up, if it goes over samples.
+    values: the values to compute.
+    sources: value -> its place, for the values that exist already, apart from constants.
+    sums: value -> the place of its sum, for the reductions among `values`.
     """
 
     values: tuple[int, ...]
@@ -61,11 +67,13 @@ class Computation:
 
 @dataclass(frozen=True)
 class ReduceFunction:
-    """A function that adds up samples in `sums`.
+    """A function that reduces samples into `sums`.
 
-    reductions: the values that are added up, in the order of their sums.
-    gathered: whether each trial has samples of its own, as in minibatches.
-    shared, samples: names of its computations: the values that samples share, and those of the samples.
+    name: its name in the module.
+    reductions: the reductions, in the order of their sums.
+    shared: name of the computation of the values that samples share.
+    samples: name of the computation of the values of samples.
+    gathered: whether each trial has different samples, as in minibatches.
     """
 
     name: str
@@ -75,13 +83,18 @@ class ReduceFunction:
     gathered: bool = False
 
     def __str__(self) -> str:
-        own = ", each trial its own" if self.gathered else ""
-        return f"{self.name}: reduces {len(self.reductions)} values over the samples{own}"
+        samples = "each trial's samples" if self.gathered else "the samples"
+        return f"{self.name}: reduces {len(self.reductions)} values over {samples}"
 
 
 @dataclass(frozen=True)
 class OutputFunction:
-    """A function that computes outputs of the program from parameters, columns and sums."""
+    """A function that computes outputs of the program from parameters, columns and sums.
+
+    name: its name in the module.
+    outputs: names of the outputs.
+    reductions: the reductions, in the order of their sums.
+    """
 
     name: str
     outputs: tuple[str, ...]
@@ -93,14 +106,15 @@ class OutputFunction:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the values of a program lie, and the functions that compute them.
+    """The places of a program's values in memory, and the functions that compute them.
 
     program: one training step.
-    tested: whether there are test samples. batches: whether there are minibatches. gradients: whether the gradient of
-    each weight is recorded.
+    tested: whether there are test samples.
+    batches: whether there are minibatches.
+    gradients: whether the gradient of each weight is recorded.
 
-    Every curve but the accuracy is computed from the sums of the training step itself. The accuracy is evaluated at
-    recorded steps only, as the test samples are.
+    All curves but the accuracy are computed from the sums of the training step. The accuracy and the curves of the test
+    samples are evaluated at recorded steps only.
     """
 
     program: Program
@@ -110,12 +124,12 @@ class Layout:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The hyperparameters in order. In memory the step and the number of steps follow them."""
+        """Names of the columns, in order. In memory, the step and the number of steps follow them."""
         return self.program.columns
 
     @property
     def parameters(self) -> int:
-        """Number of weights and of the optimiser's state."""
+        """Number of weights plus that of the optimiser's state."""
         return self.program.weight_count + len(self.program.initial_state)
 
     @cached_property
@@ -128,12 +142,12 @@ class Layout:
 
     @cached_property
     def evaluated(self) -> tuple[str, ...]:
-        """The outputs that are computed on test samples too."""
+        """Names of the outputs that are computed on test samples too."""
         return tuple(name for name in LOSS_AND_ACCURACY if name in self.program.output_names)
 
     @cached_property
     def functions(self) -> tuple[ReduceFunction | OutputFunction, ...]:
-        """The functions of a step, in the order in which they are written."""
+        """The functions of a step, in the order of their code."""
         return tuple(self._functions())
 
     def _functions(self) -> Iterator[ReduceFunction | OutputFunction]:
@@ -158,11 +172,11 @@ class Layout:
 
     @cached_property
     def reductions(self) -> tuple[int, ...]:
-        """The reductions over the training samples, in the order of their sums: means first."""
+        """The reductions over the training samples, in the order of their sums, with means first."""
         return self.reductions_of(["gradient", *self.recorded.measured, "weights", "state"])
 
     def reductions_of(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Return the reductions that these outputs need: means first."""
+        """Return the reductions that these outputs need, with means first."""
         reductions = _reductions(self.program, self.values(names))
         return tuple(sorted(reductions, key=lambda value: not self.is_mean(value)))
 
@@ -170,16 +184,16 @@ class Layout:
         """Return whether a reduction is a mean."""
         return self._instruction(value).operation == Reduction.MEAN
 
-    # ----------------------------------------------------------------------------------------------- what is computed
+    # --------------------------------------------------------------------------------------------------- computations
 
     @cached_property
     def computations(self) -> dict[str, Computation]:
-        """The computations of all functions, by name, without those that compute nothing."""
+        """Name -> computation, for all functions, without those that compute nothing."""
         computations: dict[str, Computation] = {}
         for function in self.functions:
             if isinstance(function, OutputFunction):
                 computations[function.name] = self._of_outputs(function)
-            elif not function.gathered:  # else they are those of the function that is not gathered
+            elif not function.gathered:  # a gathered function has the same computations as the other one
                 shared = self._shared_by_samples(function.reductions)
                 computations[function.shared] = Computation(shared, self.inputs, {})
                 computations[function.samples] = self._of_samples(function, shared)
@@ -197,15 +211,15 @@ class Layout:
         return Computation(function.reductions, sources, sums)
 
     def _shared_by_samples(self, reductions: Sequence[int]) -> tuple[int, ...]:
-        """Return the values that reductions use, and that are neither per sample nor inputs nor constants."""
+        """Return the values that reductions use and that are the same for all samples, without inputs and constants."""
         program, first = self.program, self.program.first_instruction
         shared: dict[int, None] = {}
-        pending, seen = list(reductions), set(reductions)
+        pending, visited = list(reductions), set(reductions)
         while pending:
             for operand in self._instruction(pending.pop()).operands:
-                if operand < first or operand in seen:
+                if operand < first or operand in visited:
                     continue
-                seen.add(operand)
+                visited.add(operand)
                 if program.per_sample[operand]:
                     pending.append(operand)
                 else:
@@ -217,7 +231,7 @@ class Layout:
 
     @cached_property
     def inputs(self) -> dict[int, Location]:
-        """Where the inputs are."""
+        """Input -> its place."""
         columns = {name: position for position, name in enumerate(self.columns)}
         step_numbers = {"step": len(columns), "steps": len(columns) + 1}
         locations: dict[int, Location] = {}
@@ -240,16 +254,16 @@ class Layout:
 
 
 def _reductions(program: Program, values: Sequence[int]) -> list[int]:
-    """Return the reductions that these values need, in the order in which they are first needed."""
+    """Return the reductions that these values need, in the order of their first use."""
     first = program.first_instruction
     reductions: dict[int, None] = {}
-    seen: set[int] = set()
+    visited: set[int] = set()
     pending = list(reversed(values))
     while pending:
         value = pending.pop()
-        if value < first or value in seen:
+        if value < first or value in visited:
             continue
-        seen.add(value)
+        visited.add(value)
         operation, operands = program.instructions[value - first]
         if operation in Reduction.ALL:
             reductions[value] = None

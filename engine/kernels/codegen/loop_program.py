@@ -1,7 +1,7 @@
 """`LoopProgram`: a part of a Program as loops over arrays. The passes `reroll` and `fuse` return it.
 
-Arrays that are computed here have numbers, and are printed as a0, a1, ...; the others have names. i is the number of
-the iteration, and so of the element that a statement computes.
+Arrays that the loops compute have numbers, and are printed as a0, a1, ... Other arrays have names. The variable i is
+the number of the iteration, and so of the element that a statement computes.
 
 >>> weights, feature = ArrayRef("weight", (0, 2, 4)), ArrayRef("feature", (1, 1, 1))
 >>> product = Statement("mul", (weights, feature), result=ArrayRef(0, (0, 1, 2)))
@@ -24,7 +24,7 @@ from engine.kernels.codegen.layout import Location
 from engine.program import Reduction
 
 DOT = "dot"
-"""start + a b + c d + ...: multiplications and additions in this order, each pair rounded once."""
+"""start + a b + c d + ...: the products are added in this order, and each product and sum is rounded once."""
 
 _SHOWN_ELEMENTS = 4
 _SHOWN_TERMS = 5
@@ -33,14 +33,14 @@ _SHOWN_OUTPUTS = 12
 
 @dataclass(frozen=True, eq=False)
 class ArrayRef:
-    """An operand or result of a statement: an array, and for each iteration the element that is used."""
+    """An operand or result of a statement: an array, and the number of the element for each iteration."""
 
     array: str | int
     elements: tuple[int, ...]
 
     @property
     def is_identity(self) -> bool:
-        """Whether iteration i uses element i."""
+        """Return whether iteration i uses element i."""
         return all(element == iteration for iteration, element in enumerate(self.elements))
 
     def __str__(self) -> str:
@@ -54,12 +54,12 @@ Operand: TypeAlias = ArrayRef | float
 
 @dataclass(frozen=True)
 class Statement:
-    """One operation, done in every iteration of a loop.
+    """One operation, applied in every iteration of a loop.
 
     operation: a primitive, a reduction or DOT.
-    operands: what it is applied to.
-    result: the array that is computed; for a reduction, the sums that are added to.
-    has_start: whether the first operand of a DOT is added to the products; without it, the DOT begins with a product.
+    operands: its operands.
+    result: the array that it computes; for a reduction, the sums.
+    has_start: whether the first operand of a DOT is added to the products. Without it, the DOT begins with a product.
     """
 
     operation: str
@@ -69,12 +69,12 @@ class Statement:
 
     @property
     def is_reduction(self) -> bool:
-        """Whether it combines samples."""
+        """Return whether it combines samples."""
         return self.operation in Reduction.ALL
 
     @property
     def computed_operands(self) -> Iterator[ArrayRef]:
-        """Those operands that are computed here."""
+        """The operands that loops compute."""
         return (o for o in self.operands if isinstance(o, ArrayRef) and isinstance(o.array, int))
 
     def __str__(self) -> str:
@@ -88,7 +88,12 @@ class Statement:
 
 @dataclass(frozen=True)
 class Loop:
-    """Statements that are done one after another in each iteration, and if `per_sample` for each sample."""
+    """Statements that run one after another in each iteration.
+
+    members: number of iterations.
+    statements: the statements.
+    per_sample: whether they run for each sample.
+    """
 
     members: int
     statements: tuple[Statement, ...]
@@ -96,7 +101,7 @@ class Loop:
 
     @property
     def is_reduction(self) -> bool:
-        """Whether every statement combines samples."""
+        """Return whether every statement combines samples."""
         return all(statement.is_reduction for statement in self.statements)
 
     def __str__(self) -> str:
@@ -108,7 +113,7 @@ class Loop:
 class LoopProgram:
     """Loops in an order in which they can run.
 
-    outputs: for each of the values that were asked for, where it is afterwards, or the constant that it is.
+    outputs: for each value of the computation, its place after the loops, or its number if it is a constant.
     """
 
     loops: tuple[Loop, ...]
@@ -116,12 +121,12 @@ class LoopProgram:
 
     @cached_property
     def output_arrays(self) -> frozenset[str | int]:
-        """The arrays in which outputs are."""
+        """The arrays that contain outputs."""
         return frozenset(output[0] for output in self.outputs if not isinstance(output, float))
 
     @cached_property
     def stored(self) -> dict[int, Loop]:
-        """Array -> its loop, for the arrays that need memory: they have outputs, or another loop uses them."""
+        """Array -> its loop, for the arrays that need memory, because of outputs or because another loop uses them."""
         loop_of = {s.result.array: loop for loop in self.loops for s in loop.statements if not s.is_reduction}
         used_elsewhere = {
             operand.array
@@ -138,7 +143,7 @@ class LoopProgram:
 
     @property
     def last_line(self) -> str:
-        """Where the outputs are, as text."""
+        """The outputs' places, as text."""
         ends = [str(end) if isinstance(end, float) else str(ArrayRef(end[0], (end[1],))) for end in self.outputs]
         return f"return {' '.join(_shortened(ends, _SHOWN_OUTPUTS))}"
 
@@ -147,7 +152,7 @@ class LoopProgram:
 
 
 def _pattern(elements: Sequence[int]) -> str:
-    """Return elements as a formula in i if they are evenly spaced, else the first few."""
+    """Return element numbers as text: a formula in i if they are evenly spaced, else the first few."""
     step = elements[1] - elements[0] if len(elements) > 1 else 0
     if any(element != elements[0] + step * i for i, element in enumerate(elements)):
         return ", ".join(_shortened(map(str, elements), _SHOWN_ELEMENTS))

@@ -1,8 +1,7 @@
-"""Fifth pass, for one computation: writing its tiled loops in LLVM's language.
+"""Fifth pass, for one computation: write its tiled loops in LLVM's language.
 
-The order in which different numbers are computed is free. The order in which the terms of one sum are added is not: the
-pairs of a dot are added one after another, and so are the samples of a reduction. Otherwise a trial's last bits would
-depend on the tiles.
+Different numbers may be computed in any order. The terms of one sum may not: the pairs of a dot are added one after
+another, and so are the samples of a reduction. Otherwise a trial's last bits would depend on the tiles.
 
 >>> from engine.kernels.codegen.loop_program import Loop, LoopProgram
 >>> from engine.kernels.codegen.tile import tile
@@ -31,7 +30,7 @@ from engine.kernels.vector_math.functions import FUNCTIONS
 from engine.program import Reduction
 
 _UNROLLED_DOT = 8
-"""Largest number of pairs of a dot that is unrolled."""
+"""Largest number of pairs of a dot that is written without a loop."""
 
 OPERATIONS: dict[str, Callable[..., Vectors]] = {
     "add": lambda a, b: a + b,
@@ -47,11 +46,11 @@ OPERATIONS: dict[str, Callable[..., Vectors]] = {
     "maximum": lambda a, b: where((a >= b) | a.is_nan(), a, b),
     "minimum": lambda a, b: where((a <= b) | a.is_nan(), a, b),
 }
-"""Primitive -> the instructions for it. The other primitives are calls of FUNCTIONS."""
+"""Primitive -> the function that writes its instructions. The other primitives are fma and calls of FUNCTIONS."""
 
 
 def write_loops(emitter: Emitter, program: TiledProgram, memory: Mapping[str | int, Memory]) -> None:
-    """Write every loop. `memory`: of the arrays from outside, and of those that are stored."""
+    """Write the loops. `memory` has the place of each array from outside and of each array that is stored."""
     available: dict[Location, list[str]] = {}
     previous = -1
     for tiled in program.tiled:
@@ -63,9 +62,10 @@ def write_loops(emitter: Emitter, program: TiledProgram, memory: Mapping[str | i
 
 @dataclass(frozen=True)
 class _Tile:
-    """The iterations of a tile, as (row, column), counted from the variables of the loops around it.
+    """The iterations of a tile.
 
-    outer, inner: names of these variables; None if the loop is unrolled. Then rows and columns are counted from 0.
+    iterations: (row, column) of each, relative to the variables of the loops around the tile.
+    outer, inner: names of these variables; None without such a loop. Then rows or columns are counted from 0.
     """
 
     iterations: tuple[tuple[int, int], ...]
@@ -74,7 +74,10 @@ class _Tile:
 
 
 class _LoopWriter:
-    """`available`: values of this group of unrolled loops that are still in registers, by location."""
+    """Writes one loop.
+
+    available: place -> registers, one for each sample, of values that this group of unrolled loops has computed.
+    """
 
     def __init__(
         self,
@@ -89,14 +92,15 @@ class _LoopWriter:
         self._memory = memory
         self._samples = tiled.samples
         self._available = available
-        self._own = {statement.result.array for statement in tiled.loop.statements if not statement.is_reduction}
-        # of the tile that is being written
+        self._computed = {statement.result.array for statement in tiled.loop.statements if not statement.is_reduction}
+        # state of the tile that is being written
         self._tile = _Tile(())
         self._values: dict[tuple[str | int, int], list[str]] = {}
         self._bases: dict[tuple[str | int, int, int], str] = {}
         self._loaded: dict[object, str] = {}
 
     def write(self) -> None:
+        """Write the loop: tiles in up to two loops, then the tiles that these leave."""
         columns_in_all, members = self._tiled.columns_in_all, self._loop.members
         if columns_in_all is None:
             for begin in range(0, members, self._tiled.columns):
@@ -116,7 +120,7 @@ class _LoopWriter:
             self._write_columns(range(begin, min(begin + rows, rows_in_all)), None)
 
     def _write_columns(self, rows: range, outer: str | None) -> None:
-        """Write all columns of some rows: the inner loop, then the columns that it leaves over."""
+        """Write all columns of some rows: the inner loop, then the columns that it leaves."""
         columns_in_all = self._tiled.columns_in_all or 1
         columns = min(self._tiled.columns, columns_in_all)
         in_loop = columns_in_all // columns * columns if columns_in_all > columns else 0
@@ -129,7 +133,7 @@ class _LoopWriter:
     # ---------------------------------------------------------------------------------------------------- addresses
 
     def _element(self, ref: ArrayRef, member: int) -> tuple[int, int, int]:
-        """Return (element number apart from the loops' variables, outer stride, inner stride) of a tile's member."""
+        """Return (element number without the loops' variables, outer stride, inner stride) of a tile's member."""
         row, column = self._tile.iterations[member]
         if not self._tiled.affine:
             return ref.elements[column], 0, 0
@@ -138,7 +142,7 @@ class _LoopWriter:
         return element, affine.outer if self._tile.outer else 0, affine.inner if self._tile.inner else 0
 
     def _pointer(self, ref: ArrayRef, member: int, dot_step: tuple[str, int] | None = None) -> str:
-        """Return the address of a member's element. `dot_step`: a dot's loop variable, and elements per iteration."""
+        """Return the address of a member's element. `dot_step` is a dot's loop variable and its stride in elements."""
         memory = self._memory[ref.array]
         element, outer, inner = self._element(ref, member)
         key = (ref.array, outer, inner)
@@ -156,7 +160,7 @@ class _LoopWriter:
     # -------------------------------------------------------------------------------------------------------- values
 
     def _operand(self, operand: Operand, dot_step: tuple[str, int] | None = None) -> Vectors:
-        """Return the operand of every member of the tile, each with its samples."""
+        """Return the operand for every member of the tile and every sample."""
         names: list[str] = []
         for member in range(len(self._tile.iterations)):
             names += self._samples_of(operand, member, dot_step)
@@ -165,7 +169,7 @@ class _LoopWriter:
     def _samples_of(self, operand: Operand, member: int, dot_step: tuple[str, int] | None = None) -> list[str]:
         if isinstance(operand, float):
             return [splat(self._emitter.ir, operand)] * self._samples
-        computed = self._values.get((operand.array, member)) if operand.array in self._own else None
+        computed = self._values.get((operand.array, member)) if operand.array in self._computed else None
         if computed is not None:
             return computed
         location = (operand.array, self._element(operand, member)[0])
@@ -205,7 +209,7 @@ class _LoopWriter:
         return OPERATIONS[operation](*operands)
 
     def _assign(self, statement: Statement, result: Vectors) -> None:
-        """Make a statement's result available to later ones, and store it if it is needed elsewhere."""
+        """Keep a statement's result for later statements, and store it if other loops or outputs need it."""
         array = statement.result.array
         for member in range(len(self._tile.iterations)):
             names = list(result.names[member * self._samples : (member + 1) * self._samples])
@@ -241,10 +245,10 @@ class _LoopWriter:
         return total
 
     def _even_steps(self, pairs: Sequence[tuple[Operand, Operand]]) -> tuple[int, int] | None:
-        """Return by how many elements both factors move from pair to pair; None if they do not move evenly."""
+        """Return the strides, in elements, of both factors from pair to pair; None if they are not constant."""
         steps = []
         for factors in zip(*pairs, strict=True):
-            refs = [f for f in factors if isinstance(f, ArrayRef) and f.array not in self._own]
+            refs = [f for f in factors if isinstance(f, ArrayRef) and f.array not in self._computed]
             if len(refs) < len(pairs) or len({ref.array for ref in refs}) > 1:
                 return None
             rows = [[self._element(ref, member) for member in range(len(self._tile.iterations))] for ref in refs]
@@ -268,8 +272,8 @@ class _LoopWriter:
             self._emitter.store(name, pointer)
 
     def _sample(self, operand: Operand, member: int, sample: int) -> Vectors:
-        """Return one sample of an operand. Only this sample is loaded, if the operand is in memory."""
-        if isinstance(operand, ArrayRef) and operand.array not in self._own:
+        """Return one sample of an operand. From memory, only this sample is loaded."""
+        if isinstance(operand, ArrayRef) and operand.array not in self._computed:
             location = (operand.array, self._element(operand, member)[0])
             if not (self._tiled.unrolled and location in self._available):
                 return self._emitter.vectors(self._load(operand, member, sample))
@@ -277,7 +281,7 @@ class _LoopWriter:
 
 
 def _combined(reduction: str, total: Vectors, values: Sequence[Vectors]) -> str:
-    """Return the sum so far with one more sample."""
+    """Return the sum after one more sample."""
     if reduction == Reduction.ANY:
         return (total.bits() | values[0].bits()).real().names[0]
     return (fma(values[0], values[1], total) if len(values) == 2 else total + values[0]).names[0]

@@ -1,6 +1,6 @@
-"""Fifth pass: the functions of a step in LLVM's language, with the vector functions that they call.
+"""Fifth pass: write the functions of a step in LLVM's language, and the vector functions that they call.
 
-Every function takes the arrays of a block (see `layout`) and one or two more arguments.
+Every function takes the arrays of a block (see `layout.py`) and one or two more arguments.
 
 >>> from engine.kernels.codegen.target import Target
 >>> module = ModuleBuilder(Target("x86-64", "", lanes=2, registers=16, calling_convention="fastcc"), "float64")
@@ -28,17 +28,19 @@ from engine.kernels.codegen.loops import write_loops
 from engine.kernels.codegen.target import Target
 from engine.kernels.codegen.tile import TiledProgram
 from engine.kernels.codegen.vectors import IRText, splat
-from engine.kernels.vector_math.functions import library
+from engine.kernels.vector_math.library import library
 
 ARRAYS = ("parameters", "columns", "sums", "scratch", "features", "targets")
-"""The arrays that the functions of a step take first."""
+"""The first arguments of the functions of a step: arrays."""
 
 
 class ModuleBuilder:
     """Collects the functions of a module.
 
-    target: the processor. dtype: numbers of the program. `scratch_bytes`: memory that the functions need for values on
-    their way.
+    target: the processor.
+    dtype: type of the program's numbers.
+
+    `scratch_bytes` is the size of the memory that the functions need for intermediate values.
     """
 
     def __init__(self, target: Target, dtype: str) -> None:
@@ -50,7 +52,7 @@ class ModuleBuilder:
         self._called: set[tuple[str, int]] = set()
 
     def text(self) -> str:
-        """Return the whole module, with the vector functions that it calls."""
+        """Return the text of the module, with the vector functions that it calls."""
         declarations = IRText(self.lanes, self.dtype)
         declarations.declare_intrinsics()
         functions = library(self._called, self.target.lanes, self.target.calling_convention, self.dtype)
@@ -58,9 +60,11 @@ class ModuleBuilder:
 
     @contextmanager
     def function(self, name: str, arguments: Sequence[str], *, exported: bool = False) -> Iterator[Emitter]:
-        """Write a function; its body is what is written inside.
+        """Add a function, in a `with` block that writes its body, and yield the body's emitter.
 
-        arguments: an LLVM type and a name each. exported: whether it is called from outside the module.
+        name: the function's name.
+        arguments: LLVM type and name of each argument.
+        exported: whether code outside the module calls it.
         """
         emitter = Emitter(IRText(self.lanes, self.dtype), self.target.calling_convention)
         linkage = "" if exported else "internal fastcc "
@@ -81,13 +85,15 @@ def emit_reductions(
     samples: Sequence[TiledProgram],
     widths: tuple[int, int],
 ) -> None:
-    """Write `name(arrays, order, count)`: it reduces `count` samples into sums, and stores `count` behind them.
+    """Write a function `name(arrays, order, count)`: it reduces `count` samples into sums, then stores `count`.
 
+    module: the module to add it to.
+    layout, function: the place of values, and the function.
     shared: the loops that compute the values that samples share, if there are any.
-    samples: the loops over samples, cut for several samples at once; then cut for a remainder, if there ever is one.
+    samples: the loops for several samples at once, then those for a remainder, if there can be one.
     widths: numbers of features and of targets of a sample.
 
-    A gathered function takes each trial's samples by their numbers in `order`.
+    A gathered function reads each trial's samples at their positions in `order`.
     """
     with module.function(function.name, _arguments("ptr noalias %order", "i64 %count")) as emitter:
         size, reductions = emitter.vector_bytes, len(function.reductions)
@@ -119,7 +125,7 @@ def emit_reductions(
 def emit_outputs(
     module: ModuleBuilder, layout: Layout, function: OutputFunction, tiled: Sequence[TiledProgram]
 ) -> None:
-    """Write `name(arrays, out)`: it computes outputs from parameters, columns and sums, into successive vectors."""
+    """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`."""
     with module.function(function.name, _arguments("ptr noalias %out")) as emitter:
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         count = emitter.load(emitter.offset("%sums", len(function.reductions) * emitter.vector_bytes))
@@ -135,7 +141,7 @@ def _arguments(*more: str) -> list[str]:
 
 
 def _memory(emitter: Emitter, layout: Layout) -> dict[str | int, Memory]:
-    """Return where the arrays from outside are."""
+    """Return the places of the arrays from outside."""
     size, weights = emitter.vector_bytes, layout.program.weight_count
     return {
         "weight": Memory("%parameters", size),
@@ -148,7 +154,7 @@ def _memory(emitter: Emitter, layout: Layout) -> dict[str | int, Memory]:
 def _compute(
     emitter: Emitter, tiled: TiledProgram, memory: Mapping[str | int, Memory], scratch: _Scratch, target: str
 ) -> None:
-    """Write loops that do not go over samples, and put their outputs into successive vectors from `target` on."""
+    """Write loops that do not run for each sample. Their outputs become successive vectors from `target` on."""
     direct = _direct_destinations(tiled.loops, emitter, target)
     arrays = {**memory, **scratch.arrays(tiled.loops, 1, direct), **direct}
     write_loops(emitter, tiled, arrays)
@@ -158,9 +164,9 @@ def _compute(
 
 
 def _direct_destinations(program: LoopProgram, emitter: Emitter, target: str) -> dict[str | int, Memory]:
-    """Return the arrays that can be computed where they are wanted, without a copy.
+    """Return the arrays that can be computed in `target` directly, without a copy.
 
-    Every element is an output, only once, and the elements are evenly spaced among the outputs.
+    Each of their elements is an output exactly once, and their positions among the outputs are evenly spaced.
     """
     size = emitter.vector_bytes
     positions: dict[int, dict[int, int]] = defaultdict(dict)
@@ -169,26 +175,26 @@ def _direct_destinations(program: LoopProgram, emitter: Emitter, target: str) ->
             positions[output[0]].setdefault(output[1], position)
     direct: dict[str | int, Memory] = {}
     for array, position_of in positions.items():
-        wanted = [position_of.get(element) for element in range(program.stored[array].members)]
-        first, second = wanted[0], wanted[1] if len(wanted) > 1 else None
+        elements = [position_of.get(element) for element in range(program.stored[array].members)]
+        first, second = elements[0], elements[1] if len(elements) > 1 else None
         uses = sum(isinstance(output, tuple) and output[0] == array for output in program.outputs)
         if first is None or len(position_of) < uses:
             continue
         step = 1 if second is None else second - first
-        if wanted == [first + step * element for element in range(len(wanted))]:
+        if elements == [first + step * element for element in range(len(elements))]:
             direct[array] = Memory(emitter.offset(target, first * size), step * size)
     return direct
 
 
 class _Scratch:
-    """Memory for values on their way, assigned from its beginning."""
+    """Memory for intermediate values, assigned from its beginning."""
 
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = emitter
         self.size = 0
 
     def reserve(self, count: int) -> str:
-        """Return the address of `count` bytes."""
+        """Reserve some bytes, and return their address."""
         pointer = self._emitter.offset("%scratch", self.size)
         self.size += count
         return pointer
@@ -196,7 +202,7 @@ class _Scratch:
     def arrays(
         self, program: LoopProgram, samples: int, elsewhere: Collection[str | int] = ()
     ) -> dict[str | int, Memory]:
-        """Return memory for the stored arrays, except for those that are elsewhere."""
+        """Reserve memory for the stored arrays of loops, except for those that are elsewhere, and return it."""
         size = self._emitter.vector_bytes
         memory: dict[str | int, Memory] = {}
         for array, loop in program.stored.items():
@@ -223,7 +229,7 @@ class _SampleLoop:
         self._scratch, self._gathered = scratch, gathered
 
     def write(self, begin: str, count: str, tiled: TiledProgram) -> None:
-        """Write the loop over samples begin .. begin + count, a multiple of `tiled.samples`."""
+        """Write the loop over `count` samples from `begin` on. The count is a multiple of `tiled.samples`."""
         emitter, at_once = self._emitter, tiled.samples
         stored = self._scratch.arrays(tiled.loops, at_once)
         with emitter.for_range(count, at_once) as loop:
@@ -235,12 +241,12 @@ class _SampleLoop:
             write_loops(emitter, tiled, {**self._memory, **stored, **samples})
 
     def _rows(self, kind: str, width: int, first: str) -> Memory:
-        """Return the samples' rows in place; they are the same for every trial."""
+        """Return the place of the samples' rows, which all trials share."""
         size = self._emitter.scalar_bytes
         return Memory(self._emitter.advance(f"%{kind}s", first, width * size), size, width * size, scalar=True)
 
     def _gather(self, kind: str, width: int, first: str, at_once: int) -> Memory:
-        """Write code that gathers each trial's own samples into scratch."""
+        """Write code that copies each trial's samples into scratch memory, and return their place."""
         emitter, ir = self._emitter, self._emitter.ir
         vector, size = emitter.vector_bytes, emitter.scalar_bytes
         target = self._scratch.reserve(width * at_once * vector)

@@ -1,4 +1,4 @@
-r"""From a Program to machine code: the list of passes, `lower`. Every stage can be printed.
+r"""Compile a Program to machine code: `lower` is the list of passes. Every stage can be printed.
 
 >>> from engine import LOSSES, MLP, OPTIMIZERS, trace_step
 >>> program = trace_step(MLP([2, 1]), LOSSES["mean_squared_error"], OPTIMIZERS["sgd"], features=2, targets=1)
@@ -35,12 +35,12 @@ _SAMPLES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Options:
-    """What the code depends on, besides the program and the target.
+    """The settings of the code, besides the program and the target.
 
-    dtype: numbers of the program, `float64` or `float32`.
+    dtype: type of all numbers, `float64` or `float32`.
     widths: numbers of features and of targets of a sample.
-    sample_counts: how many samples there are in the training part, in the test part and in batches. Loops that take
-    several samples at once need code for a remainder only if one of these leaves any.
+    sample_counts: numbers of training samples, of test samples and of samples in batches. Loops that take several
+    samples at once need code for a remainder only if one of these numbers leaves one.
     tested: whether there are test samples.
     batches: whether there are minibatches.
     gradients: whether the gradient of each weight is recorded.
@@ -54,7 +54,7 @@ class Options:
     gradients: bool = False
 
     def samples_at_once(self, computation: Computation) -> tuple[int, ...]:
-        """Return how many samples go through the loops at once, and then how many of a remainder, if there is one."""
+        """Return the number of samples that go through the loops at once, then that of a remainder, if there is one."""
         if not computation.sums:
             return (1,)
         at_once = min(_SAMPLES_AT_ONCE, *self.sample_counts)
@@ -66,9 +66,9 @@ class Options:
 class Stages:
     """A program after each pass.
 
-    layout: where values lie, and the functions that compute them.
+    layout: the place of values in memory, and the functions that compute them.
     rerolled, fused: computation -> its loops.
-    tiled: computation -> its loops, cut for the most samples at once, and then for a remainder.
+    tiled: computation -> its loops, cut into tiles for several samples at once, then for a remainder, if there is one.
     module: the functions in LLVM's language, with the train loop.
     """
 
@@ -86,20 +86,20 @@ class Stages:
 
 @dataclass(frozen=True)
 class CompiledProgram:
-    """The machine code of a program, and the stages that led to it."""
+    """The machine code of a program, and the stages before it."""
 
     stages: Stages
     code: JitModule
 
 
 def compile_program(program: Program, target: Target, options: Options) -> CompiledProgram:
-    """Return the machine code of a program. Its function `run` trains a block of trials; see `train_loop`."""
+    """Return the machine code of a program. Its function `run` trains a block of trials: see `train_loop.py`."""
     stages = lower(program, target, options)
     return CompiledProgram(stages, JitModule(stages.module.text(), target))
 
 
 def lower(program: Program, target: Target, options: Options) -> Stages:
-    """Return a program after each pass: layout, reroll, fuse, tile, emit. Only machine code is missing."""
+    """Return a program after each pass: layout, reroll, fuse, tile, emit."""
     layout = Layout(program, options.tested, options.batches, options.gradients)
     rerolled = {name: reroll(program, computation) for name, computation in layout.computations.items()}
     fused = {name: fuse(loops) for name, loops in rerolled.items()}

@@ -1,9 +1,9 @@
-"""Second pass: what a Program's straight line does again and again becomes loops over arrays.
+"""Second pass: turn repeated instructions of a Program's straight line into loops over arrays.
 
-A layer of sixteen units leaves the same instructions in a program sixteen times, on different weights. Instructions of
-the same shape (the same operation on operands of the same shapes) become one statement here: it computes an array, with
-one element for each instruction. The repetition is found in the instructions alone, so this works for every model. An
-instruction that is not repeated becomes a loop of one iteration. (The name is that of LLVM's pass LoopReroll.)
+A layer of sixteen units leaves the same instructions in a program sixteen times, on different weights. This pass makes
+one statement from instructions of the same shape: the same operation on operands of the same shapes. The statement
+computes an array with one element for each instruction. The pass looks at nothing but instructions, so it works for
+every model. An instruction that is not repeated becomes a loop of one iteration. (LLVM has a pass LoopReroll.)
 
 >>> from engine.program import Input, Instruction, Program
 >>> inputs = tuple(Input("weight", k) for k in range(4)) + (Input("column", name="x"),)
@@ -27,11 +27,11 @@ from engine.kernels.codegen.loop_program import DOT, ArrayRef, Loop, LoopProgram
 from engine.program import Program, Reduction
 
 _SORT_KEY_OPERANDS = 4
-"""Number of an instruction's operands by which the elements of an array are sorted."""
+"""Number of operands that the sort key of an array's elements looks at."""
 
 
 def reroll(program: Program, computation: Computation) -> LoopProgram:
-    """Return loops that compute the values: one loop for each array, in an order in which they can run.
+    """Return loops that compute the values of a computation, in an order in which they can run.
 
     Loop number k computes array number k.
     """
@@ -40,17 +40,22 @@ def reroll(program: Program, computation: Computation) -> LoopProgram:
 
 @dataclass
 class _Node:
+    """An instruction whose operands can still change."""
+
     operation: str
     operands: list[int]
     has_start: bool = True
 
 
 class _Reroller:
-    """`arrays`: for each array, the values that are its elements. `locations`: where each computed value is."""
+    """Groups the instructions by shape.
+
+    `_arrays` has for each array the values that are its elements, `_locations` the place of each computed value.
+    """
 
     def __init__(self, program: Program, computation: Computation) -> None:
         self._program = program
-        self._wanted = computation.values
+        self._results = computation.values
         self._sources = computation.sources
         self._sums = computation.sums
         self._nodes = self._needed_nodes()
@@ -62,9 +67,9 @@ class _Reroller:
             self._locations.update((value, (array, element)) for element, value in enumerate(self._arrays[-1]))
 
     def _needed_nodes(self) -> dict[int, _Node]:
-        """Return the instructions that the wanted values need, in order."""
+        """Return the instructions that the results need, in order."""
         program, first = self._program, self._program.first_instruction
-        pending = set(self._wanted)
+        pending = set(self._results)
         needed: dict[int, _Node] = {}
         for value in range(max(pending, default=-1), first - 1, -1):
             if value in pending and value not in self._sources:
@@ -78,12 +83,12 @@ class _Reroller:
         for node in self._nodes.values():
             for operand in node.operands:
                 uses[operand] += 1
-        for value in self._wanted:
+        for value in self._results:
             uses[value] += 1
         return uses
 
     def _join_dots(self) -> None:
-        """Join each fma with the product or dot that it adds to, unless that one is used elsewhere too."""
+        """Join each fma with the product or dot that it adds to, unless another instruction uses that too."""
         uses = self._use_counts()
         for value, node in list(self._nodes.items()):
             if node.operation != "fma":
@@ -122,7 +127,7 @@ class _Reroller:
         return [values[shape] for shape in sorted(values, key=depth.__getitem__)]
 
     def _source_shape(self, value: int) -> object:
-        """Constants have the shape of their number, columns that of the column, other sources that of the array."""
+        """Return a value's shape: of a constant its number, of a column the column, of another source its array."""
         number = self._program.constant(value)
         if number is not None:
             return number.hex()
@@ -130,16 +135,16 @@ class _Reroller:
         return (array, element) if array == "column" else array
 
     def _used_elements(self, value: int) -> list[int]:
-        """The sort key of an array's elements: those that they use, so that these are likely to be evenly spaced."""
+        """Return the elements that a value uses. Sorted by these, elements are likely to be evenly spaced."""
         if value in self._sums:
             return [self._sums[value][1]]
         operands = self._nodes[value].operands[:_SORT_KEY_OPERANDS]
         return [(self._locations.get(o) or self._sources.get(o) or ("", 0))[1] for o in operands]
 
     def loop_program(self) -> LoopProgram:
-        """Return the result of the pass."""
+        """Return the loops."""
         loops = tuple(self._loop(array, values) for array, values in enumerate(self._arrays))
-        return LoopProgram(loops, tuple(self._output(value) for value in self._wanted))
+        return LoopProgram(loops, tuple(self._output(value) for value in self._results))
 
     def _loop(self, array: int, values: Sequence[int]) -> Loop:
         node = self._nodes[values[0]]
@@ -150,7 +155,7 @@ class _Reroller:
         return Loop(len(values), (statement,), is_reduction or self._per_sample(values[0]))
 
     def _operand(self, values: Sequence[int], position: int) -> Operand:
-        """Return the operand at this position of every element's instruction."""
+        """Return the operand at this position in the instructions of all values."""
         operands = [self._nodes[value].operands[position] for value in values]
         number = self._program.constant(operands[0])
         if number is not None:

@@ -1,4 +1,4 @@
-"""The processor that code is compiled for, and LLVM's compiler for it.
+"""The target processor, and LLVM's compiler for it.
 
 >>> module = JitModule("define i64 @answer() { ret i64 42 }", host_target())
 >>> import ctypes
@@ -18,12 +18,12 @@ import llvmlite.binding as llvm
 
 @dataclass(frozen=True)
 class Target:
-    """A processor. It decides the speed of the code, and never a bit of its results.
+    """A processor. It decides the speed of the code, and no bit of its results.
 
-    cpu, features: LLVM's names for it.
+    cpu, features: LLVM's names of the processor and of its features.
     lanes: doubles in a vector.
-    registers: number of its vector registers.
-    calling_convention: LLVM's name of one that passes many vectors in registers.
+    registers: number of vector registers.
+    calling_convention: LLVM's name of a convention that passes many vectors in registers.
     """
 
     cpu: str
@@ -35,12 +35,12 @@ class Target:
 
 @cache
 def host_target() -> Target:
-    """Return the processor that this process runs on."""
+    """Return the processor of this machine."""
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
     if platform.machine() not in ("x86_64", "AMD64"):
         return Target(cpu, features.flatten(), lanes=2, registers=32, calling_convention="fastcc")
     if features.get("avx512f") and features.get("avx512dq"):
-        # for some processors LLVM prefers vectors of half the length, because long ones once slowed their clock down
+        # LLVM prefers shorter vectors on some processors, because long vectors reduced the clock rate of older ones
         return Target(cpu, f"{features.flatten()},-prefer-256-bit", 8, 32, "x86_regcallcc")
     has_avx2 = features.get("avx2") and features.get("fma")
     return Target(cpu, features.flatten(), 4 if has_avx2 else 2, 16, "x86_regcallcc")
@@ -49,7 +49,9 @@ def host_target() -> Target:
 class JitModule:
     """A compiled module in this process. Its functions exist as long as this object.
 
-    No optimisation passes run over the text. It is straight-line code already, and they take as long as all the rest.
+    text: the module in LLVM's language. target: the processor.
+
+    LLVM's optimisation passes are not run. The text is straight-line code already, and they would double the time.
     """
 
     def __init__(self, text: str, target: Target) -> None:
@@ -69,7 +71,7 @@ def _initialize() -> None:
 
 
 def llvm_target_machine(target: Target) -> Any:
-    """Return LLVM's object for the target."""
+    """Return LLVM's object for a target."""
     _initialize()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=target.cpu, features=target.features, opt=1, jit=True

@@ -1,9 +1,9 @@
-"""Fourth pass: how each loop is cut into tiles, pieces that are written without a loop.
+"""Fourth pass: cut each loop into tiles, pieces that are written without a loop.
 
-A tile is some iterations and some samples. Their instructions lie side by side, so that a weight is loaded once for
-several samples, an input once for several iterations, and the processor always has independent instructions to do.
+A tile is some iterations for some samples. Their instructions lie next to each other. So a weight is loaded once for
+several samples, an input once for several iterations, and the processor always has independent instructions.
 
-A loop over a matrix has elements that are affine in two numbers: row and column. It becomes two nested loops, and a
+In a loop over a matrix, element numbers are affine functions of a row and a column. It becomes two nested loops, and a
 tile is some columns of some rows.
 
 >>> from engine.kernels.codegen.loop_program import Statement
@@ -26,11 +26,11 @@ from engine.kernels.codegen.loop_program import ArrayRef, Loop, LoopProgram
 from engine.kernels.vector_math.functions import FUNCTIONS
 
 _UNROLL_LIMIT = 16
-"""Largest number of operations, over all iterations, of a loop that is unrolled completely."""
+"""Largest number of operations of a loop, in all its iterations, that is unrolled completely."""
 _TILE_WITHOUT_SAMPLES = 4
-"""Iterations of a tile, in loops that do not run for each sample."""
+"""Iterations of a tile in loops that do not run for each sample."""
 _TILE_OF_SUMS = 4
-"""Iterations of a tile, in loops that only combine samples."""
+"""Iterations of a tile in loops that only combine samples."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,16 @@ class Affine:
 
 @dataclass(frozen=True)
 class TiledLoop:
-    """A loop, and how it is cut.
+    """A loop and the size of its tiles.
 
+    loop: the loop.
     samples: samples of a tile; 1 if the loop does not run for each sample.
-    group: unrolled loops that follow each other have the same number; values pass between them in registers.
+    group: number that unrolled loops share if they follow each other. Values pass between them in registers.
     stored: arrays that must be written to memory.
-    columns_in_all: iterations of the inner loop; None if the elements are not affine, or the loop is unrolled.
-    affine: the element numbers of operands and results that are in memory, unless `columns_in_all` is None.
-    rows, columns: iterations of the outer and inner loop in a tile.
+    unrolled: whether the loop is unrolled completely.
+    columns_in_all: iterations of the inner loop; None if the elements are not affine or the loop is unrolled.
+    affine: the element numbers of operands and results in memory, unless `columns_in_all` is None.
+    rows, columns: iterations of the outer and of the inner loop in a tile.
     """
 
     loop: Loop
@@ -80,7 +82,9 @@ class TiledLoop:
 class TiledProgram:
     """Tiled loops in the order in which they run.
 
-    loops: the loops before they were cut. samples: how many samples go through them at once.
+    loops: the result of `fuse`.
+    tiled: its loops, each with its tiles.
+    samples: number of samples that go through the loops at once.
     """
 
     loops: LoopProgram
@@ -92,10 +96,10 @@ class TiledProgram:
 
 
 def tile(program: LoopProgram, *, samples: int, registers: int) -> TiledProgram:
-    """Return how the loops are cut.
+    """Return the loops with the sizes of their tiles.
 
-    samples: how many samples go through the loops at once.
-    registers: number of vector registers; a tile's values should fit into them.
+    samples: number of samples that go through the loops at once.
+    registers: number of vector registers. A tile's values should fit into them.
     """
     groups = _unrolled_groups(program)
     users: dict[str | int, set[int]] = defaultdict(set)
@@ -129,7 +133,7 @@ def _tiled(loop: Loop, samples: int, group: int, stored: frozenset[str | int], r
     columns_in_all, affine = (None, {}) if unrolled else _affine_columns(loop)
     rows = 1
     if loop.is_reduction and columns_in_all is not None and columns_in_all > 1:
-        rows = 4 if registers >= 32 else 2  # sums of products share their factors
+        rows = 4 if registers >= 32 else 2  # the sums in a tile share factors, which are loaded once
     columns = _columns(loop, samples, registers)
     return TiledLoop(loop, samples, group, stored, unrolled, columns_in_all, affine, rows, columns)
 
@@ -145,30 +149,33 @@ def _columns(loop: Loop, samples: int, registers: int) -> int:
 
 
 def _affine_columns(loop: Loop) -> tuple[int | None, dict[ArrayRef, Affine]]:
-    """Return the iterations of an inner loop for which all elements in memory are affine, or None if there are none."""
+    """Return the number of columns for which all element numbers in memory are affine, and their affine functions.
+
+    Return (None, {}) if there is none.
+    """
     refs = _refs_in_memory(loop)
     columns = min((_evenly_spaced(ref.elements) for ref in refs), default=loop.members)
     if loop.members % columns:
         return None, {}
     affine: dict[ArrayRef, Affine] = {}
     for ref in refs:
-        found = _affine(ref.elements, columns)
-        if found is None:
+        function = _affine(ref.elements, columns)
+        if function is None:
             return None, {}
-        affine[ref] = found
+        affine[ref] = function
     return columns, affine
 
 
 def _refs_in_memory(loop: Loop) -> list[ArrayRef]:
     """Return the operands that the loop does not compute itself, and the results."""
-    own = {statement.result.array for statement in loop.statements if not statement.is_reduction}
-    used = [operand for statement in loop.statements for operand in statement.operands]
-    outside = [operand for operand in used if isinstance(operand, ArrayRef) and operand.array not in own]
-    return [*outside, *(statement.result for statement in loop.statements)]
+    computed = {statement.result.array for statement in loop.statements if not statement.is_reduction}
+    operands = [operand for statement in loop.statements for operand in statement.operands]
+    loaded = [operand for operand in operands if isinstance(operand, ArrayRef) and operand.array not in computed]
+    return [*loaded, *(statement.result for statement in loop.statements)]
 
 
 def _evenly_spaced(elements: Sequence[int]) -> int:
-    """Return how many elements, from the first on, are evenly spaced."""
+    """Return the number of elements, from the first on, that are evenly spaced."""
     if len(elements) == 1:
         return 1
     step = elements[1] - elements[0]
@@ -176,6 +183,7 @@ def _evenly_spaced(elements: Sequence[int]) -> int:
 
 
 def _affine(elements: Sequence[int], columns: int) -> Affine | None:
+    """Return the affine function of row and column that gives these elements, or None if there is none."""
     base = elements[0]
     inner = elements[1] - base if columns > 1 else 0
     outer = elements[columns] - base if len(elements) > columns else 0

@@ -1,10 +1,10 @@
-"""Last part of the module: `run`, the function that trains a block of trials step by step, and records their curves.
+"""Last part of the module: write `run`, the function that trains a block of trials step by step and records curves.
 
 `run(table)` trains from `step` to `end`. Its argument is the address of a table with one 64-bit number for each of the
-CONTEXT_FIELDS. In words, it does this:
+CONTEXT_FIELDS. Its code does this:
 
     while step < end and any trial is alive:
-        sums(samples)                     # or the batch's; at recorded steps all samples' are measured first
+        sums(samples)                     # of the batch, if there are batches; recorded steps measure all samples first
         freeze trials whose loss is infinite or NaN, and undo their last update
         if step is recorded: measure(), gradients(), evaluate()
         update()
@@ -13,7 +13,7 @@ CONTEXT_FIELDS. In words, it does this:
         step += 1
     if finish: measure the final weights
 
-A frozen trial's lane goes on computing with the others, but its results are not stored.
+The lane of a frozen trial computes on with the others, but its results are not stored.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ CONTEXT_FIELDS = (
     "features", "targets", "test_features", "test_targets", "order", "samples", "test_samples", "recorded",
     # results: (points, curves) and (points, weights) vectors
     "curves", "gradients", "final_curves", "final_gradients",
-    # where training is, and where it is to stop
+    # progress, and where to stop
     "step", "end", "last", "steps", "position", "any_alive", "finish", "batch", "per_epoch", "first_epoch",
 )  # fmt: skip
-"""The numbers of the table by which `run` and its caller exchange addresses, counts and positions."""
+"""Names of the table's numbers: addresses, counts and positions. `run` and its caller read and write them."""
 
 POINTERS = frozenset(CONTEXT_FIELDS[: CONTEXT_FIELDS.index("samples")]) | {
     "recorded", "curves", "gradients", "final_curves", "final_gradients"
@@ -42,12 +42,14 @@ POINTERS = frozenset(CONTEXT_FIELDS[: CONTEXT_FIELDS.index("samples")]) | {
 
 
 def emit_train_loop(module: ModuleBuilder, layout: Layout) -> None:
-    """Write `run`."""
+    """Add the function `run` to a module."""
     with module.function("run", ["ptr %table"], exported=True) as emitter:
         _TrainLoopWriter(emitter, layout).write()
 
 
 class _TrainLoopWriter:
+    """Writes the body of `run`. Methods are named after the code that they write."""
+
     def __init__(self, emitter: Emitter, layout: Layout) -> None:
         self._emitter = emitter
         self._layout = layout
@@ -131,13 +133,13 @@ class _TrainLoopWriter:
     # ----------------------------------------------------------------------------------------------------------- calls
 
     def _call(self, function: str, *more: str, **replaced: str) -> None:
-        """Call an output function with the block's arrays, some of them replaced, and more arguments."""
+        """Call an output function with the block's arrays, of which some are replaced, and more arguments."""
         arrays = [f"ptr {replaced.get(array, self._names[array])}" for array in ARRAYS]
         rest = [f"ptr {pointer}" for pointer in more]
         self._emitter.ir.line(f"call fastcc void @{function}({', '.join([*arrays, *rest])})")
 
     def _reduce(self, function: str, order: str, count: str, **replaced: str) -> None:
-        """Call a reduce function with the block's arrays, some of them replaced."""
+        """Call a reduce function with the block's arrays, of which some are replaced."""
         arrays = [f"ptr {replaced.get(array, self._names[array])}" for array in ARRAYS]
         self._emitter.ir.line(f"call fastcc void @{function}({', '.join(arrays)}, ptr {order}, i64 {count})")
 
@@ -145,7 +147,7 @@ class _TrainLoopWriter:
         self._reduce("sums", "null", self._names["samples"])
 
     def _sum_batch(self, step: str) -> None:
-        """Reduce the batch of a step: `batch` samples of the epoch's order, fewer at its end."""
+        """Reduce the batch of a step: `batch` samples of the epoch's order, or fewer at the epoch's end."""
         names, lanes = self._names, self._emitter.ir.lanes
         epoch = self._value(f"udiv i64 {step}, {names['per_epoch']}")
         number = self._value(f"urem i64 {step}, {names['per_epoch']}")
@@ -159,7 +161,7 @@ class _TrainLoopWriter:
         self._reduce("batch_sums", self._emitter.advance(names["order"], position, 4 * lanes), count)
 
     def _measure(self, curves: str, gradients: str) -> None:
-        """Record the curves and gradients that are measured of the weights."""
+        """Record the curves that measure the weights, and the gradients."""
         size, names, recorded = self._emitter.vector_bytes, self._names, self._recorded
         self._call("measure", curves)
         if self._layout.gradients:
@@ -190,7 +192,7 @@ class _TrainLoopWriter:
         return self._emitter.vectors(self._emitter.load(self._names[field]))
 
     def _freeze_diverged(self, step: str) -> None:
-        """Freeze trials whose loss is infinite or NaN, and undo the update that led to it. Step 0 has none to undo."""
+        """Freeze trials whose loss is infinite or NaN, and undo their last update, if there was one."""
         emitter, names = self._emitter, self._names
         self._call("loss", names["loss"])
         alive = self._vector("alive").equals(1.0)
@@ -202,7 +204,7 @@ class _TrainLoopWriter:
             self._freeze(diverged, self._value(f"select i1 {first}, i64 0, i64 {previous}"))
 
     def _rollback(self, lanes: Vectors) -> None:
-        """Restore the parameters that these lanes had before the last update."""
+        """Restore the parameters of these lanes before the last update."""
         emitter, size = self._emitter, self._emitter.vector_bytes
         with emitter.for_range(self._layout.parameters) as loop:
             address = emitter.advance(self._names["parameters"], loop.index, size)
@@ -210,6 +212,7 @@ class _TrainLoopWriter:
             emitter.store(where(lanes, before, emitter.vectors(emitter.load(address))).names[0], address)
 
     def _freeze(self, lanes: Vectors, last_step: str) -> None:
+        """Mark these lanes as not alive, and set their last step."""
         emitter = self._emitter
         number = emitter.vectors(emitter.broadcast(self._value(f"uitofp i64 {last_step} to {emitter.ir.scalar}")))
         emitter.store(where(lanes, number, self._vector("last_step")).names[0], self._names["last_step"])
@@ -220,7 +223,7 @@ class _TrainLoopWriter:
         self._set("any_alive", self._value(f"zext i1 {any_alive} to i64"))
 
     def _commit(self, step: str) -> None:
-        """Store the next parameters of living trials; freeze trials whose next parameters are infinite or NaN."""
+        """Store the next parameters of trials that are alive; freeze trials of which one is infinite or NaN."""
         emitter, names, size = self._emitter, self._names, self._emitter.vector_bytes
         alive = self._vector("alive").equals(1.0)
         with emitter.for_range(self._layout.parameters, carried=["zeroinitializer"]) as loop:
@@ -229,7 +232,7 @@ class _TrainLoopWriter:
             new = emitter.vectors(emitter.load(emitter.advance(names["next"], loop.index, size)))
             emitter.store(old.names[0], emitter.advance(names["before"], loop.index, size))
             emitter.store(where(alive, new, old).names[0], address)
-            # 0 times infinity or NaN is NaN, so the sum of all products is 0 only if every number is finite
+            # 0 times infinity or NaN is NaN, so the sum of these products is 0 only if every number is finite
             loop.carry(fma(new, 0.0, emitter.vectors(*loop.carried)).names)
         diverged = alive & ~emitter.vectors(*loop.carried).equals(0.0)
         with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):

@@ -1,6 +1,6 @@
-"""Writing LLVM's language: `IRText` is the text, `Vectors` are the numbers in it, with the operators of arithmetic.
+"""Write LLVM's language: `IRText` is the text, and `Vectors` are numbers in it, with the operators of arithmetic.
 
-Every operation here is one that IEEE 754 rounds in one way only, so the code gives the same bits on every processor.
+IEEE 754 rounds every operation here in one way only. So the code gives the same bits on every processor.
 
 >>> ir = IRText(lanes=4)
 >>> x = Vectors(ir, REAL, ["%x"])
@@ -11,10 +11,9 @@ Every operation here is one that IEEE 754 rounds in one way only, so the code gi
 >>> y.names
 ('%v2',)
 
-The text is written by hand instead of with llvmlite.ir. That module builds an object for every value and prints them
-all in the end: for a straight line of fused multiply-adds it took twenty times as long as formatting the lines. It also
-knows no intrinsics of vectors, so their names and types would be written by hand anyway. tinygrad's LLVM renderer
-writes text too.
+The text is formatted here, without llvmlite.ir. That module builds an object for every value and prints all of them in
+the end: for a straight line of fused multiply-adds, it took twenty times as long. It also does not know the intrinsics
+of vectors, so their names and types would be formatted here anyway. tinygrad's LLVM renderer formats text too.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ _PREDICATES = {REAL: "fcmp", INTEGER: "icmp"}
 _SCALARS = {"float64": ("double", "i64", "f64"), "float32": ("float", "i32", "f32")}
 
 INTRINSICS = {"fma": 3, "fabs": 1, "sqrt": 1, "floor": 1, "copysign": 2}
-"""LLVM's own functions of vectors that the kernel uses, and their numbers of operands."""
+"""LLVM's functions of vectors that the kernel uses, with their numbers of operands."""
 
 
 class IRText:
-    """Lines of LLVM's language about vectors of `lanes` numbers. Every value has a name that is assigned once.
+    """Lines of LLVM's language. Every value has a name that is assigned only once.
 
-    lanes: numbers in a vector. dtype: `float64` or `float32`.
+    lanes: numbers in a vector. dtype: their type, `float64` or `float32`.
     """
 
     def __init__(self, lanes: int, dtype: str = "float64") -> None:
@@ -53,11 +52,11 @@ class IRText:
 
     @property
     def real(self) -> str:
-        """The type of a vector of numbers."""
+        """LLVM's type of a vector of numbers."""
         return self.types[REAL]
 
     def line(self, text: str) -> None:
-        """Add a line that has no value."""
+        """Add a line without a value."""
         self.lines.append(text)
 
     def value(self, text: str) -> str:
@@ -67,13 +66,13 @@ class IRText:
         return f"%v{self._values}"
 
     def declare_intrinsics(self) -> None:
-        """Add the declarations of LLVM's own functions of these vectors."""
+        """Add the declarations of the INTRINSICS."""
         for name, arity in INTRINSICS.items():
             self.line(f"declare {self.real} @llvm.{name}.{self.suffix}({', '.join([self.real] * arity)})")
         self.line(f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1(<{self.lanes} x i1>)")
 
     def any_lane(self, flag: str) -> str:
-        """Add a line whose value, an i1, is whether a vector of flags has any that is set."""
+        """Add a line whose value, an i1, says whether a flag of the vector is set, and return its name."""
         return self.value(f"call i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.types[FLAG]} {flag})")
 
     def __str__(self) -> str:
@@ -81,25 +80,26 @@ class IRText:
 
 
 def hex_constant(number: float, dtype: str = "float64") -> str:
-    """Return a number in hexadecimal, exact to the last bit. LLVM writes a float as the double that is equal to it."""
+    """Return a number in LLVM's hexadecimal form, exact to the last bit. LLVM writes a float as the equal double."""
     if dtype == "float32":
         number = float(np.float32(number))
     return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"
 
 
 def splat(ir: IRText, number: float) -> str:
-    """Return a constant vector whose lanes are all the same number."""
+    """Return a constant vector with this number in all lanes."""
     return f"splat ({ir.scalar} {hex_constant(number, ir.dtype)})"
 
 
 class Vectors:
-    """Several vectors to which the same operations are applied.
+    """Several vectors for the same operations.
 
-    The operation's lines for the vectors follow each other, so that the processor can overlap them.
+    ir: the text.
+    kind: `real`, `integer` (of the same width) or `flag`.
+    names: names of the vectors in the text.
 
-    kind: `real`, `integer` (of the same width) or `flag`. names: the vectors' names in the text.
-
-    Plain numbers may stand on the right of an operator.
+    The lines of an operation, one for each vector, follow each other. So the processor can overlap them. The right
+    operand of an operator may be a plain number.
     """
 
     def __init__(self, ir: IRText, kind: str, names: Sequence[str]) -> None:
@@ -143,13 +143,13 @@ class Vectors:
         return self._map(f"shl {self.type} {{}}, {{}}", bits)
 
     def __rshift__(self, bits: int) -> Vectors:
-        """Shift to the right; the upper bits become 0."""
+        """Return the bits shifted to the right; the upper bits become 0."""
         return self._map(f"lshr {self.type} {{}}, {{}}", bits)
 
     def compare(self, predicate: str, other: VectorOperand) -> Vectors:
-        """Return flags by one of LLVM's predicates.
+        """Return flags that say where one of LLVM's predicates holds.
 
-        Those of reals are `olt`, `ole`, `ogt`, `oge`, `oeq`, `uno`; those of integers `eq`, `slt`, `ult`.
+        predicate: `olt`, `ole`, `ogt`, `oge`, `oeq` or `uno` for reals; `eq`, `slt` or `ult` for integers.
         """
         return self._map(f"{_PREDICATES[self.kind]} {predicate} {self.type} {{}}, {{}}", other, result=FLAG)
 
@@ -166,11 +166,11 @@ class Vectors:
         return self.compare("oge", other)
 
     def equals(self, other: VectorOperand) -> Vectors:
-        """Return flags for equal reals. NaN is not equal to anything."""
+        """Return flags that say where reals are equal. NaN is not equal to anything."""
         return self.compare("oeq", other)
 
     def is_nan(self) -> Vectors:
-        """Return flags for reals that are NaN."""
+        """Return flags that say where reals are NaN."""
         return self.compare("uno", self)
 
     def bits(self) -> Vectors:
@@ -194,13 +194,13 @@ class Vectors:
         return self._map(f"{'f' if self.kind == REAL else ''}{name} {self.type} {{}}, {{}}", other)
 
     def _map(self, template: str, *others: VectorOperand, result: str | None = None) -> Vectors:
-        """Write the template once for each vector, with the names of the operands filled in."""
+        """Write the template for each vector, with the operands' names filled in, and return the results."""
         operands = [self.names, *(self.like(other).names for other in others)]
         names = [self.ir.value(template.format(*row)) for row in zip(*operands, strict=True)]
         return Vectors(self.ir, result or self.kind, names)
 
     def like(self, number: VectorOperand) -> Vectors:
-        """Return a plain number as vectors of this kind; vectors are returned as they are."""
+        """Return a plain number as vectors of this kind; return vectors as they are."""
         if isinstance(number, Vectors):
             return number
         text = splat(self.ir, number) if self.kind == REAL else f"splat (i64 {int(number)})"
@@ -228,13 +228,17 @@ def polynomial(x: Vectors, coefficients: Sequence[float]) -> Vectors:
 
 
 _ROUNDER = 1.5 * 2.0**52
-"""Added to a number below 2^51, it moves the nearest integer into the low bits of the sum, whose last bit counts 1.
+"""Adding it to a number below 2^51 rounds to the nearest integer, which is then in the low bits of the sum.
 
-Muller et al., Handbook of Floating-Point Arithmetic, 2018, section 4.7.
+The last bit of the sum counts 1. The trick is common in libraries of functions: musl's exp calls this number `shift`,
+and its rem_pio2 `toint`.
 """
 
 
 def round_to_integer(x: Vectors, factor: float) -> tuple[Vectors, Vectors]:
-    """Return the integer nearest to x factor, below 2^51: in the low bits of an integer, and as a real."""
+    """Return the integer nearest to x factor, twice: in the low bits of an integer, and as a real.
+
+    Its size must be below 2^51.
+    """
     shifted = fma(x, factor, _ROUNDER)
     return shifted.bits(), shifted - _ROUNDER

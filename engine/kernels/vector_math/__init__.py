@@ -1,1 +1,1 @@
-"""exp, log, tanh, sin, erf, power, ... as vector code, the same to the last bit on every processor."""
+"""exp, log, tanh, sin, erf, power, ... as vector code with the same bits on every processor."""

@@ -1,11 +1,11 @@
-"""exp, log, tanh, erf, power, ... as vector code, made of additions, multiplications, fma and operations on bits.
+"""exp, log, tanh, erf, power, ... as vector code: additions, multiplications, fma and operations on bits.
 
 Each function takes any double, including subnormal numbers, infinities and NaN. Its result is within 2 ulp of the
 correctly rounded one; tests compare it with an arbitrary-precision library. The polynomials are minimax
-(`tests/engine/minimax.py` finds them). The way in which each function is reduced to a polynomial is the classical one
+(`tests/engine/minimax.py` computes them). Arguments are reduced to the range of a polynomial in the classical way
 (Muller, Elementary Functions, 2016, chapter 11).
 
->>> from engine.kernels.codegen.vectors import IRText, Vectors
+>>> from engine.kernels.codegen.vectors import REAL, IRText
 >>> ir = IRText(lanes=2)
 >>> y = exp(Vectors(ir, REAL, ["%x"]))
 >>> print(ir.lines[0])
@@ -17,16 +17,16 @@ correctly rounded one; tests compare it with an arbitrary-precision library. The
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
-from engine.kernels.codegen.vectors import REAL, IRText, Vectors, fma, polynomial, round_to_integer, where
-from engine.kernels.vector_math.trigonometry import cos, define_reduction, sin
+from engine.kernels.codegen.vectors import Vectors, fma, polynomial, round_to_integer, where
+from engine.kernels.vector_math.trigonometry import cos, sin
 
 _BIAS = 1023 << 52
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fefa38p-1"), float.fromhex("0x1.ef35793c7673p-45")
-"""ln 2 as a sum of two doubles. The first has 42 bits, so its product with an exponent is exact."""
+"""ln 2 as the sum of two doubles. The first has 42 bits, so its product with an exponent is exact."""
 _LARGEST_EXPONENT, _SMALLEST_EXPONENT = 710.0, -746.0  # exp overflows above, and is 0 below
 _SMALLEST_NORMAL = 2.0**-1022
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of the square root of 1/2
@@ -64,7 +64,7 @@ _ERFC = tuple(map(float.fromhex, (
 
 
 def exp(x: Vectors) -> Vectors:
-    """Return e^x = 2^n e^r, with r within ln(2) / 2 of 0."""
+    """Return e^x = 2^n e^r, with |r| <= ln(2) / 2."""
     x = _clamp(x, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
     bits, n = round_to_integer(x, _LOG2_E)
     r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
@@ -72,7 +72,7 @@ def exp(x: Vectors) -> Vectors:
 
 
 def expm1(x: Vectors) -> Vectors:
-    """Return e^x - 1 = 2^n (e^r - 1) + (2^n - 1). Half of it is computed first, because 2^n could overflow."""
+    """Return e^x - 1 = 2^n (e^r - 1) + (2^n - 1), as twice its half, because 2^n could overflow."""
     clamped = _clamp(x, -50.0, _LARGEST_EXPONENT)
     bits, n = round_to_integer(clamped, _LOG2_E)
     r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, clamped))
@@ -82,10 +82,10 @@ def expm1(x: Vectors) -> Vectors:
 
 
 def tanh(x: Vectors) -> Vectors:
-    """Return the hyperbolic tangent: |t| / (t + 2) for t = e^w - 1 and w = 2 |x|.
+    """Return the hyperbolic tangent: |t| / (t + 2) with the sign of x, for t = e^w - 1 and w = 2 |x|.
 
-    Near 0, w is -2 |x|, because the sum t + 2 is more accurate then. From 20 on the result is 1 to the last bit. One
-    double is enough for ln 2, because tanh is flat if n is large.
+    Near 0, w is -2 |x|, because the sum t + 2 is more accurate then. From 20 on, the result is 1 to the last bit. One
+    double is enough for ln 2, because tanh is flat where n is large.
     """
     a = _upper_bound(x.absolute(), 20.0)
     double = a + a
@@ -117,12 +117,16 @@ def log1p(x: Vectors) -> Vectors:
     near = k.equals(0.0)
     f = where(near, x, m - 1.0)
     result = _log_near_one(f, k, where(near, k.like(0.0), error / total))
-    result = where(x.equals(0.0), x, result)  # the sign of zero
+    result = where(x.equals(0.0), x, result)  # for the sign of zero
     return _log_special_cases(total, result, x)
 
 
 def erf(x: Vectors) -> Vectors:
-    """Return the error function: x P(x^2) up to 1, then 1 - exp(-x^2) Q. From 6 on it is 1 to the last bit."""
+    """Return the error function: x P(x^2) up to 1, then 1 - exp(-x^2) Q((x - 3) / (x + 3)).
+
+    From 6 on, the result is 1 to the last bit. The argument of Q is like Shepherd and Laframboise's (Chebyshev
+    Approximation of (1 + 2x) exp(x^2) erfc x, 1981).
+    """
     a = x.absolute()
     near = x * polynomial(x * x, _ERF)
     b = _upper_bound(where(a < 1.0, a.like(1.0), a), 6.0)
@@ -165,44 +169,45 @@ def power(x: Vectors, y: Vectors) -> Vectors:
 FUNCTIONS: dict[str, Callable[..., Vectors]] = {
     function.__name__: function for function in (exp, expm1, log, log1p, tanh, sin, cos, erf, power)
 }
-"""Primitive -> the function that writes its code. The other primitives are single instructions."""
+"""Primitive -> the function that writes its code. Each of the other primitives is a few instructions."""
 
 
 def _clamp(x: Vectors, low: float, high: float) -> Vectors:
-    """Return x, but not less than `low` and not more than `high`. NaN stays NaN."""
+    """Return x limited to `low` .. `high`. NaN stays NaN."""
     x = where(x > high, x.like(high), x)
     return where(x < low, x.like(low), x)
 
 
 def _upper_bound(x: Vectors, high: float) -> Vectors:
-    """Return x, but not more than `high`. NaN stays NaN."""
+    """Return x limited to `high`. NaN stays NaN."""
     return where(x > high, x.like(high), x)
 
 
 def _power_of_two(bits: Vectors, bias: int) -> Vectors:
-    """Return 2^n, given n in the low bits. It must be a normal number."""
+    """Return 2^n for an integer n, which the bias of a double's exponent is added to. 2^n must be a normal number."""
     return ((bits << 52) + bias).real()
 
 
 def _scale(x: Vectors, bits: Vectors) -> Vectors:
-    """Return x 2^n for any n. In two steps, because 2^n could overflow; only the second one rounds."""
+    """Return x 2^n for any n. It multiplies twice, because 2^n could overflow. Only the second product is rounded."""
     half = bits >> 1
     return x * _power_of_two(half, _BIAS) * _power_of_two(bits - half, _BIAS)
 
 
 def _expm1_near_zero(r: Vectors) -> Vectors:
+    """Return e^r - 1 for |r| <= ln(2) / 2."""
     return fma(r * r, polynomial(r, _EXPM1), r)
 
 
 def _exponent_and_mantissa(x: Vectors) -> tuple[Vectors, Vectors]:
-    """Return k, as a real, and m, with x = m 2^k and m between the square roots of 1/2 and 2; x is normal and > 0."""
+    """Return k as a real and m, with x = m 2^k and m between the square roots of 1/2 and 2. x is normal and > 0."""
     shifted = x.bits() + ((1023 << 52) - _HALF_ROOT_BITS)
     k = ((shifted >> 52) | _TWO_52_BITS).real() - (2.0**52 + 1023.0)
     return k, ((shifted & _MANTISSA) + _HALF_ROOT_BITS).real()
 
 
 def _log_near_one(f: Vectors, k: Vectors, correction: Vectors) -> Vectors:
-    """Return ln(1 + f) + k ln 2 + correction."""
+    """Return ln(1 + f) + k ln 2 + correction, for 1 + f between the square roots of 1/2 and 2."""
     s = f / (f + 2.0)
     z = s * s
     r = z * polynomial(z, _LOG)
@@ -212,14 +217,14 @@ def _log_near_one(f: Vectors, k: Vectors, correction: Vectors) -> Vectors:
 
 
 def _log_special_cases(argument: Vectors, result: Vectors, x: Vectors) -> Vectors:
-    """Return `result`, but -inf at 0, inf at infinity, and NaN for negative arguments and NaN."""
+    """Return a logarithm with its special cases: -inf at 0, inf at infinity, NaN for negative numbers and NaN."""
     result = where(argument.equals(0.0), result.like(-math.inf), result)
     result = where(argument.equals(math.inf), argument, result)
     return where(~(argument >= 0.0), x.like(math.nan), result)
 
 
 def _log_double_double(x: Vectors) -> tuple[Vectors, Vectors]:
-    """Return ln x as a sum of two doubles, for x >= 0. The relative error is about 2^-65.
+    """Return ln x as the sum of two doubles, for x >= 0. The relative error is about 2^-65.
 
     The operations on pairs of doubles are Dekker's (A Floating-Point Technique for Extending the Available Precision,
     1971).
@@ -236,7 +241,7 @@ def _log_double_double(x: Vectors) -> tuple[Vectors, Vectors]:
     z_low = fma(s, s, -z) + s * s_low * 2.0
     cube = s * z
     cube_low = fma(s, z, -cube) + s * z_low + s_low * z
-    # the series 2/3 + 2/5 z + ..., its first term as a sum of two doubles
+    # the series 2/3 + 2/5 z + ..., with its first term as the sum of two doubles
     third = 2.0 / 3.0
     more = fma(z, polynomial(z, _LOG_TAIL), 2.0**-54 / 1.5)
     series = more + third
@@ -252,75 +257,3 @@ def _log_double_double(x: Vectors) -> tuple[Vectors, Vectors]:
     special = x.equals(0.0) | x.equals(math.inf) | x.is_nan()
     value = where(x.equals(0.0), x.like(-math.inf), x)
     return where(special, value, high), where(special, low.like(0.0), low)
-
-
-def library(called: Iterable[tuple[str, int]], lanes: int, convention: str, dtype: str) -> list[str]:
-    """Return the lines of the functions that are called, and of those that they need themselves.
-
-    called: names, each with the number of vectors that one call takes.
-    lanes: doubles in a vector.
-    convention: LLVM's calling convention of the functions.
-    dtype: numbers of the callers. The functions compute in doubles. A vector holds twice as many floats: it is split in
-    two, and the results are rounded.
-    """
-    ir = IRText(lanes)
-    names = sorted(called)
-    if dtype == "float32" and names:
-        ir.declare_intrinsics()
-    if any(name in ("sin", "cos") for name, _ in names):
-        define_reduction(ir)
-    for name, count in names:
-        kind = ir.real if dtype == "float64" else f"<{2 * ir.lanes} x float>"
-        operands = [[f"%{letter}{n}" for n in range(count)] for letter in ("xy" if name == "power" else "x")]
-        arguments = ", ".join(f"{kind} {operand}" for row in operands for operand in row)
-        result = result_type(kind, count)
-        ir.line(f"define internal {convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
-        if dtype == "float64":
-            _define(ir, name, operands)
-        else:
-            _define_for_floats(ir, name, operands)
-        ir.line("}")
-    return ir.lines
-
-
-def _define(ir: IRText, name: str, names: Sequence[Sequence[str]]) -> None:
-    """Write the body of a function. Each operand has the names of some vectors."""
-    _return(ir, ir.real, FUNCTIONS[name](*(Vectors(ir, REAL, row) for row in names)).names)
-
-
-def _define_for_floats(ir: IRText, name: str, names: Sequence[Sequence[str]]) -> None:
-    """Write the body of a function of vectors of floats, which are split in two, widened, and joined again."""
-    lanes, floats = ir.lanes, f"<{2 * ir.lanes} x float>"
-    halves = [", ".join(f"i32 {n}" for n in range(begin, begin + lanes)) for begin in (0, lanes)]
-    operands = []
-    for row in names:
-        parts = [
-            ir.value(f"shufflevector {floats} {vector}, {floats} poison, <{lanes} x i32> <{half}>")
-            for vector in row
-            for half in halves
-        ]
-        operands.append([ir.value(f"fpext <{lanes} x float> {part} to {ir.real}") for part in parts])
-    result = FUNCTIONS[name](*(Vectors(ir, REAL, row) for row in operands))
-    rounded = [ir.value(f"fptrunc {ir.real} {part} to <{lanes} x float>") for part in result.names]
-    both = ", ".join(f"i32 {n}" for n in range(2 * lanes))
-    half = f"<{lanes} x float>"
-    joined = [
-        ir.value(f"shufflevector {half} {low}, {half} {high}, <{2 * lanes} x i32> <{both}>")
-        for low, high in zip(rounded[::2], rounded[1::2], strict=True)
-    ]
-    _return(ir, floats, joined)
-
-
-def _return(ir: IRText, kind: str, names: Sequence[str]) -> None:
-    result = result_type(kind, len(names))
-    value = names[0]
-    if len(names) > 1:
-        value = "poison"
-        for n, name in enumerate(names):
-            value = ir.value(f"insertvalue {result} {value}, {kind} {name}, {n}")
-    ir.line(f"ret {result} {value}")
-
-
-def result_type(kind: str, count: int) -> str:
-    """Return the type that a function of `count` vectors returns: a vector, or a structure of several."""
-    return kind if count == 1 else "{" + ", ".join([kind] * count) + "}"

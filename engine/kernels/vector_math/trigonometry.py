@@ -1,10 +1,10 @@
 """Sine and cosine as vector code, for every double.
 
-The angle is first reduced: multiples of pi/2 are subtracted, so that the rest lies within pi/4 of 0, where polynomials
-give sine and cosine. Angles below 2^20 are reduced by Cody and Waite's method: pi/2 is a sum of four doubles, and the
-products with the first two are exact (Cody and Waite, Software Manual for the Elementary Functions, 1980). Larger ones
-are reduced by Payne and Hanek's: only those bits of 2/pi are used that decide the position in the turn, and the product
-with them is exact (Payne and Hanek, Radian Reduction for Trigonometric Functions, 1983).
+First, the angle is reduced: a multiple of pi/2 is subtracted, so that at most pi/4 is left, where polynomials give sine
+and cosine. Angles below 2^20 are reduced by Cody and Waite's method: pi/2 is the sum of four doubles, and the products
+with the first two are exact (Cody and Waite, Software Manual for the Elementary Functions, 1980). Larger angles are
+reduced by Payne and Hanek's method: it uses only the bits of 2/pi that decide the position in the turn, and their
+product with the angle is exact (Payne and Hanek, Radian Reduction for Trigonometric Functions, 1983).
 
 >>> from engine.kernels.codegen.vectors import IRText, REAL, Vectors
 >>> ir = IRText(lanes=2)
@@ -50,7 +50,7 @@ def sin(x: Vectors) -> Vectors:
     """Return the sine. It is NaN at infinity."""
     quarter, high, low = _reduce(x)
     result = _of_quarter(quarter, high, low)
-    return where(x.equals(0.0), x, result)  # the sign of zero
+    return where(x.equals(0.0), x, result)  # for the sign of zero
 
 
 def cos(x: Vectors) -> Vectors:
@@ -71,7 +71,7 @@ def _of_quarter(quarter: Vectors, r: Vectors, low: Vectors) -> Vectors:
 
 
 def _reduce(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
-    """Return the number of the nearest quarter turn, and the rest of the angle as a sum of two reals."""
+    """Return the number of the nearest quarter turn, and the rest of the angle as the sum of two reals."""
     ir = x.ir
     real, integer = ir.types[REAL], ir.types[INTEGER]
     result = f"{{{integer}, {real}, {real}}}"
@@ -81,7 +81,10 @@ def _reduce(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
 
 
 def define_reduction(ir: IRText) -> None:
-    """Write `@reduce_angle`, which `sin` and `cos` call. The slow method runs only if some lane has a large angle."""
+    """Write the function `@reduce_angle`, which `sin` and `cos` call.
+
+    Payne and Hanek's method is slow. It runs only if some lane has a large angle.
+    """
     real, integer = ir.types[REAL], ir.types[INTEGER]
     result = f"{{{integer}, {real}, {real}}}"
     turns = [hex_constant(part) for shift in range(_LARGEST_SHIFT + 1) for part in _two_over_pi_words(shift)]
@@ -108,9 +111,9 @@ def define_reduction(ir: IRText) -> None:
 
 
 def _cody_waite(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
-    """Return n, and x - n pi/2 as a sum of two reals.
+    """Return n, and x - n pi/2 as the sum of two reals.
 
-    The first two parts of pi/2 have 33 bits, so that n times each of them is exact.
+    The first two parts of pi/2 have 33 bits, so n times each of them is exact.
     """
     first, second, third, fourth = _quarter_turn()
     bits, n = round_to_integer(x, 2.0 / math.pi)
@@ -125,18 +128,20 @@ def _cody_waite(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
 def _payne_hanek(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
     """Return the same as `_cody_waite`, for x of any size.
 
-    x is m 2^shift with an integer m. The table has 2^shift 2/pi without its multiples of 4: m times a multiple of 4
-    quarter turns is a number of whole turns.
+    x is m 2^shift with an integer m. The table has 2^shift 2/pi modulo 4, in quarter turns: 4 quarter turns are a whole
+    turn, so m times a multiple of 4 has no influence.
     """
     bits = x.bits()
     exponent = (bits >> 52) & 2047
     shift = where(exponent.compare("ult", _EXPONENT_OF_ONE), exponent.like(0), exponent - _EXPONENT_OF_ONE)
-    shift = where(shift.compare("ult", _LARGEST_SHIFT), shift, shift.like(_LARGEST_SHIFT))  # of infinity it is more
+    shift = where(
+        shift.compare("ult", _LARGEST_SHIFT), shift, shift.like(_LARGEST_SHIFT)
+    )  # the shift of infinity is larger
     m = (bits - (shift << 52)).real()
     parts = [_gather(shift * 4 + part) for part in range(4)]
     products = [m * part for part in parts]
     lost = [fma(m, part, -product) for part, product in zip(parts, products, strict=True)]
-    # quarters, without whole turns; every sum is computed with its rounding error, because the rest may be tiny
+    # quarter turns, without whole turns; sums are computed with their rounding errors, because the rest may be tiny
     start = products[0] - (products[0] * 0.25).call("floor") * 4.0
     a, a_low = _two_sum(start, products[1])
     b, b_low = _two_sum(a, lost[0])
@@ -149,7 +154,7 @@ def _payne_hanek(x: Vectors) -> tuple[Vectors, Vectors, Vectors]:
     low = g_low + (d_low + e_low + f_low + products[3] + lost[2])
     high = g + low
     low = (g - high) + low
-    # from quarters to radians
+    # from quarter turns to radians
     half_pi, half_pi_low = _half_pi()
     radians = high * half_pi + (x - x)  # NaN where x is not finite
     radians_low = fma(high, half_pi, -radians) + fma(high, half_pi_low, low * half_pi)
@@ -177,7 +182,7 @@ def _two_sum(a: Vectors, b: Vectors) -> tuple[Vectors, Vectors]:
 
 @cache
 def _pi() -> int:
-    """Return pi 2^_PI_BITS by Machin's formula, with an error of a few units."""
+    """Return pi 2^_PI_BITS by Machin's formula, 16 arctan(1/5) - 4 arctan(1/239), with an error of a few units."""
 
     def arctangent_of_inverse(n: int) -> int:
         total = term = (1 << (_PI_BITS + 20)) // n
@@ -192,7 +197,7 @@ def _pi() -> int:
 
 
 def _parts(number: int, point: int, sizes: tuple[int, ...]) -> tuple[float, ...]:
-    """Return number / 2^point as a sum of doubles with so many bits each; the rest is cut off."""
+    """Return number / 2^point as a sum of doubles, truncated. `sizes` are the bits of each double."""
     parts = []
     for size in sizes:
         drop = max(number.bit_length() - size, 0)
@@ -203,18 +208,21 @@ def _parts(number: int, point: int, sizes: tuple[int, ...]) -> tuple[float, ...]
 
 
 def _quarter_turn() -> tuple[float, ...]:
+    """Return pi/2 as a sum for Cody and Waite's method."""
     return _parts(_pi(), _PI_BITS + 1, (33, 33, 53, 53))
 
 
 def _half_pi() -> tuple[float, ...]:
+    """Return pi/2 as the sum of two doubles."""
     return _parts(_pi(), _PI_BITS + 1, (53, 53))
 
 
 def _two_over_pi_words(shift: int) -> tuple[float, ...]:
-    """Return 2^shift 2/pi without its multiples of 4, as a sum of four doubles."""
+    """Return 2^shift 2/pi modulo 4, as the sum of four doubles."""
     return _parts(_two_over_pi() << shift & ((4 << _PI_BITS) - 1), _PI_BITS, (53, 53, 53, 53))
 
 
 @cache
 def _two_over_pi() -> int:
+    """Return 2/pi 2^_PI_BITS."""
     return (2 << (2 * _PI_BITS)) // _pi()
