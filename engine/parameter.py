@@ -17,13 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from engine import operations as ops
+from engine.expressions import expression
 from engine.gates import Gates
 from engine.operations import Operand, Operation, Scalar
-
-MAX_NAME_LENGTH = 10_000
-"""Largest number of characters of a name. The text of a graph can grow exponentially with its nodes."""
-
-_LOOSE = frozenset({"mul", "div", "neg", "power"})
 
 
 class Parameter(Operand):
@@ -72,8 +68,8 @@ class Parameter(Operand):
 
     @property
     def name(self) -> str:
-        """The given name, or the expression as text, with an ellipsis after MAX_NAME_LENGTH characters."""
-        return _spell(self)
+        """The given name, or the expression as text: see `expressions.expression`."""
+        return expression(self)
 
     @name.setter
     def name(self, name: str | None) -> None:
@@ -269,47 +265,3 @@ def value_of(scalar: Scalar) -> Any:
 def _nonzero(gradient: Scalar) -> bool:
     """Return whether a gradient is not the number 0. Adding to 0.0 would be a needless instruction of a trace."""
     return not (isinstance(gradient, float) and gradient == 0.0)
-
-
-def _spell(root: Parameter) -> str:
-    pieces: list[str] = []
-    length = 0
-    pending: list[str | Parameter] = [root]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, Parameter) and item._given_name is None and item._operation is not None:
-            pending.extend(reversed(list(_parts(item, item._operation))))
-            continue
-        piece = item if isinstance(item, str) else _leaf_text(item)
-        length += len(piece)
-        if length > MAX_NAME_LENGTH:
-            pieces.append("…")
-            break
-        pieces.append(piece)
-    return "".join(pieces)
-
-
-def _leaf_text(leaf: Parameter) -> str:
-    return leaf._given_name if leaf._given_name is not None else f"{leaf._value}"
-
-
-def _parts(node: Parameter, operation: Operation) -> Iterator[str | Parameter]:
-    if not operation.template:
-        yield f"{operation.name}("
-        for position, parent in enumerate(node._parents):
-            if position:
-                yield ", "
-            yield parent
-        yield ")"
-        return
-    for part in operation.template:
-        if isinstance(part, str):
-            yield part
-            continue
-        parent = node._parents[part]
-        bracketed = part in operation.tight and _is_loose(parent)
-        yield from ("[", parent, "]") if bracketed else (parent,)
-
-
-def _is_loose(node: Parameter) -> bool:
-    return node._given_name is None and node._operation is not None and node._operation.name in _LOOSE

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engine import Parameter, sgd
+from engine.expressions import MAX_NAME_LENGTH
 from engine.operations import maximum
-from engine.parameter import MAX_NAME_LENGTH
 
 
 def test_gradients_of_a_value_used_in_many_places() -> None:
