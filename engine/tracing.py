@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from engine import operations as ops
+from engine.fused_scalar import FusedScalar, factors_of
 from engine.operations import Operand, Operation, Scalar
 from engine.parameter import Parameter
 from engine.program import Input, Instruction, Program, Reduction
@@ -42,73 +43,6 @@ class Model(Protocol):
     def parameters(self) -> list[Parameter]: ...
 
     def __call__(self, inputs: Sequence[Scalar], /) -> list[Any]: ...
-
-
-class FusedScalar(Operand):
-    """A scalar with the rules of a Program: a product in a sum is fused into one fma, which rounds once.
-
-    Symbols of a trace and numbers of a replay share these rules, so they give the same bits.
-    """
-
-    __slots__ = ()
-
-    def producer(self) -> tuple[str, tuple[Scalar, ...]] | None:
-        """Return (primitive, operands) whose result this is; None for an input."""
-        raise NotImplementedError
-
-    def evaluate(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        """Return the result of a primitive without simplification."""
-        raise NotImplementedError
-
-    def factors(self) -> tuple[Scalar, Scalar] | None:
-        operands = _operands(self, "mul")
-        return None if operands is None else (operands[0], operands[1])
-
-    def apply(self, operation: Operation, operands: tuple[Scalar, ...]) -> Scalar:
-        if not operation.primitive:
-            return operation.forward(*operands)
-        simpler = _simplified(operation, operands)
-        return self.evaluate(operation, operands) if simpler is None else simpler
-
-
-def _factors(scalar: Scalar) -> tuple[Scalar, Scalar] | None:
-    return scalar.factors() if isinstance(scalar, Operand) else None
-
-
-def _operands(scalar: Scalar, operation: str) -> tuple[Scalar, ...] | None:
-    """Return the operands if a scalar is the result of this operation, else None."""
-    producer = scalar.producer() if isinstance(scalar, FusedScalar) else None
-    return producer[1] if producer is not None and producer[0] == operation else None
-
-
-def _simplified(operation: Operation, operands: tuple[Scalar, ...]) -> Scalar | None:
-    """Return the result in a simpler or fused form; None if there is nothing to simplify."""
-    first, second = operands[0], operands[-1]
-    if operation is ops.add or operation is ops.sub:
-        return _fused(operation, first, second)
-    if operation is ops.neg:
-        inner = _operands(first, "neg")
-        return None if inner is None else inner[0]
-    if operation is ops.mul and _is(first, 1.0):
-        return second
-    if operation in (ops.mul, ops.div, ops.power) and _is(second, 1.0):
-        return first
-    return ops.mul(first, first) if operation is ops.power and _is(second, 2.0) else None
-
-
-def _fused(operation: Operation, first: Scalar, second: Scalar) -> Scalar | None:
-    product = _factors(second)
-    if product is not None:
-        a, b = product
-        return ops.fma(a if operation is ops.add else ops.neg(a), b, first)
-    product = _factors(first)
-    if product is not None:
-        return ops.fma(*product, second if operation is ops.add else ops.neg(second))
-    return None
-
-
-def _is(scalar: Scalar, number: float) -> bool:
-    return isinstance(scalar, (int, float)) and scalar == number
 
 
 class Symbol(FusedScalar):
@@ -178,7 +112,7 @@ class Trace:
         index = self.index_of(value)
         if not self._per_sample[index]:
             return value
-        product = _factors(value)
+        product = factors_of(value)
         operands = (index,) if product is None else tuple(self.index_of(factor) for factor in product)
         return self.record(Reduction.MEAN, operands)
 

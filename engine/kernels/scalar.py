@@ -15,13 +15,13 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from engine.fused_scalar import FusedScalar
 from engine.kernels.codegen.emitter import Emitter
 from engine.kernels.codegen.target import JitModule, host_target
 from engine.kernels.codegen.vectors import IRText, fma
 from engine.kernels.vector_math.functions import FUNCTIONS
 from engine.kernels.vector_math.library import library
 from engine.operations import PRIMITIVES, Operation, Scalar
-from engine.tracing import FusedScalar
 
 Compute: TypeAlias = Callable[..., Any]
 """Operands, as plain numbers -> the result of a primitive."""
