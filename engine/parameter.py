@@ -167,6 +167,8 @@ class Parameter(Operand):
     def __ge__(self, other: Scalar) -> bool:
         return bool(self._value >= value_of(other))
 
+    # Each method below applies the operation of its name; engine.operations has their formulas.
+
     def exp(self) -> Any:
         return ops.exp(self)
 

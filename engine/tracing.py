@@ -38,11 +38,14 @@ class Model(Protocol):
     """A model that can be traced: Parameters in named tensors, and a call from one sample's features to its outputs."""
 
     @property
-    def tensors(self) -> tuple[Tensor, ...]: ...
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Names and shapes of the weights."""
 
-    def parameters(self) -> list[Parameter]: ...
+    def parameters(self) -> list[Parameter]:
+        """Return the weights, in the order of `tensors`."""
 
-    def __call__(self, inputs: Sequence[Scalar], /) -> list[Any]: ...
+    def __call__(self, inputs: Sequence[Scalar], /) -> list[Any]:
+        """Return the outputs for one sample, given its features."""
 
 
 class Symbol(FusedScalar):

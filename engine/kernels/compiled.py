@@ -93,6 +93,7 @@ class _PopulationRun:
         self._gradients = np.empty((trials, points, self._weights.shape[1])) if job.config.gradients else None
 
     def train(self) -> History:
+        """Train all chunks, and return the History."""
         # a number that is too large for float32 becomes infinite, and its trial diverges; points after a trial's last
         # step are undefined until History sets them to NaN
         with np.errstate(over="ignore", invalid="ignore"):

@@ -152,6 +152,7 @@ class _TrialBlock:
         self._gradients = np.full((trials, points, len(self._weights)), np.nan) if config.gradients else None
 
     def train(self) -> History:
+        """Train until the last step, or until all trials have diverged, and return the History."""
         steps, recorded_steps = self._job.config.steps, self._job.config.recorded_steps
         column = {int(step): k for k, step in enumerate(recorded_steps[:-1])}
         for step in range(steps):

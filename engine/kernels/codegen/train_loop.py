@@ -71,6 +71,7 @@ class _TrainLoopWriter:
         return self._emitter.ir.value(text)
 
     def write(self) -> None:
+        """Write the loop over steps, then the measurements of the final weights."""
         emitter = self._emitter
         emitter.ir.line("br label %check")
         emitter.start("check")
