@@ -1,4 +1,4 @@
-"""The former place of `engine.nn`, `engine.tensors` and `engine.initializers`; import from `engine` instead."""
+"""The former module of `engine.nn`, `engine.tensors` and `engine.initializers`; import from `engine` instead."""
 
 import warnings
 

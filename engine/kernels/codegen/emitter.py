@@ -37,7 +37,7 @@ _UNROLLED_COPY = 4
 
 @dataclass(frozen=True)
 class Memory:
-    """The place of an array, and the rule for reading its elements.
+    """The location of an array, and the rule for reading its elements.
 
     pointer: name of the address of its first element.
     element: bytes from one element to the next.
@@ -189,8 +189,8 @@ class Emitter:
     def copy(self, sources: Sequence[Location | float | None], memory: Mapping[str | int, Memory], target: str) -> None:
         """Copy values to successive vectors from `target` on. Evenly spaced values are copied in a loop.
 
-        sources: the place of each value, or a constant. Nothing is copied for None.
-        memory: array -> its place.
+        sources: the location of each value, or a constant. Nothing is copied for None.
+        memory: array -> its location.
         target: address of the first vector.
         """
         for position, source in enumerate(sources):

@@ -56,8 +56,8 @@ class Computation:
     """Values that are computed together. Each computation goes through the passes separately.
 
     values: the values to compute.
-    sources: value -> its place, for the values that exist already, apart from constants.
-    sums: value -> the place of its sum, for the reductions among `values`.
+    sources: value -> its location, for the values that exist already, apart from constants.
+    sums: value -> the location of its sum, for the reductions among `values`.
     """
 
     values: tuple[int, ...]
@@ -106,7 +106,7 @@ class OutputFunction:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of a program's values in memory, and the functions that compute them.
+    """The locations of a program's values in memory, and the functions that compute them.
 
     program: one training step.
     tested: whether there are test samples.
@@ -231,7 +231,7 @@ class Layout:
 
     @cached_property
     def inputs(self) -> dict[int, Location]:
-        """Input -> its place."""
+        """Input -> its location."""
         columns = {name: position for position, name in enumerate(self.columns)}
         step_numbers = {"step": len(columns), "steps": len(columns) + 1}
         locations: dict[int, Location] = {}

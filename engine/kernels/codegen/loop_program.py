@@ -113,7 +113,7 @@ class Loop:
 class LoopProgram:
     """Loops in an order in which they can run.
 
-    outputs: for each value of the computation, its place after the loops, or its number if it is a constant.
+    outputs: for each value of the computation, its location after the loops, or its number if it is a constant.
     """
 
     loops: tuple[Loop, ...]
@@ -143,7 +143,7 @@ class LoopProgram:
 
     @property
     def last_line(self) -> str:
-        """The outputs' places, as text."""
+        """The outputs' locations, as text."""
         ends = [str(end) if isinstance(end, float) else str(ArrayRef(end[0], (end[1],))) for end in self.outputs]
         return f"return {' '.join(_shortened(ends, _SHOWN_OUTPUTS))}"
 

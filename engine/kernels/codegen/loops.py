@@ -50,7 +50,7 @@ OPERATIONS: dict[str, Callable[..., Vectors]] = {
 
 
 def write_loops(emitter: Emitter, program: TiledProgram, memory: Mapping[str | int, Memory]) -> None:
-    """Write the loops. `memory` has the place of each array from outside and of each array that is stored."""
+    """Write the loops. `memory` has the location of each array from outside and of each array that is stored."""
     available: dict[Location, list[str]] = {}
     previous = -1
     for tiled in program.tiled:
@@ -76,7 +76,7 @@ class _Tile:
 class _LoopWriter:
     """Writes one loop.
 
-    available: place -> registers, one for each sample, of values that this group of unrolled loops has computed.
+    available: location -> registers, one for each sample, of values that this group of unrolled loops has computed.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ def emit_reductions(
     """Write a function `name(arrays, order, count)`: it reduces `count` samples into sums, then stores `count`.
 
     module: the module to add it to.
-    layout, function: the place of values, and the function.
+    layout, function: the location of values, and the function.
     shared: the loops that compute the values that samples share, if there are any.
     samples: the loops for several samples at once, then those for a remainder, if there can be one.
     widths: numbers of features and of targets of a sample.
@@ -141,7 +141,7 @@ def _arguments(*more: str) -> list[str]:
 
 
 def _memory(emitter: Emitter, layout: Layout) -> dict[str | int, Memory]:
-    """Return the places of the arrays from outside."""
+    """Return the locations of the arrays from outside."""
     size, weights = emitter.vector_bytes, layout.program.weight_count
     return {
         "weight": Memory("%parameters", size),
@@ -241,12 +241,12 @@ class _SampleLoop:
             write_loops(emitter, tiled, {**self._memory, **stored, **samples})
 
     def _rows(self, kind: str, width: int, first: str) -> Memory:
-        """Return the place of the samples' rows, which all trials share."""
+        """Return the location of the samples' rows, which all trials share."""
         size = self._emitter.scalar_bytes
         return Memory(self._emitter.advance(f"%{kind}s", first, width * size), size, width * size, scalar=True)
 
     def _gather(self, kind: str, width: int, first: str, at_once: int) -> Memory:
-        """Write code that copies each trial's samples into scratch memory, and return their place."""
+        """Write code that copies each trial's samples into scratch memory, and return their location."""
         emitter, ir = self._emitter, self._emitter.ir
         vector, size = emitter.vector_bytes, emitter.scalar_bytes
         target = self._scratch.reserve(width * at_once * vector)

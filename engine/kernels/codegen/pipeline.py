@@ -66,7 +66,7 @@ class Options:
 class Stages:
     """A program after each pass.
 
-    layout: the place of values in memory, and the functions that compute them.
+    layout: the location of values in memory, and the functions that compute them.
     rerolled, fused: computation -> its loops.
     tiled: computation -> its loops, cut into tiles for several samples at once, then for a remainder, if there is one.
     module: the functions in LLVM's language, with the train loop.

@@ -50,7 +50,7 @@ class _Node:
 class _Reroller:
     """Groups the instructions by shape.
 
-    `_arrays` has for each array the values that are its elements, `_locations` the place of each computed value.
+    `_arrays` has for each array the values that are its elements, `_locations` the location of each computed value.
     """
 
     def __init__(self, program: Program, computation: Computation) -> None:
