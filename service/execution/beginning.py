@@ -10,7 +10,7 @@ from experiments.data.readers import read_frame, read_options
 from experiments.errors import SpecError, UserError
 from service.execution import summary
 from service.execution.plan import Plan
-from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.infos import SweepInfo, identity_mismatches, sweep_tags
 from service.recording.pages import guide
 from service.recording.saved_views import Subject
 from service.recording.signs_of_life import who_is_at_work
@@ -60,7 +60,7 @@ def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepI
     """
     sweep = store.find_sweep(name)
     _check_at_rest(sweep, job)
-    differs = differences(sweep, plan.dataset.fingerprint)
+    differs = identity_mismatches(sweep, plan.dataset.fingerprint)
     if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
         differs.append("its spec")
     if store.parts(sweep) != plan.sweepable.parts.text:

@@ -11,7 +11,7 @@ from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
 from service.execution.plan import Plan, make_plan
 from service.execution.worker import initial, program_columns
-from service.recording.infos import SweepInfo, differences
+from service.recording.infos import SweepInfo, identity_mismatches
 from service.recording.store import Store
 
 
@@ -33,7 +33,7 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
     """The plan that a sweep was run by. Raises SpecError, saying `purpose`, where data or engine have changed since."""
     plan = make_plan(recorded_spec(store, sweep))
-    differing = differences(sweep, plan.dataset.fingerprint)
+    differing = identity_mismatches(sweep, plan.dataset.fingerprint)
     if differing:
         raise SpecError(f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(differing)} differ(s) by now")
     return plan

@@ -159,7 +159,7 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
     }
 
 
-def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
+def identity_mismatches(sweep: SweepInfo, fingerprint: str) -> list[str]:
     """In what data and engine are not those that the sweep was begun with."""
     from engine import ENGINE_VERSION
 
