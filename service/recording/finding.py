@@ -13,7 +13,7 @@ from experiments.errors import NotFoundError
 from service.recording.artifacts import Artifacts
 from service.recording.connection import open_client, resolve, sqlite_path, translated_errors
 from service.recording.deleted import how_it_comes_back
-from service.recording.infos import SweepInfo, TrialInfo, is_sweep, listed_trial, sweep_info, trial_info
+from service.recording.infos import SweepInfo, TrialInfo, is_sweep, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
@@ -167,7 +167,7 @@ class Finder:
                 wanted = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _ASKED_AT_ONCE])
                 for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({wanted})"):
                     runs[run.info.run_id] = trial_as_written(run, sweep)
-        return [runs.get(str(row["run_id"])) or listed_trial(row, sweep) for row in rows.to_dict("records")]
+        return [runs.get(str(row["run_id"])) or trial_from_row(row, sweep) for row in rows.to_dict("records")]
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
         """Every trial of the sweep that was recorded whole, each once."""

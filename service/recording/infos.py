@@ -203,7 +203,7 @@ def trial_info(run: Run | StoredRun) -> TrialInfo:
     )
 
 
-def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
+def trial_from_row(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
     """A trial as the sweep's table knows it."""
     import pandas as pd
 

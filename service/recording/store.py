@@ -14,7 +14,7 @@ from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
 from service.recording.deleted import check_trials_experiment, delete_trials, experiment_back, lost_runs, restore_runs
 from service.recording.finding import Finder
-from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
+from service.recording.infos import SweepInfo, TrialInfo, as_recorded, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
 from service.recording.parquet_parts import keep_part, read_parts
 from service.recording.runs import TRIAL, is_active
@@ -258,7 +258,7 @@ class Store(Finder):
             rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
             finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
             order = finished.sort_values([f"metrics.{metric}", "number"], ascending=[lower_is_better(metric), True])
-            return [listed_trial(row, sweep) for row in order.head(count).to_dict("records")]
+            return [trial_from_row(row, sweep) for row in order.head(count).to_dict("records")]
         by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
         with translated_errors(self.uri):
             found = self._client.search_runs(
