@@ -198,7 +198,7 @@ def trial_info(run: Run | StoredRun) -> TrialInfo:
         experiment_id=run.info.experiment_id,
         outcome=run.data.tags.get(Tag.OUTCOME, ""),
         params=run.data.params,
-        metrics={name: as_recorded(value) for name, value in run.data.metrics.items()},
+        metrics={name: from_mlflow_value(value) for name, value in run.data.metrics.items()},
         tags=run.data.tags,
     )
 
@@ -222,6 +222,6 @@ def trial_from_row(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
     )
 
 
-def as_recorded(value: float) -> float:
+def from_mlflow_value(value: float) -> float:
     """MLflow keeps an infinity as the greatest number."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

@@ -14,7 +14,7 @@ from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
 from service.recording.deleted import check_trials_experiment, delete_trials, experiment_back, lost_runs, restore_runs
 from service.recording.finding import Finder
-from service.recording.infos import SweepInfo, TrialInfo, as_recorded, sweep_info, trial_from_row, trial_info
+from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
 from service.recording.parquet_parts import keep_part, read_parts
 from service.recording.runs import TRIAL, is_active
@@ -269,7 +269,7 @@ class Store(Finder):
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of a recorded curve."""
         with translated_errors(self.uri):
-            return [(m.step, as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
+            return [(m.step, from_mlflow_value(m.value)) for m in self._client.get_metric_history(run_id, metric)]
 
     def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
         """The trial's tensors: name, shape, values; None where they were not recorded."""
