@@ -35,7 +35,7 @@ def top(
     """
     from service.cli.output import entry_values, page_text, rows_csv, rows_markdown, rows_text
     from service.cli.trial_output import trial_values
-    from service.recording.recorded_table import kept_table, lost_runs_note
+    from service.recording.recorded_table import lost_runs_note, read_table
     from service.recording.store import Store
     from service.results.leaderboard import entry_rows, matching, ranked
     from service.results.trials_table import best_trials, shown_params
@@ -43,7 +43,7 @@ def top(
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
     by = metric or found.objective
-    table = kept_table(store, found)
+    table = read_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))
     if not entries and where and not len(matching(table, where)):

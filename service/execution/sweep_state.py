@@ -85,7 +85,7 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
     if plan.record.runs == "all":
         rows = recovered_rows(plan, numbers, recorded)
     else:
-        kept = store.kept_rows(sweep)
+        kept = store.read_rows(sweep)
         rows = kept[kept["trial"].isin(numbers.keys())] if len(kept) else kept
     return SweepState.recovered(plan, rows, runs, _deleted_note(len(restored), lost))
 

@@ -39,7 +39,7 @@ class ShardWriter:
         recorder = self._recorder
         if recorder is None:
             rows = trial_rows(trained, self._plan)
-            self._retry.call(lambda: self._store.keep_rows(self._sweep, rows))
+            self._retry.call(lambda: self._store.write_rows(self._sweep, rows))
             yield from (RecordedTrial(trial, None) for trial in rows["trial"])
             return
         left = {record.trial: record for record in trial_records(trained, self._plan, self._sweep)}
@@ -51,7 +51,7 @@ class ShardWriter:
         """Write a shard's curves as one file, where the sweep keeps them so. Raises StoreError."""
         if self._plan.record.curves == "file":
             points = curve_points(trained.history, trained.shard.numbers, self._plan.record)
-            self._retry.call(lambda: self._store.keep_curves(self._sweep, points))
+            self._retry.call(lambda: self._store.write_curves(self._sweep, points))
 
     def finish(self) -> None:
         """Do what is left to do once all is written. Raises StoreError."""

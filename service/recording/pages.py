@@ -16,7 +16,7 @@ from experiments.errors import GradgridError
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.links import run_link, runs_link, sorted_runs_link
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import read_table
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, FINISHED, TAG_PREFIX, Subject, subject_of, view_tags
 from service.recording.store import Store
 from service.recording.tags import Tag
@@ -89,7 +89,7 @@ def guide_recorded(store: Store, sweep: SweepInfo) -> None:
     """The same for a sweep that was recorded by an earlier version, or whose views were deleted."""
     with suppress(GradgridError):
         if not store.experiment_tags(sweep.experiment_id).keys() >= _VIEW_TAGS:
-            guide(store, sweep, subject_of(kept_table(store, sweep), sweep.swept, sweep.objective))
+            guide(store, sweep, subject_of(read_table(store, sweep), sweep.swept, sweep.objective))
 
 
 def _describe(store: Store, experiment_id: str, beginning: str, text: str) -> None:

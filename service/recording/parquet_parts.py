@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service.recording.artifacts import Artifacts
 
 
-def keep_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
+def write_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
     """Put a shard's rows into a folder of a run, in a file named after the trials' numbers."""
     numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
     split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}

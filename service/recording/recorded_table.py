@@ -12,7 +12,7 @@ from service.recording.store import Store
 from service.results.metrics import METRICS, PARAMS
 
 
-def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
+def read_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
     """Every trial of a sweep that is kept so far, whether it has ended or not; no rows where there is none.
 
     A trial whose run was deleted has no run id.
@@ -20,7 +20,7 @@ def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
     if sweep.ended:
         return store.table(sweep)
     if not sweep.has_every_run:
-        rows = store.kept_rows(sweep)
+        rows = store.read_rows(sweep)
         return rows.assign(run_id=None) if len(rows) else rows
     return pd.DataFrame([recorded_row(info) for info in store.trials(sweep)]).apply(_as_numbers)
 

@@ -16,7 +16,7 @@ from service.recording.deleted import check_trials_experiment, delete_trials, ex
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
-from service.recording.parquet_parts import keep_part, read_parts
+from service.recording.parquet_parts import read_parts, write_part
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
@@ -139,22 +139,22 @@ class Store(Finder):
         if path:
             check_writable(path)
 
-    def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
+    def write_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
         """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
-        keep_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
+        write_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
 
-    def keep_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
+    def write_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
         """Keep a shard's curves on the sweep's run, in one file: thousands of runs are not read one by one."""
-        keep_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
+        write_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
 
-    def kept_rows(self, sweep: SweepInfo) -> pd.DataFrame:
+    def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
         names = [*table, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
         return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Every curve that `keep_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
+        """Every curve that `write_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
         names = self._artifacts.names(sweep.run_id, _CURVES_FOLDER)
         points = read_parts(self._parts(sweep, names), ["number", "step"])
         return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
@@ -210,7 +210,7 @@ class Store(Finder):
         from mlflow.entities import Metric
 
         with translated_errors(self.uri):
-            self.keep_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
+            self.write_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
             self._client.log_batch(sweep.run_id, metrics=[Metric(k, v, 0, 0) for k, v in finite.items()])
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
@@ -218,7 +218,7 @@ class Store(Finder):
         with suppress(Exception):  # `table` has them; not every artifact store can remove them
             self._artifacts.remove(sweep.run_id, _ROWS_FOLDER)
 
-    def keep_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
+    def write_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
         """Put files on the sweep's run, or into a folder of it."""
         self._check_writable()
         self._artifacts.write(sweep.run_id, files, folder)
@@ -255,7 +255,7 @@ class Store(Finder):
         from engine import DIVERGED
 
         if not sweep.has_every_run:
-            rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
+            rows = self.table(sweep) if sweep.ended else self.read_rows(sweep)
             finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
             order = finished.sort_values([f"metrics.{metric}", "number"], ascending=[lower_is_better(metric), True])
             return [trial_from_row(row, sweep) for row in order.head(count).to_dict("records")]

@@ -55,7 +55,7 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
         run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
-    assert len(store.kept_rows(sweep)) == 5
+    assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert result.recorded == 7
     pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
@@ -73,10 +73,10 @@ def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Record
     (sweep,) = store.sweeps()
     client = MlflowClient(uri)
     folder = Path(client.get_run(sweep.run_id).info.artifact_uri.removeprefix("file://"))
-    store.keep_rows(sweep, result_rows(recorded).iloc[6:8])
+    store.write_rows(sweep, result_rows(recorded).iloc[6:8])
     (part,) = (folder / "rows").iterdir()
     part.write_bytes(part.read_bytes()[:100])
-    assert len(store.kept_rows(sweep)) == 5
+    assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
     pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
 
