@@ -66,7 +66,7 @@ class BulkRecorder:
 
     def _write(self, records: Sequence[TrialRecord]) -> list[RecordedTrial]:
         fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
-        self._weights.keep(fresh)  # first: a run that is there has its weights
+        self._weights.write(fresh)  # first: a run that is there has its weights
         runs = [self._run(identity, record) for identity, record in fresh.items()]
         self._database.write(runs, lambda new: _dependent_rows({i: fresh[i] for i in fresh if i in new}))
         return [RecordedTrial(record.trial, identity) for identity, record in fresh.items()]

@@ -60,7 +60,7 @@ class HttpRecorder:
             room = _MAX_METRICS - len(some)
             points, metrics = metrics[:room], metrics[room:]
             self._server.post("runs/log-batch", {"run_id": run_id, "params": some, "metrics": points})
-        self._weights.keep({run_id: record})
+        self._weights.write({run_id: record})
         self._server.post("runs/update", {"run_id": run_id, "status": record.status, "end_time": record.end_time})
         return run_id
 

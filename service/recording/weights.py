@@ -22,7 +22,7 @@ WEIGHTS_FILE = "final_weights.json"
 class Weights(Protocol):
     """Keeps final weights."""
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         """Write the final weights of these runs, run id -> record; again if need be. Raises what MLflow raises."""
         ...
 
@@ -37,7 +37,7 @@ def weights_text(record: TrialRecord) -> str:
 class NoWeights:
     """For `record: {weights: none}`."""
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         pass
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class LocalWeights:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         for run_id, record in records.items():
             place = f"{self._folder}/{run_id}"
             for folder in (place, f"{place}/artifacts"):
@@ -72,7 +72,7 @@ class ServedWeights:
         self._path = path.rstrip("/")
         self._threads = ThreadedMap()
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         def put(run_id: str) -> None:
             self._server.put(f"{self._path}/{run_id}/artifacts/{WEIGHTS_FILE}", weights_text(records[run_id]).encode())
 
@@ -89,7 +89,7 @@ class UploadedWeights:
         self._location = location.rstrip("/")
         self._threads = ThreadedMap()
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         def upload(run_id: str) -> None:
