@@ -40,7 +40,7 @@ _OPENING_SECONDS = 120
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]+)")
 
-PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses of a server that may do better in a while."""
 
 _FOREIGN = (
@@ -49,10 +49,10 @@ _FOREIGN = (
     "requests.exceptions.RequestException",
     "alembic.util.exc.CommandError",
 )
-_PASSING_SQLITE = frozenset(
+_TRANSIENT_SQLITE = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 )
-_PASSING_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ESTALE, errno.EHOSTUNREACH})
+_TRANSIENT_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ESTALE, errno.EHOSTUNREACH})
 
 
 def resolve(tracking_uri: str | None) -> str:
@@ -163,7 +163,7 @@ def translated_errors(uri: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
             raise
-        kind = StoreAway if _passes(error) else StoreError
+        kind = StoreAway if _is_transient(error) else StoreError
         told = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
         raise told from (error if redacted(str(error)) == str(error) else None)  # a traceback shows the cause too
 
@@ -174,20 +174,20 @@ def _imported(*names: str) -> tuple[Any, ...]:
     return tuple(getattr(sys.modules[module], kind) for module, kind in pairs if module in sys.modules)
 
 
-def _passes(error: BaseException | None) -> bool:
+def _is_transient(error: BaseException | None) -> bool:
     """Whether the error, or what it came from, is of a kind that passes."""
     while error is not None:
         if isinstance(error, sqlite3.Error):
-            return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+            return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT_SQLITE
         status = _http_status(error)
         if status is not None:
-            return status in PASSING_STATUSES
+            return status in TRANSIENT_STATUSES
         if isinstance(error, (*_imported("requests.exceptions.RequestException"), *_driver_errors())):
             return True
         if isinstance(error, (ConnectionError, TimeoutError)):
             return True
         if isinstance(error, OSError):
-            return error.errno in _PASSING_SYSTEM
+            return error.errno in _TRANSIENT_SYSTEM
         error = error.__cause__ or error.__context__
     return False
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import requests
 
-from service.recording.connection import PASSING_STATUSES, translated_errors
+from service.recording.connection import TRANSIENT_STATUSES, translated_errors
 from service.recording.rest_client import Server
 from service.recording.tags import Tag
 from service.recording.threaded_map import ThreadedMap
@@ -82,7 +82,7 @@ class HttpRecorder:
         try:
             return str(self._server.post("runs/create", body)["run"]["info"]["run_id"])
         except requests.RequestException as error:
-            if error.response is None or error.response.status_code in PASSING_STATUSES:
+            if error.response is None or error.response.status_code in TRANSIENT_STATUSES:
                 self._doubtful.add(record.trial)
             raise
 
