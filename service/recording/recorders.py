@@ -50,10 +50,10 @@ def make_recorder(
         return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri)
     if is_server(uri):
         from service.recording.rest_client import Server
-        from service.recording.rest_recorder import HttpRecorder
+        from service.recording.rest_recorder import RestRecorder
 
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
-        return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, note)
+        return RestRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, note)
     if kept != location:
         raise StoreError(
             f"the store was moved or copied: MLflow would write weights to {location}, where it was; link that to "

@@ -24,7 +24,7 @@ _MAX_PARAMS = 100
 _PAGE = 1_000
 
 
-class HttpRecorder:
+class RestRecorder:
     """Writes a run a trial."""
 
     def __init__(self, server: Server, experiment_id: str, weights: Weights, uri: str, note: str = "") -> None:

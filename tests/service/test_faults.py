@@ -20,7 +20,7 @@ from service.execution.retry import Retry
 from service.recording import databases
 from service.recording.bulk_recorder import BulkRecorder
 from service.recording.databases import SqliteDatabase
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
@@ -189,7 +189,7 @@ def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
     with flaky(tracking_server, fault) as uri:
         _, sweep = begin_sweep(tracking_server.uri)
         recorder = Store(uri).recorder(sweep)
-        assert isinstance(recorder, HttpRecorder)
+        assert isinstance(recorder, RestRecorder)
         done: dict[str, str | None] = {}
         retry = Retry(60, NullObserver())
         with closing(recorder):
@@ -208,7 +208,7 @@ def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: Tra
     """As when a request without an answer is carried out after it was looked for in vain."""
     store, sweep = begin_sweep(tracking_server.uri)
     recorder = store.recorder(sweep)
-    assert isinstance(recorder, HttpRecorder)
+    assert isinstance(recorder, RestRecorder)
     with closing(recorder):
         first = write(recorder, RECORDS[:2])
         recorder._doubtful.add(RECORDS[0].trial)

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from experiments.errors import StoreError
 from experiments.spec import load_spec
 from service.execution.result import SweepResult
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.ports import free_port
@@ -214,7 +214,7 @@ def _checked(uri: str, tmp_path: Path) -> None:
     """A sweep through a server at this address, with its artifacts."""
     store, sweep = begin_sweep(uri)
     with closing(store.recorder(sweep)) as recorder:
-        assert isinstance(recorder, HttpRecorder)
+        assert isinstance(recorder, RestRecorder)
         runs = write(recorder, RECORDS)
         recorder.finish()
     assert len(recorded_runs(store, sweep, tmp_path)) == len(RECORDS)

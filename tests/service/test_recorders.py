@@ -20,7 +20,7 @@ from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
 from service.recording.deleted import lost_runs
 from service.recording.infos import SweepInfo
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.runs import TRIAL, Runs
 from service.recording.store import Store
 from tests.service.trial_records import BEGAN, RECORDS, begin_sweep, make_record, recorded_runs, write
@@ -31,7 +31,7 @@ _KINDS = {
     "client": ClientRecorder,
     "bulk": BulkRecorder,
     "postgres": BulkRecorder,
-    "http": HttpRecorder,
+    "http": RestRecorder,
     "behind http": BulkRecorder,
 }
 
