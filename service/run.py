@@ -29,7 +29,7 @@ from service.execution.records import trial_rows
 from service.execution.result import SweepResult
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.sweep_state import SweepState, recovered_state
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.execution.writer import BackgroundWriter, ShardWriter
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo
@@ -136,7 +136,7 @@ class _Run:
     def _train(
         self, left_out: frozenset[int], writer: ShardWriter, shard_size: int | None, *, curves: bool = True
     ) -> None:
-        def write(trained: Trained) -> Generator[None, None, None]:
+        def write(trained: TrainedShard) -> Generator[None, None, None]:
             if curves:
                 writer.write_curves(trained)
             self.state.stage(trial_rows(trained, self.plan))

@@ -19,7 +19,7 @@ from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
 from service.execution.ray_folder import folder_for_ray
-from service.execution.worker import Trained, train_shard
+from service.execution.worker import TrainedShard, train_shard
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
@@ -41,7 +41,7 @@ class Pool(Protocol):
         """Nothing more is to be trained: what it holds is given back, in the background."""
         ...
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
         """Yield each shard's result. Raises ClusterError where a task is lost for good."""
         ...
 
@@ -73,7 +73,7 @@ class InlinePool:
     def release(self) -> None:
         pass
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
         for shard in shards:
             yield train_shard(shard, dataset)
 
@@ -127,7 +127,7 @@ class RayPool:
         self._released.wait()
         ray.shutdown()
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
         import ray
 
         task = ray.remote(num_cpus=1, max_retries=3)(train_shard)
@@ -149,11 +149,11 @@ class RayPool:
             for reference in running:
                 ray.cancel(reference, force=True)
 
-    def _fetch(self, reference: Any, shard: Shard) -> Trained:
+    def _fetch(self, reference: Any, shard: Shard) -> TrainedShard:
         import ray
 
         try:
-            trained: Trained = ray.get(reference)
+            trained: TrainedShard = ray.get(reference)
         except ray.exceptions.RayError as error:
             first, last = shard.numbers[0], shard.numbers[-1]
             raise ClusterError(

@@ -11,7 +11,7 @@ from engine import DIVERGED, ENGINE_VERSION, History
 from engine.tensors import elements
 from experiments.spec import RecordSpec
 from service.execution.plan import Plan
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.recorded_table import recorded_row
 from service.recording.tags import Tag
@@ -21,7 +21,7 @@ from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import as_text, cell_value
 
 
-def trial_records(trained: Trained, plan: Plan, sweep: SweepInfo) -> Iterator[TrialRecord]:
+def trial_records(trained: TrainedShard, plan: Plan, sweep: SweepInfo) -> Iterator[TrialRecord]:
     """Yield the record of each of a shard's trials."""
     history = trained.history
     for position, number in enumerate(trained.shard.numbers.tolist()):
@@ -60,7 +60,7 @@ def _name(params: Mapping[str, Any], swept: Sequence[str]) -> str:
     return ", ".join(as_text(params[name]) for name in swept if name in params)
 
 
-def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
+def _curves(trained: TrainedShard, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
     """The recorded points. Their times are spread evenly over the shard's: its trials have trained side by side."""
     history = trained.history
     points = history.points(position)
@@ -80,7 +80,7 @@ def _weight_names(history: History) -> Iterator[str]:
     return (f"gradient.{name}.{'.'.join(map(str, index))}" for name, index in elements(history.tensors))
 
 
-def trial_rows(trained: Trained, plan: Plan) -> pd.DataFrame:
+def trial_rows(trained: TrainedShard, plan: Plan) -> pd.DataFrame:
     """The rows of a shard's trials in the trials' table, without run ids."""
     history, shard = trained.history, trained.shard
     params = [shard.params(position) for position in range(shard.trials)]

@@ -19,7 +19,7 @@ _NOT_COLUMNS = ("seed", "initializer", "init_scale")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedShard:
     """A shard's history, when its training began and ended (milliseconds since 1970), and the host that trained it."""
 
     shard: Shard
@@ -29,7 +29,7 @@ class Trained:
     host: str
 
 
-def train_shard(shard: Shard, dataset: Dataset) -> Trained:
+def train_shard(shard: Shard, dataset: Dataset) -> TrainedShard:
     """Train every trial of the shard."""
     start = time.time_ns() // 1_000_000
     architecture = shard.architecture
@@ -42,7 +42,7 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
         architecture.config,
         seeds=shard.columns["seed"],
     )
-    return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
+    return TrainedShard(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from service.execution.interrupts import deferred_interrupts
 from service.execution.plan import Plan
 from service.execution.records import trial_records, trial_rows
 from service.execution.retry import Retry
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.recording import Recorder
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
@@ -34,7 +34,7 @@ class ShardWriter:
         self._recorder = retry.call(self._make_recorder) if runs else None
         self.note = self._recorder.note if self._recorder else ""
 
-    def write_trials(self, trained: Trained) -> Iterator[RecordedTrial]:
+    def write_trials(self, trained: TrainedShard) -> Iterator[RecordedTrial]:
         """Write a shard; yield each trial once it is safe. Raises StoreError."""
         recorder = self._recorder
         if recorder is None:
@@ -47,7 +47,7 @@ class ShardWriter:
             if left.pop(recorded.trial, None):
                 yield recorded
 
-    def write_curves(self, trained: Trained) -> None:
+    def write_curves(self, trained: TrainedShard) -> None:
         """Write a shard's curves as one file, where the sweep keeps them so. Raises StoreError."""
         if self._plan.record.curves == "file":
             points = curve_points(trained.history, trained.shard.numbers, self._plan.record)
@@ -74,15 +74,15 @@ class BackgroundWriter:
     not written by then is lost.
     """
 
-    def __init__(self, write: Callable[[Trained], Generator[object, None, None]], retry: Retry) -> None:
+    def __init__(self, write: Callable[[TrainedShard], Generator[object, None, None]], retry: Retry) -> None:
         self._write = write
         self._retry = retry
-        self._queue: DiskQueue[Trained] = DiskQueue()
+        self._queue: DiskQueue[TrainedShard] = DiskQueue()
         self._stopped = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
 
-    def put(self, trained: Trained) -> None:
+    def put(self, trained: TrainedShard) -> None:
         """Add a shard. Raises the error that ended the thread."""
         if self._error is not None:
             raise self._error
