@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine import DIVERGED
-from experiments.errors import GradgridError, Interrupted, StoreError
+from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
@@ -64,7 +64,7 @@ def run_sweep(
     shard_size: trials a task, for tests. Results don't depend on it.
     patience: seconds to wait for a store that is unavailable, while training goes on.
     job: the cluster's job that runs the sweep. A sweep that the same job began earlier is resumed.
-    Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
+    Raises SpecError, DataError, StoreError, ClusterError; SweepInterruptedError where it was stopped.
     """
     began = time.monotonic()
     plan = make_plan(sweepable)
@@ -171,8 +171,8 @@ def _finished(run: _Run, began: float) -> Iterator[None]:
             with suppress(StoreError):  # the sweep can be resumed without its table
                 _finish(run, "KILLED", began)
             recorded = f"{len(state.table()):,} of {run.plan.trials:,} trials are recorded"
-            raise Interrupted(f"interrupted: {recorded}; {how_to_resume}") from None
-    except Interrupted:
+            raise SweepInterruptedError(f"interrupted: {recorded}; {how_to_resume}") from None
+    except SweepInterruptedError:
         raise
     except GradgridError as error:
         store.abandon(sweep)

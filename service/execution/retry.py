@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from experiments.errors import StoreAway
+from experiments.errors import StoreUnavailableError
 
 DEFAULT_SECONDS = 600.0
 
@@ -29,7 +29,7 @@ class RetryObserver(Protocol):
 
 
 class Retry:
-    """Repeats an attempt that raises StoreAway, until `seconds` have passed since the last success."""
+    """Repeats an attempt that raises StoreUnavailableError, until `seconds` have passed since the last success."""
 
     def __init__(self, seconds: float, observer: RetryObserver) -> None:
         self._seconds = seconds
@@ -43,7 +43,7 @@ class Retry:
         self._ended.set()
 
     def iterate(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
-        """Yield the results of one attempt after the other, until one is complete. Raises StoreAway."""
+        """Yield the results of one attempt after the other, until one is complete. Raises StoreUnavailableError."""
         while True:
             try:
                 for result in attempt():
@@ -51,19 +51,19 @@ class Retry:
                     yield result
                 self._succeeded()
                 return
-            except StoreAway as error:
+            except StoreUnavailableError as error:
                 self._wait(error)
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of the first call that succeeds. Raises StoreAway."""
+        """Return the result of the first call that succeeds. Raises StoreUnavailableError."""
         (result,) = self.iterate(lambda: iter([work()]))
         return result
 
-    def _wait(self, error: StoreAway) -> None:
+    def _wait(self, error: StoreUnavailableError) -> None:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since >= self._seconds or self._ended.is_set():
-            raise StoreAway(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
+            raise StoreUnavailableError(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
         self._observer.waiting(str(error), now - self._since, self._seconds)
         self._ended.wait(min(self._pause, self._seconds - (now - self._since)))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

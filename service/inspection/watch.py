@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from experiments.errors import StoreAway
+from experiments.errors import StoreUnavailableError
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.signs_of_life import why_lost
@@ -69,7 +69,7 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
         try:
             sweep = store.find_sweep(sweep.sweep)
             table = read_table(store, sweep)
-        except StoreAway:
+        except StoreUnavailableError:
             sleep(every)
             continue
         if len(table) != seen:

@@ -20,7 +20,7 @@ class Recorder(Protocol):
         """Write the records; yield each trial once its run is whole.
 
         Closing the iterator early completes the runs that were begun and begins no more. Raises StoreError, and
-        StoreAway where another attempt may do better.
+        StoreUnavailableError where another attempt may do better.
         """
         ...
 

@@ -26,7 +26,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from filelock import FileLock, Timeout
 
-from experiments.errors import StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.environment import prepare_environment
 from service.recording.redaction import redacted, remember, without_passwords
 
@@ -142,7 +142,7 @@ def _alone(path: Path | None) -> Iterator[None]:
         lock = FileLock(Path(tempfile.gettempdir()) / f"gradgrid-{name}.lock", timeout=_OPENING_SECONDS, mode=0o666)
         lock.acquire()
     except Timeout:
-        raise StoreAway(
+        raise StoreUnavailableError(
             f"the store {path} is being opened by another process for {_OPENING_SECONDS} s already"
         ) from None
     except OSError as error:
@@ -157,13 +157,13 @@ def _alone(path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def translated_errors(uri: str) -> Iterator[None]:
-    """MLflow's, the databases' and the network's errors as StoreError; as StoreAway where they may pass."""
+    """MLflow's, the databases' and the network's errors as StoreError; as StoreUnavailableError where they may pass."""
     try:
         yield
     except Exception as error:
         if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
             raise
-        kind = StoreAway if _is_transient(error) else StoreError
+        kind = StoreUnavailableError if _is_transient(error) else StoreError
         told = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
         raise told from (error if redacted(str(error)) == str(error) else None)  # a traceback shows the cause too
 

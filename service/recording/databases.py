@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from experiments.errors import StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.redaction import redacted
 
 if TYPE_CHECKING:
@@ -203,5 +203,5 @@ class PostgresDatabase:
             self._idle.append(connection)
             return result
         except psycopg.Error as error:
-            kind = StoreAway if isinstance(error, psycopg.OperationalError) else StoreError
+            kind = StoreUnavailableError if isinstance(error, psycopg.OperationalError) else StoreError
             raise kind(f"the database failed: {redacted(str(error).strip())}") from None

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import Interrupted, StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError, SweepInterruptedError
 from service.execution.disk_queue import DiskQueue
 from service.execution.observer import NullObserver
 from service.execution.result import SweepResult
@@ -148,7 +148,7 @@ def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypa
 
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), interrupt)
     began = time.monotonic()
-    with closing(lock), pytest.raises(Interrupted, match="4 of 12 trials are recorded"):
+    with closing(lock), pytest.raises(SweepInterruptedError, match="4 of 12 trials are recorded"):
         _sweep(recorded, uri, watch)
     assert time.monotonic() - began < 30
 
@@ -162,7 +162,7 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) ->
         assert isinstance(database, SqliteDatabase)
         (pages,) = database._connected().execute("PRAGMA page_count").fetchone()
         database._connected().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
-        with pytest.raises(StoreAway, match="database or disk is full"):
+        with pytest.raises(StoreUnavailableError, match="database or disk is full"):
             list(recorder.record(records))
         assert list(store.trials(sweep)) == []
         database._connected().execute("PRAGMA max_page_count = 1000000")
@@ -283,10 +283,10 @@ def test_retries_end_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch) ->
     def away() -> None:
         nonlocal attempts
         attempts += 1
-        raise StoreAway("away")
+        raise StoreUnavailableError("away")
 
     began = time.monotonic()
-    with pytest.raises(StoreAway, match=r"away\ngave up after waiting"):
+    with pytest.raises(StoreUnavailableError, match=r"away\ngave up after waiting"):
         Retry(0.5, NullObserver()).call(away)
     assert 0.4 < time.monotonic() - began < 5
     assert attempts >= 2

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.errors import Interrupted, NotFoundError, UserError
+from experiments.errors import NotFoundError, SweepInterruptedError, UserError
 from experiments.spec import load_spec
 from service.recording.recorded_table import read_table
 from service.recording.store import Store
@@ -164,7 +164,7 @@ def test_the_command_shows_the_same_in_every_form(recorded: Recorded) -> None:
 
 
 def test_a_sweep_that_has_not_ended_is_ranked_from_its_runs(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(Interrupted):
+    with pytest.raises(SweepInterruptedError):
         run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import Interrupted, SpecError
+from experiments.errors import SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.plan import make_plan
 from service.inspection.verify import verify
@@ -51,7 +51,7 @@ def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri:
 @pytest.mark.parametrize("runs", ["summary", {"top": 3}])
 def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, uri: str, runs: Any) -> None:
     sweepable = load_spec(_spec(runs=runs))
-    with pytest.raises(Interrupted, match="5 of 12 trials are recorded"):
+    with pytest.raises(SweepInterruptedError, match="5 of 12 trials are recorded"):
         run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
@@ -67,7 +67,7 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
 
 def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
     sweepable = load_spec(_spec(runs="summary"))
-    with pytest.raises(Interrupted):
+    with pytest.raises(SweepInterruptedError):
         run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from engine import OUTCOMES
-from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
+from experiments.errors import ClusterError, NotFoundError, SpecError, StoreError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.observer import NullObserver
 from service.execution.plan import Plan
@@ -64,7 +64,7 @@ def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
 
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
     with pytest.raises(
-        Interrupted,
+        SweepInterruptedError,
         match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
@@ -90,7 +90,7 @@ class _StoppingAtOnce(NullObserver):
 
 
 def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(Interrupted, match="0 of 12 trials are recorded"):
+    with pytest.raises(SweepInterruptedError, match="0 of 12 trials are recorded"):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_StoppingAtOnce())
     (sweep,) = Store(uri).sweeps()
     assert (sweep.status, sweep.metrics["trials"]) == ("KILLED", 0)

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from experiments.errors import StoreAway, UserError
+from experiments.errors import StoreUnavailableError, UserError
 from experiments.spec import load_spec
 from service import run
 from service.execution.heartbeat import Heartbeat
@@ -288,7 +288,7 @@ def test_a_heartbeat_goes_on_after_a_store_that_was_away() -> None:
         nonlocal beats
         beats += 1
         if beats == 2:
-            raise StoreAway("restarting")
+            raise StoreUnavailableError("restarting")
         if beats > 4:
             enough.set()
 
