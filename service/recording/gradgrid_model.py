@@ -23,17 +23,17 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class GradgridModel:
     """A network with its final weights, and what its data was like.
 
-    facts: widths, activation, output, loss, weights (flat), dtype, kernel, inputs (columns of the table, and how they
+    config: widths, activation, output, loss, weights (flat), dtype, kernel, inputs (columns of the table, and how they
     become numbers), center and scale (of each number), classes (none for a regression), threshold (above it the second
     of two is predicted), parts (a file's text).
     """
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.facts = dict(facts)
-        parts = Parts(facts["parts"])
-        hidden, output = (parts.activation(facts[name]) for name in ("activation", "output"))
-        self._columns = [InputColumn.from_facts(column) for column in facts["inputs"]]
-        self._network = MLP(facts["widths"], hidden, output, initializer="zeros")
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        parts = Parts(config["parts"])
+        hidden, output = (parts.activation(config[name]) for name in ("activation", "output"))
+        self._columns = [InputColumn.from_facts(column) for column in config["inputs"]]
+        self._network = MLP(config["widths"], hidden, output, initializer="zeros")
 
     @property
     def features(self) -> list[str]:
@@ -43,7 +43,7 @@ class GradgridModel:
     @property
     def columns(self) -> list[str]:
         """The names of the columns that it predicts: for classes `prediction`, and each of the network's outputs."""
-        classes, outputs = self.facts["classes"], self.facts["widths"][-1]
+        classes, outputs = self.config["classes"], self.config["widths"][-1]
         if not classes:
             return ["prediction"]
         return ["prediction", *(["output"] if outputs == 1 else [f"output_{name}" for name in classes])]
@@ -53,9 +53,11 @@ class GradgridModel:
 
         They are not standardised; of a column of categories there is one for each category, 1 or 0.
         """
-        facts = self.facts
-        given = (np.asarray(features, dtype=float) - np.array(facts["center"])) / np.array(facts["scale"])
-        return predict(self._network, np.array(facts["weights"]), given, dtype=facts["dtype"], kernel=facts["kernel"])
+        config = self.config
+        given = (np.asarray(features, dtype=float) - np.array(config["center"])) / np.array(config["scale"])
+        return predict(
+            self._network, np.array(config["weights"]), given, dtype=config["dtype"], kernel=config["kernel"]
+        )
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """`columns` for each row of a DataFrame that has the features' columns, or of an array of them in order.
@@ -66,10 +68,12 @@ class GradgridModel:
         table = _table(data, self.features)
         cells = [_cells(column, table[column.name]) for column in self._columns]
         outputs = self.outputs(network_inputs(self._columns, cells))
-        classes = self.facts["classes"]
+        classes = self.config["classes"]
         if not classes:
             return pd.DataFrame(outputs, columns=self.columns)
-        best = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > self.facts["threshold"]).astype(int)
+        best = (
+            outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > self.config["threshold"]).astype(int)
+        )
         named = pd.DataFrame(outputs, columns=self.columns[1:])
         named.insert(0, "prediction", np.array(classes, dtype=object)[best])
         return named

@@ -65,15 +65,15 @@ def register(
 
 
 def _save(network: GradgridModel, example: pd.DataFrame, path: Path, about: Model) -> None:
-    facts = path.with_name("model.json")
-    facts.write_text(json.dumps(network.facts, indent=1), encoding="utf-8")
+    file = path.with_name("model.json")
+    file.write_text(json.dumps(network.config, indent=1), encoding="utf-8")
     # MLflow tells of each of its steps, and warns of what it does itself
     with redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):
         mlflow.pyfunc.save_model(
             str(path),
             mlflow_model=about,
             loader_module=gradgrid_model.__name__.rpartition(".")[2],
-            data_path=str(facts),
+            data_path=str(file),
             code_paths=[str(Path(engine.__file__).parent), str(gradgrid_model.__file__)],
             signature=_signature(network, example),
             input_example=example,
