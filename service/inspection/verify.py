@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 
 from service.execution.plan import Plan
-from service.execution.recorded import recorded_plan
+from service.execution.recorded_plan import recorded_plan
 from service.execution.records import trial_records, trial_rows
 from service.execution.worker import TrainedShard, train_shard
 from service.recording.infos import SweepInfo, TrialInfo

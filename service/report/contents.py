@@ -10,7 +10,7 @@ import yaml
 
 from experiments.errors import NotFoundError, UntrustedPartsError, UserError
 from service.execution.plan import Plan
-from service.execution.recorded import recorded_plan
+from service.execution.recorded_plan import recorded_plan
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import lost_runs_note, read_table
 from service.recording.store import Store

@@ -8,7 +8,7 @@ from experiments.errors import SpecError
 from experiments.spec import load_spec
 from service.execution.jobs import _package
 from service.execution.plan import make_plan
-from service.execution.recorded import recorded_spec
+from service.execution.recorded_plan import recorded_spec
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
