@@ -13,7 +13,7 @@ from experiments.spec import RecordSpec
 from service.execution.plan import Plan
 from service.execution.worker import TrainedShard
 from service.recording.infos import SweepInfo, TrialInfo
-from service.recording.recorded_table import recorded_row
+from service.recording.recorded_table import row_from_trial
 from service.recording.tags import Tag
 from service.recording.trial_record import TrialRecord
 from service.results.curves import kept_curves
@@ -103,7 +103,7 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     rows = []
     for info in recorded:
         number = numbers[info.trial]
-        row = {name: value for name, value in recorded_row(info).items() if not name.startswith(PARAMS)}
+        row = {name: value for name, value in row_from_trial(info).items() if not name.startswith(PARAMS)}
         typed = {PARAMS + name: cell_value(value) for name, value in params[number].items()}  # text in MLflow
         rows.append({**row, **typed, "number": number})
     return pd.DataFrame(rows)

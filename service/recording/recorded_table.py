@@ -22,7 +22,7 @@ def read_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
     if not sweep.has_every_run:
         rows = store.read_rows(sweep)
         return rows.assign(run_id=None) if len(rows) else rows
-    return pd.DataFrame([recorded_row(info) for info in store.trials(sweep)]).apply(_as_numbers)
+    return pd.DataFrame([row_from_trial(info) for info in store.trials(sweep)]).apply(_as_numbers)
 
 
 def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
@@ -44,7 +44,7 @@ def _expected_runs(sweep: SweepInfo, table: pd.DataFrame) -> int:
     return min(sweep.best_runs, int((table["outcome"] != DIVERGED).sum()))
 
 
-def recorded_row(info: TrialInfo) -> dict[str, Any]:
+def row_from_trial(info: TrialInfo) -> dict[str, Any]:
     """A row of a trial that has a run, from the run alone; hyperparameters are text there."""
     return {
         "number": info.number,
