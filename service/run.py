@@ -53,7 +53,7 @@ def run_sweep(
     observer: ProgressObserver | None = None,
     shard_size: int | None = None,
     backend_store_uri: str | None = None,
-    patience: float = DEFAULT_SECONDS,
+    store_timeout: float = DEFAULT_SECONDS,
     job: str | None = None,
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; return when all are recorded.
@@ -62,7 +62,7 @@ def run_sweep(
     resume: the sweep whose missing trials are trained.
     observer: learns how the sweep progresses.
     shard_size: trials a task, for tests. Results don't depend on it.
-    patience: seconds to wait for a store that is unavailable, while training goes on.
+    store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
     job: the cluster's job that runs the sweep. A sweep that the same job began earlier is resumed.
     Raises SpecError, DataError, StoreError, ClusterError; SweepInterruptedError where it was stopped.
     """
@@ -77,7 +77,7 @@ def run_sweep(
         with deferred_interrupts():
             sweep = reopen_sweep(store, resume, plan, job) if resume else begin_sweep(store, plan, job)
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-        run = _Run(plan, pool, store, sweep, state, observer, Retry(patience, observer))
+        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive, _finished(run, began):
             run.train(shard_size)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-# MLflow's client would by itself try for minutes, silently; `patience` waits longer than that, and says so
+# MLflow's client alone retries for minutes, silently; `store_timeout` waits longer, and says so
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from filelock import FileLock, Timeout

@@ -120,7 +120,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
 ) -> None:
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
-    unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the patience has ended
+    unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the store timeout
 
     def strike() -> None:
         lock.execute("BEGIN IMMEDIATE")
@@ -131,7 +131,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
         closing(lock),
         pytest.raises(StoreError, match=r"(?s)database is locked.*gave up after waiting \d+ s.*gradgrid resume"),
     ):
-        _sweep(recorded, uri, watch, patience=1.0)
+        _sweep(recorded, uri, watch, store_timeout=1.0)
     unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
