@@ -3,7 +3,7 @@
 A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and the
 driver records each trial as an MLflow run.
 
-All input is checked, the store opened and Ray reached before anything is written.
+Nothing is written until all input is checked, the store is open and Ray is reached.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ def run_sweep(
     store_timeout: float = DEFAULT_SECONDS,
     job: str | None = None,
 ) -> SweepResult:
-    """Train every trial of the spec and record each as an MLflow run; return when all are recorded.
+    """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
-    tracking_uri, workers, address, inline, backend_store_uri: as the command's options.
-    resume: the sweep whose missing trials are trained.
-    observer: learns how the sweep progresses.
-    shard_size: trials a task, for tests. Results don't depend on it.
+    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
+    resume: a sweep whose missing trials to train, instead of a new sweep.
+    observer: receives the events of the sweep.
+    shard_size: trials a task, for tests. The results don't depend on it.
     store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
-    job: the cluster's job that runs the sweep. A sweep that the same job began earlier is resumed.
-    Raises SpecError, DataError, StoreError, ClusterError; SweepInterruptedError where it was stopped.
+    job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if there is one.
+    Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
     began = time.monotonic()
     plan = make_plan(sweepable)
@@ -102,7 +102,7 @@ def _result(run: _Run, began: float) -> SweepResult:
 
 @dataclass
 class _Run:
-    """A sweep under way."""
+    """A running sweep."""
 
     plan: Plan
     pool: Pool
@@ -113,7 +113,7 @@ class _Run:
     retry: Retry
 
     def train(self, shard_size: int | None) -> None:
-        """Train the missing trials and record them; then give runs to the best, where only those are to have runs."""
+        """Train the missing trials and record them. If only the best get runs, write those runs last."""
         runs = self.plan.record.runs
         with closing(self._writer(runs=runs == "all")) as writer:
             note = "; ".join(part for part in (self.state.note, writer.note) if part)
@@ -127,7 +127,7 @@ class _Run:
         self.pool.release()
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
-        """Train the best trials once more, to the same bits, and record them as runs."""
+        """Train the best trials again, to the same bits, and record them as runs."""
         best = best_trials(self.state.table(), self.plan.objective, count)
         missing = frozenset(best.loc[best["run_id"].isna(), "number"])
         with closing(self._writer(runs=True)) as writer:
@@ -160,23 +160,23 @@ class _Run:
 
 @contextmanager
 def _finished(run: _Run, began: float) -> Iterator[None]:
-    """End the sweep's run when the block ends, with the table of all that is recorded and the status it deserves."""
+    """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
-    how_to_resume = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
+    hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     try:
         try:
             yield
             run.retry.call(lambda: _finish(run, "FINISHED", began))
         except KeyboardInterrupt:
-            with suppress(StoreError):  # the sweep can be resumed without its table
+            with suppress(StoreError):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", began)
             recorded = f"{len(state.table()):,} of {run.plan.trials:,} trials are recorded"
-            raise SweepInterruptedError(f"interrupted: {recorded}; {how_to_resume}") from None
+            raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None
     except SweepInterruptedError:
         raise
     except GradgridError as error:
         store.abandon(sweep)
-        raise type(error)(f"{error}\nwhat was recorded stays; {how_to_resume}") from error
+        raise type(error)(f"{error}\nrecorded trials stay; {hint}") from error
     except Exception:
         store.abandon(sweep)
         raise

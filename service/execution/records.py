@@ -1,4 +1,4 @@
-"""From a trained shard to the records of its trials and to rows of the trials' table."""
+"""Make the records of a trained shard's trials, and their rows of the trials' table."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ def trial_records(trained: TrainedShard, plan: Plan, sweep: SweepInfo) -> Iterat
 
 
 def _name(params: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """The swept values in axis order. Kept short because MLflow cuts long names; the params carry the names."""
+    """Return the swept values in axis order. MLflow cuts long names, so the hyperparameters' names are left out."""
     return ", ".join(as_text(params[name]) for name in swept if name in params)
 
 
 def _curves(trained: TrainedShard, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
-    """The recorded points. Their times are spread evenly over the shard's: its trials have trained side by side."""
+    """Return the recorded points of each curve. The trials of a shard trained together, so times are spread evenly."""
     history = trained.history
     points = history.points(position)
     span = trained.end_time - trained.start_time
     steps = int(history.steps[-1])
     times = [trained.start_time + span * step // steps for _, step in points]
-    chosen = {name: history.curves[name][position] for name in kept_curves(history.curves, record)}
+    curves = {name: history.curves[name][position] for name in kept_curves(history.curves, record)}
     if history.gradients is not None:
-        chosen.update(zip(_weight_names(history), history.gradients[position].T, strict=True))
+        curves.update(zip(_weight_names(history), history.gradients[position].T, strict=True))
     return {
         name: [(step, values[k], time) for (k, step), time in zip(points, times, strict=True)]
-        for name, values in ((name, curve.tolist()) for name, curve in chosen.items())
+        for name, values in ((name, curve.tolist()) for name, curve in curves.items())
     }
 
 
@@ -81,7 +81,7 @@ def _weight_names(history: History) -> Iterator[str]:
 
 
 def trial_rows(trained: TrainedShard, plan: Plan) -> pd.DataFrame:
-    """The rows of a shard's trials in the trials' table, without run ids."""
+    """Return the shard's rows of the trials' table, without run ids."""
     history, shard = trained.history, trained.shard
     params = [shard.params(position) for position in range(shard.trials)]
     return pd.DataFrame(
@@ -98,7 +98,11 @@ def trial_rows(trained: TrainedShard, plan: Plan) -> pd.DataFrame:
 
 
 def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
-    """The rows of trials that have runs already. numbers: trial -> number."""
+    """Return the rows of trials that have runs already.
+
+    numbers: trial id -> number.
+    recorded: the trials as the store has them.
+    """
     params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
     rows = []
     for info in recorded:

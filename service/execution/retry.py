@@ -1,4 +1,4 @@
-"""Retries while the store is unavailable: restarting, locked by another process, or on a full disk."""
+"""Retry while the store is unavailable: it restarts, another process has locked it, or its disk is full."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ _Result = TypeVar("_Result")
 
 
 class RetryObserver(Protocol):
-    """Learns that the store is unavailable."""
+    """Receives the events of a store that is unavailable."""
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
-        """The store has been unavailable for `seconds`; after `bound` seconds the retries end."""
+        """The store has been unavailable for some seconds.
+
+        why: the error's message.
+        bound: the seconds after which the retries end.
+        """
         ...
 
     def back(self) -> None:
@@ -29,7 +33,10 @@ class RetryObserver(Protocol):
 
 
 class Retry:
-    """Repeats an attempt that raises StoreUnavailableError, until `seconds` have passed since the last success."""
+    """Repeats attempts that raise StoreUnavailableError.
+
+    seconds: give up when so many have passed since the last success.
+    """
 
     def __init__(self, seconds: float, observer: RetryObserver) -> None:
         self._seconds = seconds
@@ -39,11 +46,11 @@ class Retry:
         self._pause = _FIRST_PAUSE
 
     def end(self) -> None:
-        """Retry no more: an attempt that fails from now on raises its error."""
+        """End the retries: from now on, an attempt that fails raises its error."""
         self._ended.set()
 
     def iterate(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
-        """Yield the results of one attempt after the other, until one is complete. Raises StoreUnavailableError."""
+        """Yield the results of attempt after attempt, until one completes. Raises StoreUnavailableError."""
         while True:
             try:
                 for result in attempt():

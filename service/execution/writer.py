@@ -1,4 +1,4 @@
-"""From a trained shard to recorded trials, in a thread that runs while the next shards are trained."""
+"""Write trained shards into the store, in a thread that runs while the next shards are trained."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from service.results.curves import curve_points
 
 
 class ShardWriter:
-    """Writes a shard's trials as runs, or as rows of the sweep's table where trials have no runs.
+    """Writes a shard's trials as runs, or as rows of the sweep's table.
 
-    `note`: what the user should know about the way of recording; empty where there is nothing.
+    runs: whether trials get runs.
+    note: a message for the user about the way of recording; may be empty.
     """
 
     def __init__(self, store: Store, sweep: SweepInfo, plan: Plan, retry: Retry, *, runs: bool) -> None:
@@ -35,7 +36,7 @@ class ShardWriter:
         self.note = self._recorder.note if self._recorder else ""
 
     def write_trials(self, trained: TrainedShard) -> Iterator[RecordedTrial]:
-        """Write a shard; yield each trial once it is safe. Raises StoreError."""
+        """Write a shard; yield each trial once it is recorded. Raises StoreError."""
         recorder = self._recorder
         if recorder is None:
             rows = trial_rows(trained, self._plan)
@@ -48,13 +49,13 @@ class ShardWriter:
                 yield recorded
 
     def write_curves(self, trained: TrainedShard) -> None:
-        """Write a shard's curves as one file, where the sweep keeps them so. Raises StoreError."""
+        """Write a shard's curves as one file, if the spec asks for files. Raises StoreError."""
         if self._plan.record.curves == "file":
             points = curve_points(trained.history, trained.shard.numbers, self._plan.record)
             self._retry.call(lambda: self._store.write_curves(self._sweep, points))
 
     def finish(self) -> None:
-        """Do what is left to do once all is written. Raises StoreError."""
+        """Complete the work once every shard is written. Raises StoreError."""
         if self._recorder:
             self._retry.call(self._recorder.finish)
 
@@ -68,10 +69,10 @@ class ShardWriter:
 
 
 class BackgroundWriter:
-    """A thread that calls `write` with each shard put to it.
+    """A thread that calls `write` with each shard that it is given.
 
-    Leaving the block waits until every shard is written. Leaving it by an exception stops between two trials; what is
-    not written by then is lost.
+    At the end of the block it waits until every shard is written. If the block raises, it stops between two trials and
+    drops the rest.
     """
 
     def __init__(self, write: Callable[[TrainedShard], Generator[object, None, None]], retry: Retry) -> None:
@@ -83,7 +84,7 @@ class BackgroundWriter:
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
 
     def put(self, trained: TrainedShard) -> None:
-        """Add a shard. Raises the error that ended the thread."""
+        """Give a shard to the thread. Raises the error that ended the thread, if one did."""
         if self._error is not None:
             raise self._error
         self._queue.put(trained)

@@ -70,8 +70,8 @@ def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
         (["sweep", "moons", "--set", "dataset.name=moonz"], 2, "--set dataset.name=moonz: dataset: no data set"),
         (["sweep", "moons", "--inline", "--address", "auto"], 2, "--inline trains without Ray"),
         (["sweep", "moons", "--workers", "0"], 2, "0 is not in the range"),
-        (["sweep", "moons", "--address", "127.0.0.1:1"], 1, "nobody listens at 127.0.0.1:1"),
-        (["sweep", "moons", "--address", "somewhere"], 1, "'somewhere' is no Ray address; write host:port"),
+        (["sweep", "moons", "--address", "127.0.0.1:1"], 1, "nothing listens at 127.0.0.1:1"),
+        (["sweep", "moons", "--address", "somewhere"], 1, "'somewhere' is not a Ray address: write host:port"),
         (
             ["sweep", "moons", "--inline", "--tracking-uri", "sqlite:////nowhere/m.db"],
             1,

@@ -124,7 +124,7 @@ def test_other_data_are_not_resumed_with(uri: str) -> None:
     spec = {**_SPEC, "dataset": _SECTION}
     result = run_sweep(load_spec(spec, frame=frame, target=target), tracking_uri=uri, inline=True)
     changed = load_spec(spec, frame=frame.assign(age=frame["age"] ** 2), target=target)
-    with pytest.raises(SpecError, match="can't be resumed: its data differ"):
+    with pytest.raises(SpecError, match="can't be resumed: its data changed"):
         run_sweep(changed, tracking_uri=uri, inline=True, resume=result.sweep)
 
 

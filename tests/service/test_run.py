@@ -130,13 +130,13 @@ class _Failing(NullObserver):
 
 
 def test_a_sweep_that_fails_says_so_and_how_to_go_on(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(StoreError, match=r"the disk is full\nwhat was recorded stays; `gradgrid resume"):
+    with pytest.raises(StoreError, match=r"the disk is full\nrecorded trials stay; `gradgrid resume"):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Failing())
     assert [sweep.status for sweep in Store(uri).sweeps()] == ["FAILED"]
 
 
 def test_nothing_is_written_when_ray_cannot_be_reached(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(ClusterError, match=r"nobody listens at 127\.0\.0\.1:1 .*ray start --head"):
+    with pytest.raises(ClusterError, match=r"nothing listens at 127\.0\.0\.1:1 .*ray start --head"):
         run_sweep(recorded.sweepable, tracking_uri=uri, address="127.0.0.1:1")
     assert Store(uri, create=True).sweeps() == []
 

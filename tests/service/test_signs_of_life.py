@@ -188,7 +188,7 @@ def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, u
         assert row["status"] == "RUNNING"
         refused = run_command("resume", "long", "--inline", "--tracking-uri", uri)
         assert refused.exit_code == 2
-        assert re.search(rf"still run by process {process.pid} of this machine: wait for its end", refused.stderr)
+        assert re.search(rf"still run by process {process.pid} of this machine: wait until it ends", refused.stderr)
         assert process.poll() is None
     finally:
         process.kill()
