@@ -63,10 +63,10 @@ def run_sweep(
     observer: receives the events of the sweep.
     shard_size: trials a task, for tests. The results don't depend on it.
     store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
-    job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if there is one.
+    job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if any.
     Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     plan = make_plan(sweepable)
     observer = observer or NullObserver()
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
@@ -79,19 +79,19 @@ def run_sweep(
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
         run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with driving(sweep), alive, _finished(run, began):
+        with driving(sweep), alive, _finish_on_exit(run, start):
             run.train(shard_size)
-    return _result(run, began)
+    return _result(run, start)
 
 
-def _result(run: _Run, began: float) -> SweepResult:
+def _result(run: _Run, start: float) -> SweepResult:
     table, sweep = run.state.table(), run.sweep
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
         tracking_uri=run.store.uri,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
         recorded=len(table) - len(run.state.done),
@@ -159,17 +159,17 @@ class _Run:
 
 
 @contextmanager
-def _finished(run: _Run, began: float) -> Iterator[None]:
+def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
     hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     try:
         try:
             yield
-            run.retry.call(lambda: _finish(run, "FINISHED", began))
+            run.retry.call(lambda: _finish(run, "FINISHED", start))
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
-                _finish(run, "KILLED", began)
+                _finish(run, "KILLED", start)
             recorded = f"{len(state.table()):,} of {run.plan.trials:,} trials are recorded"
             raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None
     except SweepInterruptedError:
@@ -182,7 +182,7 @@ def _finished(run: _Run, began: float) -> Iterator[None]:
         raise
 
 
-def _finish(run: _Run, status: str, began: float) -> None:
+def _finish(run: _Run, status: str, start: float) -> None:
     plan, table = run.plan, run.state.table()
     with deferred_interrupts():
         guide(run.store, run.sweep, subject_of(table, plan.swept, plan.objective))
@@ -190,7 +190,7 @@ def _finish(run: _Run, status: str, began: float) -> None:
             run.sweep,
             status,
             table=table,
-            metrics=_summary(table, plan.objective, time.monotonic() - began),
+            metrics=_summary(table, plan.objective, time.monotonic() - start),
             description=summary.description(plan, run.sweep.experiment_id, table, sweep_pages(run.store, run.sweep)),
             files=heat_map(plan, table),
         )

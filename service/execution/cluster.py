@@ -184,7 +184,7 @@ def open_pool(*, inline: bool = False, address: str | None = None, workers: int 
 
     with nullcontext() if address else folder_for_ray() as folder:
         pool = RayPool(
-            lambda: _attached(address, workers) if address else _started(workers or available_cores(), folder)
+            lambda: _join_ray(address, workers) if address else _start_ray(workers or available_cores(), folder)
         )
         try:
             yield pool
@@ -192,14 +192,14 @@ def open_pool(*, inline: bool = False, address: str | None = None, workers: int 
             pool.close()
 
 
-def _attached(address: str, workers: int | None) -> int:
+def _join_ray(address: str, workers: int | None) -> int:
     """Join a running Ray; return how many tasks may run at once."""
     check_reachable(address)
     _init(f"reached at {address}", address=address)
     return workers or max(1, _cluster_cores())
 
 
-def _started(workers: int, folder: Path | None) -> int:
+def _start_ray(workers: int, folder: Path | None) -> int:
     """Start Ray on this machine; return how many tasks may run at once. folder: for its sockets and logs."""
     options = {} if folder is None else {"_temp_dir": str(folder)}
     _init("started", address="local", num_cpus=workers, include_dashboard=False, **options)

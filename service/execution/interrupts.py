@@ -37,7 +37,7 @@ def _leave_closed_terminal(number: int) -> None:
     os.close(nowhere)
 
 
-def _heeded(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+def _not_ignored(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
     """Return those of the signals that this process does not ignore. `nohup` makes it ignore SIGHUP."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -48,7 +48,7 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _raise_interrupt) for number in _heeded(_TERMINATING)}
+    before = {number: signal.signal(number, _raise_interrupt) for number in _not_ignored(_TERMINATING)}
     try:
         yield
     finally:
@@ -68,7 +68,7 @@ def deferred_interrupts() -> Iterator[None]:
         _leave_closed_terminal(number)
         signals.append(number)
 
-    before = {number: signal.signal(number, remember) for number in _heeded((signal.SIGINT, *_TERMINATING))}
+    before = {number: signal.signal(number, remember) for number in _not_ignored((signal.SIGINT, *_TERMINATING))}
     try:
         yield
     finally:

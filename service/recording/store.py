@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
-from service.recording.deleted import check_trials_experiment, delete_trials, experiment_back, lost_runs, restore_runs
+from service.recording.deleted import check_trials_experiment, delete_trials, lost_runs, restore_hint, restore_runs
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
@@ -94,7 +94,7 @@ class Store(Finder):
                     raise
         if not is_active(found):
             raise StoreError(
-                f"the experiment {name!r} was deleted: {experiment_back(found.experiment_id, self.uri)}; or give the "
+                f"the experiment {name!r} was deleted: {restore_hint(found.experiment_id, self.uri)}; or give the "
                 "sweep another name"
             )
         return str(found.experiment_id)

@@ -106,7 +106,7 @@ def test_a_store_without_its_artifacts_says_what_to_do(made: tuple[Path, SweepRe
     for command in (["top", "tiny"], ["resume", "tiny", "--inline"], ["verify", "tiny"]):
         failed = run_command(*command, *option)
         assert failed.exit_code == 1
-        assert "if the store was moved, move its artifacts (mlruns) with it" in failed.stderr
+        assert "if the store was moved, move its artifacts (mlruns) too" in failed.stderr
 
 
 def _without_privilege() -> list[str]:

@@ -140,7 +140,7 @@ def test_a_file_that_is_no_mlflow_store_is_told_of_as_before(tmp_path: Path) -> 
     command = [sys.executable, "-m", "service.cli", "list", "--tracking-uri", f"sqlite:///{file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "is no MLflow store" in done.stderr
+    assert "is not an MLflow store" in done.stderr
 
 
 @pytest.mark.parametrize("variable", [None, "", "sqlite:///elsewhere.db", "http://127.0.0.1:5000"])
