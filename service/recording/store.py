@@ -117,7 +117,7 @@ class Store(Finder):
                 sweep.sweep,
                 weights=weights,
                 backend_uri=self._backend_uri,
-                where=lambda location: self._artifacts.location(location, sweep.run_id),
+                current_location=lambda location: self._artifacts.location(location, sweep.run_id),
             )
 
     def register(self, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame) -> Registered:

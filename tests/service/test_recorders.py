@@ -220,7 +220,7 @@ def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why
     monkeypatch.setattr(chooser, "_database", lambda uri: None)
     recorder = store.recorder(sweep)
     assert isinstance(recorder, ClientRecorder)
-    assert "the store is no SQLite or PostgreSQL" in recorder.note
+    assert "the store is not an SQLite or PostgreSQL" in recorder.note
     list(recorder.record(RECORDS[:1]))
     assert len(list(store.trials(sweep))) == 1
 
