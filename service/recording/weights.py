@@ -1,4 +1,4 @@
-"""Where a trial's final weights go: an artifact of its run, or nowhere."""
+"""Write trials' final weights as artifacts of their runs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ WEIGHTS_FILE = "final_weights.json"
 
 
 class Weights(Protocol):
-    """Keeps final weights."""
+    """Writes final weights."""
 
     def write(self, records: Mapping[str, TrialRecord]) -> None:
-        """Write the final weights of these runs, run id -> record; again if need be. Raises what MLflow raises."""
+        """Write the final weights of these runs, again if they are there. Raises MLflow's errors.
+
+        records: run id -> record.
+        """
         ...
 
     def close(self) -> None: ...
 
 
 def weights_text(record: TrialRecord) -> str:
-    """What stands in a trial's final_weights.json."""
+    """Return the content of a trial's final_weights.json."""
     return json.dumps({"tensors": list(record.weights)})
 
 
 class NoWeights:
-    """For `record: {weights: none}`."""
+    """Writes nothing, for `record: {weights: none}`."""
 
     def write(self, records: Mapping[str, TrialRecord]) -> None:
         pass
@@ -45,7 +48,7 @@ class NoWeights:
 
 
 class LocalWeights:
-    """Files, where the store's artifacts are in a folder of this machine."""
+    """Writes files, if the store's artifacts are in a folder on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,11 +56,11 @@ class LocalWeights:
 
     def write(self, records: Mapping[str, TrialRecord]) -> None:
         for run_id, record in records.items():
-            place = f"{self._folder}/{run_id}"
-            for folder in (place, f"{place}/artifacts"):
+            run_folder = f"{self._folder}/{run_id}"
+            for folder in (run_folder, f"{run_folder}/artifacts"):
                 with suppress(FileExistsError):
-                    os.mkdir(folder)  # noqa: PTH102 - pathlib takes as long as the disk does
-            with open(f"{place}/artifacts/{WEIGHTS_FILE}", "w", encoding="utf-8") as file:  # noqa: PTH123
+                    os.mkdir(folder)  # noqa: PTH102 - pathlib takes as long as the disk
+            with open(f"{run_folder}/artifacts/{WEIGHTS_FILE}", "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(weights_text(record))
 
     def close(self) -> None:
@@ -65,7 +68,10 @@ class LocalWeights:
 
 
 class ServedWeights:
-    """Requests to a tracking server that takes artifacts itself, several at once. `path`: of the experiment's."""
+    """Sends weights to a tracking server that stores artifacts, several at once.
+
+    path: of the experiment's artifacts on the server.
+    """
 
     def __init__(self, server: Server, path: str) -> None:
         self._server = server
@@ -83,7 +89,7 @@ class ServedWeights:
 
 
 class UploadedWeights:
-    """Any other artifact store, by MLflow's own way to it, several files at once."""
+    """Uploads weights to any other artifact store with MLflow's client, several at once."""
 
     def __init__(self, location: str) -> None:
         self._location = location.rstrip("/")
@@ -96,8 +102,8 @@ class UploadedWeights:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / WEIGHTS_FILE
                 file.write_text(weights_text(records[run_id]), encoding="utf-8")
-                place = get_artifact_repository(f"{self._location}/{run_id}/artifacts")
-                place.log_artifact(str(file))  # type: ignore[no-untyped-call]
+                repository = get_artifact_repository(f"{self._location}/{run_id}/artifacts")
+                repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
 
         self._threads.run(upload, list(records))
 
