@@ -50,7 +50,7 @@ def top(
         values = f"`gradgrid show {found.sweep}` shows the values of each axis"
         options.tell(f"no trial fits {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
     if as_json:
-        best = store.listed(found, best_trials(matching(table, where), by, count))
+        best = store.trials_of_rows(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
         options.print_json({"sweep": found.sweep, "by": by, **listed})
         return

@@ -103,11 +103,11 @@ class Plan:
         slow = {
             p.architecture.widths(self.dataset) for p in self.populations if p.architecture.config.kernel == "reference"
         }
-        wanted = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
-        if not slow or "reference" in wanted:
+        kernels = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
+        if not slow or "reference" in kernels:
             return ""
-        shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
-        return f"{shown}: too many weights to compile; the reference kernel trains them"
+        networks = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
+        return f"{networks}: too many weights to compile; the reference kernel trains them"
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -144,9 +144,9 @@ class Plan:
 
     def _curve_count(self, program: Program) -> int:
         record = self.record
-        kept = kept_curves(program.curves, record)
-        tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
-        return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)
+        curves = kept_curves(program.curves, record)
+        tested = sum(name in ("loss", "accuracy") for name in curves) if len(self.dataset.test_targets) else 0
+        return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
 
     @cached_property
     def trial_ids(self) -> list[str]:

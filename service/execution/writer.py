@@ -43,9 +43,9 @@ class ShardWriter:
             self._retry.call(lambda: self._store.write_rows(self._sweep, rows))
             yield from (RecordedTrial(trial, None) for trial in rows["trial"])
             return
-        left = {record.trial: record for record in trial_records(trained, self._plan, self._sweep)}
-        for recorded in self._retry.iterate(lambda: recorder.record(list(left.values()))):
-            if left.pop(recorded.trial, None):
+        remaining = {record.trial: record for record in trial_records(trained, self._plan, self._sweep)}
+        for recorded in self._retry.iterate(lambda: recorder.record(list(remaining.values()))):
+            if remaining.pop(recorded.trial, None):
                 yield recorded
 
     def write_curves(self, trained: TrainedShard) -> None:

@@ -65,11 +65,11 @@ class BulkRecorder:
                 yield from recorded
 
     def _write(self, records: Sequence[TrialRecord]) -> list[RecordedTrial]:
-        fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
-        self._weights.write(fresh)  # first, so that a run in the database has its weights
-        runs = [self._run(identity, record) for identity, record in fresh.items()]
-        self._database.write(runs, lambda new: _dependent_rows({i: fresh[i] for i in fresh if i in new}))
-        return [RecordedTrial(record.trial, identity) for identity, record in fresh.items()]
+        by_run_id = {run_id(self._sweep, record.trial, record.number): record for record in records}
+        self._weights.write(by_run_id)  # first, so that a run in the database has its weights
+        runs = [self._run(identity, record) for identity, record in by_run_id.items()]
+        self._database.write(runs, lambda new: _dependent_rows({i: by_run_id[i] for i in by_run_id if i in new}))
+        return [RecordedTrial(record.trial, identity) for identity, record in by_run_id.items()]
 
     def finish(self) -> None:
         with translated_errors(self._uri):

@@ -102,7 +102,7 @@ class SqliteDatabase:
 
     def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         with self._lock:
-            self._write(self._connected(), runs, dependent_rows)
+            self._write(self._connect(), runs, dependent_rows)
 
     def _write(self, connection: sqlite3.Connection, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -126,11 +126,11 @@ class SqliteDatabase:
 
     def experiment_name(self, experiment_id: int) -> str | None:
         statement = "SELECT name FROM experiments WHERE experiment_id = ?"
-        row = self._connected().execute(statement, (experiment_id,)).fetchone()
+        row = self._connect().execute(statement, (experiment_id,)).fetchone()
         return str(row[0]) if row else None
 
     def refresh_statistics(self) -> None:
-        connection = self._connected()
+        connection = self._connect()
         connection.execute("PRAGMA analysis_limit = 1000")
         connection.execute("ANALYZE")
 
@@ -139,7 +139,7 @@ class SqliteDatabase:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False

@@ -103,7 +103,7 @@ class Finder:
         return sweep
 
     def _one_sweep(self, name: str) -> SweepInfo | None:
-        sweeps = _named(self.sweeps(), name)
+        sweeps = _by_name(self.sweeps(), name)
         if len(sweeps) > 1:
             ids = ", ".join(sweep.sweep for sweep in sweeps[:5])
             raise NotFoundError(f"{len(sweeps)} sweeps begin with {name!r}: {ids}; give more of the id")
@@ -111,7 +111,7 @@ class Finder:
 
     def _no_sweep(self, name: str) -> str:
         """Return the message that there is no sweep with this name."""
-        deleted = _named(self._sweeps(deleted=True), name)[:1]
+        deleted = _by_name(self._sweeps(deleted=True), name)[:1]
         if not deleted:
             return f"the store at {without_passwords(self.uri)} has no sweep {name!r}: `gradgrid list` shows its sweeps"
         return self._deleted_message(deleted[0])
@@ -162,14 +162,14 @@ class Finder:
             runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", deleted=deleted)
             return [trial_info(run) for run in islice(runs, 2)]
 
-    def listed(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
+    def trials_of_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
         """Return the trials of these rows of the sweep's table, in order; from their runs if they have runs."""
         ids = [str(run_id) for run_id in rows["run_id"].dropna()] if "run_id" in rows else []
         runs: dict[str, TrialInfo] = {}
         with translated_errors(self.uri):
             for start in range(0, len(ids), _IDS_A_REQUEST):
-                wanted = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _IDS_A_REQUEST])
-                for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({wanted})"):
+                quoted_ids = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _IDS_A_REQUEST])
+                for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({quoted_ids})"):
                     runs[run.info.run_id] = trial_as_written(run, sweep)
         return [runs.get(str(row["run_id"])) or trial_from_row(row, sweep) for row in rows.to_dict("records")]
 
@@ -191,7 +191,7 @@ class Finder:
             yield from self._runs.of([sweep.experiment_id], TRIAL)
 
 
-def _named(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:
+def _by_name(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:
     """Return the sweep with this name; several if it is the beginning of several ids."""
     exact = [s for s in sweeps if name in (s.sweep, s.run_id, f"{s.spec}/{s.sweep}")]
     newest = [s for s in sweeps if s.spec == name]

@@ -89,9 +89,9 @@ def _why_no_bulk(database: Database | None, uri: str) -> str:
     return shape_difference(uri)
 
 
-def _weights(wanted: bool, uri: str, location: str) -> Weights:
+def _weights(enabled: bool, uri: str, location: str) -> Weights:
     folder = local_folder(location)
-    if not wanted:
+    if not enabled:
         return NoWeights()
     if folder is not None:
         return LocalWeights(folder)

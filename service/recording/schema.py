@@ -130,10 +130,10 @@ def _fills_itself(column: Any) -> bool:
 def _allows_ours(rule: str) -> bool:
     """Return whether a CHECK lists the words of one column, as MLflow's do, and allows the words that are written."""
     words = set(re.findall(r"'([^']*)'", rule))
-    named = set(
+    columns = set(
         re.findall(r"[a-z_]+", re.sub(r"'[^']*'|::[a-z ]+|\b(?:in|any|array|or|true|false)\b", " ", rule.lower()))
     )
-    return len(named) == 1 and all(column in _CHECKED and words >= _CHECKED[column] for column in named)
+    return len(columns) == 1 and all(column in _CHECKED and words >= _CHECKED[column] for column in columns)
 
 
 def cannot_open(uri: str, error: Exception) -> StoreError:

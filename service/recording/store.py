@@ -159,8 +159,8 @@ class Store(Finder):
 
     def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of the sweep's table that were written so far; may be empty."""
-        whole = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        names = [*whole, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
+        table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
+        names = [*table, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
         return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:

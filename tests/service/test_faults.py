@@ -160,12 +160,12 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) ->
         assert isinstance(recorder, BulkRecorder)
         database = recorder._database
         assert isinstance(database, SqliteDatabase)
-        (pages,) = database._connected().execute("PRAGMA page_count").fetchone()
-        database._connected().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
+        (pages,) = database._connect().execute("PRAGMA page_count").fetchone()
+        database._connect().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
         with pytest.raises(StoreUnavailableError, match="database or disk is full"):
             list(recorder.record(records))
         assert list(store.trials(sweep)) == []
-        database._connected().execute("PRAGMA max_page_count = 1000000")
+        database._connect().execute("PRAGMA max_page_count = 1000000")
         assert len(list(recorder.record(records))) == len(records)
     assert len(list(store.trials(sweep))) == len(records)
 
