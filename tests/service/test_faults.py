@@ -98,18 +98,18 @@ def test_sqlite_is_locked_while_the_recorder_opens_it(
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     watch = _Watch(-1, lambda: None, lambda: None)
-    connected = SqliteDatabase._connected
+    connect = SqliteDatabase._connect
 
     def connect_while_locked(database: SqliteDatabase) -> sqlite3.Connection:
         if watch.reasons:
-            return connected(database)
+            return connect(database)
         lock.execute("BEGIN EXCLUSIVE")
         try:
-            return connected(database)
+            return connect(database)
         finally:
             lock.execute("ROLLBACK")
 
-    monkeypatch.setattr(SqliteDatabase, "_connected", connect_while_locked)
+    monkeypatch.setattr(SqliteDatabase, "_connect", connect_while_locked)
     with closing(lock):
         _same(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
