@@ -111,7 +111,7 @@ def open_client(uri: str, *, create: bool) -> MlflowClient:
     path = sqlite_path(uri)
     if path is None and uri.partition(":")[0].partition("+")[0] == "sqlite":
         raise StoreError(
-            f"the store {uri} has no file: it would be gone with this command; name one with --tracking-uri"
+            f"the store {uri} has no file: it would end with this command; name a file with --tracking-uri"
         )
     if path and not path.exists() and not create:
         raise StoreError(
