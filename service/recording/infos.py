@@ -24,7 +24,7 @@ class SweepInfo:
     """A recorded sweep.
 
     sweep: its id.
-    spec: the sweep file's name.
+    spec: the name in the sweep file.
     run_id: of its own run.
     experiment_id: of the experiment that holds its trials.
     parent_id: of the experiment that holds its own run.

@@ -60,7 +60,7 @@ class Store(Finder):
         """Create the sweep's experiments and its run; return the sweep.
 
         sweep: its id.
-        name: the sweep file's.
+        name: the one in the sweep file.
         spec: the content of the sweep file.
         tags, params: of the run.
         parts: the text of the file of custom functions; may be empty.
