@@ -1,21 +1,23 @@
 """Every error that gradgrid reports to its user.
 
-GradgridError                 failed; exit code 1
-├── UserError                 the user's input was wrong; exit code 2
-│   ├── SpecError             in a sweep file or a --set
-│   ├── DataError             in a data set
-│   ├── NotFoundError         a sweep or run that isn't in the store
-│   └── UntrustedPartsError   a Python file out of the store that the user has not run before
-├── StoreError                MLflow's store can't be opened, read or written
-│   └── StoreAway             for now: it may be back in a while
-├── ClusterError              Ray can't be started or reached, or a task was lost
-└── Interrupted               stopped by Ctrl-C or SIGTERM; exit code 130
+GradgridError                   failed; exit code 1
+├── UserError                   the user's input is wrong; exit code 2
+│   ├── SpecError               in a sweep file or a --set
+│   ├── DataError               in a data set
+│   ├── NotFoundError           the store has no such sweep or run
+│   └── UntrustedPartsError     a Python file out of the store, which the user has not run before
+├── StoreError                  MLflow's store can't be opened, read or written
+│   └── StoreUnavailableError   for now: another attempt may succeed
+├── ClusterError                Ray can't be started or reached, or a task was lost
+└── SweepInterruptedError       Ctrl-C or SIGTERM stopped the sweep; exit code 130
 """
 
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 _QUOTED = 80  # characters of a name or cell in a message
 _LISTED = 40
@@ -28,7 +30,7 @@ class GradgridError(Exception):
 
 
 class UserError(GradgridError):
-    """Something that the user can mend in what they gave."""
+    """An error that the user can correct in the input."""
 
     exit_code = 2
 
@@ -53,22 +55,35 @@ class StoreError(GradgridError):
     """MLflow's store can't be used."""
 
 
-class StoreAway(StoreError):  # noqa: N818
-    """MLflow's store can't be used for now: it is restarting, locked by another, or its disk is full."""
+class StoreUnavailableError(StoreError):
+    """MLflow's store can't be used for now: it restarts, another process has locked it, or its disk is full."""
 
 
 class ClusterError(GradgridError):
     """Ray can't be used."""
 
 
-class Interrupted(GradgridError):  # noqa: N818
-    """The user stopped the sweep; what was recorded stays."""
+class SweepInterruptedError(GradgridError):
+    """The user stopped the sweep; the trials recorded so far stay."""
 
     exit_code = 130
 
 
 class DataWarning(UserWarning):
     """Something in a data set that the user should know before its results are trusted."""
+
+
+_OLD_NAMES = {"StoreAway": StoreUnavailableError, "Interrupted": SweepInterruptedError}
+
+if not TYPE_CHECKING:  # else mypy would accept any name
+
+    def __getattr__(name: str) -> type[GradgridError]:
+        """Return the error that had this name before. Raises AttributeError."""
+        if name not in _OLD_NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        error = _OLD_NAMES[name]
+        warnings.warn(f"{name} is now called {error.__name__}", DeprecationWarning, stacklevel=2)
+        return error
 
 
 def quoted(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Running sweeps and keeping them. From Python: `sweep` runs one, `load_sweep` finds one that was recorded."""
+"""Run and record sweeps. In Python, `sweep` runs a sweep and `load_sweep` finds a recorded one."""
 
 from service.api import RecordedSweep, load_sweep, sweep
 

@@ -43,9 +43,9 @@ class RecordedSweep:
     @property
     def trials(self) -> pd.DataFrame:
         """A row a trial: number, trial, run_id, params.*, outcome, outcome_step, last_step, metrics.* at its end."""
-        from service.recording.recorded_table import kept_table
+        from service.recording.recorded_table import read_table
 
-        return kept_table(self._store, self.info)
+        return read_table(self._store, self.info)
 
     def leaderboard(self, by: str | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
         """The swept configurations, the best first, by the mean of a metric over their seeds.

@@ -3,7 +3,7 @@
 A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and the
 driver records each trial as an MLflow run.
 
-All input is checked, the store opened and Ray reached before anything is written.
+Nothing is written until all input is checked, the store is open and Ray is reached.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine import DIVERGED
-from experiments.errors import GradgridError, Interrupted, StoreError
+from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import Sweepable
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
@@ -29,7 +29,7 @@ from service.execution.records import trial_rows
 from service.execution.result import SweepResult
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.sweep_state import SweepState, recovered_state
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.execution.writer import BackgroundWriter, ShardWriter
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo
@@ -53,20 +53,20 @@ def run_sweep(
     observer: ProgressObserver | None = None,
     shard_size: int | None = None,
     backend_store_uri: str | None = None,
-    patience: float = DEFAULT_SECONDS,
+    store_timeout: float = DEFAULT_SECONDS,
     job: str | None = None,
 ) -> SweepResult:
-    """Train every trial of the spec and record each as an MLflow run; return when all are recorded.
+    """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
-    tracking_uri, workers, address, inline, backend_store_uri: as the command's options.
-    resume: the sweep whose missing trials are trained.
-    observer: learns how the sweep progresses.
-    shard_size: trials a task, for tests. Results don't depend on it.
-    patience: seconds to wait for a store that is unavailable, while training goes on.
-    job: the cluster's job that runs the sweep. A sweep that the same job began earlier is resumed.
-    Raises SpecError, DataError, StoreError, ClusterError; Interrupted where it was stopped.
+    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
+    resume: a sweep whose missing trials to train, instead of a new sweep.
+    observer: receives the events of the sweep.
+    shard_size: trials a task, for tests. The results don't depend on it.
+    store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
+    job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if any.
+    Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     plan = make_plan(sweepable)
     observer = observer or NullObserver()
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
@@ -77,21 +77,21 @@ def run_sweep(
         with deferred_interrupts():
             sweep = reopen_sweep(store, resume, plan, job) if resume else begin_sweep(store, plan, job)
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-        run = _Run(plan, pool, store, sweep, state, observer, Retry(patience, observer))
+        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with driving(sweep), alive, _finished(run, began):
+        with driving(sweep), alive, _finish_on_exit(run, start):
             run.train(shard_size)
-    return _result(run, began)
+    return _result(run, start)
 
 
-def _result(run: _Run, began: float) -> SweepResult:
+def _result(run: _Run, start: float) -> SweepResult:
     table, sweep = run.state.table(), run.sweep
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
         tracking_uri=run.store.uri,
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
         recorded=len(table) - len(run.state.done),
@@ -102,7 +102,7 @@ def _result(run: _Run, began: float) -> SweepResult:
 
 @dataclass
 class _Run:
-    """A sweep under way."""
+    """A running sweep."""
 
     plan: Plan
     pool: Pool
@@ -113,7 +113,7 @@ class _Run:
     retry: Retry
 
     def train(self, shard_size: int | None) -> None:
-        """Train the missing trials and record them; then give runs to the best, where only those are to have runs."""
+        """Train the missing trials and record them. If only the best get runs, write those runs last."""
         runs = self.plan.record.runs
         with closing(self._writer(runs=runs == "all")) as writer:
             note = "; ".join(part for part in (self.state.note, writer.note) if part)
@@ -127,7 +127,7 @@ class _Run:
         self.pool.release()
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
-        """Train the best trials once more, to the same bits, and record them as runs."""
+        """Train the best trials again, to the same bits, and record them as runs."""
         best = best_trials(self.state.table(), self.plan.objective, count)
         missing = frozenset(best.loc[best["run_id"].isna(), "number"])
         with closing(self._writer(runs=True)) as writer:
@@ -136,7 +136,7 @@ class _Run:
     def _train(
         self, left_out: frozenset[int], writer: ShardWriter, shard_size: int | None, *, curves: bool = True
     ) -> None:
-        def write(trained: Trained) -> Generator[None, None, None]:
+        def write(trained: TrainedShard) -> Generator[None, None, None]:
             if curves:
                 writer.write_curves(trained)
             self.state.stage(trial_rows(trained, self.plan))
@@ -159,30 +159,30 @@ class _Run:
 
 
 @contextmanager
-def _finished(run: _Run, began: float) -> Iterator[None]:
-    """End the sweep's run when the block ends, with the table of all that is recorded and the status it deserves."""
+def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
+    """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
-    how_to_resume = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
+    hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     try:
         try:
             yield
-            run.retry.call(lambda: _finish(run, "FINISHED", began))
+            run.retry.call(lambda: _finish(run, "FINISHED", start))
         except KeyboardInterrupt:
-            with suppress(StoreError):  # the sweep can be resumed without its table
-                _finish(run, "KILLED", began)
+            with suppress(StoreError):  # the sweep can be resumed without a table
+                _finish(run, "KILLED", start)
             recorded = f"{len(state.table()):,} of {run.plan.trials:,} trials are recorded"
-            raise Interrupted(f"interrupted: {recorded}; {how_to_resume}") from None
-    except Interrupted:
+            raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None
+    except SweepInterruptedError:
         raise
     except GradgridError as error:
         store.abandon(sweep)
-        raise type(error)(f"{error}\nwhat was recorded stays; {how_to_resume}") from error
+        raise type(error)(f"{error}\nrecorded trials stay; {hint}") from error
     except Exception:
         store.abandon(sweep)
         raise
 
 
-def _finish(run: _Run, status: str, began: float) -> None:
+def _finish(run: _Run, status: str, start: float) -> None:
     plan, table = run.plan, run.state.table()
     with deferred_interrupts():
         guide(run.store, run.sweep, subject_of(table, plan.swept, plan.objective))
@@ -190,7 +190,7 @@ def _finish(run: _Run, status: str, began: float) -> None:
             run.sweep,
             status,
             table=table,
-            metrics=_summary(table, plan.objective, time.monotonic() - began),
+            metrics=_summary(table, plan.objective, time.monotonic() - start),
             description=summary.description(plan, run.sweep.experiment_id, table, sweep_pages(run.store, run.sweep)),
             files=heat_map(plan, table),
         )

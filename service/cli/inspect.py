@@ -35,7 +35,7 @@ def top(
     """
     from service.cli.output import entry_values, page_text, rows_csv, rows_markdown, rows_text
     from service.cli.trial_output import trial_values
-    from service.recording.recorded_table import kept_table, lost_runs_note
+    from service.recording.recorded_table import lost_runs_note, read_table
     from service.recording.store import Store
     from service.results.leaderboard import entry_rows, matching, ranked
     from service.results.trials_table import best_trials, shown_params
@@ -43,14 +43,14 @@ def top(
     store = Store(tracking_uri)
     found = store.find_sweep(sweep)
     by = metric or found.objective
-    table = kept_table(store, found)
+    table = read_table(store, found)
     entries = ranked(table, by, shown_params(table.columns, found.swept), where, over_seeds=not each, count=count)
     options.tell(lost_runs_note(store, found, table))
     if not entries and where and not len(matching(table, where)):
         values = f"`gradgrid show {found.sweep}` shows the values of each axis"
         options.tell(f"no trial fits {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
     if as_json:
-        best = store.listed(found, best_trials(matching(table, where), by, count))
+        best = store.trials_of_rows(found, best_trials(matching(table, where), by, count))
         listed = {"top": list(map(trial_values, best)), "entries": list(map(entry_values, entries))}
         options.print_json({"sweep": found.sweep, "by": by, **listed})
         return

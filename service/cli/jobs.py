@@ -14,7 +14,7 @@ from service.cli import options
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Override a key: --set grid.seed.range=3.")
 @click.option("--again", metavar="WORD", default="", help="Run what was submitted already once more, as another job.")
 @click.option("--follow", is_flag=True, help="Show what the job says until it ends; exit code 1 if it fails.")
-@options.patience
+@options.store_timeout
 @options.jobs_address
 @options.token
 @options.as_json
@@ -24,7 +24,7 @@ def submit(
     assignments: tuple[str, ...],
     again: str,
     follow: bool,
-    patience: float,
+    store_timeout: float,
     jobs_address: str | None,
     token: str | None,
     as_json: bool,
@@ -42,7 +42,8 @@ def submit(
     make_plan(sweepable)  # what is wrong is told here, not in the job
     with open_jobs(jobs_address, token) as client:
         jobs = Jobs(client)
-        job, new = jobs.submit(sweepable, [f"--patience={patience:g}"], again=again)
+        # the option's old name: a job's id is a digest of it, and the cluster may run an older gradgrid
+        job, new = jobs.submit(sweepable, [f"--patience={store_timeout:g}"], again=again)
         told = "submitted" if new else f"was submitted before and is {job.status.lower()}"
         click.echo(f"job {job.id} {told}; `gradgrid logs {job.id} --follow` shows what it says", err=True)
         if follow:

@@ -64,13 +64,14 @@ backend_store_uri = click.option(
     metavar="URI",
     help="The database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.",
 )
-patience = click.option(
-    "--patience",
-    type=click.FloatRange(min=0),
+_SECONDS = click.FloatRange(min=0)
+_store_timeout = click.option(
+    "--store-timeout",
+    type=_SECONDS,
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a store that is away is waited for.",
+    help="Give up after this many seconds without the store; training goes on meanwhile.",
 )
 workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one a core.")
 address = click.option(
@@ -87,6 +88,22 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 trust_parts = click.option(
     "--trust-parts", is_flag=True, help="Run the Python file of parts that the sweep brings along, whoever wrote it."
 )
+
+
+def _use_old_value(context: click.Context, _: click.Parameter, seconds: float | None) -> None:
+    """Make the value of --patience the default of --store-timeout."""
+    if seconds is not None:
+        context.default_map = {**(context.default_map or {}), "store_timeout": seconds}
+
+
+_patience = click.option(
+    "--patience", type=_SECONDS, hidden=True, is_eager=True, expose_value=False, callback=_use_old_value
+)
+
+
+def store_timeout(command: _Command) -> _Command:
+    """Add --store-timeout, and --patience, its name before."""
+    return _store_timeout(_patience(command))
 
 
 def tell(text: str) -> None:
@@ -120,6 +137,6 @@ def print_json(value: Any) -> None:
 
 def running(command: _Command) -> _Command:
     """The options of what runs a sweep."""
-    for option in (patience, backend_store_uri, tracking_uri, inline, address, workers):
+    for option in (store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
         command = option(command)
     return command

@@ -202,7 +202,7 @@ def sweep_values(sweep: SweepInfo) -> dict[str, Any]:
 def sweep_text(sweep: SweepInfo, store: Store) -> None:
     """A recorded sweep: its spec in short, how it went, and the best of it."""
     from service.cli.heat_map import sweep_map
-    from service.recording.recorded_table import kept_table, lost_runs_note
+    from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
@@ -210,7 +210,7 @@ def sweep_text(sweep: SweepInfo, store: Store) -> None:
     _tell_if_lost(sweep)
     rows_text([{"key": name, "value": value} for name, value in sweep.params.items()])
     rows_text([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
-    table, by = kept_table(store, sweep), sweep.objective
+    table, by = read_table(store, sweep), sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     tell(lost_runs_note(store, sweep, table))
     rows_text(entry_rows(entries, by), title=f"The best by {by}")

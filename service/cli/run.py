@@ -64,7 +64,7 @@ def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: boo
 
 def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepable:
     """The spec of a sweep that was recorded."""
-    from service.execution.recorded import recorded_spec
+    from service.execution.recorded_plan import recorded_spec
     from service.recording.store import Store
 
     store = Store(tracking_uri, trust=options.trust(trust_parts))

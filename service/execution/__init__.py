@@ -1,1 +1,1 @@
-"""From a plan to trained and recorded trials: shards, workers, Ray, retries."""
+"""Plan, train and record the trials of a sweep: shards, workers, Ray, retries."""

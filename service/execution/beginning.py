@@ -1,4 +1,4 @@
-"""The sweep's own run in the store: made for a new sweep, reopened for one that is resumed."""
+"""Create a sweep's own run in the store, or reopen it to resume the sweep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments.data.readers import read_frame, read_options
 from experiments.errors import SpecError, UserError
 from service.execution import summary
 from service.execution.plan import Plan
-from service.recording.infos import SweepInfo, differences, sweep_tags
+from service.recording.infos import SweepInfo, identity_mismatches, sweep_tags
 from service.recording.pages import guide
 from service.recording.saved_views import Subject
 from service.recording.signs_of_life import who_is_at_work
@@ -20,10 +20,13 @@ from service.recording.trust import remember_parts
 
 
 def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
-    """Make a new sweep of this plan in the store. job: the cluster's job that runs it. Raises StoreError."""
+    """Create a sweep of this plan in the store and return it.
+
+    job: the cluster's job that runs it. Raises StoreError.
+    """
     source = plan.sweepable.source
     parts = plan.sweepable.parts.text
-    remember_parts(parts)  # the user's own file, for the user was asked before one out of a store is run
+    remember_parts(parts)  # the user has agreed to run it: no need to ask when the sweep is resumed
     tags = {
         **sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, _runs_tag(plan)),
         Tag.TRIALS: str(plan.trials),
@@ -53,36 +56,35 @@ def _runs_tag(plan: Plan) -> str:
 
 
 def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
-    """Reopen the sweep of this name, to go on with it.
+    """Reopen the sweep of this name and return it.
 
-    Raises SpecError where it began with another spec, other data or another engine; UserError where another driver is
-    at work on it.
+    Raises SpecError if its spec, parts, data or engine version have changed; UserError if another driver runs it.
     """
     sweep = store.find_sweep(name)
     _check_at_rest(sweep, job)
-    differs = differences(sweep, plan.dataset.fingerprint)
+    mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
     if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
-        differs.append("its spec")
+        mismatches.append("its spec")
     if store.parts(sweep) != plan.sweepable.parts.text:
-        differs.append("its parts")
-    if differs:
+        mismatches.append("its parts")
+    if mismatches:
         raise SpecError(
-            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(differs)} changed since it began; change that "
-            "back (with the same --set as then, if there were any), or start a new sweep"
+            f"the sweep {sweep.sweep} can't be resumed: {' and '.join(mismatches)} changed since it began; undo the "
+            "change (give the same --set as then, if there were any), or start a new sweep"
         )
     store.reopen(sweep)
     return sweep
 
 
 def _check_at_rest(sweep: SweepInfo, job: str | None) -> None:
-    """Raise UserError where another driver is at work on the sweep.
+    """Raise UserError if another driver runs the sweep.
 
-    A cluster runs a job once at a time. So a job that finds a sweep of its own knows that the driver before it is gone.
+    A cluster runs one copy of a job at a time. So a job that finds its own sweep knows that the earlier driver is gone.
     """
-    who = who_is_at_work(sweep)
-    if not who or (job and sweep.job == job):
+    driver = who_is_at_work(sweep)
+    if not driver or (job and sweep.job == job):
         return
     raise UserError(
-        f"the sweep {sweep.sweep} is still run by {who}: wait for its end, which `gradgrid watch {sweep.sweep}` shows, "
-        "or stop it with Ctrl-C or `kill`, and resume it then"
+        f"the sweep {sweep.sweep} is still run by {driver}: wait until it ends (`gradgrid watch {sweep.sweep}` shows "
+        "it), or stop it with Ctrl-C or `kill`; then resume it"
     )

@@ -1,4 +1,4 @@
-"""Running shards: on Ray, or in this process by the same interface. The only module that imports Ray."""
+"""Train shards on Ray, or in this process through the same interface. Only this module imports Ray."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
 from service.execution.ray_folder import folder_for_ray
-from service.execution.worker import Trained, train_shard
+from service.execution.worker import TrainedShard, train_shard
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
 _HEALTH_SECONDS = 9
-_TASKS_IN_FLIGHT = 2  # a worker: one that it trains and one that waits, so that results don't pile up
+_TASKS_IN_FLIGHT = 2  # per worker: one trains, one waits. More would pile up results
 
 
 class Pool(Protocol):
-    """Trains shards; results come in the order in which they are done. `workers`: tasks at once."""
+    """Trains shards and yields each result as soon as it is ready.
+
+    workers: how many tasks run at once.
+    """
 
     @property
     def workers(self) -> int: ...
 
     def wait(self) -> None:
-        """Return once it can train. Raises ClusterError where Ray can't be reached or started."""
+        """Wait until the pool can train. Raises ClusterError if Ray can't be reached or started."""
         ...
 
     def release(self) -> None:
-        """Nothing more is to be trained: what it holds is given back, in the background."""
+        """Free the pool's resources in the background. Nothing may be trained afterwards."""
         ...
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
-        """Yield each shard's result. Raises ClusterError where a task is lost for good."""
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
+        """Yield each shard's result. Raises ClusterError if a task is lost and its retries fail."""
         ...
 
 
 class JobClient(Protocol):
-    """Ray's Jobs API, as its own client offers it."""
+    """The part of Ray's job client that is used here."""
 
     def submit_job(
         self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any], metadata: dict[str, str]
@@ -63,7 +66,7 @@ class JobClient(Protocol):
 
 
 class InlinePool:
-    """Ray's twin in this process, for debugging: same interface, same numbers."""
+    """Trains in this process, for debugging: same interface as Ray's pool, same numbers."""
 
     workers = 1
 
@@ -73,17 +76,17 @@ class InlinePool:
     def release(self) -> None:
         pass
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
         for shard in shards:
             yield train_shard(shard, dataset)
 
 
 class RayPool:
-    """Tasks on a Ray cluster, a bounded number at once.
+    """Trains on a Ray cluster, a bounded number of tasks at once.
 
-    `connect` starts or reaches Ray and returns how many tasks may run at once. It runs in a thread, so that other work
-    is done meanwhile. The thread stays until the pool is released: Ray's processes end with the thread that started
-    them.
+    connect: starts or reaches Ray, and returns how many tasks may run at once. It runs in a thread of its own, so that
+    the caller can work meanwhile. The thread lives until the pool is released, because Ray's processes end with the
+    thread that started them.
     """
 
     def __init__(self, connect: Callable[[], int]) -> None:
@@ -109,10 +112,10 @@ class RayPool:
         self._released.set()
 
     def close(self) -> None:
-        """Release, and return once Ray has let go."""
+        """Release the pool, and wait until Ray has shut down."""
         self.release()
         while self._thread.is_alive():
-            self._thread.join(0.1)  # a join without end could not be interrupted
+            self._thread.join(0.1)  # a join without a limit could not be interrupted
 
     def _live(self) -> None:
         import ray
@@ -127,7 +130,7 @@ class RayPool:
         self._released.wait()
         ray.shutdown()
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[Trained, None, None]:
+    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
         import ray
 
         task = ray.remote(num_cpus=1, max_retries=3)(train_shard)
@@ -149,37 +152,39 @@ class RayPool:
             for reference in running:
                 ray.cancel(reference, force=True)
 
-    def _fetch(self, reference: Any, shard: Shard) -> Trained:
+    def _fetch(self, reference: Any, shard: Shard) -> TrainedShard:
         import ray
 
         try:
-            trained: Trained = ray.get(reference)
+            trained: TrainedShard = ray.get(reference)
         except ray.exceptions.RayError as error:
             first, last = shard.numbers[0], shard.numbers[-1]
             raise ClusterError(
                 f"the task that trained trials {first} to {last} was lost: {error}\n"
-                "Ray's logs are under session_latest/logs in its temporary folder (/tmp/ray) on each node"
+                "see Ray's logs on each node: session_latest/logs in its temporary folder, /tmp/ray"
             ) from None
         return trained
 
 
 @contextmanager
 def open_pool(*, inline: bool = False, address: str | None = None, workers: int | None = None) -> Iterator[Pool]:
-    """A pool to train on: inline, on the cluster at `address` (or RAY_ADDRESS), or on a Ray of our own.
+    """Open a pool, and close it when the block ends.
 
-    `workers` bounds the tasks at once; by default every core. Ray starts while the block runs; the pool's `wait`
-    raises ClusterError where it can't be reached.
+    inline: train in this process, without Ray.
+    address: of the Ray cluster; else RAY_ADDRESS, else start Ray on this machine.
+    workers: how many tasks run at once; by default one a core.
+    Ray starts while the block runs. The pool's `wait` raises ClusterError if Ray can't be reached.
     """
     if inline:
         yield InlinePool()
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _set_up_environment(local=address is None)
-    import ray  # noqa: F401 - here, because two threads that import the same modules may see them half made
+    import ray  # noqa: F401 - here: of two threads that import it at once, one may see it half initialised
 
     with nullcontext() if address else folder_for_ray() as folder:
         pool = RayPool(
-            lambda: _attached(address, workers) if address else _started(workers or available_cores(), folder)
+            lambda: _join_ray(address, workers) if address else _start_ray(workers or available_cores(), folder)
         )
         try:
             yield pool
@@ -187,17 +192,17 @@ def open_pool(*, inline: bool = False, address: str | None = None, workers: int 
             pool.close()
 
 
-def _attached(address: str, workers: int | None) -> int:
-    """Join a Ray that runs already; returns how many tasks may run at once."""
+def _join_ray(address: str, workers: int | None) -> int:
+    """Join a running Ray; return how many tasks may run at once."""
     check_reachable(address)
     _init(f"reached at {address}", address=address)
     return workers or max(1, _cluster_cores())
 
 
-def _started(workers: int, folder: Path | None) -> int:
-    """Start a Ray on this machine; returns how many tasks may run at once. `folder`: for its sockets and logs."""
-    place = {} if folder is None else {"_temp_dir": str(folder)}
-    _init("started", address="local", num_cpus=workers, include_dashboard=False, **place)
+def _start_ray(workers: int, folder: Path | None) -> int:
+    """Start Ray on this machine; return how many tasks may run at once. folder: for its sockets and logs."""
+    options = {} if folder is None else {"_temp_dir": str(folder)}
+    _init("started", address="local", num_cpus=workers, include_dashboard=False, **options)
     return workers
 
 
@@ -226,17 +231,17 @@ def _cluster_cores() -> int:
 
 
 def check_reachable(address: str) -> None:
-    """Raise ClusterError, within 15 s, where no Ray listens: `ray.init` itself would try for minutes."""
+    """Raise ClusterError within 15 s if no Ray listens at the address. `ray.init` itself would try for minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        raise ClusterError(f"{address!r} is no Ray address; write host:port, for example 127.0.0.1:6379, or auto")
+        raise ClusterError(f"{address!r} is not a Ray address: write host:port, for example 127.0.0.1:6379, or auto")
     try:
         socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
     except OSError as error:
         raise ClusterError(
-            f"nobody listens at {address} ({error.strerror or error}): start Ray there with `ray start --head`, "
+            f"nothing listens at {address} ({error.strerror or error}): start Ray there with `ray start --head`, "
             "or leave --address out to train on this machine"
         ) from None
     if not address.startswith("ray://"):
@@ -258,24 +263,25 @@ def _check_health(address: str) -> None:
         healthy = False
     if not healthy:
         raise ClusterError(
-            f"something listens at {address}, but it does not answer as a Ray head of this version: check host and "
-            "port (Ray's own is 6379, not the dashboard's 8265), and the token where the cluster asks for one"
+            f"the server at {address} does not answer as a Ray head of this version: check host and port (Ray's own is "
+            "6379, not the dashboard's 8265), and the token if the cluster asks for one"
         )
 
 
 @contextmanager
 def open_jobs(address: str | None = None, token: str | None = None) -> Iterator[JobClient]:
-    """The Jobs API at `address`, a dashboard's http://host:port: else RAY_API_SERVER_ADDRESS, else this machine's.
+    """Open Ray's Jobs API.
 
-    `token`: what the cluster asks for; else RAY_AUTH_TOKEN. Raises ClusterError where it can't be reached, refuses us,
-    or fails meanwhile.
+    address: of the dashboard, http://host:port; else RAY_API_SERVER_ADDRESS, else this machine's.
+    token: the cluster's; else RAY_AUTH_TOKEN.
+    Raises ClusterError if the API can't be reached, refuses the token, or fails while the block runs.
     """
     address, token = jobs_access(address, token)
     check_jobs(address, token)
     import requests
 
     _set_up_environment(local=False)
-    os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS would take its place
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # else Ray would take RAY_ADDRESS
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -288,9 +294,9 @@ def open_jobs(address: str | None = None, token: str | None = None) -> Iterator[
 
 
 def jobs_access(address: str | None, token: str | None) -> tuple[str, str | None]:
-    """Address and token as given, else as the environment says."""
-    place = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _JOBS_ADDRESS
-    return place.rstrip("/"), token or os.environ.get("RAY_AUTH_TOKEN")
+    """Return address and token of the Jobs API: the arguments, else the environment's."""
+    address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _JOBS_ADDRESS
+    return address.rstrip("/"), token or os.environ.get("RAY_AUTH_TOKEN")
 
 
 def _authorization(token: str | None) -> dict[str, str]:
@@ -298,33 +304,33 @@ def _authorization(token: str | None) -> dict[str, str]:
 
 
 def check_jobs(address: str, token: str | None) -> dict[str, Any]:
-    """What the Jobs API at `address` says of itself. Raises ClusterError where it does not answer, or refuses us."""
+    """Return the version of the Jobs API at `address`. Raises ClusterError if it does not answer, or refuses."""
     if not address.startswith(("http://", "https://")):
-        raise ClusterError(f"{address!r} is no address of Ray's jobs; write http://host:port, the dashboard's")
+        raise ClusterError(f"{address!r} is not the address of a Ray dashboard: write http://host:port")
     import requests
 
     try:
         answer = requests.get(f"{address}/api/version", headers=_authorization(token), timeout=_REACH_SECONDS)
     except requests.RequestException:
         raise ClusterError(
-            f"no Ray dashboard answers at {address}: bring the cluster up with `docker-compose up -d`, or name another "
-            "with --jobs-address or RAY_API_SERVER_ADDRESS"
+            f"no Ray dashboard answers at {address}: start the cluster with `docker-compose up -d`, or give another "
+            "address with --jobs-address or RAY_API_SERVER_ADDRESS"
         ) from None
     if answer.status_code in (401, 403):
-        what = "refused the token" if token else "asks for a token"
+        reason = "refused the token" if token else "asks for a token"
         raise ClusterError(
-            f"the cluster at {address} {what}: set RAY_AUTH_TOKEN to the one in its .env, or give --token"
+            f"the cluster at {address} {reason}: set RAY_AUTH_TOKEN to the one in its .env, or give --token"
         )
     try:
         version: dict[str, Any] = answer.json()
         version["ray_version"]
     except (ValueError, KeyError, TypeError):
-        raise ClusterError(f"what answers at {address} is no Ray dashboard: check host and port") from None
+        raise ClusterError(f"the server at {address} is not a Ray dashboard: check host and port") from None
     return version
 
 
 def cluster_nodes(address: str, token: str | None) -> list[dict[str, Any]]:
-    """The cluster's living nodes, by its dashboard. Raises ClusterError."""
+    """Return the cluster's living nodes, as its dashboard lists them. Raises ClusterError."""
     import requests
 
     try:
@@ -333,5 +339,7 @@ def cluster_nodes(address: str, token: str | None) -> list[dict[str, Any]]:
         )
         nodes = answer.json()["data"]["result"]["result"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
-        raise ClusterError(f"the Ray dashboard at {address} does not tell of its nodes") from None
+        raise ClusterError(
+            f"the Ray dashboard at {address} does not list its nodes: check that its Ray version is this one's"
+        ) from None
     return [node for node in nodes if node.get("state") == "ALIVE"]

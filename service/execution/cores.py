@@ -1,4 +1,4 @@
-"""How many cores this process may use: those that it may run on, and what its control groups let it have of them."""
+"""Count the cores that this process may use, within its CPU affinity and the quotas of its control groups."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _CONTROLLER = "cpu"
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use, at least one; part of a core that a quota gives counts as one.
+    """Return how many cores this process may use, at least one. Part of a core counts as a core.
 
-    root: where `proc` is looked for, and the folders that it names; for tests.
+    root: the folder that holds `proc` and `sys`, for tests.
     """
     quota = min(_quotas(root), default=math.inf)
     cores = _schedulable_cores()
@@ -21,7 +21,7 @@ def available_cores(root: Path = Path("/")) -> int:
 
 
 def _schedulable_cores() -> int:
-    if hasattr(os, "process_cpu_count"):  # Python 3.13: heeds PYTHON_CPU_COUNT too
+    if hasattr(os, "process_cpu_count"):  # Python 3.13; it reads PYTHON_CPU_COUNT too
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -29,16 +29,16 @@ def _schedulable_cores() -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The quota, in cores, of each control group that this process is in, its own and those around it."""
+    """Yield the quotas, in cores, of this process's control groups and of the groups around them."""
     for mount, inside in _group_folders(root):
         for folder in (inside, *inside.parents):
             yield from _quota(root / mount.relative_to("/") / folder.relative_to("/"))
 
 
 def _group_folders(root: Path) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-    """Where each hierarchy that limits processors is mounted, and where in it this process's group is.
+    """Yield, for each hierarchy that limits CPU time, its mount point and this process's group in it.
 
-    A container may see its own group as the hierarchy's root while its path is still told from outside.
+    In a container the mount may show the container's group as the root, while the group's path starts at the host's.
     """
     groups = {}
     for line in _lines(root / "proc/self/cgroup"):
@@ -46,18 +46,18 @@ def _group_folders(root: Path) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
         groups[controllers] = PurePosixPath(path)
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
-        top, place = (PurePosixPath(_unescaped(field)) for field in before.split()[3:5])
+        top, mount = (PurePosixPath(_unescaped(field)) for field in before.split()[3:5])
         kind, _, options = after.split(" ", 2)
         for controllers, group in groups.items():
             unified = kind == "cgroup2" and not controllers
             split = kind == "cgroup" and _CONTROLLER in controllers.split(",") and _CONTROLLER in options.split(",")
             if unified or split:
                 inside = group.relative_to(top) if group.is_relative_to(top) else "."
-                yield place, PurePosixPath("/") / inside
+                yield mount, PurePosixPath("/") / inside
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    """What a control group's files say: version 2's, then version 1's. None where there is no limit."""
+    """Yield a control group's quota in cores, from the files of version 2 or 1; nothing if it has no limit."""
     for line in _lines(folder / "cpu.max"):
         quota, period = line.split()
         if quota != "max":
@@ -74,5 +74,5 @@ def _lines(file: Path) -> list[str]:
 
 
 def _unescaped(field: str) -> str:
-    """A path of mountinfo, in which blanks are octal."""
+    """Return a path of mountinfo with blanks for their octal codes."""
     return field.replace("\\040", " ")

@@ -1,4 +1,4 @@
-"""A queue between training and recording that keeps little in memory: what waits longer waits on disk."""
+"""A queue between training and recording that holds a few items in memory and the others on disk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Generic, TypeVar
 _Item = TypeVar("_Item")
 
 _IN_MEMORY = 2
-_MAX_BYTES = 4 * 2**30  # on disk; then training waits for the store
-_LEFT_FREE = 2**30  # of the disk
+_MAX_BYTES = 4 * 2**30  # on disk; beyond it, training waits
+_LEFT_FREE = 2**30  # bytes of the disk that stay free
 
 
 class DiskQueue(Generic[_Item]):
-    """First in, first out, from one thread to another. `put` waits only where the disk has no more room.
+    """First in, first out, from one thread to another. `put` waits only if the disk has no room.
 
-    The files are of this process alone and go with it: what is lost with them is trained again, to the same bits.
+    The files end with this process. Shards lost with them are trained again, to the same bits.
     """
 
     def __init__(self, in_memory: int = _IN_MEMORY, max_bytes: int = _MAX_BYTES) -> None:
@@ -38,7 +38,7 @@ class DiskQueue(Generic[_Item]):
         return len(self._items)
 
     def put(self, item: _Item) -> None:
-        """Add an item; without effect once the queue has ended."""
+        """Add an item. Does nothing once the queue has ended."""
         with self._changed:
             while not self._ended:
                 if sum(not isinstance(waiting, Path) for waiting in self._items) < self._in_memory:
@@ -49,18 +49,18 @@ class DiskQueue(Generic[_Item]):
                         self._items.append(self._write(item))
                         break
                     except OSError:
-                        pass  # the disk is full for another reason; what is waited for makes room in memory
+                        pass  # others have filled the disk: wait for room in memory
                 self._changed.wait(1.0)
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Nothing more is put; what is there is still yielded."""
+        """End the queue: take no more items, yield those that are there."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[_Item]:
-        """Every item, until the queue has ended."""
+        """Yield every item, until the queue has ended."""
         while True:
             with self._changed:
                 while not self._items and not self._ended:
@@ -72,14 +72,14 @@ class DiskQueue(Generic[_Item]):
             yield self._read(item) if isinstance(item, Path) else item
 
     def close(self) -> None:
-        """End, and remove what is on disk."""
+        """End the queue and remove its files."""
         self.end()
         if self._folder is not None:
             self._folder.cleanup()
 
     def _has_room(self) -> bool:
-        where = self._folder.name if self._folder else tempfile.gettempdir()
-        return self._bytes < self._max_bytes and shutil.disk_usage(where).free > _LEFT_FREE
+        folder = self._folder.name if self._folder else tempfile.gettempdir()
+        return self._bytes < self._max_bytes and shutil.disk_usage(folder).free > _LEFT_FREE
 
     def _write(self, item: _Item) -> Path:
         if self._folder is None:

@@ -1,4 +1,4 @@
-"""A thread that shows, again and again, that the driver is at work."""
+"""A thread that shows at intervals that the driver is alive."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from types import TracebackType
 
 from experiments.errors import StoreError
 
-_AGAIN_SECONDS = 5.0  # after a store that was away
+_AGAIN_SECONDS = 5.0  # after a failure
 
 
 class Heartbeat:
-    """Calls `beat` each `seconds` while the block runs. A store that is away is asked again soon; the sweep goes on."""
+    """Calls `beat` at intervals while the block runs. A store that fails does not stop the sweep.
+
+    seconds: between two calls. After a StoreError the next call follows sooner.
+    """
 
     def __init__(self, beat: Callable[[], None], seconds: float) -> None:
         self._beat = beat

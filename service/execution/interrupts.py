@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop a sweep between two things, never in the middle of writing one."""
+"""Let Ctrl-C, SIGTERM and a closed terminal stop a sweep, but never in the middle of a write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _raise_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave_closed_terminal(number: int) -> None:
-    """After a hang-up, have what is written to a terminal that is gone go nowhere, instead of failing."""
+    """After a hang-up, discard output to the closed terminal: writing to it would fail."""
     if number != _HANG_UP:
         return
     import termios
@@ -37,18 +37,18 @@ def _leave_closed_terminal(number: int) -> None:
     os.close(nowhere)
 
 
-def _heeded(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
-    """Those of the signals that this process was not told to ignore, as `nohup` tells it."""
+def _not_ignored(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+    """Return those of the signals that this process does not ignore. `nohup` makes it ignore SIGHUP."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP are a KeyboardInterrupt, as Ctrl-C is."""
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, while the block runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _raise_interrupt) for number in _heeded(_TERMINATING)}
+    before = {number: signal.signal(number, _raise_interrupt) for number in _not_ignored(_TERMINATING)}
     try:
         yield
     finally:
@@ -58,31 +58,31 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Inside, an interruption waits; it is raised at the end."""
+    """Delay interrupts while the block runs; raise KeyboardInterrupt when it ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    signals: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def remember(number: int, frame: FrameType | None) -> None:
         _leave_closed_terminal(number)
-        came.append(number)
+        signals.append(number)
 
-    before = {number: signal.signal(number, note) for number in _heeded((signal.SIGINT, *_TERMINATING))}
+    before = {number: signal.signal(number, remember) for number in _not_ignored((signal.SIGINT, *_TERMINATING))}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
+    if signals:
         raise KeyboardInterrupt
 
 
 def shield_children_from_hang_up() -> None:
-    """Have processes that this thread starts from now on outlive a terminal that is closed: they end with the driver.
+    """Block SIGHUP in processes that this thread starts, so that they outlive a closed terminal.
 
-    A closed terminal tells every process that was started in it. Ray's would be gone at once, and the driver with them,
-    before it could end the sweep.
+    A closed terminal sends SIGHUP to every process started in it. Ray's processes would end at once, before the driver
+    could end the sweep. They end with the driver instead.
     """
     if _HANG_UP is not None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {_HANG_UP})

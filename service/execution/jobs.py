@@ -1,4 +1,4 @@
-"""Sweeps as jobs of a Ray cluster: submitted, watched and cancelled from outside it, through Ray's Jobs API."""
+"""Submit, watch and cancel sweeps as jobs of a Ray cluster, through Ray's Jobs API."""
 
 from __future__ import annotations
 
@@ -23,17 +23,24 @@ from service.execution.cluster import JobClient
 from service.recording.tags import Tag
 
 JOB_VARIABLE = "GRADGRID_JOB"
-"""In a job, its id: what its sweep is found again by."""
+"""The variable that holds the job's id inside a job. A job that runs again finds its sweep by it."""
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 _POLL_SECONDS = 0.5
-_MAX_BYTES = 500 * 2**20  # what Ray takes of a working folder
+_MAX_BYTES = 500 * 2**20  # Ray takes no larger working folder
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Ray knows it. Times in milliseconds since 1970, 0 where there is none yet."""
+    """A job of a Ray cluster.
+
+    id: Ray's submission id.
+    status: Ray's, such as RUNNING or SUCCEEDED.
+    message: Ray's words about the status.
+    spec: the sweep's name.
+    start_time, end_time: milliseconds since 1970; 0 while there is none.
+    """
 
     id: str
     status: str
@@ -48,27 +55,29 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one cluster. Raises ClusterError where Ray does not answer, or no more."""
+    """The jobs of one cluster. Raises ClusterError if Ray does not answer."""
 
     def __init__(self, client: JobClient) -> None:
         self._client = client
 
     def submit(self, sweepable: Sweepable, options: Sequence[str] = (), *, again: str = "") -> tuple[Job, bool]:
-        """Have a sweep run; returns its job, and whether it is new.
+        """Submit a sweep; return its job, and whether it is new.
 
-        The id is that of the spec and its data, and of `again`. So what was submitted already is not run twice; but a
-        job that failed, was cancelled or was lost with its cluster runs anew under its id, and goes on with its sweep.
+        options: of `gradgrid sweep`, for the job.
+        again: a word that makes another job of the same sweep.
+        The job's id is a digest of spec, data, options and `again`, so that a sweep is not run twice. A job that failed
+        or was cancelled runs again under its id, and resumes its sweep.
         """
         with _package(sweepable) as folder:
             identity = _identity(sweepable, folder, options, again)
-            known = {job.id: job for job in self.all()}.get(identity)
-            if known is not None and known.status not in ("FAILED", "STOPPED"):
-                return known, False
-            if known is not None:
+            earlier = {job.id: job for job in self.all()}.get(identity)
+            if earlier is not None and earlier.status not in ("FAILED", "STOPPED"):
+                return earlier, False
+            if earlier is not None:
                 self._client.delete_job(identity)
             file = shlex.quote(f"{sweepable.spec.name}.yaml")
             self._client.submit_job(
-                # exec: what stops the job stops the sweep, not a shell around it
+                # exec: the signal that stops the job reaches the sweep, not a shell around it
                 entrypoint=" ".join([f"exec gradgrid sweep {file}", *map(shlex.quote, options)]),
                 submission_id=identity,
                 runtime_env={"working_dir": str(folder), "env_vars": {JOB_VARIABLE: identity}},
@@ -77,46 +86,47 @@ class Jobs:
         return self.find(identity), True
 
     def all(self) -> list[Job]:
-        """Every sweep that was submitted, newest first."""
+        """Return the job of every submitted sweep, newest first."""
         jobs = [_job(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted((job for job in jobs if job.spec), key=lambda job: job.start_time, reverse=True)
 
     def find(self, name: str) -> Job:
-        """The job of this id, the beginning of it, or the newest of a spec. Raises NotFoundError."""
+        """Return the job with this id, or this beginning of an id, or the newest of this spec. Raises NotFoundError."""
         jobs = self.all()
         exact = [job for job in jobs if name == job.id] or [job for job in jobs if name == job.spec][:1]
-        begun = exact or [job for job in jobs if job.id.startswith(name)]
-        if len(begun) == 1:
-            return begun[0]
-        if begun:
-            raise NotFoundError(f"{len(begun)} jobs begin with {name!r}: {', '.join(job.id for job in begun[:5])}")
-        raise NotFoundError(f"the cluster has no job {name!r}; `gradgrid list --jobs` shows those that it has")
+        matches = exact or [job for job in jobs if job.id.startswith(name)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            ids = ", ".join(job.id for job in matches[:5])
+            raise NotFoundError(f"{len(matches)} jobs begin with {name!r}: {ids}; give more of the id")
+        raise NotFoundError(f"the cluster has no job {name!r}: `gradgrid list --jobs` shows its jobs")
 
     def logs(self, job: Job) -> str:
-        """What the job has said so far."""
+        """Return the job's output so far."""
         return str(self._client.get_job_logs(job.id))
 
     def follow(self, job: Job) -> Iterator[str]:
-        """What the job has said, and says until it ends."""
-        told = 0
+        """Yield the job's output until the job ends."""
+        length = 0
         while True:
-            ended = self.find(job.id).ended  # asked before the logs, so that none of them is missed
+            ended = self.find(job.id).ended  # before the logs, so that none is missed
             text = self.logs(job)
-            if len(text) > told:
-                yield text[told:]
-                told = len(text)
+            if len(text) > length:
+                yield text[length:]
+                length = len(text)
             if ended:
                 return
             time.sleep(_POLL_SECONDS)
 
     def cancel(self, job: Job, seconds: float = 60.0) -> Job:
-        """Stop a job as Ctrl-C does, and wait until it has stopped; what was recorded stays."""
+        """Stop a job as Ctrl-C does; return it once it has stopped. Recorded trials stay."""
         if not job.ended:
             self._client.stop_job(job.id)
         deadline = time.monotonic() + seconds
         while not (job := self.find(job.id)).ended:
             if time.monotonic() > deadline:
-                raise ClusterError(f"the job {job.id} has not stopped within {seconds:.0f} s; see `gradgrid status`")
+                raise ClusterError(f"the job {job.id} has not stopped within {seconds:.0f} s: see `gradgrid status`")
             time.sleep(_POLL_SECONDS)
         return job
 
@@ -134,7 +144,7 @@ def _job(details: Any) -> Job:
 
 @contextmanager
 def _package(sweepable: Sweepable) -> Iterator[Path]:
-    """A folder with the spec, its data file and its parts: all that a job needs of this machine."""
+    """Make a temporary folder with the spec, its data file and its parts, which Ray sends to the job."""
     spec = dict(sweepable.source.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sweep"
@@ -145,8 +155,8 @@ def _package(sweepable: Sweepable) -> Iterator[Path]:
             if data.stat().st_size > _MAX_BYTES:
                 raise SpecError(
                     f"{sweepable.source.place(('dataset', 'path'))}: dataset.path: {path} is larger than "
-                    f"{_MAX_BYTES >> 20} MiB, which is what Ray sends along; put it on the cluster, and run "
-                    "`gradgrid sweep` there"
+                    f"{_MAX_BYTES >> 20} MiB, and Ray sends no more; put it on the cluster, and run `gradgrid sweep` "
+                    "there"
                 )
             shutil.copyfile(data, folder / data.name)
             spec["dataset"] = {**spec["dataset"], "path": data.name}

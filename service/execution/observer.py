@@ -1,4 +1,4 @@
-"""The events of a sweep under way, for a progress bar or a log."""
+"""The events of a running sweep, for a progress bar or a log."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from service.recording.infos import SweepInfo
 
 
 class ProgressObserver(RetryObserver, Protocol):
-    """Learns how a sweep progresses."""
+    """Receives the events of a running sweep."""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        """Training begins; `done` trials are recorded already. note: what the user should know; may be empty."""
+        """Training begins.
+
+        done: how many trials are recorded already.
+        workers: how many tasks run at once.
+        note: a message for the user; may be empty.
+        """
         ...
 
     def advance(self, best: float | None) -> None:
@@ -21,7 +26,7 @@ class ProgressObserver(RetryObserver, Protocol):
         ...
 
     def end(self) -> None:
-        """All is recorded, or the sweep stops."""
+        """Every trial is recorded, or the sweep stops."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""From a spec to the work: populations are cut into shards, each a program and some of the trials that share it."""
+"""Plan a sweep: its data, its populations of trials, and the shards that they are cut into."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ from experiments.part_notes import part_notes
 from experiments.spec import RecordSpec, Sweepable
 from service.results.curves import kept_curves
 
-_SHARDS_PER_WORKER = 6  # so that the last shards to end leave no worker idle for long
-_SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be seen
-_MAX_TRIALS = 2_000  # a shard: what the driver holds of its curves while it records them
+_SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
+_SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
+_MAX_TRIALS = 2_000  # a shard: the driver holds its curves in memory
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The slice of a population that one task trains. `numbers`: (trials,) the trials' numbers in the sweep."""
+    """The trials of one population that one task trains.
+
+    program: the training step that the trials share.
+    architecture: the network and the settings that they share.
+    columns: hyperparameter -> its value for each trial, (trials,).
+    numbers: the trials' positions in the grid, (trials,).
+    """
 
     program: Program
     architecture: Architecture
@@ -37,20 +43,27 @@ class Shard:
 
     @property
     def trials(self) -> int:
+        """The number of trials."""
         return len(self.numbers)
 
     def configuration(self, trial: int) -> dict[str, Any]:
-        """Every hyperparameter of the shard's trial at this position, as its identity has them."""
+        """Return the hyperparameters that the id of the trial at this position is made of."""
         return Population(self.architecture, self.columns, 0).configuration(trial)
 
     def params(self, trial: int) -> dict[str, Any]:
-        """The same by the names that the user gave them."""
+        """Return the hyperparameters of the trial at this position by the user's names."""
         return Population(self.architecture, self.columns, 0).params(trial)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be trained, decided before anything runs."""
+    """Everything that a sweep will train, decided before anything runs.
+
+    sweepable: the spec with its axes.
+    dataset: the training and test data.
+    populations: the trials that share a program, and their hyperparameters.
+    programs: the training step of each population.
+    """
 
     sweepable: Sweepable
     dataset: Dataset
@@ -59,11 +72,12 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The sweep's name."""
         return self.sweepable.spec.name
 
     @property
     def record(self) -> RecordSpec:
-        """How much of each trial is recorded."""
+        """The spec's section `record`: how much of each trial to record."""
         return self.sweepable.spec.record
 
     @property
@@ -73,37 +87,38 @@ class Plan:
 
     @property
     def trials(self) -> int:
+        """The number of trials."""
         return sum(population.trials for population in self.populations)
 
     @property
     def seconds(self) -> float:
-        """About how long one core trains, by the kernel's rough cost."""
+        """The estimated training time on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)
         training = sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
         return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
 
     @property
     def note(self) -> str:
-        """What the user should know of how it will be trained, if anything."""
+        """A message on networks that the reference kernel must train; empty if there are none."""
         slow = {
             p.architecture.widths(self.dataset) for p in self.populations if p.architecture.config.kernel == "reference"
         }
-        asked = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
-        if not slow or "reference" in asked:
+        kernels = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
+        if not slow or "reference" in kernels:
             return ""
-        shown = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
-        return f"{shown}: too many weights to be compiled, the reference kernel trains them"
+        networks = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
+        return f"{networks}: too many weights to compile; the reference kernel trains them"
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that the user should read first: on the data, and where custom functions are not finite."""
+        """Messages on the data, and on custom functions that are not finite somewhere."""
         return *self.dataset.notes, *part_notes([p.architecture for p in self.populations], self.dataset)
 
     @property
     def objective(self) -> str:
-        """The metric that trials are ranked by: the loss on the test part where there is one.
+        """The metric that trials are ranked by: the loss, on the test data if there is some.
 
-        Values of different losses can't be compared; where the loss is swept, classifiers go by accuracy.
+        Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """
         by = "loss"
         if "loss" in self.sweepable.axes and self.dataset.task == CLASSIFICATION:
@@ -112,7 +127,7 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """How many trials will have a run in MLflow."""
+        """The number of trials that will have a run in MLflow."""
         runs = self.record.runs
         if isinstance(runs, str):
             return self.trials if runs == "all" else 0
@@ -120,7 +135,7 @@ class Plan:
 
     @property
     def metric_rows(self) -> int:
-        """About how many metric points MLflow will hold, if none diverges; exactly where every trial has a run."""
+        """The metric points that MLflow will hold if no trial diverges; an estimate if only the best have runs."""
         rows = sum(
             population.trials * len(population.architecture.config.recorded_steps) * self._curve_count(program)
             for population, program in zip(self.populations, self.programs, strict=True)
@@ -129,13 +144,13 @@ class Plan:
 
     def _curve_count(self, program: Program) -> int:
         record = self.record
-        kept = kept_curves(program.curves, record)
-        tested = sum(name in ("loss", "accuracy") for name in kept) if len(self.dataset.test_targets) else 0
-        return len(kept) + tested + (program.weight_count if record.gradients == "each" else 0)
+        curves = kept_curves(program.curves, record)
+        tested = sum(name in ("loss", "accuracy") for name in curves) if len(self.dataset.test_targets) else 0
+        return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
 
     @cached_property
     def trial_ids(self) -> list[str]:
-        """The identity of every trial, by number."""
+        """The id of each trial, by its number."""
         return [
             trial_id(population.configuration(trial), self.dataset.fingerprint, self.sweepable.parts)
             for population in self.populations
@@ -143,11 +158,16 @@ class Plan:
         ]
 
     def population(self, number: int) -> Population:
-        """The population that the trial of this number is in."""
+        """Return the population of the trial with this number."""
         return population_of(self.populations, number)
 
     def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
-        """The work, without the trials whose numbers are `done`; `size` fixes the trials a shard."""
+        """Return the shards to train.
+
+        workers: how many tasks run at once.
+        done: numbers of trials to leave out.
+        size: trials a shard; by default, enough to train for seconds.
+        """
         shards: list[Shard] = []
         target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         for population, program in zip(self.populations, self.programs, strict=True):
@@ -168,13 +188,13 @@ class Plan:
 
 
 def make_plan(sweepable: Sweepable) -> Plan:
-    """Load the data, make the grid and trace its programs. Raises SpecError and DataError."""
+    """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
     spec, frame = sweepable.spec, sweepable.source.frame
     try:
         dataset = load_dataset(spec.dataset, sweepable.source.folder, frame() if frame else None)
     except DataError as error:
-        place = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
-        raise DataError(f"{place}: dataset: {error}") from None
+        line = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
+        raise DataError(f"{line}: dataset: {error}") from None
     populations = tuple(make_grid(sweepable, dataset))
     traced: dict[Architecture, Program] = {}
     programs = []
@@ -189,5 +209,5 @@ def make_plan(sweepable: Sweepable) -> Plan:
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:
     """Return about how many seconds one core trains so many trials of a population."""
     config, samples = population.architecture.config, len(dataset.training_targets)
-    seen = config.steps * min(config.batch_size or samples, samples)
-    return training_seconds(program, config.kernel, trials=trials, samples=seen)
+    samples_read = config.steps * min(config.batch_size or samples, samples)
+    return training_seconds(program, config.kernel, trials=trials, samples=samples_read)

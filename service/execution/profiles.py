@@ -1,4 +1,4 @@
-"""Profiles: where a cluster is, and what opens it, under a name in a small file.
+"""Profiles: the addresses and credentials of a cluster, under a name in a small file.
 
 [profiles.lab]
 jobs_address = "http://127.0.0.1:8265"
@@ -29,25 +29,25 @@ _VARIABLES = {
 
 
 def profiles_file() -> Path:
-    """Where profiles are kept: GRADGRID_CONFIG, else config.toml in the user's folder for gradgrid."""
+    """Return the file of profiles: GRADGRID_CONFIG, else config.toml in the user's folder for gradgrid."""
     return Path(os.environ.get("GRADGRID_CONFIG") or Path(click.get_app_dir("gradgrid")) / "config.toml")
 
 
 def use_profile(name: str) -> None:
-    """Set what the profile says as environment variables, unless they are set already.
+    """Set the profile's values as environment variables, except those that are set already.
 
-    Raises UserError where there is no such profile, or where it can't be read.
+    Raises UserError if there is no such profile, or if it can't be read.
     """
     path = profiles_file()
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8")).get("profiles", {})
     except FileNotFoundError:
-        raise UserError(f"there is no {path} to read the profile {name!r} from; docs/cluster.md shows one") from None
+        raise UserError(f"there is no {path} to read the profile {name!r} from: docs/cluster.md shows one") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     if not isinstance(profiles, dict) or name not in profiles:
         raise UserError(f"{path}: no profile is called {name!r}{nearest(name, profiles)}")
     for key, value in profiles[name].items():
         if key not in _VARIABLES or not isinstance(value, str):
-            raise UserError(f"{path}: profiles.{name}.{key}: is no text that a profile holds{nearest(key, _VARIABLES)}")
+            raise UserError(f"{path}: profiles.{name}.{key}: not a text that a profile holds{nearest(key, _VARIABLES)}")
         os.environ.setdefault(_VARIABLES[key], value)

@@ -1,4 +1,4 @@
-"""A folder for a Ray of our own: its sockets need a short path, and its owner must be able to write."""
+"""A temporary folder for Ray on this machine. Ray's sockets need a short path that can be written."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 
 @contextmanager
 def folder_for_ray() -> Iterator[Path | None]:
-    """None where Ray's own choice will do; else a folder that is removed afterwards, with all that Ray wrote.
+    """Yield None if Ray's default folder will do; else another, which is removed when the block ends.
 
-    Ray takes `ray` in RAY_TMPDIR, TMPDIR or /tmp. Raises ClusterError where no folder will do.
+    Ray's default is `ray` in RAY_TMPDIR, TMPDIR or /tmp. Raises ClusterError if no folder will do.
     """
-    own = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"
-    if _is_short(own) and _is_writable(own):
+    default = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"
+    if _is_short(default) and _is_writable(default):
         yield None
         return
-    folder = _made()
+    folder = _make_folder()
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _made() -> Path:
+def _make_folder() -> Path:
     for parent in dict.fromkeys([*_SHORT, os.environ.get("TMPDIR", "/tmp")]):
         try:
             folder = Path(tempfile.mkdtemp(prefix="ray", dir=parent))
@@ -44,8 +44,8 @@ def _made() -> Path:
             return folder
         folder.rmdir()
     raise ClusterError(
-        f"Ray has no folder to start in: set TMPDIR to one that can be written and has at most {_LONGEST - 4} letters, "
-        "or train with --inline"
+        f"Ray has no folder to start in: set TMPDIR to a folder that you can write to, with a path of at most "
+        f"{_LONGEST - 4} letters; or train with --inline"
     )
 
 
@@ -54,6 +54,6 @@ def _is_short(folder: Path) -> bool:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether it can be written, or made."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    """Return whether the folder can be written, or created."""
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)

@@ -1,4 +1,4 @@
-"""From a trained shard to the records of its trials and to rows of the trials' table."""
+"""Make the records of a trained shard's trials, and their rows of the trials' table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from engine import DIVERGED, ENGINE_VERSION, History
 from engine.tensors import elements
 from experiments.spec import RecordSpec
 from service.execution.plan import Plan
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.recording.infos import SweepInfo, TrialInfo
-from service.recording.recorded_table import recorded_row
+from service.recording.recorded_table import row_from_trial
 from service.recording.tags import Tag
 from service.recording.trial_record import TrialRecord
 from service.results.curves import kept_curves
@@ -21,7 +21,7 @@ from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import as_text, cell_value
 
 
-def trial_records(trained: Trained, plan: Plan, sweep: SweepInfo) -> Iterator[TrialRecord]:
+def trial_records(trained: TrainedShard, plan: Plan, sweep: SweepInfo) -> Iterator[TrialRecord]:
     """Yield the record of each of a shard's trials."""
     history = trained.history
     for position, number in enumerate(trained.shard.numbers.tolist()):
@@ -56,23 +56,23 @@ def trial_records(trained: Trained, plan: Plan, sweep: SweepInfo) -> Iterator[Tr
 
 
 def _name(params: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """The swept values in axis order. Kept short because MLflow cuts long names; the params carry the names."""
+    """Return the swept values in axis order. MLflow cuts long names, so the hyperparameters' names are left out."""
     return ", ".join(as_text(params[name]) for name in swept if name in params)
 
 
-def _curves(trained: Trained, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
-    """The recorded points. Their times are spread evenly over the shard's: its trials have trained side by side."""
+def _curves(trained: TrainedShard, position: int, record: RecordSpec) -> dict[str, list[tuple[int, float, int]]]:
+    """Return the recorded points of each curve. The trials of a shard trained together, so times are spread evenly."""
     history = trained.history
     points = history.points(position)
     span = trained.end_time - trained.start_time
     steps = int(history.steps[-1])
     times = [trained.start_time + span * step // steps for _, step in points]
-    chosen = {name: history.curves[name][position] for name in kept_curves(history.curves, record)}
+    curves = {name: history.curves[name][position] for name in kept_curves(history.curves, record)}
     if history.gradients is not None:
-        chosen.update(zip(_weight_names(history), history.gradients[position].T, strict=True))
+        curves.update(zip(_weight_names(history), history.gradients[position].T, strict=True))
     return {
         name: [(step, values[k], time) for (k, step), time in zip(points, times, strict=True)]
-        for name, values in ((name, curve.tolist()) for name, curve in chosen.items())
+        for name, values in ((name, curve.tolist()) for name, curve in curves.items())
     }
 
 
@@ -80,8 +80,8 @@ def _weight_names(history: History) -> Iterator[str]:
     return (f"gradient.{name}.{'.'.join(map(str, index))}" for name, index in elements(history.tensors))
 
 
-def trial_rows(trained: Trained, plan: Plan) -> pd.DataFrame:
-    """The rows of a shard's trials in the trials' table, without run ids."""
+def trial_rows(trained: TrainedShard, plan: Plan) -> pd.DataFrame:
+    """Return the shard's rows of the trials' table, without run ids."""
     history, shard = trained.history, trained.shard
     params = [shard.params(position) for position in range(shard.trials)]
     return pd.DataFrame(
@@ -98,12 +98,16 @@ def trial_rows(trained: Trained, plan: Plan) -> pd.DataFrame:
 
 
 def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
-    """The rows of trials that have runs already. numbers: trial -> number."""
+    """Return the rows of trials that have runs already.
+
+    numbers: trial id -> number.
+    recorded: the trials as the store has them.
+    """
     params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
     rows = []
     for info in recorded:
         number = numbers[info.trial]
-        row = {name: value for name, value in recorded_row(info).items() if not name.startswith(PARAMS)}
+        row = {name: value for name, value in row_from_trial(info).items() if not name.startswith(PARAMS)}
         typed = {PARAMS + name: cell_value(value) for name, value in params[number].items()}  # text in MLflow
         rows.append({**row, **typed, "number": number})
     return pd.DataFrame(rows)

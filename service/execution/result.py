@@ -16,14 +16,15 @@ from service.results.trials_table import best_trials, none_if_missing, row_value
 class SweepResult:
     """The result of a sweep.
 
-    sweep, sweep_run_id: the sweep's id and that of its own run.
+    sweep, sweep_run_id: the sweep's id, and the id of its own run.
     experiment_id: of the experiment that holds its trials.
-    seconds: from the call to the last recorded trial.
+    tracking_uri: the store's.
+    seconds: from the call to the end of recording.
     objective: the metric that trials are ranked by.
     swept: the swept hyperparameters, in the order of the axes.
-    recorded: how many trials were recorded in these seconds; earlier runs of the sweep may have recorded others.
+    recorded: how many trials this call recorded; an interrupted sweep has recorded others before.
     table: the trials' table (see `service.results.trials_table`).
-    page: the address of the table of its trials on the tracking server; empty where the store is not a server's.
+    page: the address of its table of trials on the tracking server; empty if the store is not a server.
     """
 
     sweep: str
@@ -39,26 +40,29 @@ class SweepResult:
 
     @property
     def trials(self) -> int:
+        """The number of trials."""
         return len(self.table)
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many trials came to each outcome."""
+        """Outcome -> number of trials."""
         return outcome_counts(self.table)
 
     @property
     def diverged(self) -> int:
+        """The number of trials that diverged."""
         return self.outcomes[DIVERGED]
 
     @property
     def finished(self) -> int:
+        """The number of trials that did not diverge."""
         return self.trials - self.diverged
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Run id, params and metrics of the best finished trial by the objective; None where all diverged.
+        """The run id, params and metrics of the best finished trial; None if all diverged.
 
-        The run id is None where the trial has no run.
+        The run id is None if the trial has no run.
         """
         for _, row in best_trials(self.table, self.objective, 1).iterrows():
             return {

@@ -1,4 +1,4 @@
-"""Retries while the store is unavailable: restarting, locked by another process, or on a full disk."""
+"""Retry while the store is unavailable: it restarts, another process has locked it, or its disk is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from experiments.errors import StoreAway
+from experiments.errors import StoreUnavailableError
 
 DEFAULT_SECONDS = 600.0
 
@@ -17,10 +17,14 @@ _Result = TypeVar("_Result")
 
 
 class RetryObserver(Protocol):
-    """Learns that the store is unavailable."""
+    """Receives the events of a store that is unavailable."""
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
-        """The store has been unavailable for `seconds`; after `bound` seconds the retries end."""
+        """The store has been unavailable for some seconds.
+
+        why: the error's message.
+        bound: the seconds after which the retries end.
+        """
         ...
 
     def back(self) -> None:
@@ -29,7 +33,10 @@ class RetryObserver(Protocol):
 
 
 class Retry:
-    """Repeats an attempt that raises StoreAway, until `seconds` have passed since the last success."""
+    """Repeats attempts that raise StoreUnavailableError.
+
+    seconds: give up when so many have passed since the last success.
+    """
 
     def __init__(self, seconds: float, observer: RetryObserver) -> None:
         self._seconds = seconds
@@ -39,11 +46,11 @@ class Retry:
         self._pause = _FIRST_PAUSE
 
     def end(self) -> None:
-        """Retry no more: an attempt that fails from now on raises its error."""
+        """End the retries: from now on, an attempt that fails raises its error."""
         self._ended.set()
 
     def iterate(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
-        """Yield the results of one attempt after the other, until one is complete. Raises StoreAway."""
+        """Yield the results of attempt after attempt, until one completes. Raises StoreUnavailableError."""
         while True:
             try:
                 for result in attempt():
@@ -51,19 +58,19 @@ class Retry:
                     yield result
                 self._succeeded()
                 return
-            except StoreAway as error:
+            except StoreUnavailableError as error:
                 self._wait(error)
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of the first call that succeeds. Raises StoreAway."""
+        """Return the result of the first call that succeeds. Raises StoreUnavailableError."""
         (result,) = self.iterate(lambda: iter([work()]))
         return result
 
-    def _wait(self, error: StoreAway) -> None:
+    def _wait(self, error: StoreUnavailableError) -> None:
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since >= self._seconds or self._ended.is_set():
-            raise StoreAway(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
+            raise StoreUnavailableError(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
         self._observer.waiting(str(error), now - self._since, self._seconds)
         self._ended.wait(min(self._pause, self._seconds - (now - self._since)))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

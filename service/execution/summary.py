@@ -1,4 +1,4 @@
-"""What a sweep's own run says of it in MLflow."""
+"""The params and the description of a sweep's own run in MLflow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import as_text, best_trials, shown_params
 
 _LISTED = 10
-_MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # what may mean something to a renderer of Markdown
+_MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # signs that Markdown may give a meaning
 
 
 def sweep_params(plan: Plan) -> dict[str, str]:
-    """The spec in a few words a key, for the sweep's run."""
+    """Return the spec as params, a few words each."""
     sweepable = plan.sweepable
     fixed = {name: as_text(value) for name, value in sweepable.fixed.items()}
     axes = {f"grid.{name}": _axis_text(values) for name, values in sweepable.axes.items()}
@@ -35,17 +35,17 @@ def _axis_text(values: Sequence[Any]) -> str:
 
 
 def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: SweepPages) -> str:
-    """The sweep run's description, in Markdown: where the trials are, and the best of them."""
+    """Return the description of the sweep's run, in Markdown: links to its trials, and a table of the best."""
     metric = plan.objective
     names = shown_params(table.columns, plan.swept)
-    how = "`gradgrid report` puts a page of all of it into the artifacts, under `report/`."
+    hint = "`gradgrid report` puts a page on the whole sweep into the artifacts, under `report/`."
     lines = [f"{_trials_text(table, pages)} The best by {metric}:", ""]
     lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]
     for _, row in best_trials(table, metric, _LISTED).iterrows():
         value = f"{row[METRICS + metric]:.6g}"
         link = value if pd.isna(row["run_id"]) else f"[{value}]({run_link('', experiment_id, row['run_id'])})"
         lines.append("| " + " | ".join([link, *(_as_cell(row[PARAMS + name]) for name in names)]) + " |")
-    return "\n".join([*lines, "", how])
+    return "\n".join([*lines, "", hint])
 
 
 def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
@@ -58,12 +58,12 @@ def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
 
 
 def _as_cell(value: Any) -> str:
-    """A value in a Markdown table, its signs as plain text."""
+    """Return a value for a cell of a Markdown table, with its signs escaped."""
     return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", short(value))
 
 
 def short(value: Any) -> str:
-    """A cell: six digits of a number, nothing where there is nothing."""
+    """Return a value as text: a float with six digits, empty if it is missing."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)

@@ -1,4 +1,4 @@
-"""The state of a sweep under way: the trials that are recorded, and the table of them."""
+"""The state of a running sweep: its recorded trials, and their table."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from service.results.trials_table import assemble
 class SweepState:
     """The trials recorded so far.
 
-    One thread changes it at a time: the thread that records, and the main thread before it begins and after it ends.
+    One thread at a time changes it: the recording thread while it runs, else the main thread.
 
-    done: the numbers of the trials that an earlier run of the sweep recorded.
-    note: what the user should know about those; empty where there is nothing.
+    done: the numbers of the trials that were recorded before the sweep was resumed.
+    note: a message about those for the user; may be empty.
     best: the best value of the objective so far; None while no trial has finished.
     """
 
@@ -32,13 +32,18 @@ class SweepState:
         self.best: float | None = None
         self.done: frozenset[int] = frozenset()
         self._parts: list[pd.DataFrame] = []
-        self._objective: dict[str, float] = {}  # of staged trials that have finished
+        self._objective: dict[str, float] = {}  # trial -> value, of staged trials that finished
         self._recorded: set[str] = set()
         self._runs: dict[str, str] = {}  # trial -> run id
 
     @classmethod
     def recovered(cls, plan: Plan, rows: pd.DataFrame, runs: Mapping[str, str], note: str) -> SweepState:
-        """The state that an earlier run of the sweep left: rows of its trials, their runs (trial -> run id)."""
+        """Return the state of a sweep that is resumed.
+
+        rows: of the trials recorded before.
+        runs: trial -> run id.
+        note: a message for the user; may be empty.
+        """
         state = cls(plan)
         state.note = note
         state._runs.update(runs)
@@ -50,13 +55,13 @@ class SweepState:
         return state
 
     def stage(self, rows: pd.DataFrame) -> None:
-        """Add rows of trials that are about to be recorded. They count once `commit` says that they are."""
+        """Add the rows of trials that are about to be recorded. They count once `commit` is called with them."""
         self._parts.append(rows)
         finished = rows[rows["outcome"] != DIVERGED]
         self._objective.update(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
 
     def commit(self, recorded: RecordedTrial) -> bool:
-        """Count a trial as recorded; return whether that is new."""
+        """Count a trial as recorded; return whether it was not before."""
         is_new = recorded.trial not in self._recorded
         self._recorded.add(recorded.trial)
         if recorded.run_id:
@@ -67,12 +72,12 @@ class SweepState:
         return is_new
 
     def table(self) -> pd.DataFrame:
-        """The trials' table of all that is recorded."""
+        """Return the trials' table of the recorded trials."""
         return assemble(self._parts, self._recorded, self._runs)
 
 
 def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
-    """The state that an earlier run of the sweep left in the store.
+    """Read the state of a sweep from the store, to resume it.
 
     Restores runs that were deleted in MLflow. Raises StoreError.
     """
@@ -85,8 +90,8 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
     if plan.record.runs == "all":
         rows = recovered_rows(plan, numbers, recorded)
     else:
-        kept = store.kept_rows(sweep)
-        rows = kept[kept["trial"].isin(numbers.keys())] if len(kept) else kept
+        rows = store.read_rows(sweep)
+        rows = rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows
     return SweepState.recovered(plan, rows, runs, _deleted_note(len(restored), lost))
 
 

@@ -1,4 +1,4 @@
-"""What one task does: train a shard, a plain function that knows no Ray. And one trial of a plan, for a closer look."""
+"""Train a shard: the work of one task, as a plain function without Ray."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ _NOT_COLUMNS = ("seed", "initializer", "init_scale")
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A shard's history, when its training began and ended (milliseconds since 1970), and the host that trained it."""
+class TrainedShard:
+    """A shard after training.
+
+    history: its curves, final weights and outcomes.
+    start_time, end_time: of the training, in milliseconds since 1970.
+    host: the machine that trained it.
+    """
 
     shard: Shard
     history: History
@@ -29,8 +34,8 @@ class Trained:
     host: str
 
 
-def train_shard(shard: Shard, dataset: Dataset) -> Trained:
-    """Train every trial of the shard."""
+def train_shard(shard: Shard, dataset: Dataset) -> TrainedShard:
+    """Train every trial of the shard; return the histories."""
     start = time.time_ns() // 1_000_000
     architecture = shard.architecture
     history = train(
@@ -42,16 +47,16 @@ def train_shard(shard: Shard, dataset: Dataset) -> Trained:
         architecture.config,
         seeds=shard.columns["seed"],
     )
-    return Trained(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
+    return TrainedShard(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Those hyperparameters that are columns of the program; the others have made the initial weights."""
+    """Return the columns that the program reads. The others determine the initial weights."""
     return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
 
 
 def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
-    """Initial weights, (trials, weights); trials that differ in other columns only share a draw."""
+    """Return the initial weights, (trials, weights). Trials with the same initializer, seed and scale share a draw."""
     widths = architecture.widths(dataset)
     draws: dict[tuple[str, int, float], Floats] = {}
     rows = []

@@ -1,4 +1,4 @@
-"""From a trained shard to recorded trials, in a thread that runs while the next shards are trained."""
+"""Write trained shards into the store, in a thread that runs while the next shards are trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.execution.interrupts import deferred_interrupts
 from service.execution.plan import Plan
 from service.execution.records import trial_records, trial_rows
 from service.execution.retry import Retry
-from service.execution.worker import Trained
+from service.execution.worker import TrainedShard
 from service.recording import Recorder
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
@@ -21,9 +21,10 @@ from service.results.curves import curve_points
 
 
 class ShardWriter:
-    """Writes a shard's trials as runs, or as rows of the sweep's table where trials have no runs.
+    """Writes a shard's trials as runs, or as rows of the sweep's table.
 
-    `note`: what the user should know about the way of recording; empty where there is nothing.
+    runs: whether trials get runs.
+    note: a message for the user about the way of recording; may be empty.
     """
 
     def __init__(self, store: Store, sweep: SweepInfo, plan: Plan, retry: Retry, *, runs: bool) -> None:
@@ -34,27 +35,27 @@ class ShardWriter:
         self._recorder = retry.call(self._make_recorder) if runs else None
         self.note = self._recorder.note if self._recorder else ""
 
-    def write_trials(self, trained: Trained) -> Iterator[RecordedTrial]:
-        """Write a shard; yield each trial once it is safe. Raises StoreError."""
+    def write_trials(self, trained: TrainedShard) -> Iterator[RecordedTrial]:
+        """Write a shard; yield each trial once it is recorded. Raises StoreError."""
         recorder = self._recorder
         if recorder is None:
             rows = trial_rows(trained, self._plan)
-            self._retry.call(lambda: self._store.keep_rows(self._sweep, rows))
+            self._retry.call(lambda: self._store.write_rows(self._sweep, rows))
             yield from (RecordedTrial(trial, None) for trial in rows["trial"])
             return
-        left = {record.trial: record for record in trial_records(trained, self._plan, self._sweep)}
-        for recorded in self._retry.iterate(lambda: recorder.record(list(left.values()))):
-            if left.pop(recorded.trial, None):
+        remaining = {record.trial: record for record in trial_records(trained, self._plan, self._sweep)}
+        for recorded in self._retry.iterate(lambda: recorder.record(list(remaining.values()))):
+            if remaining.pop(recorded.trial, None):
                 yield recorded
 
-    def write_curves(self, trained: Trained) -> None:
-        """Write a shard's curves as one file, where the sweep keeps them so. Raises StoreError."""
+    def write_curves(self, trained: TrainedShard) -> None:
+        """Write a shard's curves as one file, if the spec asks for files. Raises StoreError."""
         if self._plan.record.curves == "file":
             points = curve_points(trained.history, trained.shard.numbers, self._plan.record)
-            self._retry.call(lambda: self._store.keep_curves(self._sweep, points))
+            self._retry.call(lambda: self._store.write_curves(self._sweep, points))
 
     def finish(self) -> None:
-        """Do what is left to do once all is written. Raises StoreError."""
+        """Complete the work once every shard is written. Raises StoreError."""
         if self._recorder:
             self._retry.call(self._recorder.finish)
 
@@ -68,22 +69,22 @@ class ShardWriter:
 
 
 class BackgroundWriter:
-    """A thread that calls `write` with each shard put to it.
+    """A thread that calls `write` with each shard that it is given.
 
-    Leaving the block waits until every shard is written. Leaving it by an exception stops between two trials; what is
-    not written by then is lost.
+    At the end of the block it waits until every shard is written. If the block raises, it stops between two trials and
+    drops the rest.
     """
 
-    def __init__(self, write: Callable[[Trained], Generator[object, None, None]], retry: Retry) -> None:
+    def __init__(self, write: Callable[[TrainedShard], Generator[object, None, None]], retry: Retry) -> None:
         self._write = write
         self._retry = retry
-        self._queue: DiskQueue[Trained] = DiskQueue()
+        self._queue: DiskQueue[TrainedShard] = DiskQueue()
         self._stopped = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
 
-    def put(self, trained: Trained) -> None:
-        """Add a shard. Raises the error that ended the thread."""
+    def put(self, trained: TrainedShard) -> None:
+        """Give a shard to the thread. Raises the error that ended the thread, if one did."""
         if self._error is not None:
             raise self._error
         self._queue.put(trained)

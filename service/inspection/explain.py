@@ -12,7 +12,7 @@ from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
 from engine.tensors import split
 from experiments.errors import UserError
-from service.execution.recorded import planned_trial, recorded_plan
+from service.execution.recorded_plan import planned_trial, recorded_plan
 from service.recording.infos import TrialInfo
 from service.recording.store import Store
 

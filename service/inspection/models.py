@@ -12,7 +12,7 @@ from engine import replay
 from engine.arrays import Floats
 from experiments.data.datasets import Dataset, accuracy_threshold
 from experiments.grid import Architecture, make_grid, population_of
-from service.execution.recorded import planned_trial, recorded_plan, recorded_spec
+from service.execution.recorded_plan import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.registry import Registered

@@ -10,9 +10,9 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 
 from service.execution.plan import Plan
-from service.execution.recorded import recorded_plan
+from service.execution.recorded_plan import recorded_plan
 from service.execution.records import trial_records, trial_rows
-from service.execution.worker import Trained, train_shard
+from service.execution.worker import TrainedShard, train_shard
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
 from service.recording.trial_record import TrialRecord
@@ -121,7 +121,7 @@ def _compared_rows(
             yield f"trial {row['number']}", trained.history.kernel, comparisons
 
 
-def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[Trained]:
+def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[TrainedShard]:
     left_out = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
     return (train_shard(shard, plan.dataset) for shard in plan.shards(1, left_out))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from experiments.errors import StoreAway
+from experiments.errors import StoreUnavailableError
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import read_table
 from service.recording.signs_of_life import why_lost
 from service.recording.store import Store
 from service.results.metrics import METRICS, outcome_counts
@@ -68,8 +68,8 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
         began = time.monotonic()
         try:
             sweep = store.find_sweep(sweep.sweep)
-            table = kept_table(store, sweep)
-        except StoreAway:
+            table = read_table(store, sweep)
+        except StoreUnavailableError:
             sleep(every)
             continue
         if len(table) != seen:

@@ -1,4 +1,4 @@
-"""Writing trials as MLflow runs, and reading them back. The only package that imports mlflow."""
+"""Write trials as MLflow runs, and read them back. Only this package imports mlflow."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from service.recording.trial_record import RecordedTrial, TrialRecord
 
 
 class Recorder(Protocol):
-    """Writes trials into one experiment, each once, however often it is given to the same recorder.
+    """Writes trials into one experiment. It writes a trial once, even if it is given the trial again.
 
-    `note`: what the user should know about the way of recording; empty where there is nothing.
+    note: a message for the user about the way of recording; may be empty.
     """
 
     note: str
 
     def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
-        """Write the records; yield each trial once its run is whole.
+        """Write the records; yield each trial once its run is complete.
 
-        Closing the iterator early completes the runs that were begun and begins no more. Raises StoreError, and
-        StoreAway where another attempt may do better.
+        Closing the iterator early completes the runs in progress and starts no more. Raises StoreError;
+        StoreUnavailableError if another attempt may succeed.
         """
         ...
 
     def finish(self) -> None:
-        """Do what is left to do once all is written. Raises StoreError."""
+        """Complete the work once every trial is written. Raises StoreError."""
         ...
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""Recording at the database's speed: a shard's runs in one transaction, straight into MLflow's own tables.
+"""Record at the database's speed: write many runs in one transaction, straight into MLflow's tables.
 
-MLflow has no call that writes many runs, and its client takes tens of milliseconds for each. Its tables are its own
-affair, so this is done only where the tables have the shape that is known here (see schema.py); elsewhere the client
-does the work. What is written can't be told from what the client writes; tests compare the two. A run's id is derived
-from sweep and trial, so that a trial can't be there twice, whoever writes it again.
+MLflow has no call that writes many runs, and its client takes tens of milliseconds for each. MLflow may change its
+tables, so this recorder is used only if they have the expected shape (see schema.py), and MLflow's client otherwise.
+Both write the same rows; tests compare them. A run's id is derived from sweep and trial, so a trial can't be written
+twice.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from service.recording.trial_record import RecordedTrial, TrialRecord
 from service.recording.weights import Weights
 
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
-_NUMBERS = 16**6  # above the trials that a sweep may have
-_BATCH = 250  # runs a transaction: others get their turn between two, and progress is seen
+_NUMBERS = 16**6  # more than the trials of a sweep
+_BATCH = 250  # runs a transaction: other writers get a turn between two, and progress is visible
 _BATCHES = 2  # at once
 _LARGEST = sys.float_info.max
 
 
 def run_id(sweep: str, trial: str, number: int) -> str:
-    """The id of a trial's run, 32 hexadecimal digits: two of the sweep, six of the trial's number, 24 of both.
+    """Return the id of a trial's run: 32 hexadecimal digits.
 
-    Ids that rise as trials are written keep the indexes' ends in memory, which halves the time that SQLite takes; and
-    eight digits are enough to tell a sweep's runs apart.
+    Two digits come from the sweep, six are the trial's number, 24 are a hash of both. Ids that rise from run to run
+    keep the ends of the indexes in memory, which halves SQLite's time. Eight digits are enough to name a sweep's run.
     """
     sweep_digits = uuid.uuid5(_NAMESPACE, sweep).hex[:2]
     return f"{sweep_digits}{number % _NUMBERS:06x}{uuid.uuid5(_NAMESPACE, f'{sweep}/{trial}').hex[:24]}"
 
 
 class BulkRecorder:
-    """Writes each batch of records in one transaction; while the database has one, the next is made ready."""
+    """Writes each batch of records in one transaction, and prepares the next batch meanwhile."""
 
     note = ""
 
@@ -65,11 +65,11 @@ class BulkRecorder:
                 yield from recorded
 
     def _write(self, records: Sequence[TrialRecord]) -> list[RecordedTrial]:
-        fresh = {run_id(self._sweep, record.trial, record.number): record for record in records}
-        self._weights.keep(fresh)  # first: a run that is there has its weights
-        runs = [self._run(identity, record) for identity, record in fresh.items()]
-        self._database.write(runs, lambda new: _dependent_rows({i: fresh[i] for i in fresh if i in new}))
-        return [RecordedTrial(record.trial, identity) for identity, record in fresh.items()]
+        by_run_id = {run_id(self._sweep, record.trial, record.number): record for record in records}
+        self._weights.write(by_run_id)  # first, so that a run in the database has its weights
+        runs = [self._run(identity, record) for identity, record in by_run_id.items()]
+        self._database.write(runs, lambda new: _dependent_rows({i: by_run_id[i] for i in by_run_id if i in new}))
+        return [RecordedTrial(record.trial, identity) for identity, record in by_run_id.items()]
 
     def finish(self) -> None:
         with translated_errors(self._uri):
@@ -91,9 +91,9 @@ def _dependent_rows(records: Mapping[str, TrialRecord]) -> Rows:
     rows: Rows = {"metrics": [], "latest_metrics": [], "params": [], "tags": []}
     for identity, record in records.items():
         for key, points in record.curves.items():
-            own = [_metric(key, value, time, identity, step) for step, value, time in points]
-            rows["metrics"].extend(own)
-            rows["latest_metrics"].append(own[-1])  # steps rise
+            metrics = [_metric(key, value, time, identity, step) for step, value, time in points]
+            rows["metrics"].extend(metrics)
+            rows["latest_metrics"].append(metrics[-1])  # steps rise
         rows["params"].extend((key, value, identity) for key, value in record.params.items())
         rows["tags"].extend((key, value, identity) for key, value in record.tags.items())
         rows["tags"].append(("mlflow.runName", record.name, identity))

@@ -1,4 +1,4 @@
-"""Recording through MLflow's public client: works with every store, one run after another."""
+"""Record through MLflow's public client, run after run. It works with every store."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from service.recording.weights import WEIGHTS_FILE, weights_text
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_MAX_METRICS = 1_000  # of one log_batch
+_MAX_METRICS = 1_000  # in one log_batch
 _Item = TypeVar("_Item")
 
 
 class ClientRecorder:
-    """Writes a run a trial."""
+    """Writes one trial after another."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Opening MLflow's store: where it is, whether it can be used, and MLflow's errors in our words."""
+"""Open MLflow's store: find it, check it, and translate its errors into ours."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-# set before MLflow is imported: no telemetry, and no address printed at each run's end (which costs a request)
+# before MLflow is imported: no telemetry, and no address printed at each run's end, which costs a request
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-# MLflow's client would by itself try for minutes, silently; `patience` waits longer than that, and says so
+# MLflow's client alone retries for minutes, silently; `store_timeout` waits longer, and says so
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from filelock import FileLock, Timeout
 
-from experiments.errors import StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.environment import prepare_environment
 from service.recording.redaction import redacted, remember, without_passwords
 
@@ -40,8 +40,8 @@ _OPENING_SECONDS = 120
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<database>[^?]+)")
 
-PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""HTTP statuses of a server that may do better in a while."""
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses of a server that may recover."""
 
 _FOREIGN = (
     "mlflow.exceptions.MlflowException",
@@ -49,50 +49,50 @@ _FOREIGN = (
     "requests.exceptions.RequestException",
     "alembic.util.exc.CommandError",
 )
-_PASSING_SQLITE = frozenset(
+_TRANSIENT_SQLITE = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 )
-_PASSING_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ESTALE, errno.EHOSTUNREACH})
+_TRANSIENT_SYSTEM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.ESTALE, errno.EHOSTUNREACH})
 
 
 def resolve(tracking_uri: str | None) -> str:
-    """The store's address: the argument, or else as MLflow finds it (MLFLOW_TRACKING_URI, sqlite:///mlflow.db)."""
+    """Return the store's address: the argument, else MLflow's (MLFLOW_TRACKING_URI, sqlite:///mlflow.db)."""
     uri = tracking_uri or _default_uri()
     path = sqlite_path(uri)
     return f"sqlite:///{path.absolute()}" if path else uri
 
 
 def _default_uri() -> str:
-    """What MLflow takes for its address, without the seconds that its import takes where the answer is plain."""
-    named = os.environ.get("MLFLOW_TRACKING_URI")
-    if "mlflow" not in sys.modules and (named or not any(Path("mlruns").glob("*/meta.yaml"))):
-        return named or "sqlite:///mlflow.db"
+    """Return MLflow's default address. Imports MLflow, which takes seconds, only if the answer depends on it."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if "mlflow" not in sys.modules and (uri or not any(Path("mlruns").glob("*/meta.yaml"))):
+        return uri or "sqlite:///mlflow.db"
     import mlflow
 
     return str(mlflow.get_tracking_uri())
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite store; None for every other kind."""
-    named = _SQLITE.match(uri)
-    if not named or named["database"] == ":memory:":
+    """Return the file of an SQLite store; None for every other kind."""
+    match = _SQLITE.match(uri)
+    if not match or match["database"] == ":memory:":
         return None
-    return Path(named["database"].removeprefix("file:"))
+    return Path(match["database"].removeprefix("file:"))
 
 
 def read_only(uri: str) -> bool:
-    """Whether the store is an SQLite file that can be read but not written; SQLite writes into its folder too."""
+    """Return whether the store is an SQLite file that can't be written. SQLite needs to write to its folder too."""
     path = sqlite_path(uri)
     return path is not None and path.exists() and not all(os.access(p, os.W_OK) for p in (path, path.absolute().parent))
 
 
 def is_server(uri: str) -> bool:
-    """Whether the store is a tracking server's."""
+    """Return whether the store is a tracking server."""
     return uri.startswith(("http://", "https://"))
 
 
 def import_libraries(tracking_uri: str | None) -> None:
-    """Import what opening the store will need, which takes seconds: to be done while something else is waited for."""
+    """Import the libraries that open the store. It takes seconds, so call it while Ray starts."""
     if is_server(resolve(tracking_uri)):
         import mlflow
     else:
@@ -100,39 +100,42 @@ def import_libraries(tracking_uri: str | None) -> None:
 
 
 def open_client(uri: str, *, create: bool) -> MlflowClient:
-    """A client of the store at `uri`; with `create` an SQLite store that isn't there yet is made.
+    """Return a client of the store at `uri`.
 
-    MLflow itself retries an address for minutes; so the store is tried first, in seconds. Raises StoreError saying
-    what is wrong with it and what to do.
+    create: make an SQLite store if its file does not exist.
+    MLflow would retry an address for minutes, so the store is tried first, within seconds. Raises StoreError.
     """
-    for chatty in ("alembic", "mlflow.store.db.utils"):  # they tell of every table they make
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    for logger in ("alembic", "mlflow.store.db.utils"):  # they log every table that they create
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     remember(uri)
     path = sqlite_path(uri)
     if path is None and uri.partition(":")[0].partition("+")[0] == "sqlite":
         raise StoreError(
-            f"the store {uri} has no file: it would be gone with this command; name one with --tracking-uri"
+            f"the store {uri} has no file: it would end with this command; name a file with --tracking-uri"
         )
     if path and not path.exists() and not create:
-        raise StoreError(f"there is no MLflow store at {path}: run a sweep first, or name one with --tracking-uri")
+        raise StoreError(
+            f"there is no MLflow store at {path}: run a sweep first, or name another store with --tracking-uri"
+        )
     import mlflow
 
     with _alone(path):
-        opened = uri
+        address = uri
         if is_server(uri):
             _check_server(uri)
         elif uri.partition(":")[0].partition("+")[0] in _DATABASES:
-            opened = _checked_database(uri, path, create=create)
+            address = _checked_database(uri, path, create=create)
         with translated_errors(uri):
-            client = mlflow.MlflowClient(opened)
+            client = mlflow.MlflowClient(address)
             client.search_experiments(max_results=1)
         return client
 
 
 @contextmanager
 def _alone(path: Path | None) -> Iterator[None]:
-    """While an SQLite store is opened, no other process opens it: MLflow makes its tables in many steps, and two that
-    do so at once break them.
+    """Keep other processes from opening an SQLite store while the block runs.
+
+    MLflow creates its tables in many steps. Two processes that do so at once break them.
     """
     if path is None:
         yield
@@ -142,12 +145,12 @@ def _alone(path: Path | None) -> Iterator[None]:
         lock = FileLock(Path(tempfile.gettempdir()) / f"gradgrid-{name}.lock", timeout=_OPENING_SECONDS, mode=0o666)
         lock.acquire()
     except Timeout:
-        raise StoreAway(
-            f"the store {path} is being opened by another process for {_OPENING_SECONDS} s already"
+        raise StoreUnavailableError(
+            f"another process has been opening the store {path} for {_OPENING_SECONDS} s: wait for it, or end it"
         ) from None
     except OSError as error:
         raise StoreError(
-            f"no temporary file can be made: {error}: set TMPDIR to a folder that can be written"
+            f"no temporary file can be made: {error}: set TMPDIR to a folder that you can write to"
         ) from None
     try:
         yield
@@ -157,43 +160,47 @@ def _alone(path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def translated_errors(uri: str) -> Iterator[None]:
-    """MLflow's, the databases' and the network's errors as StoreError; as StoreAway where they may pass."""
+    """Turn errors of MLflow, the database and the network into StoreError; transient ones into StoreUnavailableError.
+
+    uri: the store's, for the message.
+    """
     try:
         yield
     except Exception as error:
         if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
             raise
-        kind = StoreAway if _passes(error) else StoreError
-        told = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
-        raise told from (error if redacted(str(error)) == str(error) else None)  # a traceback shows the cause too
+        kind = StoreUnavailableError if _is_transient(error) else StoreError
+        store_error = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
+        # a traceback shows the cause too: leave it out if it holds a password
+        raise store_error from (error if redacted(str(error)) == str(error) else None)
 
 
 def _imported(*names: str) -> tuple[Any, ...]:
-    """The exceptions of these names, of the modules that are imported; the others have raised none."""
+    """Return the exceptions of these names. Those of modules that are not imported can't have been raised."""
     pairs = [name.rsplit(".", 1) for name in names]
     return tuple(getattr(sys.modules[module], kind) for module, kind in pairs if module in sys.modules)
 
 
-def _passes(error: BaseException | None) -> bool:
-    """Whether the error, or what it came from, is of a kind that passes."""
+def _is_transient(error: BaseException | None) -> bool:
+    """Return whether the error, or its cause, is one that another attempt may not meet."""
     while error is not None:
         if isinstance(error, sqlite3.Error):
-            return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+            return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT_SQLITE
         status = _http_status(error)
         if status is not None:
-            return status in PASSING_STATUSES
+            return status in TRANSIENT_STATUSES
         if isinstance(error, (*_imported("requests.exceptions.RequestException"), *_driver_errors())):
             return True
         if isinstance(error, (ConnectionError, TimeoutError)):
             return True
         if isinstance(error, OSError):
-            return error.errno in _PASSING_SYSTEM
+            return error.errno in _TRANSIENT_SYSTEM
         error = error.__cause__ or error.__context__
     return False
 
 
 def _http_status(error: Any) -> int | None:
-    """The status that a server answered with, where the error tells of an answer."""
+    """Return the status of the server's answer; None if the error is not about an answer."""
     if isinstance(error, _imported("requests.exceptions.HTTPError")) and error.response is not None:
         return int(error.response.status_code)
     if isinstance(error, _imported("mlflow.exceptions.RestException")):
@@ -202,7 +209,7 @@ def _http_status(error: Any) -> int | None:
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
-    """The operational errors of PostgreSQL's driver, where it is installed: refused, shut down, out of disk."""
+    """Return PostgreSQL's errors of operation: refused, shut down, out of disk. Empty if its driver is missing."""
     if not importlib.util.find_spec("psycopg"):
         return ()
     import psycopg
@@ -219,42 +226,43 @@ def _check_server(uri: str) -> None:
 
     from service.recording.rest_client import Server
 
-    place = without_passwords(uri)
+    address = without_passwords(uri)
     try:
         Server(uri).reach(_REACH_SECONDS)
     except requests.RequestException as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise StoreError(
-                f"the certificate of the MLflow server at {place} is not trusted here: set "
+                f"the certificate of the MLflow server at {address} is not trusted here: set "
                 "MLFLOW_TRACKING_SERVER_CERT_PATH to the file of the certificate, or of the authority that signed it"
             ) from None
         raise StoreError(
-            f"no MLflow server answers at {place}: start one with `mlflow server`, or name another with --tracking-uri"
+            f"no MLflow server answers at {address}: start one with `mlflow server`, or name another store with "
+            "--tracking-uri"
         ) from None
 
 
 def _checked_database(uri: str, path: Path | None, *, create: bool) -> str:
-    """The address by which MLflow's client opens a database. Raises StoreError where it can't be used."""
+    """Return the address with which MLflow's client opens a database. Raises StoreError if it can't be used."""
     from service.recording.schema import check_revision, stored_revision
 
     if path and path.is_dir():
         raise StoreError(f"the store {path} is a folder: name a file with --tracking-uri")
     if path and create:
         check_writable(path)
-    opened = _read_only_address(path) if path and read_only(uri) else uri
-    found = stored_revision(opened)
-    if found is not None:
-        check_revision(uri, found)
-    elif opened != uri:
-        raise StoreError(f"the database at {uri} is no MLflow store; name another with --tracking-uri")
-    return opened
+    address = _read_only_address(path) if path and read_only(uri) else uri
+    revision = stored_revision(address)
+    if revision is not None:
+        check_revision(uri, revision)
+    elif address != uri:
+        raise StoreError(f"the database at {uri} is not an MLflow store: name another with --tracking-uri")
+    return address
 
 
 def _read_only_address(path: Path) -> str:
-    """An address that opens an SQLite file for reading alone. Raises StoreError where SQLite can't.
+    """Return an address that opens an SQLite file read-only. Raises StoreError if SQLite can't.
 
-    SQLite reads a file in WAL mode with the help of two files beside it. Where it can't make them, it reads the file as
-    one that nobody writes, which is right only if nothing is left in the log.
+    To read a file in WAL mode, SQLite creates two files next to it. If it can't, it can only read a file that nobody
+    writes to, and only if the log is empty.
     """
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
     try:
@@ -265,20 +273,22 @@ def _read_only_address(path: Path) -> str:
         if log.exists() and log.stat().st_size:
             raise StoreError(
                 f"the store {path} can't be read ({error}): its last changes are still in {log.name}, and SQLite reads "
-                "them only in a folder that it can write to; copy the folder to such a place, and read it there"
+                "that only in a folder that it can write to; copy the files to such a folder, and read them there"
             ) from None
         address += "&immutable=1"
     return f"sqlite:///{address}&uri=true"
 
 
 def check_writable(path: Path) -> None:
-    """Raise StoreError where an SQLite store, or its folder, can't be written."""
+    """Raise StoreError if an SQLite store, or its folder, can't be written."""
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise StoreError(f"the folder {folder} of the store does not exist; make it, or name another --tracking-uri")
-    for place in (path, folder) if path.exists() else (folder,):
-        if not os.access(place, os.W_OK):
+        raise StoreError(
+            f"the folder {folder} of the store does not exist: create it, or name another store with --tracking-uri"
+        )
+    for target in (path, folder) if path.exists() else (folder,):
+        if not os.access(target, os.W_OK):
             raise StoreError(
-                f"the store {path} can't be written: check {place}'s permissions, or name another store with "
-                "--tracking-uri"
+                f"the store {path} can't be written: check the permissions of {target}, or name another store "
+                "with --tracking-uri"
             )

@@ -1,4 +1,4 @@
-"""Serving the MLflow UI on a store, and the address of a sweep's page in it."""
+"""Serve MLflow's pages for a store, and print the address of a sweep's page."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from service.recording.store import Store
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 120  # on a busy machine; a second or two is usual
-_STDERR = 2  # what the server says is no result of ours
+_STDERR = 2  # stdout is for results
 _NO_PROXY = ("no_proxy", "NO_PROXY")
 
 
 def shown_sweep(store: Store, name: str | None) -> SweepInfo | None:
-    """The sweep of this name, else the newest, with its saved views; None where the store has no sweep.
+    """Return the sweep with this name, else the newest, and write its saved views; None if the store has no sweep.
 
-    Raises NotFoundError where there is none of the name.
+    Raises NotFoundError if no sweep has the name.
     """
     sweep = store.find_sweep(name) if name else next(iter(store.sweeps()), None)
     if sweep is not None:
@@ -37,10 +37,10 @@ def shown_sweep(store: Store, name: str | None) -> SweepInfo | None:
 
 
 def serve(store: Store, port: int, sweep: SweepInfo | None, *, announce: Callable[[str, bool], object]) -> None:
-    """Serve until interrupted; an HTTP store has its UI already, so only the address is announced.
+    """Serve MLflow's pages until interrupted. A tracking server serves them itself: only announce the address.
 
-    announce: takes the address of the sweep's table of trials, else of the list of experiments; and whether it is
-    served from here. Raises StoreError where the port is taken or the server does not come up.
+    announce: called with the address of the sweep's table of trials, or of the list of experiments without a sweep; and
+    with whether this process serves it. Raises StoreError if the port is taken or the server does not start.
     """
     if is_server(store.uri):
         announce(_page(store, sweep, store.uri), False)
@@ -73,19 +73,19 @@ def _command(port: int) -> list[str]:
 
 
 def _environment(uri: str) -> dict[str, str]:
-    """The server's: its store, no jobs of MLflow's own, and no proxy for its requests to this machine.
+    """Return the server's environment: its store, no background jobs, and no proxy for requests to this machine.
 
-    The store's address may hold a password, so it is not an argument, which every user of the machine can list.
+    The store's address may hold a password. Every user of the machine can list arguments, so it is a variable.
     """
-    direct = {name: ",".join(filter(None, [os.environ.get(name), _HOST, "localhost"])) for name in _NO_PROXY}
-    own = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return {**os.environ, **direct, **own}
+    no_proxy = {name: ",".join(filter(None, [os.environ.get(name), _HOST, "localhost"])) for name in _NO_PROXY}
+    settings = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return {**os.environ, **no_proxy, **settings}
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], base: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     with requests.Session() as session:
-        session.trust_env = False  # a proxy can't reach this machine's own address
+        session.trust_env = False  # no proxy: it can't reach this machine's loopback address
         while time.monotonic() < deadline:
             if server.poll() is not None:
                 raise StoreError(f"the MLflow server ended with exit code {server.returncode}; its message is above")
@@ -93,4 +93,4 @@ def _wait_until_up(server: subprocess.Popen[bytes], base: str) -> None:
                 if session.get(f"{base}/health", timeout=1).ok:
                     return
             time.sleep(0.2)
-    raise StoreError(f"the MLflow server did not come up within {_START_SECONDS} s")
+    raise StoreError(f"the MLflow server did not start within {_START_SECONDS} s: try again")

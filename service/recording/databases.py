@@ -1,4 +1,4 @@
-"""Writing many runs into MLflow's tables in one transaction: SQLite and PostgreSQL."""
+"""Write many runs into MLflow's tables in one transaction, in SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from experiments.errors import StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.redaction import redacted
 
 if TYPE_CHECKING:
     import psycopg
 
-_BUSY_SECONDS = 60  # how long a writer waits for another one's transaction
+_BUSY_SECONDS = 60  # how long a writer waits for another's transaction
 _RUNS_A_STATEMENT = 500
-_VALUES_A_STATEMENT = 6_000  # long statements let other threads run meanwhile, and spare a step a row
-_CACHE_KIBIBYTES = 65_536  # SQLite's own 2 MiB hold no index of a long sweep
+_VALUES_A_STATEMENT = 6_000  # long statements cost less a row, and let other threads run meanwhile
+_CACHE_KIBIBYTES = 65_536  # the indexes of a long sweep don't fit into SQLite's default of 2 MiB
 
 _COLUMNS = {
     "runs": "run_uuid name source_type source_name entry_point_name user_id status start_time end_time source_version "
@@ -32,29 +32,29 @@ _COLUMNS = {
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 DependentRows = Callable[[frozenset[str]], Rows]
-"""The rows of every table but `runs`, for the runs of these ids."""
+"""Returns the rows of every table but `runs`, given run ids."""
 
 
 class Database(Protocol):
-    """The few things that differ from one database to another. May be used by several threads."""
+    """A database with MLflow's tables. Several threads may use it."""
 
     def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
-        """In one transaction, write the runs that aren't there yet, and their rows in other tables. Raises StoreError.
+        """Write the runs that are missing, and their rows of other tables, in one transaction. Raises StoreError.
 
-        A run that is there but was deleted, or left unfinished by others, becomes active and whole again.
+        A run that is there, but deleted or unfinished, is restored and completed.
         """
         ...
 
     def experiment_name(self, experiment_id: int) -> str | None:
-        """What the database calls an experiment; None where it has none of that id. Raises StoreError."""
+        """Return the name of an experiment; None if there is none with this id. Raises StoreError."""
         ...
 
     def refresh_statistics(self) -> None:
-        """Let the database know how large its tables have become, so that MLflow's UI sorts fast."""
+        """Update the database's statistics on its tables, so that MLflow's pages sort fast."""
         ...
 
     def close(self) -> None:
-        """Leave the database."""
+        """Close the connections."""
         ...
 
 
@@ -65,37 +65,35 @@ def _insert(table: str, mark: str, count: int = 1) -> str:
 
 
 def _insert_runs(execute: Callable[[str, list[Any]], Any], runs: Sequence[Row], mark: str) -> frozenset[str]:
-    """Insert the runs that aren't there; returns the ids of those that were inserted."""
+    """Insert the runs that are missing; return their ids."""
     new: set[str] = set()
-    for part in _parts(runs, _RUNS_A_STATEMENT):
-        statement = f"{_insert('runs', mark, len(part))} ON CONFLICT DO NOTHING RETURNING run_uuid"
-        new.update(row[0] for row in execute(statement, list(chain.from_iterable(part))).fetchall())
+    for batch in _batches(runs, _RUNS_A_STATEMENT):
+        statement = f"{_insert('runs', mark, len(batch))} ON CONFLICT DO NOTHING RETURNING run_uuid"
+        new.update(row[0] for row in execute(statement, list(chain.from_iterable(batch))).fetchall())
     return frozenset(new)
 
 
-def _bring_back(
-    execute: Callable[[str, Any], Any], runs: Sequence[Row], dependent_rows: DependentRows, mark: str
-) -> None:
-    """Make runs that were there before active and whole; their curves are there, for they were written with them."""
-    own = [dict(zip(_COLUMNS["runs"].split(), run, strict=True)) for run in runs]
+def _restore(execute: Callable[[str, Any], Any], runs: Sequence[Row], dependent_rows: DependentRows, mark: str) -> None:
+    """Make existing runs active and complete. Their curves exist: one transaction wrote both."""
+    values = [dict(zip(_COLUMNS["runs"].split(), run, strict=True)) for run in runs]
     update = (
         f"UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL, status = {mark}, end_time = {mark} "
         f"WHERE run_uuid = {mark} AND (lifecycle_stage <> 'active' OR status NOT IN ('FINISHED', 'FAILED'))"
     )
-    for run in own:
+    for run in values:
         execute(update, [run["status"], run["end_time"], run["run_uuid"]])
-    rows = dependent_rows(frozenset(run["run_uuid"] for run in own))
+    rows = dependent_rows(frozenset(run["run_uuid"] for run in values))
     for table in ("params", "tags"):
         for row in rows[table]:
             execute(f"{_insert(table, mark)} ON CONFLICT DO NOTHING", row)
 
 
-def _parts(rows: Sequence[Row], size: int) -> Iterable[Sequence[Row]]:
+def _batches(rows: Sequence[Row], size: int) -> Iterable[Sequence[Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 class SqliteDatabase:
-    """MLflow's embedded default. In WAL, so that the UI reads while a sweep writes."""
+    """SQLite, in WAL mode, so that the dashboard can read while a sweep writes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,7 +102,7 @@ class SqliteDatabase:
 
     def write(self, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         with self._lock:
-            self._write(self._connected(), runs, dependent_rows)
+            self._write(self._connect(), runs, dependent_rows)
 
     def _write(self, connection: sqlite3.Connection, runs: Sequence[Row], dependent_rows: DependentRows) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -113,26 +111,26 @@ class SqliteDatabase:
             for table, rows in dependent_rows(new).items():
                 self._insert_all(connection, table, rows)
             if len(new) < len(runs):
-                _bring_back(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "?")
+                _restore(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "?")
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # a full disk has ended it already
+            if connection.in_transaction:  # a full disk ends the transaction by itself
                 connection.execute("ROLLBACK")
             raise
 
     def _insert_all(self, connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
         width = len(_COLUMNS[table].split())
         limit = min(_VALUES_A_STATEMENT, connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
-        for part in _parts(rows, limit // width):
-            connection.execute(_insert(table, "?", len(part)), list(chain.from_iterable(part)))
+        for batch in _batches(rows, limit // width):
+            connection.execute(_insert(table, "?", len(batch)), list(chain.from_iterable(batch)))
 
     def experiment_name(self, experiment_id: int) -> str | None:
         statement = "SELECT name FROM experiments WHERE experiment_id = ?"
-        found = self._connected().execute(statement, (experiment_id,)).fetchone()
-        return str(found[0]) if found else None
+        row = self._connect().execute(statement, (experiment_id,)).fetchone()
+        return str(row[0]) if row else None
 
     def refresh_statistics(self) -> None:
-        connection = self._connected()
+        connection = self._connect()
         connection.execute("PRAGMA analysis_limit = 1000")
         connection.execute("ANALYZE")
 
@@ -141,13 +139,13 @@ class SqliteDatabase:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
-                connection.execute("PRAGMA journal_mode = WAL")  # at once "locked" where another process does the same
+                connection.execute("PRAGMA journal_mode = WAL")  # fails at once if another process does the same
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
             except sqlite3.Error:
@@ -158,7 +156,7 @@ class SqliteDatabase:
 
 
 class PostgresDatabase:
-    """By COPY, which is several times as fast as INSERT."""
+    """PostgreSQL, by COPY, which is several times as fast as INSERT."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -173,14 +171,14 @@ class PostgresDatabase:
                     for row in rows:
                         copy.write_row(row)
             if len(new) < len(runs):
-                _bring_back(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "%s")
+                _restore(connection.execute, [run for run in runs if run[0] not in new], dependent_rows, "%s")
 
         self._in_transaction(write)
 
     def experiment_name(self, experiment_id: int) -> str | None:
         statement = "SELECT name FROM experiments WHERE experiment_id = %s"
-        found = self._in_transaction(lambda c: c.execute(statement, (experiment_id,)).fetchone())
-        return str(found[0]) if found else None
+        row = self._in_transaction(lambda c: c.execute(statement, (experiment_id,)).fetchone())
+        return str(row[0]) if row else None
 
     def refresh_statistics(self) -> None:
         self._in_transaction(lambda c: c.execute("ANALYZE runs, metrics, latest_metrics, params, tags"))
@@ -198,10 +196,10 @@ class PostgresDatabase:
                 with connection.transaction():
                     result = work(connection)
             except BaseException:
-                connection.close()  # the next attempt has a connection of its own
+                connection.close()  # the next attempt opens another
                 raise
             self._idle.append(connection)
             return result
         except psycopg.Error as error:
-            kind = StoreAway if isinstance(error, psycopg.OperationalError) else StoreError
+            kind = StoreUnavailableError if isinstance(error, psycopg.OperationalError) else StoreError
             raise kind(f"the database failed: {redacted(str(error).strip())}") from None

@@ -1,4 +1,4 @@
-"""What was deleted in MLflow: how it comes back, and bringing it back."""
+"""Restore runs that were deleted in MLflow, or say which command restores a run or an experiment."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 _WHOLE_TRIAL = f"{TRIAL} AND attributes.status != 'RUNNING'"
 
 
-def experiment_back(experiment_id: str, uri: str) -> str:
-    """The command that restores an experiment, in words."""
+def restore_hint(experiment_id: str, uri: str) -> str:
+    """Return the part of a message that names the command which restores an experiment."""
     return f"`{_restore_experiment(experiment_id)}` brings it back{_with(uri)}"
 
 
-def how_it_comes_back(runs: Runs, sweep: SweepInfo, uri: str) -> str:
-    """That a sweep was deleted, and the commands that restore it."""
+def deleted_sweep_message(runs: Runs, sweep: SweepInfo, uri: str) -> str:
+    """Return the message on a sweep that was deleted, with the commands that restore it."""
     run = runs.run(sweep.run_id)
-    own = runs.experiment(run.info.experiment_id) if run else None
+    parent = runs.experiment(run.info.experiment_id) if run else None
     commands = [f"mlflow runs restore --run-id {sweep.run_id}"]
-    if own is not None and not is_active(own):
-        commands = [_restore_experiment(own.experiment_id)]
+    if parent is not None and not is_active(parent):
+        commands = [_restore_experiment(parent.experiment_id)]
     trials = runs.experiment(sweep.experiment_id)
     if trials is not None and not is_active(trials):
         commands.append(_restore_experiment(trials.experiment_id))
-    told = " and ".join(f"`{command}`" for command in commands)
+    text = " and ".join(f"`{command}`" for command in commands)
     verb = "brings" if len(commands) == 1 else "bring"
-    return f"the sweep {sweep.spec}/{sweep.sweep} was deleted: {told} {verb} it back{_with(uri)}"
+    return f"the sweep {sweep.spec}/{sweep.sweep} was deleted: {text} {verb} it back{_with(uri)}"
 
 
 def _restore_experiment(experiment_id: str) -> str:
@@ -46,19 +46,19 @@ def _restore_experiment(experiment_id: str) -> str:
 
 
 def _with(uri: str) -> str:
-    """What MLflow's own commands must know besides."""
+    """Return the part of a message that names the variable which MLflow's commands need."""
     return f", with MLFLOW_TRACKING_URI={without_passwords(uri)}"
 
 
 def check_trials_experiment(runs: Runs, sweep: SweepInfo, uri: str) -> None:
-    """Raise StoreError where the experiment of a sweep's trials was deleted."""
+    """Raise StoreError if the experiment of a sweep's trials was deleted."""
     experiment = runs.experiment(sweep.experiment_id)
     if experiment is None:
-        raise StoreError(f"the experiment of the trials of {sweep.sweep} was deleted for good: begin the sweep again")
+        raise StoreError(f"the experiment of the trials of {sweep.sweep} was deleted for good: start a new sweep")
     if not is_active(experiment):
         raise StoreError(
             f"the experiment of the trials of {sweep.sweep}, {experiment.name!r}, was deleted: "
-            f"{experiment_back(sweep.experiment_id, uri)}; resume the sweep then"
+            f"{restore_hint(sweep.experiment_id, uri)}; then resume the sweep"
         )
 
 
@@ -71,40 +71,42 @@ def restore_runs(
     *,
     weights: bool,
 ) -> tuple[list[Run], int]:
-    """Restore a deleted run of each of these trials; returns those runs, and how many have lost too much for it.
+    """Restore a deleted run of each of these trials; return the runs, and how many could not be restored.
 
-    A run that was deleted before it was whole, or whose final weights are gone though there should be `weights`, is not
-    restored: such a trial is trained again.
+    trials: the ids of the trials.
+    weights: whether a run must have its final weights.
+    A run is not restored if it was deleted before it was complete, or if its weights are gone. Its trial must be
+    trained again.
     """
     deleted: dict[str, Run] = {}
     for run in runs.of([experiment_id], TRIAL, deleted=True):
         trial = run.data.tags[Tag.TRIAL]
         if trial in trials and run.info.status in WHOLE:
             deleted.setdefault(trial, run)
-    whole: list[Run] = []
+    restored: list[Run] = []
 
     def restore(run: Run) -> None:
         if not weights or WEIGHTS_FILE in artifacts.names(run.info.run_id):
             client.restore_run(run.info.run_id)
-            whole.append(run)
+            restored.append(run)
 
     threads = ThreadedMap()
     try:
         threads.run(restore, list(deleted.values()))
     finally:
         threads.close()
-    return whole, len(deleted) - len(whole)
+    return restored, len(deleted) - len(restored)
 
 
 def lost_runs(runs: Runs, experiment_id: str, run_ids: Collection[str]) -> set[str]:
-    """Those of an experiment's runs that were deleted, or are gone for good."""
+    """Return those of an experiment's runs that were deleted, or are gone for good."""
     if not len(run_ids) or runs.reach(experiment_id, _WHOLE_TRIAL, len(run_ids)):
         return set()
     return set(run_ids) - {str(run.info.run_id) for run in runs.of([experiment_id], _WHOLE_TRIAL)}
 
 
 def delete_trials(client: MlflowClient, runs: Runs, experiment_id: str) -> None:
-    """Delete the experiment of a sweep's trials; where the user has put other runs into it, the trials alone."""
+    """Delete the experiment of a sweep's trials; only the trials, if the user has other runs in it."""
     experiment = runs.experiment(experiment_id)
     if experiment is None or not is_active(experiment):
         return

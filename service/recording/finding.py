@@ -1,4 +1,4 @@
-"""Finding what a store holds: its sweeps and their trials, by any of their names, deleted or not."""
+"""Find sweeps and trials in a store, by any of their names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from experiments.errors import NotFoundError
 from service.recording.artifacts import Artifacts
 from service.recording.connection import open_client, resolve, sqlite_path, translated_errors
-from service.recording.deleted import how_it_comes_back
-from service.recording.infos import SweepInfo, TrialInfo, is_sweep, listed_trial, sweep_info, trial_info
+from service.recording.deleted import deleted_sweep_message
+from service.recording.infos import SweepInfo, TrialInfo, is_sweep, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import trial_as_written
 from service.recording.redaction import remember, tracking_option, without_passwords
 from service.recording.runs import SWEEP, TRIAL, WHOLE, Runs, is_active
@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _RUN_ID_LENGTH = 32
-_ASKED_AT_ONCE = 100  # runs by their ids in one request
+_IDS_A_REQUEST = 100
 
 
 class Finder:
-    """MLflow's store, opened, and its sweeps and trials found. Every failure is a StoreError.
+    """Opens MLflow's store, and finds sweeps and trials in it. Every failure is a StoreError.
 
-    `backend_uri`: the database behind a tracking server, for recording at its speed; else GRADGRID_BACKEND_STORE_URI.
-    `option` is what a command line must say to open the same store, without its password. Sweeps and their tables are
-    read from an SQLite file by itself, unless `direct` is False; for all else MLflow's client is opened.
-    `trust` decides which Python files out of the store may run here.
+    tracking_uri: the store's address; else MLflow's default.
+    create: make an SQLite store if its file does not exist.
+    backend_uri: the database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.
+    trust: decides which Python files out of the store may run here.
+    direct: read sweeps and their tables straight from an SQLite file, without MLflow's client.
+
+    `option` is the command's option that opens the same store, without a password.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Finder:
         path = sqlite_path(self.uri)
         self._reader = SqliteReader(path) if path and path.exists() and direct and not create else None
         if self._reader is None:
-            self._client  # noqa: B018 - opened now, so that a store that can't be used is told of first
+            self._client  # noqa: B018 - open now, to fail early if the store can't be used
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -73,11 +76,11 @@ class Finder:
 
     @property
     def address(self) -> str:
-        """How MLflow itself opens the store: a file that can't be written is opened for reading alone."""
+        """The address with which MLflow opens the store: read-only if its file can't be written."""
         return str(self._client.tracking_uri)
 
     def sweeps(self) -> list[SweepInfo]:
-        """Every sweep of the store, newest first."""
+        """Return every sweep of the store, newest first."""
         return self._sweeps()
 
     def _sweeps(self, *, deleted: bool = False) -> list[SweepInfo]:
@@ -89,49 +92,50 @@ class Finder:
             return sorted(map(sweep_info, runs), key=lambda info: info.start_time, reverse=True)
 
     def find_sweep(self, name: str) -> SweepInfo:
-        """The sweep of this id, the beginning of it, its run's id, `spec/id`, or the newest of a spec.
+        """Return the sweep with this name.
 
-        Raises NotFoundError where there is none, or where the beginning is that of several.
+        name: its id, the beginning of its id, its run's id, `spec/id`, or a spec, for the newest sweep of it.
+        Raises NotFoundError if there is none, or if several ids begin so.
         """
-        found = self._one_sweep(name)
-        if found is None:
+        sweep = self._one_sweep(name)
+        if sweep is None:
             raise NotFoundError(self._no_sweep(name))
-        return found
+        return sweep
 
     def _one_sweep(self, name: str) -> SweepInfo | None:
-        begun = _named(self.sweeps(), name)
-        if len(begun) > 1:
-            raise NotFoundError(f"{len(begun)} sweeps begin with {name!r}: {', '.join(s.sweep for s in begun[:5])}")
-        return begun[0] if begun else None
+        sweeps = _by_name(self.sweeps(), name)
+        if len(sweeps) > 1:
+            ids = ", ".join(sweep.sweep for sweep in sweeps[:5])
+            raise NotFoundError(f"{len(sweeps)} sweeps begin with {name!r}: {ids}; give more of the id")
+        return sweeps[0] if sweeps else None
 
     def _no_sweep(self, name: str) -> str:
-        """Why there is no sweep of this name, and what to do."""
-        deleted = _named(self._sweeps(deleted=True), name)[:1]
+        """Return the message that there is no sweep with this name."""
+        deleted = _by_name(self._sweeps(deleted=True), name)[:1]
         if not deleted:
-            place = without_passwords(self.uri)
-            return f"the store at {place} has no sweep {name!r}; `gradgrid list` shows what it has"
-        return self._told_deleted(deleted[0])
+            return f"the store at {without_passwords(self.uri)} has no sweep {name!r}: `gradgrid list` shows its sweeps"
+        return self._deleted_message(deleted[0])
 
-    def _told_deleted(self, sweep: SweepInfo) -> str:
+    def _deleted_message(self, sweep: SweepInfo) -> str:
         with translated_errors(self.uri):
-            return how_it_comes_back(self._runs, sweep, self.uri)
+            return deleted_sweep_message(self._runs, sweep, self.uri)
 
     def sweep_of_job(self, job: str) -> str | None:
-        """The id of the newest sweep that was begun for this job of a cluster; None where there is none."""
+        """Return the id of the newest sweep of a cluster's job; None if there is none."""
         return next((sweep.sweep for sweep in self.sweeps() if sweep.job == job), None)
 
     def sweep_of(self, trial: TrialInfo) -> SweepInfo:
-        """The sweep that a trial belongs to. Raises NotFoundError where its own run is gone."""
+        """Return the sweep of a trial. Raises NotFoundError if the sweep's own run was deleted."""
         with translated_errors(self.uri):
             run = self._runs.run(trial.sweep_run_id)
         if run is None:
             raise NotFoundError(f"the sweep {trial.sweep} of this trial was deleted for good")
         if not is_active(run):
-            raise NotFoundError(self._told_deleted(sweep_info(run)))
+            raise NotFoundError(self._deleted_message(sweep_info(run)))
         return sweep_info(run)
 
     def find(self, name: str) -> SweepInfo | TrialInfo:
-        """A sweep by any of its names, or a trial by its run id or the beginning of it. Raises NotFoundError."""
+        """Return a sweep by any of its names, or a trial by its run id or the beginning of it. Raises NotFoundError."""
         if len(name) == _RUN_ID_LENGTH:
             with translated_errors(self.uri):
                 run = self._runs.run(name)
@@ -140,42 +144,42 @@ class Finder:
         sweep = self._one_sweep(name)
         if sweep is not None:
             return sweep
-        found = self._trials_beginning_with(name)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NotFoundError(f"several runs begin with {name!r}; give more of the run id")
+        trials = self._trials_beginning_with(name)
+        if len(trials) == 1:
+            return trials[0]
+        if trials:
+            raise NotFoundError(f"several runs begin with {name!r}: give more of the run id")
         for deleted in self._trials_beginning_with(name, deleted=True)[:1]:
-            own = deleted.tags.get(Tag.SWEEP, "SWEEP")
-            raise NotFoundError(f"the run {deleted.run_id} was deleted; `gradgrid resume {own}` brings it back")
-        raise NotFoundError(f"{self._no_sweep(name)}, and no trial whose run id begins so")
+            of_sweep = deleted.tags.get(Tag.SWEEP, "SWEEP")
+            raise NotFoundError(f"the run {deleted.run_id} was deleted: `gradgrid resume {of_sweep}` brings it back")
+        raise NotFoundError(f"{self._no_sweep(name)}; no trial's run id begins so either")
 
     def _trials_beginning_with(self, run_id: str, *, deleted: bool = False) -> list[TrialInfo]:
-        """At most two trials."""
+        """Return at most two trials whose run ids begin so."""
         if not (run_id.isalnum() and run_id.isascii()):
             return []
         with translated_errors(self.uri):
             runs = self._runs.everywhere(f"{TRIAL} AND attributes.run_id LIKE '{run_id}%'", deleted=deleted)
             return [trial_info(run) for run in islice(runs, 2)]
 
-    def listed(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
-        """The trials of these rows of the sweep's table, in their order: from their runs where there are any."""
+    def trials_of_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> list[TrialInfo]:
+        """Return the trials of these rows of the sweep's table, in order; from their runs if they have runs."""
         ids = [str(run_id) for run_id in rows["run_id"].dropna()] if "run_id" in rows else []
         runs: dict[str, TrialInfo] = {}
         with translated_errors(self.uri):
-            for start in range(0, len(ids), _ASKED_AT_ONCE):
-                wanted = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _ASKED_AT_ONCE])
-                for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({wanted})"):
+            for start in range(0, len(ids), _IDS_A_REQUEST):
+                quoted_ids = ", ".join(f"'{run_id}'" for run_id in ids[start : start + _IDS_A_REQUEST])
+                for run in self._runs.of([sweep.experiment_id], f"attributes.run_id IN ({quoted_ids})"):
                     runs[run.info.run_id] = trial_as_written(run, sweep)
-        return [runs.get(str(row["run_id"])) or listed_trial(row, sweep) for row in rows.to_dict("records")]
+        return [runs.get(str(row["run_id"])) or trial_from_row(row, sweep) for row in rows.to_dict("records")]
 
     def trials(self, sweep: SweepInfo) -> Iterator[TrialInfo]:
-        """Every trial of the sweep that was recorded whole, each once."""
-        seen: set[str] = set()
+        """Yield every completely recorded trial of the sweep, each once."""
+        yielded: set[str] = set()
         for run in self._trial_runs(sweep):
             trial = run.data.tags[Tag.TRIAL]
-            if run.info.status in WHOLE and trial not in seen:
-                seen.add(trial)
+            if run.info.status in WHOLE and trial not in yielded:
+                yielded.add(trial)
                 yield trial_as_written(run, sweep)
 
     def _trial_runs(self, sweep: SweepInfo) -> Iterator[Run | StoredRun]:
@@ -187,8 +191,8 @@ class Finder:
             yield from self._runs.of([sweep.experiment_id], TRIAL)
 
 
-def _named(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:
-    """The sweep that goes by this name; several where it is the beginning of several ids."""
+def _by_name(sweeps: Sequence[SweepInfo], name: str) -> list[SweepInfo]:
+    """Return the sweep with this name; several if it is the beginning of several ids."""
     exact = [s for s in sweeps if name in (s.sweep, s.run_id, f"{s.spec}/{s.sweep}")]
     newest = [s for s in sweeps if s.spec == name]
     return exact[:1] or newest[:1] or [s for s in sweeps if s.sweep.startswith(name)]

@@ -1,4 +1,7 @@
-"""A trained network that predicts, out of numbers alone. Saved with an MLflow model, it needs nothing but `engine`."""
+"""A trained network that predicts.
+
+MLflow models bring a copy of this file and of `engine`. So it imports nothing else of gradgrid.
+"""
 
 from __future__ import annotations
 
@@ -21,62 +24,76 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class GradgridModel:
-    """A network with its final weights, and what its data was like.
+    """A network with its final weights, and the description of its data.
 
-    facts: widths, activation, output, loss, weights (flat), dtype, kernel, inputs (columns of the table, and how they
-    become numbers), center and scale (of each number), classes (none for a regression), threshold (above it the second
-    of two is predicted), parts (a file's text).
+    config: a dictionary with
+        widths: of each layer, the inputs first.
+        activation, output: of hidden layers, and of the last.
+        loss: the loss that it was trained with.
+        weights: all of them, flat.
+        dtype, kernel: of the training, so that outputs have the same bits.
+        inputs: the features' columns, and how to turn each into numbers.
+        center, scale: to standardise each number.
+        classes: their names; empty for a regression.
+        threshold: of two classes, outputs above it predict the second.
+        parts: the text of the file of custom functions; may be empty.
     """
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.facts = dict(facts)
-        parts = Parts(facts["parts"])
-        hidden, output = (parts.activation(facts[name]) for name in ("activation", "output"))
-        self._columns = [InputColumn.from_facts(column) for column in facts["inputs"]]
-        self._network = MLP(facts["widths"], hidden, output, initializer="zeros")
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        parts = Parts(config["parts"])
+        hidden, output = (parts.activation(config[name]) for name in ("activation", "output"))
+        self._columns = [InputColumn.from_facts(column) for column in config["inputs"]]
+        self._network = MLP(config["widths"], hidden, output, initializer="zeros")
 
     @property
     def features(self) -> list[str]:
-        """The names of the columns that it predicts from."""
+        """The names of the columns that it reads."""
         return [column.name for column in self._columns]
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns that it predicts: for classes `prediction`, and each of the network's outputs."""
-        classes, outputs = self.facts["classes"], self.facts["widths"][-1]
+        """The names of the columns that it predicts: `prediction`, and for classes each of the network's outputs."""
+        classes, outputs = self.config["classes"], self.config["widths"][-1]
         if not classes:
             return ["prediction"]
         return ["prediction", *(["output"] if outputs == 1 else [f"output_{name}" for name in classes])]
 
     def outputs(self, features: Floats) -> Floats:
-        """What the engine computes, (samples, outputs), of features that are numbers already, (samples, inputs).
+        """Return the network's outputs, (samples, outputs).
 
-        They are not standardised; of a column of categories there is one for each category, 1 or 0.
+        features: numbers, (samples, inputs), not standardised. A column of categories has one input a category, 1 or 0.
         """
-        facts = self.facts
-        given = (np.asarray(features, dtype=float) - np.array(facts["center"])) / np.array(facts["scale"])
-        return predict(self._network, np.array(facts["weights"]), given, dtype=facts["dtype"], kernel=facts["kernel"])
+        config = self.config
+        inputs = (np.asarray(features, dtype=float) - np.array(config["center"])) / np.array(config["scale"])
+        return predict(
+            self._network, np.array(config["weights"]), inputs, dtype=config["dtype"], kernel=config["kernel"]
+        )
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """`columns` for each row of a DataFrame that has the features' columns, or of an array of them in order.
+        """Return a table with `columns`, a row for each row of the data.
 
-        Numbers may be whole, boolean or of any precision. Raises ValueError for a column that is missing, and for a
-        cell that is empty where the training data had none, infinite, or not a number where it should be one.
+        data: a DataFrame with the features' columns, or an array of them in order. Numbers may be of any type.
+        params: ignored; MLflow passes it.
+        Raises ValueError if a column is missing, or if a cell is infinite, not a number where it should be one, or
+        empty in a column that had no empty cells in training.
         """
         table = _table(data, self.features)
         cells = [_cells(column, table[column.name]) for column in self._columns]
         outputs = self.outputs(network_inputs(self._columns, cells))
-        classes = self.facts["classes"]
+        classes = self.config["classes"]
         if not classes:
             return pd.DataFrame(outputs, columns=self.columns)
-        best = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > self.facts["threshold"]).astype(int)
-        named = pd.DataFrame(outputs, columns=self.columns[1:])
-        named.insert(0, "prediction", np.array(classes, dtype=object)[best])
-        return named
+        best = (
+            outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > self.config["threshold"]).astype(int)
+        )
+        table = pd.DataFrame(outputs, columns=self.columns[1:])
+        table.insert(0, "prediction", np.array(classes, dtype=object)[best])
+        return table
 
 
 def _table(data: Any, names: list[str]) -> pd.DataFrame:
-    """The data as a table that has these columns. Raises ValueError where one is missing or there twice."""
+    """Return the data as a table with these columns. Raises ValueError if one is missing or there twice."""
     if not isinstance(data, (pd.DataFrame, Mapping)):
         array = data if isinstance(data, np.ndarray) else np.array(data, dtype=object)
         if array.ndim != 2 or array.shape[1] != len(names):
@@ -86,8 +103,10 @@ def _table(data: Any, names: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(data)
     missing = [name for name in names if name not in table.columns]
     if missing:
-        there = ", ".join(map(str, table.columns))
-        raise ValueError(f"the model predicts from the columns {', '.join(names)}; {', '.join(missing)} not in {there}")
+        columns = ", ".join(map(str, table.columns))
+        raise ValueError(
+            f"the model predicts from the columns {', '.join(names)}; {', '.join(missing)} not in {columns}"
+        )
     twice = [name for name in names if list(table.columns).count(name) > 1]
     if twice:
         raise ValueError(f"the table has the column {twice[0]!r} twice; keep one of them")
@@ -95,7 +114,7 @@ def _table(data: Any, names: list[str]) -> pd.DataFrame:
 
 
 def _cells(column: InputColumn, values: pd.Series) -> Cells:
-    """The cells of a column, checked. Raises ValueError naming the column and the row, counted from 1."""
+    """Return the cells of a column after checks. Raises ValueError that names the column and the row, from 1."""
     if column.kind == "text":
         cells = np.array([_each(column, _word, k, cell) for k, cell in enumerate(values.tolist())], dtype=object)
     elif values.dtype.kind in "iufb" and isinstance(values.dtype, np.dtype):
@@ -142,5 +161,5 @@ def _word(cell: Any) -> str:
 
 
 def _load_pyfunc(path: str) -> GradgridModel:
-    """What MLflow calls."""
+    """Load a model. MLflow calls this."""
     return GradgridModel(json.loads(Path(path).read_text(encoding="utf-8")))

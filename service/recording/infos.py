@@ -1,4 +1,4 @@
-"""What the store tells of sweeps and trials, out of MLflow's runs and a sweep's table."""
+"""Sweeps and trials as the store has them, read from MLflow's runs and the sweeps' tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,23 @@ if TYPE_CHECKING:
 
     from service.recording.sqlite_reader import StoredRun
 
-_ENDED = ("FINISHED", "KILLED")  # how a sweep's run ends once its table is on it
+_ENDED = ("FINISHED", "KILLED")  # statuses of a sweep's run that has its table
 
 
 @dataclass(frozen=True)
 class SweepInfo:
-    """A sweep as the store knows it. `experiment_id` is where its trials are, `parent_id` where its own run is;
-    `metrics` are the sweep run's.
+    """A recorded sweep.
+
+    sweep: its id.
+    spec: the name in the sweep file.
+    run_id: of its own run.
+    experiment_id: of the experiment that holds its trials.
+    parent_id: of the experiment that holds its own run.
+    status: of its run, MLflow's: RUNNING, FINISHED, KILLED or FAILED.
+    start_time: milliseconds since 1970.
+    tags: of its run; see `Tag`.
+    metrics: of its run: counts of outcomes, seconds, the best value.
+    params: of its run: fixed hyperparameters by name, swept ones as `grid.<name>`.
     """
 
     sweep: str
@@ -38,12 +48,12 @@ class SweepInfo:
 
     @property
     def ended(self) -> bool:
-        """Whether its table is on its run."""
+        """Whether its run has the table of trials."""
         return self.status in _ENDED
 
     @property
     def swept(self) -> list[str]:
-        """The hyperparameters that were swept."""
+        """The swept hyperparameters."""
         return [name.removeprefix("grid.") for name in self.params if name.startswith("grid.")]
 
     @property
@@ -53,32 +63,32 @@ class SweepInfo:
 
     @property
     def objective(self) -> str:
-        """The metric that its trials are ranked by."""
+        """The metric that ranks its trials."""
         return self.tags[Tag.OBJECTIVE]
 
     @property
     def trial_count(self) -> int | None:
-        """How many trials it has; None for a sweep of an early version, which did not say."""
+        """The number of trials; None for a sweep of an early version, which did not record it."""
         return int(self.tags[Tag.TRIALS]) if Tag.TRIALS in self.tags else None
 
     @property
     def folder(self) -> Path:
-        """The folder that relative paths of its sweep file start from."""
+        """The folder from which relative paths of its sweep file start."""
         return Path(self.tags.get(Tag.FOLDER, "."))
 
     @property
     def job(self) -> str | None:
-        """The cluster's job that it was begun for."""
+        """The id of the cluster's job that began it; None if there was none."""
         return self.tags.get(Tag.JOB)
 
     @property
     def has_frame(self) -> bool:
-        """Whether its data came from Python and are kept on its run."""
+        """Whether its data came from Python, so that its run has them."""
         return Tag.FRAME in self.tags
 
     @property
     def has_every_run(self) -> bool:
-        """Whether each of its trials has a run; else the table alone has them all."""
+        """Whether each of its trials has a run. If not, only the table has every trial."""
         return self._runs == "all"
 
     @property
@@ -88,7 +98,7 @@ class SweepInfo:
 
     @property
     def best_runs(self) -> int:
-        """How many of the best trials have runs, where only those have."""
+        """The number of best trials that have runs, if only those do; else 0."""
         return int(self._runs.removeprefix("top ")) if self._runs.startswith("top ") else 0
 
     @property
@@ -98,7 +108,16 @@ class SweepInfo:
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """A trial as the store knows it; metrics are those of its final weights. `run_id` is empty where it has no run."""
+    """A recorded trial.
+
+    run_id: of its run; empty if it has none.
+    name: the run's.
+    experiment_id: of the experiment that holds the run.
+    outcome: a word of `engine.outcomes`.
+    params: hyperparameter -> value as text.
+    metrics: metric -> value at the final weights.
+    tags: of its run; see `Tag`.
+    """
 
     run_id: str
     name: str
@@ -140,13 +159,17 @@ class TrialInfo:
 
     @property
     def sweep_run_id(self) -> str:
-        """The run of its sweep."""
+        """The id of its sweep's own run."""
         return self.tags[Tag.SWEEP_RUN]
 
 
 def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dict[str, str]:
-    """What a sweep must agree with to be resumed, where its relative paths begin, what its trials are ranked by, and
-    which of them have runs.
+    """Return the tags of a new sweep's run.
+
+    fingerprint: a hash of the data.
+    folder: from which relative paths of the sweep file start.
+    objective: the metric that ranks the trials.
+    runs: which trials get runs: `all`, `summary`, or `top 100`.
     """
     from engine import ENGINE_VERSION
 
@@ -159,52 +182,52 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
     }
 
 
-def differences(sweep: SweepInfo, fingerprint: str) -> list[str]:
-    """In what data and engine are not those that the sweep was begun with."""
+def identity_mismatches(sweep: SweepInfo, fingerprint: str) -> list[str]:
+    """Return what has changed since the sweep began: its data, its engine version, both or nothing."""
     from engine import ENGINE_VERSION
 
     now = {"its data": (Tag.FINGERPRINT, fingerprint), "its engine version": (Tag.ENGINE, ENGINE_VERSION)}
-    return [what for what, (tag, value) in now.items() if sweep.tags.get(tag) != value]
+    return [name for name, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 
 def is_sweep(run: Run | StoredRun) -> bool:
-    """Whether a run says all that a sweep's must say."""
+    """Return whether a run has the tags of a sweep's run."""
     needed = (Tag.SWEEP, Tag.SPEC, Tag.EXPERIMENT, Tag.OBJECTIVE)
     return run.data.tags.get(Tag.KIND) == "sweep" and all(name in run.data.tags for name in needed)
 
 
 def sweep_info(run: Run | StoredRun) -> SweepInfo:
-    """A sweep from its run."""
-    own = run.data.tags
+    """Return the sweep of this run."""
+    tags = run.data.tags
     return SweepInfo(
-        sweep=own[Tag.SWEEP],
-        spec=own[Tag.SPEC],
+        sweep=tags[Tag.SWEEP],
+        spec=tags[Tag.SPEC],
         run_id=run.info.run_id,
-        experiment_id=own[Tag.EXPERIMENT],
+        experiment_id=tags[Tag.EXPERIMENT],
         parent_id=run.info.experiment_id,
         status=run.info.status,
         start_time=run.info.start_time,
-        tags=own,
+        tags=tags,
         metrics=run.data.metrics,
         params=run.data.params,
     )
 
 
 def trial_info(run: Run | StoredRun) -> TrialInfo:
-    """A trial from its run."""
+    """Return the trial of this run."""
     return TrialInfo(
         run_id=run.info.run_id,
         name=run.info.run_name,
         experiment_id=run.info.experiment_id,
         outcome=run.data.tags.get(Tag.OUTCOME, ""),
         params=run.data.params,
-        metrics={name: as_recorded(value) for name, value in run.data.metrics.items()},
+        metrics={name: from_mlflow_value(value) for name, value in run.data.metrics.items()},
         tags=run.data.tags,
     )
 
 
-def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
-    """A trial as the sweep's table knows it."""
+def trial_from_row(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
+    """Return the trial of this row of the sweep's table."""
     import pandas as pd
 
     def part(prefix: str) -> dict[str, Any]:
@@ -222,6 +245,6 @@ def listed_trial(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
     )
 
 
-def as_recorded(value: float) -> float:
-    """MLflow keeps an infinity as the greatest number."""
+def from_mlflow_value(value: float) -> float:
+    """Return a metric's value as it was recorded: MLflow stores infinity as the largest float."""
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

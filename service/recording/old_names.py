@@ -1,6 +1,6 @@
-"""Names that older versions recorded, read as the user wrote them.
+"""Read the records of older versions with the names of the sweep file.
 
-They recorded the activation of a single neuron as `output`, even where the sweep file calls it `activation`.
+Older versions recorded the activation of a single neuron as `output`, even if the sweep file calls it `activation`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _NO_LAYERS = "[]"
 
 
 def trial_as_written(run: Run | StoredRun, sweep: SweepInfo) -> TrialInfo:
-    """A trial out of its run."""
+    """Return the trial of this run, with the names of the sweep file."""
     trial = trial_info(run)
     return replace(trial, params=params_as_written(trial.params, sweep))
 
 
 def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[str, str]:
-    """The hyperparameters of a trial's run."""
+    """Return a trial's hyperparameters with the names of the sweep file."""
     if "activation" in params or "output" not in params:
         return params
     from experiments.grid import as_written, is_neuron
@@ -39,7 +39,7 @@ def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[st
 
 
 def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
-    """A table of a sweep's trials."""
+    """Return a sweep's table of trials with the names of the sweep file."""
     hidden, loss, activation, output = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
     if not {hidden, loss, output} <= set(table.columns):
         return table
@@ -50,13 +50,16 @@ def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
 
     if not is_neuron("", None, sweep.given):
         return table
-    known = table[activation] if activation in table else pd.Series(None, index=table.index, dtype=table[output].dtype)
+    activations = (
+        table[activation] if activation in table else pd.Series(None, index=table.index, dtype=table[output].dtype)
+    )
     neurons = [
         is_neuron(layers.removeprefix(_NO_LAYERS), name, sweep.given)
         for layers, name in zip(table[hidden], table[loss], strict=True)
     ]
-    is_old = known.isna() & np.array(neurons, dtype=bool)
+    is_old = activations.isna() & np.array(neurons, dtype=bool)
     if not is_old.any():
         return table
-    written = table.assign(**{activation: known.where(~is_old, table[output]), output: table[output].mask(is_old)})
-    return written.drop(columns=output) if written[output].isna().all() else written
+    moved = {activation: activations.where(~is_old, table[output]), output: table[output].mask(is_old)}
+    renamed = table.assign(**moved)
+    return renamed.drop(columns=output) if renamed[output].isna().all() else renamed

@@ -1,7 +1,7 @@
-"""A sweep's pages in MLflow: what leads to them, and what a newcomer finds on them.
+"""A sweep's pages in MLflow: their addresses, their saved views, and the descriptions that link to them.
 
-The tables of trials are opened with saved views. Where those can't be kept, in a store that may only be read or with
-another MLflow, addresses are of the plain table, sorted best first.
+Tables of trials open with saved views. A read-only store, or another MLflow version, can't hold those. Then addresses
+open the plain table, sorted best first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from experiments.errors import GradgridError
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.links import run_link, runs_link, sorted_runs_link
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import read_table
 from service.recording.saved_views import BEST_FIRST, EVERY_TRIAL, FINISHED, TAG_PREFIX, Subject, subject_of, view_tags
 from service.recording.store import Store
 from service.recording.tags import Tag
@@ -24,15 +24,21 @@ from service.results.metrics import lower_is_better
 
 _NOTE = "mlflow.note.content"
 _VIEW_TAGS = {TAG_PREFIX + BEST_FIRST, TAG_PREFIX + EVERY_TRIAL}
-_KNOWN_VERSIONS = ((3, 17), (4,))  # from the first to below the second, views are kept as `saved_views` writes them
-_TRIALS_NOTE, _SWEEPS_NOTE = "Trials of", "Sweeps of"  # how our descriptions begin
+_KNOWN_VERSIONS = (
+    (3, 17),
+    (4,),
+)  # from, and below: versions with views in the form of `saved_views`
+_TRIALS_NOTE, _SWEEPS_NOTE = "Trials of", "Sweeps of"  # the first words of our descriptions
 
 
 @dataclass(frozen=True)
 class SweepPages:
-    """Addresses of a sweep's pages. `trials`, `charts`: of the trials that finished; `all_trials`: of every one.
+    """Addresses of a sweep's pages. If no trial has a run, all of them are the page of the sweep's own run.
 
-    Where no trial has a run, all of them are the page of the sweep's own run.
+    run: the sweep's own run.
+    trials: the table of the trials that finished, best first.
+    charts: the charts of those trials.
+    all_trials: the table of every trial.
     """
 
     run: str
@@ -42,9 +48,9 @@ class SweepPages:
 
 
 def sweep_pages(store: Store, sweep: SweepInfo, base: str = "") -> SweepPages:
-    """The sweep's pages, with its saved views where it has them.
+    """Return the addresses of the sweep's pages, with its saved views if it has them.
 
-    base: where the dashboard is; with an empty one the addresses are relative, for descriptions.
+    base: the dashboard's address; if it is empty, addresses are relative, for descriptions.
     """
     run = run_link(base, sweep.parent_id, sweep.run_id)
     if sweep.has_no_runs:
@@ -61,9 +67,9 @@ def sweep_pages(store: Store, sweep: SweepInfo, base: str = "") -> SweepPages:
 
 
 def served_page(store: Store, sweep: SweepInfo) -> str:
-    """The address of the sweep's table of trials on the tracking server.
+    """Return the address of the sweep's table of trials on the tracking server.
 
-    Empty for a store that is no server's, and where the server does not answer.
+    Empty if the store is not a server, or if the server does not answer.
     """
     with suppress(GradgridError):
         return sweep_pages(store, sweep, store.uri).trials if is_server(store.uri) else ""
@@ -71,9 +77,9 @@ def served_page(store: Store, sweep: SweepInfo) -> str:
 
 
 def guide(store: Store, sweep: SweepInfo, subject: Subject) -> None:
-    """Keep the sweep's saved views, and on both of its experiments a description that leads to its pages.
+    """Write the sweep's saved views, and descriptions of its experiments that link to its pages.
 
-    No sweep fails by this: where something can't be written, it is left out.
+    A failure does not stop the sweep: the views or descriptions are missing then.
     """
     with suppress(GradgridError):
         if not sweep.has_no_runs and _keeps_views(store):
@@ -86,16 +92,16 @@ def guide(store: Store, sweep: SweepInfo, subject: Subject) -> None:
 
 
 def guide_recorded(store: Store, sweep: SweepInfo) -> None:
-    """The same for a sweep that was recorded by an earlier version, or whose views were deleted."""
+    """Write views and descriptions of a recorded sweep that has no views."""
     with suppress(GradgridError):
         if not store.experiment_tags(sweep.experiment_id).keys() >= _VIEW_TAGS:
-            guide(store, sweep, subject_of(kept_table(store, sweep), sweep.swept, sweep.objective))
+            guide(store, sweep, subject_of(read_table(store, sweep), sweep.swept, sweep.objective))
 
 
 def _describe(store: Store, experiment_id: str, beginning: str, text: str) -> None:
-    """Give an experiment of ours a description that begins so; one that somebody else has written stays."""
-    own = store.experiment_tags(experiment_id)
-    if Tag.KIND in own and own.get(_NOTE, beginning).startswith(beginning):
+    """Describe an experiment that gradgrid made. A description that does not begin so is the user's, and stays."""
+    tags = store.experiment_tags(experiment_id)
+    if Tag.KIND in tags and tags.get(_NOTE, beginning).startswith(beginning):
         store.tag_experiment(experiment_id, {_NOTE: text})
 
 
@@ -111,7 +117,7 @@ def _sweeps_note(sweep: SweepInfo, pages: SweepPages) -> str:
 
 
 def _keeps_views(store: Store) -> bool:
-    """Whether the MLflow that shows the store is one whose saved views are known here."""
+    """Return whether the MLflow that shows the store reads views in the form of `saved_views`."""
     first, beyond = _KNOWN_VERSIONS
     try:
         version = _server_version(store.uri) if is_server(store.uri) else metadata.version("mlflow")
@@ -127,6 +133,6 @@ def _server_version(uri: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """3.17.2 as numbers; of a version that isn't made of them, none."""
+    """Return a version's first two numbers, as (3, 17); empty if they are not numbers."""
     parts = version.strip().split(".")[:2]
     return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()

@@ -1,4 +1,4 @@
-"""Tables that grow while a sweep runs: a Parquet file a shard, in a folder of the sweep's run."""
+"""Tables that grow while a sweep runs: one Parquet file a shard, in a folder of the sweep's run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from service.recording.artifacts import Artifacts
 
 
-def keep_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
-    """Put a shard's rows into a folder of a run, in a file named after the trials' numbers."""
+def write_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
+    """Write a shard's rows to a folder of a run. The file's name holds the trials' first and last number."""
     numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
     split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}
     content = rows.to_parquet(index=False, compression="zstd", **split)
@@ -22,13 +22,16 @@ def keep_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame
 
 
 def read_parts(files: Iterable[bytes], key: list[str]) -> pd.DataFrame:
-    """Such files as one table; where two have a row of the same key, the first's."""
+    """Return the rows of such files as one table; no rows if there are no files.
+
+    key: the columns that identify a row. Of two rows with the same key, the first is taken.
+    """
     import pandas as pd
     import pyarrow
 
     parts = []
     for content in files:
-        with suppress(pyarrow.ArrowInvalid):  # cut off when the sweep ended; trained again
+        with suppress(pyarrow.ArrowInvalid):  # cut off by a kill: these trials are trained again
             parts.append(pd.read_parquet(io.BytesIO(content)))
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True).drop_duplicates(key) if filled else pd.DataFrame()
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True).drop_duplicates(key) if parts else pd.DataFrame()

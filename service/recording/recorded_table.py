@@ -1,4 +1,4 @@
-"""The trials' table of a recorded sweep, from its files or run by run."""
+"""Read the trials' table of a recorded sweep, from its files or from its runs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from service.recording.store import Store
 from service.results.metrics import METRICS, PARAMS
 
 
-def kept_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
-    """Every trial of a sweep that is kept so far, whether it has ended or not; no rows where there is none.
+def read_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
+    """Return the table of the trials recorded so far (see `service.results.trials_table`); it may be empty.
 
     A trial whose run was deleted has no run id.
     """
     if sweep.ended:
         return store.table(sweep)
     if not sweep.has_every_run:
-        rows = store.kept_rows(sweep)
+        rows = store.read_rows(sweep)
         return rows.assign(run_id=None) if len(rows) else rows
-    return pd.DataFrame([recorded_row(info) for info in store.trials(sweep)]).apply(_as_numbers)
+    return pd.DataFrame([row_from_trial(info) for info in store.trials(sweep)]).apply(_as_numbers)
 
 
 def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
-    """How many runs of a finished sweep are gone, in words, and what to do; empty where none is."""
+    """Return a message on the deleted runs of a sweep that has ended; empty if no run was deleted."""
     expected = _expected_runs(sweep, table) if sweep.ended and len(table) else 0
     lost = expected - int(table["run_id"].notna().sum()) if expected else 0
     if lost <= 0:
@@ -38,14 +38,14 @@ def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
 
 
 def _expected_runs(sweep: SweepInfo, table: pd.DataFrame) -> int:
-    """How many runs a sweep has that ended with this table."""
+    """Return how many runs the sweep had when it ended with this table."""
     if sweep.has_every_run:
         return len(table)
     return min(sweep.best_runs, int((table["outcome"] != DIVERGED).sum()))
 
 
-def recorded_row(info: TrialInfo) -> dict[str, Any]:
-    """A row of a trial that has a run, from the run alone; hyperparameters are text there."""
+def row_from_trial(info: TrialInfo) -> dict[str, Any]:
+    """Return a trial's row of the table. Hyperparameters are text, as in its run."""
     return {
         "number": info.number,
         "trial": info.trial,

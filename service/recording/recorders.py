@@ -1,4 +1,4 @@
-"""Which recorder writes into a store: the fastest that it allows."""
+"""Choose the fastest recorder that a store allows."""
 
 from __future__ import annotations
 
@@ -29,35 +29,41 @@ def make_recorder(
     *,
     weights: bool = True,
     backend_uri: str | None = None,
-    where: Callable[[str], str] = str,
+    current_location: Callable[[str], str] = str,
 ) -> Recorder:
-    """The recorder for the store at `uri`; its `note` says so where it is not the fast one, and why.
+    """Return the recorder for a sweep. If it is not the fast one, its `note` says why.
 
-    backend_uri: the database behind a tracking server, where it may be written directly. where: from an artifact
-    location to the place where its files are now. Raises StoreError where the database is another server's.
+    client, uri: of the store.
+    experiment_id: of the experiment for the trials.
+    sweep: the sweep's id.
+    weights: whether to record the final weights.
+    backend_uri: the database behind a tracking server, to write into it directly.
+    current_location: a function from an artifact location in the store to where its files are now.
+    Raises StoreError if the database belongs to another server.
     """
     experiment = client.get_experiment(experiment_id)
-    place = without_passwords(backend_uri or uri)
-    location, kept = str(experiment.artifact_location), where(str(experiment.artifact_location))
+    location = str(experiment.artifact_location)
+    folder = current_location(location)
     database = _database((backend_uri if is_server(uri) else None) or uri)
     why_not = _why_no_bulk(database, backend_uri or uri)
     if database is not None and not why_not:
         if database.experiment_name(int(experiment_id)) != experiment.name:
             raise StoreError(
-                f"the database at {place} is not the one behind {without_passwords(uri)}: it has no experiment "
-                f"{experiment.name!r}; give the backend store of that server, or none"
+                f"the database at {without_passwords(backend_uri or uri)} is not the one behind "
+                f"{without_passwords(uri)}: it has no experiment {experiment.name!r}; give the backend store of that "
+                "server, or none"
             )
-        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, kept), sweep, uri)
+        return BulkRecorder(database, experiment_id, location, _weights(weights, uri, folder), sweep, uri)
     if is_server(uri):
         from service.recording.rest_client import Server
-        from service.recording.rest_recorder import HttpRecorder
+        from service.recording.rest_recorder import RestRecorder
 
         note = f"recording through the server, run by run: {why_not}" if backend_uri else ""
-        return HttpRecorder(Server(uri), experiment_id, _weights(weights, uri, kept), uri, note)
-    if kept != location:
+        return RestRecorder(Server(uri), experiment_id, _weights(weights, uri, folder), uri, note)
+    if folder != location:
         raise StoreError(
-            f"the store was moved or copied: MLflow would write weights to {location}, where it was; link that to "
-            f"{kept} (`ln -s`), and resume the sweep then"
+            f"the store was moved or copied: MLflow would write weights to {location}, the old place; link that to "
+            f"{folder} (`ln -s`), then resume the sweep"
         )
     from service.recording.client_recorder import ClientRecorder
 
@@ -79,13 +85,13 @@ def _database(uri: str) -> Database | None:
 
 def _why_no_bulk(database: Database | None, uri: str) -> str:
     if database is None:
-        return "the store is no SQLite or PostgreSQL that is open to us"
+        return "the store is not an SQLite or PostgreSQL database that can be written directly"
     return shape_difference(uri)
 
 
-def _weights(wanted: bool, uri: str, location: str) -> Weights:
+def _weights(enabled: bool, uri: str, location: str) -> Weights:
     folder = local_folder(location)
-    if not wanted:
+    if not enabled:
         return NoWeights()
     if folder is not None:
         return LocalWeights(folder)
@@ -94,6 +100,6 @@ def _weights(wanted: bool, uri: str, location: str) -> Weights:
 
         from service.recording.rest_client import Server
 
-        place = urlparse(str(MlflowArtifactsRepository.resolve_uri(location, uri)))  # type: ignore[no-untyped-call]
-        return ServedWeights(Server(f"{place.scheme}://{place.netloc}"), place.path)
+        address = urlparse(str(MlflowArtifactsRepository.resolve_uri(location, uri)))  # type: ignore[no-untyped-call]
+        return ServedWeights(Server(f"{address.scheme}://{address.netloc}"), address.path)
     return UploadedWeights(location)

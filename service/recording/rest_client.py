@@ -1,4 +1,4 @@
-"""Requests to a tracking server, with the credentials and certificates that MLflow's environment variables name."""
+"""Send requests to a tracking server, with the credentials and certificates of MLflow's environment variables."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _SECONDS = 60
 
 
 class Server:
-    """A tracking server's REST interface. Every failure is a requests.RequestException with the server's own words.
+    """A tracking server's REST interface. Every failure is a requests.RequestException with the server's message.
 
-    Nothing is tried again here: whether that is safe, only the caller knows.
+    It does not retry: only the caller knows whether a request may be sent twice.
     """
 
     def __init__(self, uri: str) -> None:
         self._credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
 
     def reach(self, seconds: float) -> None:
-        """Ask for a sign of life; any answer is one."""
+        """Raise requests.RequestException if the server does not answer. Any answer will do."""
         self._answer("GET", "/health", timeout=seconds)
 
     def post(self, call: str, body: Mapping[str, Any]) -> Any:
-        """POST to `/api/2.0/mlflow/<call>`; returns the answer."""
+        """POST to `/api/2.0/mlflow/<call>`; return the answer's JSON."""
         data = json.dumps(body, allow_nan=False).encode()
         return self._request("POST", f"/api/2.0/mlflow/{call}", data, "application/json").json()
 
@@ -37,13 +37,13 @@ class Server:
         self._request("PUT", path, content, "application/octet-stream")
 
     def version(self) -> str:
-        """The server's MLflow version."""
+        """Return the server's MLflow version."""
         return self._request("GET", "/version", b"", "text/plain").text
 
     def _request(self, method: str, path: str, data: bytes, kind: str) -> requests.Response:
         response = self._answer(method, path, timeout=_SECONDS, data=data, extra_headers={"Content-Type": kind})
         if not response.ok:
-            raise requests.HTTPError(_words(response), response=response)
+            raise requests.HTTPError(_message(response), response=response)
         return response
 
     def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
@@ -51,13 +51,13 @@ class Server:
             answer: requests.Response = http_request(  # type: ignore[no-untyped-call]
                 self._credentials, path, method, max_retries=0, raise_on_status=False, **request
             )
-        except MlflowException as error:  # how it tells that no answer came
+        except MlflowException as error:  # no answer came
             raise requests.ConnectionError(str(error)) from error
         return answer
 
 
-def _words(response: requests.Response) -> str:
-    """The server's own message, else the status."""
+def _message(response: requests.Response) -> str:
+    """Return the server's message, else the status."""
     try:
         return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):

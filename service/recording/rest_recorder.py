@@ -1,8 +1,8 @@
-"""Recording through a tracking server's REST interface: three requests a run, several runs at once.
+"""Record through a tracking server's REST interface: three requests a run, several runs at once.
 
-A request that was sent may have been carried out although no answer came. Logging the same points again and ending a
-run again are harmless; creating a run again is not. So after a doubtful answer the run is looked for, by its trial,
-before it is created again, and in the end whatever was created twice is deleted.
+The server may have carried out a request although no answer came. To log the same points twice, or to end a run twice,
+does no harm; to create a run twice does. So after a lost answer the recorder searches the trial's run before it creates
+another. At the end it deletes runs that were created twice.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Iterator, Sequence
 
 import requests
 
-from service.recording.connection import PASSING_STATUSES, translated_errors
+from service.recording.connection import TRANSIENT_STATUSES, translated_errors
 from service.recording.rest_client import Server
 from service.recording.tags import Tag
 from service.recording.threaded_map import ThreadedMap
 from service.recording.trial_record import RecordedTrial, TrialRecord
 from service.recording.weights import Weights
 
-_MAX_METRICS = 1_000  # of one log-batch
+_MAX_METRICS = 1_000  # in one log-batch
 _MAX_PARAMS = 100
 _PAGE = 1_000
 
 
-class HttpRecorder:
-    """Writes a run a trial."""
+class RestRecorder:
+    """Writes several trials at once."""
 
     def __init__(self, server: Server, experiment_id: str, weights: Weights, uri: str, note: str = "") -> None:
         self.note = note
@@ -34,9 +34,9 @@ class HttpRecorder:
         self._weights = weights
         self._uri = uri
         self._threads = ThreadedMap()
-        self._begun: dict[str, str] = {}  # trial -> run id, of runs that aren't whole
-        self._doubtful: set[str] = set()  # trials whose run may have been created without our knowing
-        self._recorded: dict[str, str] = {}  # trial -> run id, of runs that are whole
+        self._begun: dict[str, str] = {}  # trial -> run id, of runs in progress
+        self._doubtful: set[str] = set()  # trials whose run may exist: the answer was lost
+        self._recorded: dict[str, str] = {}  # trial -> run id, of complete runs
 
     def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
         with translated_errors(self._uri):
@@ -48,7 +48,7 @@ class HttpRecorder:
         return RecordedTrial(record.trial, self._recorded[record.trial])
 
     def _write_run(self, record: TrialRecord) -> str:
-        run_id = self._created(record)
+        run_id = self._begin_run(record)
         params = [{"key": key, "value": value} for key, value in record.params.items()]
         metrics = [
             {"key": key, "value": _number(value), "timestamp": time, "step": step}
@@ -56,19 +56,19 @@ class HttpRecorder:
             for step, value, time in points
         ]
         while params or metrics:
-            some, params = params[:_MAX_PARAMS], params[_MAX_PARAMS:]
-            room = _MAX_METRICS - len(some)
+            first, params = params[:_MAX_PARAMS], params[_MAX_PARAMS:]
+            room = _MAX_METRICS - len(first)
             points, metrics = metrics[:room], metrics[room:]
-            self._server.post("runs/log-batch", {"run_id": run_id, "params": some, "metrics": points})
-        self._weights.keep({run_id: record})
+            self._server.post("runs/log-batch", {"run_id": run_id, "params": first, "metrics": points})
+        self._weights.write({run_id: record})
         self._server.post("runs/update", {"run_id": run_id, "status": record.status, "end_time": record.end_time})
         return run_id
 
-    def _created(self, record: TrialRecord) -> str:
-        """The trial's run, created unless it was before."""
+    def _begin_run(self, record: TrialRecord) -> str:
+        """Return the id of the trial's run; create the run if there is none."""
         if record.trial not in self._begun:
-            found = self._runs_of(record.trial) if record.trial in self._doubtful else []
-            self._begun[record.trial] = found[0] if found else self._create(record)
+            run_ids = self._runs_of(record.trial) if record.trial in self._doubtful else []
+            self._begun[record.trial] = run_ids[0] if run_ids else self._create(record)
         return self._begun[record.trial]
 
     def _create(self, record: TrialRecord) -> str:
@@ -82,7 +82,7 @@ class HttpRecorder:
         try:
             return str(self._server.post("runs/create", body)["run"]["info"]["run_id"])
         except requests.RequestException as error:
-            if error.response is None or error.response.status_code in PASSING_STATUSES:
+            if error.response is None or error.response.status_code in TRANSIENT_STATUSES:
                 self._doubtful.add(record.trial)
             raise
 
@@ -95,7 +95,7 @@ class HttpRecorder:
         return [str(run["info"]["run_id"]) for run in self._server.post("runs/search", body).get("runs", [])]
 
     def finish(self) -> None:
-        """Delete what was created twice: by a request whose answer never came, carried out after it was looked for."""
+        """Delete runs that exist twice: a lost request may create its run after the recorder has searched for it."""
         with translated_errors(self._uri):
             for trial in sorted(self._doubtful):
                 for run_id in self._runs_of(trial):
@@ -108,7 +108,7 @@ class HttpRecorder:
 
 
 def _number(value: float) -> float | str:
-    """JSON has neither infinity nor NaN; MLflow's protocol spells them."""
+    """Return a number for JSON, which has neither infinity nor NaN: MLflow's protocol spells them."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -1,4 +1,4 @@
-"""MLflow's runs by condition, however many runs and experiments a store has."""
+"""Search MLflow's runs, page by page, in stores with many runs and experiments."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 SWEEP = f"tags.`{Tag.KIND}` = 'sweep'"
-"""Runs of sweeps. Nothing is asked of the experiment: it may be the user's own, renamed, or without our tags."""
+"""Condition for runs of sweeps. It does not check the experiment: a user may rename it, or have made it."""
 
 TRIAL = f"tags.`{Tag.TRIAL}` != ''"
-"""Runs of trials; in the same experiment may be others, which the user made."""
+"""Condition for runs of trials. The same experiment may hold the user's other runs."""
 
 OTHER = f"tags.`{Tag.TRIAL}` IS NULL"
-"""Those others."""
+"""Condition for those other runs."""
 
 WHOLE = ("FINISHED", "FAILED")
-"""How a trial's run ends once all of it is written."""
+"""Statuses of a trial's run that is complete."""
 
 _PAGE = 1_000
-_EXPERIMENTS = 500  # a search: databases limit how many values a statement has
+_EXPERIMENTS = 500  # per search: databases limit the values of a statement
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
 
 class Runs:
-    """What MLflow's client finds, page by page. Raises what the client raises."""
+    """Searches runs with MLflow's client. Raises the client's errors."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
     def everywhere(self, condition: str, *, deleted: bool = False) -> Iterator[Run]:
-        """The runs of all experiments that meet a condition; or the deleted ones, of deleted experiments too."""
+        """Yield the runs of all experiments that meet a condition; or the deleted ones, also of deleted experiments."""
         experiments = list(self._experiments(deleted=deleted))
         for start in range(0, len(experiments), _EXPERIMENTS):
             yield from self.of(experiments[start : start + _EXPERIMENTS], condition, deleted=deleted)
 
     def of(self, experiment_ids: Sequence[str], condition: str, *, deleted: bool = False) -> Iterator[Run]:
-        """The runs of some experiments that meet a condition, or the deleted ones."""
+        """Yield the runs of these experiments that meet a condition; or the deleted ones."""
         from mlflow.entities import ViewType
 
         view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
@@ -54,22 +54,22 @@ class Runs:
                 return
 
     def reach(self, experiment_id: str, condition: str, count: int) -> bool:
-        """Whether at least so many runs of an experiment meet a condition; False also where MLflow can't tell.
+        """Return whether at least `count` runs of an experiment meet a condition; False also if MLflow can't tell.
 
-        It asks for the last of them alone: reading thousands of runs takes seconds.
+        It reads only the last of them: to read thousands takes seconds.
         """
         from mlflow.exceptions import MlflowException
         from mlflow.utils.search_utils import SearchUtils
 
         try:
             before = SearchUtils.create_page_token(count - 1).decode() if count > 1 else None  # type: ignore[no-untyped-call]
-            found = self._client.search_runs([experiment_id], condition, max_results=1, page_token=before)
+            runs = self._client.search_runs([experiment_id], condition, max_results=1, page_token=before)
         except MlflowException:
             return False
-        return len(found) > 0
+        return len(runs) > 0
 
     def run(self, run_id: str) -> Run | None:
-        """The run of this id, deleted or not; None where there is none."""
+        """Return the run with this id, deleted or not; None if there is none."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -80,7 +80,7 @@ class Runs:
             return None
 
     def experiment(self, experiment_id: str) -> Experiment | None:
-        """The experiment of this id, deleted or not; None where there is none."""
+        """Return the experiment with this id, deleted or not; None if there is none."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -91,7 +91,7 @@ class Runs:
             return None
 
     def _experiments(self, *, deleted: bool) -> Iterator[str]:
-        """The ids of the active experiments, and of the deleted ones too."""
+        """Yield the ids of the active experiments; with `deleted`, also those of deleted ones."""
         from mlflow.entities import ViewType
 
         view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
@@ -105,6 +105,6 @@ class Runs:
 
 
 def is_active(entity: Experiment | Run) -> bool:
-    """Whether a run or an experiment is not deleted."""
+    """Return whether a run or an experiment is not deleted."""
     holder: Any = getattr(entity, "info", entity)
     return bool(holder.lifecycle_stage == "active")

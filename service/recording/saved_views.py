@@ -1,9 +1,9 @@
-"""Saved views of a sweep's table of trials, in the form in which MLflow keeps them.
+"""Saved views of a sweep's table of trials, in MLflow's form.
 
-MLflow 3.17 keeps a view as a tag of the experiment: `mlflow.sharedViewState.<key>`, opened by `viewStateShareKey=<key>`
-in the address. The tag is JSON with the view's name, two times in milliseconds, and its state: `deflate;` and the
-Base64 of the state's own JSON, compressed. The state's keys are those of MLflow's page (ExperimentPageUIState and
-ExperimentPageSearchFacetsState in its source); those that are left out have MLflow's defaults.
+MLflow 3.17 stores a view as a tag of the experiment, `mlflow.sharedViewState.<key>`. `viewStateShareKey=<key>` in an
+address opens it. The tag is JSON with the view's name, two times in milliseconds, and its state: `deflate;` and the
+Base64 of the compressed JSON of the state. The state's keys are those of MLflow's page (ExperimentPageUIState and
+ExperimentPageSearchFacetsState in its source). Missing keys have MLflow's defaults.
 """
 
 from __future__ import annotations
@@ -25,24 +25,27 @@ if TYPE_CHECKING:
 
 TAG_PREFIX = "mlflow.sharedViewState."
 BEST_FIRST, EVERY_TRIAL = "gradgrid-best-first", "gradgrid-all"
-"""The keys of the two views: of the trials that finished, and of those that diverged as well."""
+"""The keys of the two views: of the trials that finished, and of all trials."""
 
 MOST_CHARACTERS = 5_000
-"""Of a tag: MLflow 3.17 allows 20,000, earlier versions allowed 5,000."""
+"""The longest tag: MLflow 3.17 allows 20,000 characters, earlier versions allowed 5,000."""
 
 FINISHED = "attributes.status = 'FINISHED'"
-"""MLflow's condition for trials that have not diverged: those that have would spoil a ranking, and every chart."""
+"""MLflow's condition for trials that did not diverge. The others would spoil the ranking and every chart."""
 
-_MOST_LINES = 8  # axes of parallel coordinates that can be told apart
-_VALUE_WIDTH = 170  # pixels of a column in which a number can be read, exponent included
+_MOST_LINES = 8  # more axes of parallel coordinates are not readable
+_VALUE_WIDTH = 170  # pixels of a column that shows a number with its exponent
 _SECTION, _OTHERS = "gradgrid-sweep", "gradgrid-metrics"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a view shows. axes: the values of each swept hyperparameter. metrics: those that trials have.
+    """The content of a view.
 
-    exploding: whether trials that have not diverged end with a huge loss.
+    axes: swept hyperparameter -> its values.
+    objective: the metric that ranks the trials.
+    metrics: the metrics that trials have.
+    exploding: whether some trials end with a huge loss, though they did not diverge.
     """
 
     axes: Mapping[str, Sequence[Any]]
@@ -52,23 +55,23 @@ class Subject:
 
     @property
     def main_metrics(self) -> list[str]:
-        """The objective first; no norms."""
+        """The objective, then losses and accuracies."""
         names = [name for name in ("test_loss", "test_accuracy", "loss", "accuracy") if name in self.metrics]
         return list(dict.fromkeys([self.objective, *names]))
 
     @property
     def compared(self) -> list[str]:
-        """The axes without the seed, unless that is the only one."""
+        """The axes, without the seed if there are others."""
         return [name for name in self.axes if name != "seed"] or list(self.axes)
 
     @property
     def numeric(self) -> list[str]:
-        """Those of the compared axes whose values are numbers."""
+        """Those of the compared axes that have only numbers."""
         return [name for name in self.compared if all(map(_is_number, self.axes[name]))]
 
 
 def subject_of(table: pd.DataFrame, swept: Sequence[str], objective: str) -> Subject:
-    """The subject of a sweep whose table of trials this is, as far as it has come."""
+    """Return the subject of a sweep with this table of trials, which may be incomplete."""
     axes = {name: table[PARAMS + name].drop_duplicates().tolist() for name in shown_params(table.columns, swept)}
     metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
     exploding = "outcome" in table and bool((table["outcome"] == EXPLODING).any())
@@ -76,7 +79,7 @@ def subject_of(table: pd.DataFrame, swept: Sequence[str], objective: str) -> Sub
 
 
 def view_tags(subject: Subject, time: int) -> dict[str, str]:
-    """The two views as tags of the experiment that holds a sweep's trials; `time` in milliseconds."""
+    """Return the two views as tags of the experiment that holds a sweep's trials. time: milliseconds since 1970."""
     return {
         TAG_PREFIX + BEST_FIRST: _fitting(subject, "Best first", time, every=False),
         TAG_PREFIX + EVERY_TRIAL: _fitting(subject, "All trials", time, every=True),
@@ -84,7 +87,7 @@ def view_tags(subject: Subject, time: int) -> dict[str, str]:
 
 
 def _fitting(subject: Subject, name: str, time: int, *, every: bool) -> str:
-    """The tag's value with as many axes as it has room for."""
+    """Return the tag's value, with as many axes as fit into a tag."""
     for count in range(len(subject.axes), -1, -1):
         fewer = replace(subject, axes=dict(list(subject.axes.items())[:count]))
         value = _encoded(view_state(fewer, every=every), name, time)
@@ -100,9 +103,9 @@ def _encoded(state: Mapping[str, Any], name: str, time: int) -> str:
 
 
 def view_state(subject: Subject, *, every: bool) -> dict[str, Any]:
-    """What MLflow's page of runs is to show, as it describes itself.
+    """Return the state of MLflow's page of runs.
 
-    every: with the trials that diverged. Where some trials have a huge loss, charts show the best twenty.
+    every: show also the trials that diverged. If some trials have a huge loss, charts show the best twenty.
     """
     metrics = subject.main_metrics
     widths = {
@@ -143,8 +146,8 @@ def _charts(subject: Subject) -> list[dict[str, Any]]:
     return [{**chart, "uuid": f"gradgrid-{number}"} for number, chart in enumerate(charts)]
 
 
-def _chart(kind: str, **own: Any) -> dict[str, Any]:
-    return {"type": kind, "metricSectionId": _SECTION, "isGenerated": False, "deleted": False, **own}
+def _chart(kind: str, **settings: Any) -> dict[str, Any]:
+    return {"type": kind, "metricSectionId": _SECTION, "isGenerated": False, "deleted": False, **settings}
 
 
 def _scatter(across: Mapping[str, str], up: Mapping[str, str]) -> dict[str, Any]:
@@ -156,14 +159,14 @@ def _axis(name: str, kind: str) -> dict[str, str]:
 
 
 def _curves(metric: str) -> dict[str, Any]:
-    """A curve a trial over the steps; errors, which fall by orders of magnitude, on a logarithmic scale."""
+    """Return a chart with each trial's curve; of a loss on a logarithmic scale, as it falls by orders of magnitude."""
     scale = "log" if lower_is_better(metric) else "linear"
-    own = {"xAxisKey": "step", "xAxisScaleType": "linear", "yAxisKey": "metric", "yAxisExpressions": [], "range": {}}
-    return _chart("LINE", metricKey=metric, selectedMetricKeys=[metric], scaleType=scale, lineSmoothness=0, **own)
+    axes = {"xAxisKey": "step", "xAxisScaleType": "linear", "yAxisKey": "metric", "yAxisExpressions": [], "range": {}}
+    return _chart("LINE", metricKey=metric, selectedMetricKeys=[metric], scaleType=scale, lineSmoothness=0, **axes)
 
 
 def _width(name: str) -> int:
-    """Pixels of a column in which its name can be read."""
+    """Return the width in pixels of a column that shows its name."""
     return min(max(80, 8 * len(name) + 40), 260)
 
 

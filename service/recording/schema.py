@@ -1,4 +1,4 @@
-"""MLflow's tables in a database: which MLflow made them, and whether runs can be written into them in bulk."""
+"""Check MLflow's tables in a database: which MLflow version made them, and whether runs fit in bulk."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ _WIDTHS = {
     "value": 8_000,
     "status": 8,
     "lifecycle_stage": 6,
-}  # of text, at least
-_CHECKED = {  # the columns that MLflow restricts -> the words written there
+}  # characters that a text column must hold at least
+_CHECKED = {  # column with a CHECK -> the values that are written
     "source_type": {"UNKNOWN"},
     "lifecycle_stage": {"active"},
     "status": {"FINISHED", "FAILED"},
@@ -68,10 +68,10 @@ _CHECKED = {  # the columns that MLflow restricts -> the words written there
 
 
 def shape_difference(uri: str) -> str:
-    """Why runs can't be written in bulk into this database's tables, in words; empty where they can.
+    """Return why runs can't be written in bulk into this database's tables; empty if they can.
 
-    The tables that are written are compared with those of a known MLflow, column by column. The schema's revision does
-    not matter: most revisions are about other tables. Raises StoreError where the database can't be opened.
+    The tables are compared with those of MLflow 3.17, column by column. The schema's revision does not matter, as most
+    revisions change other tables. Raises StoreError if the database can't be opened.
     """
     try:
         engine = sqlalchemy.create_engine(uri)
@@ -79,11 +79,13 @@ def shape_difference(uri: str) -> str:
             inspector = sqlalchemy.inspect(connection)
             tables = set(inspector.get_table_names())
             missing = [f"it has no table {name}" for name in _WRITTEN if name not in tables]
-            found = missing or [why for name, table in _WRITTEN.items() for why in _differences(inspector, name, table)]
+            reasons = missing or [
+                reason for name, table in _WRITTEN.items() for reason in _differences(inspector, name, table)
+            ]
         engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
         raise cannot_open(uri, error) from None
-    return found[0] if found else ""
+    return reasons[0] if reasons else ""
 
 
 def _differences(inspector: sqlalchemy.Inspector, name: str, table: _Table) -> Iterator[str]:
@@ -95,7 +97,7 @@ def _differences(inspector: sqlalchemy.Inspector, name: str, table: _Table) -> I
             yield f"the column {column} of its table {name} has the type {columns[column]['type']}"
     for column in columns.keys() - table.columns.keys():
         if not _fills_itself(columns[column]):
-            yield f"its table {name} has a column {column} that must be filled, which is not known here"
+            yield f"its table {name} has an unknown column {column} without a default"
     if set(inspector.get_pk_constraint(name)["constrained_columns"]) != table.key:
         yield f"its table {name} has another primary key"
     unique: list[Any] = [
@@ -103,19 +105,21 @@ def _differences(inspector: sqlalchemy.Inspector, name: str, table: _Table) -> I
         *(i for i in inspector.get_indexes(name) if i["unique"]),
     ]
     if any(not table.key <= set(index["column_names"]) for index in unique):
-        yield f"its table {name} has a unique index that is not known here"
+        yield f"its table {name} has an unknown unique index"
     for check in inspector.get_check_constraints(name):
         if not _allows_ours(check["sqltext"]):
-            yield f"its table {name} has a rule that is not known here, {check['sqltext']}"
+            yield f"its table {name} has an unknown rule, {check['sqltext']}"
 
 
-def _takes(found: types.TypeEngine[Any], kind: type[types.TypeEngine[Any]], width: int) -> bool:
-    """Whether a column holds values of a kind; numbers that are too narrow for ours do not count."""
-    if isinstance(found, types.SmallInteger) or (isinstance(found, types.Float) and found.precision == 24):
+def _takes(column_type: types.TypeEngine[Any], kind: type[types.TypeEngine[Any]], width: int) -> bool:
+    """Return whether a column can hold our values of a kind."""
+    if isinstance(column_type, types.SmallInteger):
         return False
-    if isinstance(found, types.String) and found.length is not None and found.length < width:
+    if isinstance(column_type, types.Float) and column_type.precision == 24:
         return False
-    return isinstance(found, kind)
+    if isinstance(column_type, types.String) and column_type.length is not None and column_type.length < width:
+        return False
+    return isinstance(column_type, kind)
 
 
 def _fills_itself(column: Any) -> bool:
@@ -124,35 +128,36 @@ def _fills_itself(column: Any) -> bool:
 
 
 def _allows_ours(rule: str) -> bool:
-    """Whether a CHECK is one of MLflow's own, a list of words for one column, with those that are written."""
+    """Return whether a CHECK lists the words of one column, as MLflow's do, and allows the words that are written."""
     words = set(re.findall(r"'([^']*)'", rule))
-    named = set(
+    columns = set(
         re.findall(r"[a-z_]+", re.sub(r"'[^']*'|::[a-z ]+|\b(?:in|any|array|or|true|false)\b", " ", rule.lower()))
     )
-    return len(named) == 1 and all(column in _CHECKED and words >= _CHECKED[column] for column in named)
+    return len(columns) == 1 and all(column in _CHECKED and words >= _CHECKED[column] for column in columns)
 
 
 def cannot_open(uri: str, error: Exception) -> StoreError:
-    """The error of a database that can't be opened."""
-    place = without_passwords(uri)
+    """Return the error of a database that can't be opened."""
+    address = without_passwords(uri)
     if isinstance(error, (ValueError, sqlalchemy.exc.ArgumentError)) and "@" in uri:  # it may quote half a password
         return StoreError(
-            f"the database at {place} can't be opened: its address can't be read; a password is percent-encoded in an "
+            f"the database at {address} can't be opened: its address can't be read; percent-encode the password in the "
             "address: @ is %40, : is %3A, / is %2F, % is %25"
         )
-    return StoreError(f"the database at {place} can't be opened: {redacted(str(error).strip().partition(chr(10))[0])}")
+    reason = redacted(str(error).strip().partition("\n")[0])
+    return StoreError(f"the database at {address} can't be opened: {reason}")
 
 
 def stored_revision(uri: str) -> str | None:
-    """The schema's revision of the MLflow store in a database; None where the database is empty.
+    """Return the schema's revision of the MLflow store in a database; None if the database is empty.
 
-    Raises StoreError where it can't be opened, or holds something else.
+    Raises StoreError if it can't be opened, or holds something else.
     """
     try:
         engine = sqlalchemy.create_engine(uri)
         with engine.connect() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
-            found = (
+            revision = (
                 connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
                 if "alembic_version" in tables
                 else None
@@ -160,37 +165,37 @@ def stored_revision(uri: str) -> str | None:
         engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
         raise cannot_open(uri, error) from None
-    if tables and found is None:
+    if tables and revision is None:
         raise StoreError(
-            f"the database at {without_passwords(uri)} is no MLflow store; name another with --tracking-uri"
+            f"the database at {without_passwords(uri)} is not an MLflow store: name another with --tracking-uri"
         )
-    return None if found is None else str(found)
+    return None if revision is None else str(revision)
 
 
 def schema_revision() -> tuple[str, set[str]]:
-    """The revision that the installed MLflow writes, and every one that it knows."""
+    """Return the revision that the installed MLflow writes, and all revisions that it can read."""
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     scripts = alembic.script.ScriptDirectory.from_config(config)
     return str(scripts.get_current_head()), {script.revision for script in scripts.walk_revisions()}
 
 
-def check_revision(uri: str, found: str) -> None:
-    """Raise StoreError where the store in a database was made by another MLflow than the one that is installed.
+def check_revision(uri: str, revision: str) -> None:
+    """Raise StoreError if another version than the installed MLflow made the store in a database.
 
-    MLflow itself refuses a newer one's store; an older one's it may upgrade without asking, and then the older MLflow
+    MLflow refuses a newer version's store. It may upgrade an older version's without asking, and then the older MLflow
     can't open it any more.
     """
-    head, known = schema_revision()
-    if found == head:
+    head, readable = schema_revision()
+    if revision == head:
         return
-    place = without_passwords(uri)
+    address = without_passwords(uri)
     remedy = (
-        f"back it up and run `mlflow db upgrade {place}`"
-        if found in known
+        f"back it up and run `mlflow db upgrade {address}`"
+        if revision in readable
         else "install the MLflow that made it, or name another store with --tracking-uri"
     )
     raise StoreError(
-        f"the store at {place} was made by another MLflow version: its schema is {found}, "
+        f"the store at {address} was made by another MLflow version: its schema is {revision}, "
         f"while MLflow {mlflow.__version__} uses {head}; {remedy}"
     )

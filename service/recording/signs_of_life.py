@@ -1,11 +1,11 @@
-"""Whether a sweep's driver is at work: the tags that it leaves on the sweep's run while it is, and how they are read.
+"""Tell whether a sweep's driver is at work, by the tags that it writes on the sweep's run.
 
-A driver on this machine is looked for among the processes, by its id and the time at which it started, for ids are
-used again; one that is there must have shown itself lately too, unless it was stopped with Ctrl-Z. This process knows
-which sweeps it runs: a notebook outlives the sweeps that ended in it.
+A driver on this machine is searched among the processes, by its id and its start time, because the system uses ids
+again. Its last heartbeat must be recent too, unless Ctrl-Z has stopped it. This process remembers which sweeps it runs:
+a notebook outlives its sweeps.
 
-Of another machine's driver only the time of its last heartbeat is known, by that machine's clock. So the clocks of
-machines that share a store should agree within a few minutes; a time that lies ahead counts as now.
+Of a driver on another machine only the last heartbeat is known, by that machine's clock. So the clocks of machines that
+share a store must agree within a few minutes. A heartbeat in the future counts as now.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ SECONDS_BETWEEN_BEATS = 20.0
 LOST_AFTER_SECONDS = 300.0
 
 _STOPPED = ("T", "t")
-_ENDED = ("Z", "X")  # a process that nobody has waited for yet
+_ENDED = ("Z", "X")  # a zombie: its parent has not read its exit code
 
 _under_way: set[str] = set()  # the runs of the sweeps that this process drives
 
 
 @dataclass(frozen=True)
 class Driver:
-    """A process and the machine that it runs on. Text is empty where the system doesn't say.
+    """A process and its machine. Texts are empty if the system does not give them.
 
-    boot: differs each time that the machine starts. processes: the namespace that `pid` counts in, which differs from
-    container to container. started: when the process started, in the system's own ticks.
+    host: the machine's name.
+    boot: the id of the machine's last start.
+    processes: the namespace of process ids, which differs from container to container.
+    pid: the process's id.
+    started: when the process started, in clock ticks since the machine's start.
     """
 
     host: str
@@ -48,7 +51,7 @@ class Driver:
 
 
 def this_driver() -> Driver:
-    """This process."""
+    """Return the driver that this process is."""
     return Driver(
         host=socket.gethostname(),
         boot=_read("/proc/sys/kernel/random/boot_id"),
@@ -59,18 +62,18 @@ def this_driver() -> Driver:
 
 
 def heartbeat_tags() -> dict[str, str]:
-    """What a driver tags the sweep's run with, again and again."""
+    """Return the tags that a driver writes on the sweep's run at each heartbeat."""
     return {Tag.HEARTBEAT: str(time.time_ns() // 1_000_000)}
 
 
 def driver_tags() -> dict[str, str]:
-    """What a driver tags the sweep's run with as it begins."""
+    """Return the tags that a driver writes on the sweep's run when it begins."""
     return {Tag.DRIVER: json.dumps(asdict(this_driver())), **heartbeat_tags()}
 
 
 @contextmanager
 def driving(sweep: SweepInfo) -> Iterator[None]:
-    """While the block runs, this process is at work on the sweep."""
+    """Count this process as the sweep's driver while the block runs."""
     _under_way.add(sweep.run_id)
     try:
         yield
@@ -79,9 +82,9 @@ def driving(sweep: SweepInfo) -> Iterator[None]:
 
 
 def why_lost(sweep: SweepInfo) -> str:
-    """Why a sweep that says it is running is not, in words; empty where it is, or where nothing is known.
+    """Return why a sweep with the status RUNNING has no driver at work; empty if it may have one.
 
-    Sweeps of versions that left no signs of life count as running.
+    Sweeps of versions without heartbeats count as running.
     """
     driver = _driver(sweep)
     if driver is None or _is_at_work(driver, sweep):
@@ -94,7 +97,7 @@ def why_lost(sweep: SweepInfo) -> str:
 
 
 def who_is_at_work(sweep: SweepInfo) -> str:
-    """The driver that a sweep has, in words; empty where it has none, or where nothing is known."""
+    """Return the words for the driver that is at work on a sweep; empty if there is none, or if nothing is known."""
     driver = _driver(sweep)
     if driver is None or not _is_at_work(driver, sweep):
         return ""
@@ -104,12 +107,12 @@ def who_is_at_work(sweep: SweepInfo) -> str:
 
 
 def shown_status(sweep: SweepInfo) -> str:
-    """MLflow's status of the sweep's run, or LOST where it says RUNNING and is not."""
+    """Return MLflow's status of the sweep's run, but LOST if it is RUNNING without a driver."""
     return "LOST" if why_lost(sweep) else sweep.status
 
 
 def _driver(sweep: SweepInfo) -> Driver | None:
-    """The driver of a sweep that says it is running."""
+    """Return the driver of a sweep with the status RUNNING; None if it has no readable tag."""
     if sweep.status != "RUNNING" or Tag.HEARTBEAT not in sweep.tags:
         return None
     try:
@@ -121,7 +124,7 @@ def _driver(sweep: SweepInfo) -> Driver | None:
 def _is_at_work(driver: Driver, sweep: SweepInfo) -> bool:
     here = this_driver()
     if driver.host == here.host and driver.boot != here.boot:
-        return False  # the machine was started again
+        return False  # the machine has restarted
     if _is_here(driver):
         state = _state(driver)
         if not state or state in _STOPPED:
@@ -132,10 +135,10 @@ def _is_at_work(driver: Driver, sweep: SweepInfo) -> bool:
 
 
 def _is_here(driver: Driver) -> bool:
-    """Whether this machine's processes can be asked."""
+    """Return whether the driver is among the processes that this process can see."""
     here = this_driver()
     same = (driver.host, driver.boot, driver.processes) == (here.host, here.boot, here.processes)
-    return same and sys.platform != "win32"  # where asking for a process can end it
+    return same and sys.platform != "win32"  # where os.kill(pid, 0) ends the process
 
 
 def _quiet_seconds(sweep: SweepInfo) -> float:
@@ -146,7 +149,7 @@ def _quiet_seconds(sweep: SweepInfo) -> float:
 
 
 def _state(driver: Driver) -> str:
-    """The state of a driver's process, by Linux's letters; "?" where the system doesn't say, "" where it is gone."""
+    """Return the state of a driver's process as Linux's letter; "?" if it is unknown, "" if the process is gone."""
     try:
         os.kill(driver.pid, 0)
     except ProcessLookupError:
@@ -159,11 +162,11 @@ def _state(driver: Driver) -> str:
 
 
 def _process(pid: int) -> tuple[str, str]:
-    """A process's state and when it started; both empty where the system doesn't say."""
+    """Return a process's state and its start time; both empty if the system does not give them."""
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return "", ""
-    state, *fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    state, *fields = text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
     return state, fields[18]
 
 
@@ -176,6 +179,6 @@ def _read(path: str) -> str:
 
 def _link(path: str) -> str:
     try:
-        return os.readlink(path)  # noqa: PTH115 - it leads to no file
+        return os.readlink(path)  # noqa: PTH115 - its target is not a path
     except OSError:
         return ""

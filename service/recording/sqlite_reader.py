@@ -1,6 +1,6 @@
-"""Reading an SQLite store's runs from MLflow's own tables, without MLflow: its import takes longer than the reading.
+"""Read an SQLite store's runs from MLflow's tables, without MLflow, whose import takes longer than the reading.
 
-Nothing depends on it. Where a table is not as expected, or a file is not where its run says, the reader raises
+This is a shortcut. If a table is not as expected, or an artifact is not where its run says, the reader raises
 `Unreadable`, and MLflow's client reads the store instead. Tests compare the two.
 """
 
@@ -28,7 +28,7 @@ class Unreadable(Exception):  # noqa: N818 - not an error: MLflow's client is as
 
 @dataclass(frozen=True)
 class StoredRunInfo:
-    """As MLflow's RunInfo."""
+    """The fields of MLflow's RunInfo that are used. start_time: milliseconds since 1970."""
 
     run_id: str
     run_name: str
@@ -39,7 +39,7 @@ class StoredRunInfo:
 
 @dataclass(frozen=True)
 class StoredRunData:
-    """As MLflow's RunData; metrics are the latest of each."""
+    """The fields of MLflow's RunData. metrics: the last value of each."""
 
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
@@ -48,40 +48,40 @@ class StoredRunData:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run, shaped as MLflow's Run is."""
+    """A run, with the fields of MLflow's Run."""
 
     info: StoredRunInfo
     data: StoredRunData
 
 
 class SqliteReader:
-    """Reads the store in the file at `path`; each question opens it, for reading alone."""
+    """Reads the store in the file at `path`. Each method opens the file, read-only. Raises Unreadable."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def sweeps(self) -> list[StoredRun]:
-        """The run of every sweep."""
+        """Return the run of every sweep."""
         return self._runs(_SWEEPS)
 
     def trials(self, experiment_id: str) -> list[StoredRun]:
-        """Every trial's run of an experiment, whole or not."""
+        """Return the runs of an experiment's trials, complete or not."""
         return self._runs(_TRIALS, int(experiment_id))
 
     def trial_run_ids(self, experiment_id: str) -> set[str]:
-        """The runs of an experiment's trials, without those that were deleted."""
+        """Return the ids of the runs of an experiment's trials, without deleted ones."""
         with self._reading() as connection:
             rows = connection.execute(f"SELECT r.run_uuid {_RUNS}{_TRIALS}", (int(experiment_id),)).fetchall()
         return {str(run_id) for (run_id,) in rows}
 
     def artifact(self, run_id: str, name: str) -> bytes:
-        """An artifact's content, where artifacts are files of this machine."""
+        """Return an artifact's content, if artifacts are files on this machine."""
         with self._reading() as connection:
-            found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-        place = urlparse(str(found[0])) if found else None
-        if place is None or place.scheme not in ("", "file") or place.netloc:
-            raise Unreadable("the artifacts are no files of this machine")
-        folder = Path(unquote(place.path) if place.scheme else str(found[0]))
+            row = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
+        uri = urlparse(str(row[0])) if row else None
+        if uri is None or uri.scheme not in ("", "file") or uri.netloc:
+            raise Unreadable("the artifacts are not files on this machine")
+        folder = Path(unquote(uri.path) if uri.scheme else str(row[0]))
         if self._path.absolute().parent not in folder.parents:
             raise Unreadable("the store was moved, or keeps its artifacts elsewhere")
         try:
@@ -96,31 +96,31 @@ class SqliteReader:
         try:
             address = f"file:{quote(str(self._path))}?mode=ro"
             with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-                connection.execute("BEGIN")  # all that one question reads is of one moment
+                connection.execute("BEGIN")  # one snapshot for all that a method reads
                 yield connection
         except sqlite3.Error as error:
             raise Unreadable(str(error)) from error
 
     def _runs(self, condition: str, *values: object) -> list[StoredRun]:
-        """The active runs that a condition holds for, in the order of MLflow's own search: the newest first."""
+        """Return the active runs that meet a condition, newest first, as MLflow's search does."""
         columns = "r.run_uuid, r.name, r.experiment_id, r.status, r.start_time"
-        chosen = f"(SELECT r.run_uuid {_RUNS}{condition})"
+        run_ids = f"(SELECT r.run_uuid {_RUNS}{condition})"
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {columns} {_RUNS}{condition} ORDER BY r.start_time DESC, r.run_uuid", values
             ).fetchall()
             runs = {
                 str(run_id): StoredRun(
-                    StoredRunInfo(str(run_id), str(name or ""), str(experiment), str(status), int(begun or 0)),
+                    StoredRunInfo(str(run_id), str(name or ""), str(experiment), str(status), int(start_time or 0)),
                     StoredRunData(),
                 )
-                for run_id, name, experiment, status, begun in rows
+                for run_id, name, experiment, status, start_time in rows
             }
             for table in ("tags", "params"):
-                query = f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN {chosen}"
+                query = f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN {run_ids}"
                 for run_id, key, value in connection.execute(query, values):
                     getattr(runs[run_id].data, table)[key] = value
-            query = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE run_uuid IN {chosen}"
+            query = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE run_uuid IN {run_ids}"
             for run_id, key, value, is_nan in connection.execute(query, values):
                 runs[run_id].data.metrics[key] = math.nan if is_nan else float(value)
         return list(runs.values())

@@ -1,4 +1,4 @@
-"""A sweep in MLflow: its two experiments, its own run, and finding it again."""
+"""Write and read sweeps in MLflow's store: their experiments, their own runs, their trials."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import NotFoundError, StoreError
 from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
-from service.recording.deleted import check_trials_experiment, delete_trials, experiment_back, lost_runs, restore_runs
+from service.recording.deleted import check_trials_experiment, delete_trials, lost_runs, restore_hint, restore_runs
 from service.recording.finding import Finder
-from service.recording.infos import SweepInfo, TrialInfo, as_recorded, listed_trial, sweep_info, trial_info
+from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
-from service.recording.parquet_parts import keep_part, read_parts
+from service.recording.parquet_parts import read_parts, write_part
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.registry import Registered
 
-_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI opens the experiment as something else
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages open it in another mode
 _SWEEPS, _TRIALS = "sweeps", "trials"
 _SPEC_FILE = "spec.yaml"
 _PARTS_FILE = "parts.py"
@@ -43,7 +43,7 @@ _CURVES_FOLDER = "curves"
 
 
 class Store(Finder):
-    """MLflow's store, opened: what gradgrid writes to it and reads from it. Every failure is a StoreError."""
+    """Writes sweeps to MLflow's store, and reads them back. Every failure is a StoreError."""
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -58,9 +58,15 @@ class Store(Finder):
         data: Mapping[str, Any] | None = None,
         frame: bytes = b"",
     ) -> SweepInfo:
-        """Make the sweep's experiments and its run: the spec on it, the text of one's own parts, facts of the data.
+        """Create the sweep's experiments and its run; return the sweep.
 
-        frame: the data as a Parquet file, where it comes from Python.
+        sweep: its id.
+        name: the one in the sweep file.
+        spec: the content of the sweep file.
+        tags, params: of the run.
+        parts: the text of the file of custom functions; may be empty.
+        data: the description of the data set.
+        frame: the data as a Parquet file, if they come from Python.
         """
         import yaml
         from mlflow.entities import Param
@@ -68,8 +74,8 @@ class Store(Finder):
         with translated_errors(self.uri):
             parent = self._experiment(name, _SWEEPS)
             trials = self._experiment(f"{name}/{sweep}", _TRIALS)
-            own = {Tag.SWEEP: sweep, Tag.SPEC: name, Tag.EXPERIMENT: trials}
-            run = self._client.create_run(parent, tags={**own, **tags, **driver_tags()}, run_name=sweep)
+            identity = {Tag.SWEEP: sweep, Tag.SPEC: name, Tag.EXPERIMENT: trials}
+            run = self._client.create_run(parent, tags={**identity, **tags, **driver_tags()}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             texts = {_SPEC_FILE: yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)}
@@ -78,36 +84,37 @@ class Store(Finder):
             texts[_DATA_FILE] = json.dumps(data or {})
             files = {name: text.encode() for name, text in texts.items()}
             self._artifacts.write(run_id, {**files, _FRAME_FILE: frame} if frame else files)
-            self._client.set_tag(run_id, Tag.KIND, "sweep")  # last: what is found can be resumed
+            self._client.set_tag(run_id, Tag.KIND, "sweep")  # last: a sweep that is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
     def _experiment(self, name: str, kind: str) -> str:
-        """The id of the experiment of this name, made where there is none. The user's own is left as it is."""
+        """Return the id of the experiment with this name. Create it if there is none; don't change one that exists."""
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name, tags={**_KIND, Tag.KIND: kind}))
             except MlflowException:
-                found = self._client.get_experiment_by_name(name)  # another sweep was faster, or an answer was lost
-                if found is None:
+                # another sweep has created it meanwhile, or the answer was lost
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        if not is_active(found):
+        if not is_active(experiment):
             raise StoreError(
-                f"the experiment {name!r} was deleted: {experiment_back(found.experiment_id, self.uri)}; or give the "
-                "sweep another name"
+                f"the experiment {name!r} was deleted: {restore_hint(experiment.experiment_id, self.uri)}; or give "
+                "the sweep another name"
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
-        """Put tags on an experiment."""
+        """Set tags of an experiment."""
         with translated_errors(self.uri):
             for name, value in tags.items():
                 self._client.set_experiment_tag(experiment_id, name, value)
 
     def recorder(self, sweep: SweepInfo, *, weights: bool = True) -> Recorder:
-        """A recorder of the sweep's trials. weights: whether it keeps the final weights. Raises StoreError."""
+        """Return a recorder for the sweep's trials. weights: whether to record the final weights. Raises StoreError."""
         from service.recording.recorders import make_recorder
 
         with translated_errors(self.uri):
@@ -118,11 +125,14 @@ class Store(Finder):
                 sweep.sweep,
                 weights=weights,
                 backend_uri=self._backend_uri,
-                where=lambda location: self._artifacts.location(location, sweep.run_id),
+                current_location=lambda location: self._artifacts.location(location, sweep.run_id),
             )
 
     def register(self, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame) -> Registered:
-        """Register a trial's network as a new version of the model `name`. Raises UserError for an impossible name."""
+        """Register a trial's network as a new version of the model `name`.
+
+        example: a few rows of features, as in the user's table. Raises UserError for a name that MLflow does not take.
+        """
         from service.recording.registry import register  # MLflow's models take half a second to import
 
         self._check_writable()
@@ -130,8 +140,8 @@ class Store(Finder):
             location = str(self._client.get_experiment(trial.experiment_id).artifact_location)
             if self._artifacts.location(location, trial.run_id) != location:
                 raise StoreError(
-                    f"the store was moved or copied: MLflow would write the model to {location}, where the store was; "
-                    f"link that to where it is now (`ln -s`), and register the model then"
+                    f"the store was moved or copied: MLflow would write the model to {location}, the old place; "
+                    f"link that to the new place (`ln -s`), then register the model"
                 )
             return register(self._client, trial, name, network, example)
 
@@ -140,22 +150,22 @@ class Store(Finder):
         if path:
             check_writable(path)
 
-    def keep_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
-        """Keep rows of the sweep's table on its run, until `end` puts the whole table there."""
-        keep_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
+    def write_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
+        """Write rows of the sweep's table to its run. They are removed once `end` has written the whole table."""
+        write_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
 
-    def keep_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
-        """Keep a shard's curves on the sweep's run, in one file: thousands of runs are not read one by one."""
-        keep_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
+    def write_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
+        """Write a shard's curves to the sweep's run, as one file: to read thousands of runs takes long."""
+        write_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
 
-    def kept_rows(self, sweep: SweepInfo) -> pd.DataFrame:
-        """The rows of the sweep's table that an earlier run of it kept; no rows where there are none."""
+    def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
+        """Return the rows of the sweep's table that were written so far; may be empty."""
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
         names = [*table, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
         return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Every curve that `keep_curves` kept, a row a point: number, step, metrics; no rows where there are none."""
+        """Return all curves from `write_curves`, one row a point, with number, step and metrics; may be empty."""
         names = self._artifacts.names(sweep.run_id, _CURVES_FOLDER)
         points = read_parts(self._parts(sweep, names), ["number", "step"])
         return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
@@ -164,9 +174,9 @@ class Store(Finder):
         return (self._read(sweep.run_id, name) for name in names)
 
     def reopen(self, sweep: SweepInfo) -> None:
-        """Mark the sweep's run as running again, by this process, and delete what was cut off in the middle of writing.
+        """Mark the sweep's run as running again, with this process as its driver, and delete incomplete runs.
 
-        Only the sweep's own driver may. Raises StoreError where its trials' experiment was deleted.
+        No other driver may be at work on the sweep. Raises StoreError if the experiment of its trials was deleted.
         """
         self._check_writable()
         with translated_errors(self.uri):
@@ -183,7 +193,7 @@ class Store(Finder):
             self._client.log_batch(sweep.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def discard_unfinished(self, sweep: SweepInfo) -> None:
-        """Delete the trials' runs that a sweep cut off in the middle of writing; only its own driver may."""
+        """Delete incomplete runs of trials. No other driver may be at work on the sweep."""
         with translated_errors(self.uri):
             for run in list(self._runs.of([sweep.experiment_id], f"{TRIAL} AND attributes.status = 'RUNNING'")):
                 self._client.delete_run(run.info.run_id)
@@ -191,10 +201,14 @@ class Store(Finder):
     def restore_deleted(
         self, sweep: SweepInfo, trials: Collection[str], *, weights: bool
     ) -> tuple[list[TrialInfo], int]:
-        """Restore a deleted run of each of these trials; returns those, and how many have lost too much for it."""
+        """Restore a deleted run of each of these trials; return the trials, and how many could not be restored.
+
+        weights: whether a run must have its final weights.
+        """
         with translated_errors(self.uri):
-            found = (self._client, self._runs, self._artifacts, sweep.experiment_id, trials)
-            runs, lost = restore_runs(*found, weights=weights)
+            runs, lost = restore_runs(
+                self._client, self._runs, self._artifacts, sweep.experiment_id, trials, weights=weights
+            )
             return list(map(trial_info, runs)), lost
 
     def end(
@@ -207,108 +221,115 @@ class Store(Finder):
         description: str,
         files: Mapping[str, bytes],
     ) -> None:
-        """Put table, summary, description and files on the sweep's run, and end it."""
+        """Write table, metrics, description and files to the sweep's run, and end it.
+
+        status: MLflow's, FINISHED or KILLED.
+        table: the trials' table.
+        description: Markdown.
+        files: name -> content.
+        """
         from mlflow.entities import Metric
 
         with translated_errors(self.uri):
-            self.keep_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
+            self.write_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
             now = time.time_ns() // 1_000_000  # of equal times MLflow would keep the greater value
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
             self._client.log_batch(sweep.run_id, metrics=[Metric(key, value, now, 0) for key, value in finite.items()])
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
             self._client.set_terminated(sweep.run_id, status)
-        with suppress(Exception):  # `table` has them; not every artifact store can remove them
+        with suppress(Exception):  # not every artifact store can remove files; the table has the rows
             self._artifacts.remove(sweep.run_id, _ROWS_FOLDER)
 
-    def keep_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
-        """Put files on the sweep's run, or into a folder of it."""
+    def write_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
+        """Write files to the sweep's run, or into a folder of it."""
         self._check_writable()
         self._artifacts.write(sweep.run_id, files, folder)
 
     def abandon(self, sweep: SweepInfo) -> None:
-        """End the sweep's run as failed, if the store still lets us; what went wrong before is told elsewhere."""
+        """End the sweep's run as failed. Ignores errors: an earlier error is about to be reported."""
         with suppress(Exception):
             self._client.set_terminated(sweep.run_id, "FAILED")
 
     # ------------------------------------------------------------------------------------------------------ reading
 
     def experiment_tags(self, experiment_id: str) -> dict[str, str]:
-        """The tags of an experiment."""
+        """Return the tags of an experiment."""
         with translated_errors(self.uri):
             return dict(self._client.get_experiment(experiment_id).tags)
 
     def find_trial(self, name: str, *, best: bool = False) -> TrialInfo:
-        """A trial by its run id or the beginning of it; with `best`, by a sweep's name its best that has a run.
+        """Return the trial with this run id, or with this beginning of it.
 
+        best: take a sweep's name too, for its best trial that has a run.
         Raises NotFoundError.
         """
-        found = self.find(name)
-        if isinstance(found, SweepInfo) and best:
-            ranked = self.best(found, found.objective, 1)
-            if not ranked or not ranked[0].run_id:
-                raise NotFoundError(f"no trial of {name!r} has finished and has a run")
-            return self.find_trial(ranked[0].run_id)
-        if isinstance(found, SweepInfo):
-            raise NotFoundError(f"{name!r} is a sweep; give a trial's run, such as `gradgrid top {name}` lists")
-        return found
+        match = self.find(name)
+        if isinstance(match, TrialInfo):
+            return match
+        if not best:
+            raise NotFoundError(f"{name!r} is a sweep: give a trial's run, such as `gradgrid top {name}` lists")
+        ranked = self.best(match, match.objective, 1)
+        if not ranked or not ranked[0].run_id:
+            raise NotFoundError(f"no trial of {name!r} has finished and has a run")
+        return self.find_trial(ranked[0].run_id)
 
     def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
-        """The best finished trials of a sweep by a metric at their final weights, the best first."""
+        """Return the best finished trials of a sweep by a metric at the final weights, best first."""
         from engine import DIVERGED
 
         if not sweep.has_every_run:
-            rows = self.table(sweep) if sweep.ended else self.kept_rows(sweep)
+            rows = self.table(sweep) if sweep.ended else self.read_rows(sweep)
             finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
             order = finished.sort_values([f"metrics.{metric}", "number"], ascending=[lower_is_better(metric), True])
-            return [listed_trial(row, sweep) for row in order.head(count).to_dict("records")]
+            return [trial_from_row(row, sweep) for row in order.head(count).to_dict("records")]
         by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
         with translated_errors(self.uri):
-            found = self._client.search_runs(
+            runs = self._client.search_runs(
                 [sweep.experiment_id], f"{TRIAL} AND attributes.status = 'FINISHED'", max_results=count, order_by=[by]
             )
-        return [trial for trial in (trial_as_written(run, sweep) for run in found) if metric in trial.metrics]
+        return [trial for trial in (trial_as_written(run, sweep) for run in runs) if metric in trial.metrics]
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """(step, value) of a recorded curve."""
+        """Return a recorded curve, as (step, value)."""
         with translated_errors(self.uri):
-            return [(m.step, as_recorded(m.value)) for m in self._client.get_metric_history(run_id, metric)]
+            return [(m.step, from_mlflow_value(m.value)) for m in self._client.get_metric_history(run_id, metric)]
 
     def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
-        """The trial's tensors: name, shape, values; None where they were not recorded."""
+        """Return the trial's tensors, with name, shape and values; None if they were not recorded."""
         if WEIGHTS_FILE not in self._artifacts.names(run_id):
             return None
         tensors: list[dict[str, Any]] = json.loads(self._read(run_id, WEIGHTS_FILE))["tensors"]
         return tensors
 
     def spec(self, sweep: SweepInfo) -> Any:
-        """The sweep file's content that the sweep was made from."""
+        """Return the content of the sweep file."""
         import yaml
 
         return yaml.safe_load(self._read(sweep.run_id, _SPEC_FILE))
 
     def data(self, sweep: SweepInfo) -> dict[str, Any]:
-        """Facts of the sweep's data."""
-        facts: dict[str, Any] = json.loads(self._read(sweep.run_id, _DATA_FILE))
-        return facts
+        """Return the description of the sweep's data."""
+        description: dict[str, Any] = json.loads(self._read(sweep.run_id, _DATA_FILE))
+        return description
 
     def frame(self, sweep: SweepInfo) -> bytes:
-        """The Parquet file of a sweep's data that came from Python."""
+        """Return the Parquet file of a sweep's data that came from Python."""
         return self._read(sweep.run_id, _FRAME_FILE)
 
     def parts(self, sweep: SweepInfo) -> str:
-        """The text of the file of parts that the sweep was made with; empty where there was none."""
+        """Return the text of the sweep's file of custom functions; empty if there was none."""
         if _PARTS_FILE not in self._artifacts.names(sweep.run_id):
             return ""
         return self._read(sweep.run_id, _PARTS_FILE).decode("utf-8")
 
     def table(self, sweep: SweepInfo) -> pd.DataFrame:
-        """The sweep's trials.parquet. Raises NotFoundError for a sweep that is running still, or was killed."""
+        """Return the sweep's trials.parquet. Raises NotFoundError if the sweep is running or was killed."""
         import pandas as pd
 
         if not sweep.ended:
             raise NotFoundError(
-                f"the sweep {sweep.sweep} has not come to its end, so it has no table yet; "
-                f"`gradgrid resume {sweep.sweep}` completes one that was killed"
+                f"the sweep {sweep.sweep} has not ended, so it has no table: wait for it; "
+                f"`gradgrid resume {sweep.sweep}` completes a sweep that was killed"
             )
         table = pd.read_parquet(io.BytesIO(self._read(sweep.run_id, _TABLE_FILE)))
         lost = self._lost_runs(sweep, table["run_id"].dropna())
@@ -316,9 +337,9 @@ class Store(Finder):
         return table_as_written(table, sweep)
 
     def delete(self, sweep: SweepInfo) -> None:
-        """Delete a sweep's run and its trials' experiment, as MLflow deletes: `mlflow gc` removes them for good.
+        """Delete a sweep's run and its trials' experiment in MLflow. `mlflow gc` removes them for good.
 
-        Where the user has put other runs into that experiment, only the trials are deleted.
+        If the experiment holds other runs of the user, only the trials are deleted.
         """
         self._check_writable()
         with translated_errors(self.uri):
@@ -326,7 +347,7 @@ class Store(Finder):
             self._client.delete_run(sweep.run_id)
 
     def _lost_runs(self, sweep: SweepInfo, run_ids: Collection[str]) -> set[str]:
-        """Those of a sweep's runs that were deleted."""
+        """Return those of a sweep's runs that were deleted."""
         if self._reader:
             with suppress(Unreadable):
                 return set(run_ids) - self._reader.trial_run_ids(sweep.experiment_id)
@@ -334,7 +355,7 @@ class Store(Finder):
             return lost_runs(self._runs, sweep.experiment_id, run_ids)
 
     def _read(self, run_id: str, name: str) -> bytes:
-        """The content of an artifact."""
+        """Return the content of an artifact."""
         if self._reader:
             with suppress(Unreadable):
                 return self._reader.artifact(run_id, name)

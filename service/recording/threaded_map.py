@@ -1,4 +1,4 @@
-"""A function over many items in a few threads."""
+"""Call a function with many items, in a few threads."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
-_REQUESTS = 8  # at once: enough for a server of several processes, few enough for one
+_REQUESTS = 8  # at once: enough to keep a server of several processes busy, and one process can serve them
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class ThreadedMap:
-    """Maps items by a function, several at once."""
+    """A pool of threads that calls a function with many items."""
 
     def __init__(self, threads: int = _REQUESTS) -> None:
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
 
     def map_unordered(self, function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
-        """Yield each result as soon as it is there.
+        """Yield each result as soon as it is ready. Raises the first error.
 
-        After an error, or when the iterator is closed early, no more calls begin; those that run are waited for.
-        Raises the first error.
+        After an error, or if the iterator is closed early, start no more calls, and wait for those that are running.
         """
-        waiting = iter(items)
+        remaining = iter(items)
         running: set[Future[_Result]] = set()
         try:
             while True:
-                running |= {self._pool.submit(function, item) for item in islice(waiting, self._threads - len(running))}
+                running |= {
+                    self._pool.submit(function, item) for item in islice(remaining, self._threads - len(running))
+                }
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -41,7 +42,7 @@ class ThreadedMap:
             wait(running)
 
     def run(self, function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-        """Call the function with every item. Raises the first error, when the calls that ran by then have ended."""
+        """Call the function with every item. Raises the first error, after the running calls have ended."""
         for _ in self.map_unordered(function, items):
             pass
 

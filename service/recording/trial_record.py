@@ -1,4 +1,4 @@
-"""One trial, ready to be written as an MLflow run by any recorder."""
+"""A trial in the form that every recorder writes as a run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial, ready to be written as a run.
+    """A trial in the form that recorders write as a run.
 
     number: its position in the grid.
-    trial: its id.
+    trial: its id, 32 hexadecimal digits.
     name: the run's name.
     status: of the run, `FINISHED` or `FAILED`.
     params: hyperparameter -> value as text.
-    tags: tag -> text.
+    tags: name -> text; see `Tag`.
     curves: metric -> [(step, value, time)], steps rising, time in milliseconds since 1970.
     weights: the tensors of the final weights: name, shape, values.
-    start_time, end_time: in milliseconds since 1970.
+    start_time, end_time: milliseconds since 1970.
     """
 
     number: int
@@ -35,7 +35,7 @@ class TrialRecord:
 
 
 class RecordedTrial(NamedTuple):
-    """A trial, by its id, and the run that holds it; None where it has no run."""
+    """A trial's id, and the id of its run; None if it has no run."""
 
     trial: str
     run_id: str | None

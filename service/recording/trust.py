@@ -1,7 +1,7 @@
-"""Trust in the Python files that a store holds: a sweep's file of parts is code, and runs with the user's rights.
+"""Decide whether a Python file out of a store may run: a sweep's file of parts is code, with the user's rights.
 
-A file may run if the user has run it before, or if the user's own file on this machine still has the same text. Else
-the user is asked, or must say so. Files that were run are remembered by their SHA-256.
+A file may run if the user has run it before, or if the user has a file with the same text on this machine. Otherwise
+the user must agree. Files that have run are remembered by their SHA-256.
 """
 
 from __future__ import annotations
@@ -22,35 +22,37 @@ _VARIABLE = "GRADGRID_TRUSTED_PARTS"
 
 @dataclass(frozen=True)
 class Trust:
-    """A user's answer for every file that a store holds.
+    """A user's rules for the files that a store holds.
 
     everything: all of them may run.
-    ask: asks the user, given a question and the file's text; None where nobody can answer.
+    ask: asks the user a question about a file with this text; None if nobody can answer.
     """
 
     everything: bool = False
     ask: Callable[[str, str], bool] | None = None
 
     def check(self, text: str, name: str, owner: str, own_file: Path) -> None:
-        """Return if a file may run; raise UntrustedPartsError if not.
+        """Raise UntrustedPartsError if a file may not run.
 
-        text: the file's. name: what it is called. owner: what brings it along, for messages.
-        own_file: where the user's own copy would be.
+        text: the file's.
+        name: the file's, for messages.
+        owner: what contains the file, for messages.
+        own_file: the path at which the user may have the same file.
         """
         if self.everything or is_remembered(text) or _is_own(own_file, text):
             return
-        if self.ask is not None and self.ask(f"{owner} brings its own Python file, {name!r}. Run it here?", text):
+        if self.ask is not None and self.ask(f"{owner} contains a Python file, {name!r}. Run it here?", text):
             remember_parts(text)
             return
         raise UntrustedPartsError(
-            f"{owner} brings its own Python file, {name!r}, which you have not run before. It is code and would run "
-            "with your rights: read it (parts.py among the artifacts of the sweep's run), then give --trust-parts, or "
+            f"{owner} contains a Python file, {name!r}, which you have not run before. It is code that would run with "
+            "your rights: read it (parts.py in the artifacts of the sweep's run), then give --trust-parts, or "
             "trust_parts=True in Python"
         )
 
 
 def remember_parts(text: str) -> None:
-    """Let a file run from now on, because the user runs it; without effect where nothing can be written."""
+    """Let a file with this text run from now on. Does nothing if that can't be written down."""
     path = _file()
     if not text or path is None or is_remembered(text):
         return
@@ -61,13 +63,13 @@ def remember_parts(text: str) -> None:
 
 
 def is_remembered(text: str) -> bool:
-    """Whether the user has run a file of this text."""
+    """Return whether the user has run a file with this text."""
     path = _file()
     return path is not None and _belongs_to_user(path) and _digest(text) in _read(path).split()
 
 
 def _file() -> Path | None:
-    """The file of digests: GRADGRID_TRUSTED_PARTS, else in the user's folder for gradgrid; None where there is none."""
+    """Return the file of digests: GRADGRID_TRUSTED_PARTS, else the one in the user's folder. None if relative."""
     path = Path(os.environ.get(_VARIABLE) or Path(click.get_app_dir("gradgrid")) / "trusted_parts")
     return path if path.is_absolute() else None
 
@@ -77,7 +79,7 @@ def _digest(text: str) -> str:
 
 
 def _is_own(path: Path, text: str) -> bool:
-    """Whether a file of this user has this text. The path comes from the store, so it must not depend on the folder."""
+    """Return whether this user has a file with this text. The path comes from the store, so it must be absolute."""
     return path.is_absolute() and _belongs_to_user(path) and _read(path) == text
 
 

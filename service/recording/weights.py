@@ -1,4 +1,4 @@
-"""Where a trial's final weights go: an artifact of its run, or nowhere."""
+"""Write trials' final weights as artifacts of their runs."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ WEIGHTS_FILE = "final_weights.json"
 
 
 class Weights(Protocol):
-    """Keeps final weights."""
+    """Writes final weights."""
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
-        """Write the final weights of these runs, run id -> record; again if need be. Raises what MLflow raises."""
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
+        """Write the final weights of these runs, again if they are there. Raises MLflow's errors.
+
+        records: run id -> record.
+        """
         ...
 
     def close(self) -> None: ...
 
 
 def weights_text(record: TrialRecord) -> str:
-    """What stands in a trial's final_weights.json."""
+    """Return the content of a trial's final_weights.json."""
     return json.dumps({"tensors": list(record.weights)})
 
 
 class NoWeights:
-    """For `record: {weights: none}`."""
+    """Writes nothing, for `record: {weights: none}`."""
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         pass
 
     def close(self) -> None:
@@ -45,19 +48,19 @@ class NoWeights:
 
 
 class LocalWeights:
-    """Files, where the store's artifacts are in a folder of this machine."""
+    """Writes files, if the store's artifacts are in a folder on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         for run_id, record in records.items():
-            place = f"{self._folder}/{run_id}"
-            for folder in (place, f"{place}/artifacts"):
+            run_folder = f"{self._folder}/{run_id}"
+            for folder in (run_folder, f"{run_folder}/artifacts"):
                 with suppress(FileExistsError):
-                    os.mkdir(folder)  # noqa: PTH102 - pathlib takes as long as the disk does
-            with open(f"{place}/artifacts/{WEIGHTS_FILE}", "w", encoding="utf-8") as file:  # noqa: PTH123
+                    os.mkdir(folder)  # noqa: PTH102 - pathlib takes as long as the disk
+            with open(f"{run_folder}/artifacts/{WEIGHTS_FILE}", "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(weights_text(record))
 
     def close(self) -> None:
@@ -65,14 +68,17 @@ class LocalWeights:
 
 
 class ServedWeights:
-    """Requests to a tracking server that takes artifacts itself, several at once. `path`: of the experiment's."""
+    """Sends weights to a tracking server that stores artifacts, several at once.
+
+    path: of the experiment's artifacts on the server.
+    """
 
     def __init__(self, server: Server, path: str) -> None:
         self._server = server
         self._path = path.rstrip("/")
         self._threads = ThreadedMap()
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         def put(run_id: str) -> None:
             self._server.put(f"{self._path}/{run_id}/artifacts/{WEIGHTS_FILE}", weights_text(records[run_id]).encode())
 
@@ -83,21 +89,21 @@ class ServedWeights:
 
 
 class UploadedWeights:
-    """Any other artifact store, by MLflow's own way to it, several files at once."""
+    """Uploads weights to any other artifact store with MLflow's client, several at once."""
 
     def __init__(self, location: str) -> None:
         self._location = location.rstrip("/")
         self._threads = ThreadedMap()
 
-    def keep(self, records: Mapping[str, TrialRecord]) -> None:
+    def write(self, records: Mapping[str, TrialRecord]) -> None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         def upload(run_id: str) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / WEIGHTS_FILE
                 file.write_text(weights_text(records[run_id]), encoding="utf-8")
-                place = get_artifact_repository(f"{self._location}/{run_id}/artifacts")
-                place.log_artifact(str(file))  # type: ignore[no-untyped-call]
+                repository = get_artifact_repository(f"{self._location}/{run_id}/artifacts")
+                repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
 
         self._threads.run(upload, list(records))
 

@@ -10,9 +10,9 @@ import yaml
 
 from experiments.errors import NotFoundError, UntrustedPartsError, UserError
 from service.execution.plan import Plan
-from service.execution.recorded import recorded_plan
+from service.execution.recorded_plan import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import kept_table, lost_runs_note
+from service.recording.recorded_table import lost_runs_note, read_table
 from service.recording.store import Store
 from service.report.curve_panels import CurveFrames, make_curve_frames, make_gradient_frames
 from service.report.surfaces import Surface, make_surfaces
@@ -61,7 +61,7 @@ class Contents:
 
 def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Contents:
     """All that a report of the sweep shows. Raises NotFoundError where nothing is kept, or there is no such metric."""
-    table = kept_table(store, sweep)
+    table = read_table(store, sweep)
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to see")
     by = metric or sweep.objective

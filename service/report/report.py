@@ -65,7 +65,7 @@ def make_report(
     if not keep:
         return report
     try:
-        store.keep_files(sweep, FOLDER, {_PAGE: report.page.encode(), **report.pictures})
+        store.write_files(sweep, FOLDER, {_PAGE: report.page.encode(), **report.pictures})
     except StoreError as error:  # the page is made all the same
         return replace(report, not_kept=str(error))
     return report

@@ -100,7 +100,7 @@ def _range(column: Floats) -> tuple[float, float]:
 def _preferred(outputs: Floats, model: GradgridModel) -> Floats:
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), dtype=float)
-    away = outputs[:, 0] - model.facts["threshold"]
-    slope = 1.0 if model.facts["loss"] == "cross_entropy" else 4.0  # other outputs go from 0 or -1 to 1
+    away = outputs[:, 0] - model.config["threshold"]
+    slope = 1.0 if model.config["loss"] == "cross_entropy" else 4.0  # other outputs go from 0 or -1 to 1
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-slope * away)))

@@ -70,8 +70,8 @@ def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
         (["sweep", "moons", "--set", "dataset.name=moonz"], 2, "--set dataset.name=moonz: dataset: no data set"),
         (["sweep", "moons", "--inline", "--address", "auto"], 2, "--inline trains without Ray"),
         (["sweep", "moons", "--workers", "0"], 2, "0 is not in the range"),
-        (["sweep", "moons", "--address", "127.0.0.1:1"], 1, "nobody listens at 127.0.0.1:1"),
-        (["sweep", "moons", "--address", "somewhere"], 1, "'somewhere' is no Ray address; write host:port"),
+        (["sweep", "moons", "--address", "127.0.0.1:1"], 1, "nothing listens at 127.0.0.1:1"),
+        (["sweep", "moons", "--address", "somewhere"], 1, "'somewhere' is not a Ray address: write host:port"),
         (
             ["sweep", "moons", "--inline", "--tracking-uri", "sqlite:////nowhere/m.db"],
             1,
@@ -83,7 +83,7 @@ def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
         (["--tracking-uri", "x", "list"], 2, "--tracking-uri belongs after the command: gradgrid list --tracking-uri"),
         (["--set", "steps=1"], 2, "--set belongs after the command: gradgrid sweep --set"),
         (["--stes", "steps=1", "sweep"], 2, "No such option"),
-        (["list"], 1, "run a sweep first, or name one with --tracking-uri"),
+        (["list"], 1, "run a sweep first, or name another store with --tracking-uri"),
         (["show", "abc"], 1, "there is no MLflow store at"),
         (["dashboard"], 1, "there is no MLflow store at"),
         (["sweep", "--resume", "abc"], 1, "there is no MLflow store at"),
@@ -115,7 +115,7 @@ def test_a_store_that_cannot_be_written_or_is_of_another_version(tmp_path: Path)
     for uri, message in (
         (older, "made by another MLflow version: its schema is 451aebb31d03.* back it up and run `mlflow db upgrade"),
         (newer, "made by another MLflow version: its schema is ffffffffffff.* install the MLflow that made it"),
-        (other, "is no MLflow store; name another"),
+        (other, "is not an MLflow store: name another"),
         (f"sqlite:///{tmp_path / 'text.db'}", "can't be opened: .*file is not a database"),
         (f"sqlite:///{tmp_path}", "is a folder: name a file"),
     ):

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from experiments.spec import load_spec
 from service.execution.result import SweepResult
-from service.recording.recorded_table import kept_table, lost_runs_note
+from service.recording.recorded_table import lost_runs_note, read_table
 from service.recording.store import Store
 from service.recording.tags import Tag
 from service.run import run_sweep
@@ -83,7 +83,7 @@ def test_the_same_for_a_sweep_that_was_cut_off(uri: str, tmp_path: Path) -> None
         client.delete_tag(result.sweep_run_id, tag)  # this process lives
     for run in result.table["run_id"][:2]:
         client.delete_run(run)
-    assert len(kept_table(Store(uri), Store(uri).find_sweep("tiny"))) == 4
+    assert len(read_table(Store(uri), Store(uri).find_sweep("tiny"))) == 4
     again = run_sweep(load_spec(_SIX), tracking_uri=uri, inline=True, resume="tiny")
     assert len(_active(client, result)) == 6
     pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
@@ -98,7 +98,7 @@ def test_where_only_the_best_have_runs(uri: str, runs: Any, expected: int) -> No
     for run in had[:1]:
         client.delete_run(run)
     sweep = store.find_sweep("tiny")
-    note = lost_runs_note(store, sweep, kept_table(store, sweep))
+    note = lost_runs_note(store, sweep, read_table(store, sweep))
     assert note.startswith(f"1 of the 2 runs of {sweep.sweep} was deleted") if expected else note == ""
     spec = load_spec({**_SIX, "record": {"runs": runs}})
     again = run_sweep(spec, tracking_uri=uri, inline=True, resume="tiny")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import Interrupted, StoreAway, StoreError
+from experiments.errors import StoreError, StoreUnavailableError, SweepInterruptedError
 from service.execution.disk_queue import DiskQueue
 from service.execution.observer import NullObserver
 from service.execution.result import SweepResult
@@ -20,7 +20,7 @@ from service.execution.retry import Retry
 from service.recording import databases
 from service.recording.bulk_recorder import BulkRecorder
 from service.recording.databases import SqliteDatabase
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
@@ -98,18 +98,18 @@ def test_sqlite_is_locked_while_the_recorder_opens_it(
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     watch = _Watch(-1, lambda: None, lambda: None)
-    connected = SqliteDatabase._connected
+    connect = SqliteDatabase._connect
 
     def connect_while_locked(database: SqliteDatabase) -> sqlite3.Connection:
         if watch.reasons:
-            return connected(database)
+            return connect(database)
         lock.execute("BEGIN EXCLUSIVE")
         try:
-            return connected(database)
+            return connect(database)
         finally:
             lock.execute("ROLLBACK")
 
-    monkeypatch.setattr(SqliteDatabase, "_connected", connect_while_locked)
+    monkeypatch.setattr(SqliteDatabase, "_connect", connect_while_locked)
     with closing(lock):
         _same(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
@@ -120,7 +120,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
 ) -> None:
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
-    unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the patience has ended
+    unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the store timeout
 
     def strike() -> None:
         lock.execute("BEGIN IMMEDIATE")
@@ -131,7 +131,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
         closing(lock),
         pytest.raises(StoreError, match=r"(?s)database is locked.*gave up after waiting \d+ s.*gradgrid resume"),
     ):
-        _sweep(recorded, uri, watch, patience=1.0)
+        _sweep(recorded, uri, watch, store_timeout=1.0)
     unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
@@ -148,7 +148,7 @@ def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypa
 
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), interrupt)
     began = time.monotonic()
-    with closing(lock), pytest.raises(Interrupted, match="4 of 12 trials are recorded"):
+    with closing(lock), pytest.raises(SweepInterruptedError, match="4 of 12 trials are recorded"):
         _sweep(recorded, uri, watch)
     assert time.monotonic() - began < 30
 
@@ -160,12 +160,12 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) ->
         assert isinstance(recorder, BulkRecorder)
         database = recorder._database
         assert isinstance(database, SqliteDatabase)
-        (pages,) = database._connected().execute("PRAGMA page_count").fetchone()
-        database._connected().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
-        with pytest.raises(StoreAway, match="database or disk is full"):
+        (pages,) = database._connect().execute("PRAGMA page_count").fetchone()
+        database._connect().execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to run out of room
+        with pytest.raises(StoreUnavailableError, match="database or disk is full"):
             list(recorder.record(records))
         assert list(store.trials(sweep)) == []
-        database._connected().execute("PRAGMA max_page_count = 1000000")
+        database._connect().execute("PRAGMA max_page_count = 1000000")
         assert len(list(recorder.record(records))) == len(records)
     assert len(list(store.trials(sweep))) == len(records)
 
@@ -189,7 +189,7 @@ def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
     with flaky(tracking_server, fault) as uri:
         _, sweep = begin_sweep(tracking_server.uri)
         recorder = Store(uri).recorder(sweep)
-        assert isinstance(recorder, HttpRecorder)
+        assert isinstance(recorder, RestRecorder)
         done: dict[str, str | None] = {}
         retry = Retry(60, NullObserver())
         with closing(recorder):
@@ -208,7 +208,7 @@ def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: Tra
     """As when a request without an answer is carried out after it was looked for in vain."""
     store, sweep = begin_sweep(tracking_server.uri)
     recorder = store.recorder(sweep)
-    assert isinstance(recorder, HttpRecorder)
+    assert isinstance(recorder, RestRecorder)
     with closing(recorder):
         first = write(recorder, RECORDS[:2])
         recorder._doubtful.add(RECORDS[0].trial)
@@ -283,10 +283,10 @@ def test_retries_end_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch) ->
     def away() -> None:
         nonlocal attempts
         attempts += 1
-        raise StoreAway("away")
+        raise StoreUnavailableError("away")
 
     began = time.monotonic()
-    with pytest.raises(StoreAway, match=r"away\ngave up after waiting"):
+    with pytest.raises(StoreUnavailableError, match=r"away\ngave up after waiting"):
         Retry(0.5, NullObserver()).call(away)
     assert 0.4 < time.monotonic() - began < 5
     assert attempts >= 2

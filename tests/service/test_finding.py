@@ -74,7 +74,7 @@ def test_a_trial_is_found_by_its_run_and_its_sweep_by_the_trial(uri: str) -> Non
     assert isinstance(sweep, SweepInfo)
     own = MlflowClient(uri).create_run("0").info.run_id
     for name in (own, own[:9], "0" * 32, "it's", "%"):
-        with pytest.raises(NotFoundError, match="no trial whose run id begins so"):
+        with pytest.raises(NotFoundError, match="no trial's run id begins so"):
             store.find(name)
 
 
@@ -83,7 +83,7 @@ def test_what_was_deleted_is_said_with_the_way_back(uri: str) -> None:
     client, store = MlflowClient(uri), Store(uri)
     sweep, trial = store.find_sweep("tiny"), str(result.table["run_id"].iloc[0])
     client.delete_run(trial)
-    with pytest.raises(NotFoundError, match=f"{trial} was deleted; `gradgrid resume {sweep.sweep}` brings it back"):
+    with pytest.raises(NotFoundError, match=f"{trial} was deleted: `gradgrid resume {sweep.sweep}` brings it back"):
         store.find_trial(trial[:12])
     client.delete_run(sweep.run_id)
     restore = f"`mlflow runs restore --run-id {sweep.run_id}` brings it back, with MLFLOW_TRACKING_URI={uri}"
@@ -119,7 +119,7 @@ def test_a_sweep_whose_trials_experiment_was_deleted_is_not_resumed_into_it(uri:
     Store(uri).delete(Store(uri).find_sweep("tiny"))
     client.restore_run(result.sweep_run_id)
     client._tracking_client.store._hard_delete_experiment(result.experiment_id)
-    with pytest.raises(StoreError, match="was deleted for good: begin the sweep again"):
+    with pytest.raises(StoreError, match="was deleted for good: start a new sweep"):
         _tiny(uri, resume="tiny")
     Store(uri).delete(Store(uri).find_sweep("tiny"))  # as far as there is something left
     assert Store(uri).sweeps() == []

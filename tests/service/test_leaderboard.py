@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.errors import Interrupted, NotFoundError, UserError
+from experiments.errors import NotFoundError, SweepInterruptedError, UserError
 from experiments.spec import load_spec
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import read_table
 from service.recording.store import Store
 from service.results.leaderboard import ranked
 from service.run import run_sweep
@@ -164,13 +164,13 @@ def test_the_command_shows_the_same_in_every_form(recorded: Recorded) -> None:
 
 
 def test_a_sweep_that_has_not_ended_is_ranked_from_its_runs(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(Interrupted):
+    with pytest.raises(SweepInterruptedError):
         run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
-    ended = kept_table(store, sweep)
+    ended = read_table(store, sweep)
     store.reopen(sweep)
-    running = kept_table(store, store.find_sweep(sweep.sweep))
+    running = read_table(store, store.find_sweep(sweep.sweep))
     assert len(running) == len(ended) == 5
     common = [name for name in ended.columns if not name.startswith("params.hidden")]
     ours, theirs = (t.sort_values("number", ignore_index=True)[common] for t in (running, ended))
@@ -227,6 +227,6 @@ def test_a_value_that_no_trial_has_is_named(recorded: Recorded) -> None:
 def test_a_sweep_without_trials_yet_is_shown(recorded: Recorded, uri: str) -> None:
     store = Store(uri, create=True)
     sweep = store.begin("20260101-000000-aaaa", "none", SPEC, {"gradgrid.objective": "test_loss"}, {"grid.seed": "0"})
-    assert kept_table(store, sweep).empty
+    assert read_table(store, sweep).empty
     for command in ("top", "show"):
         assert run_command(command, "none", "--tracking-uri", uri).exit_code == 0

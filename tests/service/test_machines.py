@@ -149,7 +149,7 @@ def test_rays_jobs_of_this_machine_are_asked_without_the_proxy(tmp_path: Path, a
     )
     variables = {k: v for k, v in {**os.environ, **_proxied("http://127.0.0.1:1")}.items() if v is not None}
     done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
-    assert "what answers at" in done.stderr
+    assert "is not a Ray dashboard" in done.stderr
     assert paths == ["GET /api/version"]
 
 
@@ -262,7 +262,9 @@ def test_where_no_folder_will_do_the_user_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("service.execution.ray_folder._SHORT", (str(tmp_path / "nowhere"),))
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 100)))
     with (
-        pytest.raises(ClusterError, match=r"set TMPDIR to one that can be written and has at most \d+ letters"),
+        pytest.raises(
+            ClusterError, match=r"set TMPDIR to a folder that you can write to, with a path of at most \d+ letters"
+        ),
         folder_for_ray(),
     ):
         pass

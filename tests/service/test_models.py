@@ -20,7 +20,7 @@ from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.datasets import load_dataset
 from experiments.errors import DataWarning, NotFoundError, UserError
 from service import RecordedSweep, load_sweep, sweep
-from service.execution.recorded import recorded_plan, recorded_spec
+from service.execution.recorded_plan import recorded_plan, recorded_spec
 from service.inspection.models import _load, load_model, promote
 from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json

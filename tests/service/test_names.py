@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import Interrupted
+from experiments.errors import SweepInterruptedError
 from experiments.spec import load_spec
 from service.api import load_sweep
 from service.execution.result import SweepResult
@@ -39,7 +39,7 @@ def _record_as_before(patch: pytest.MonkeyPatch, uri: str, runs: str, *, whole: 
         if whole:
             run_sweep(spec, tracking_uri=uri, inline=True)
             return
-        with pytest.raises(Interrupted):
+        with pytest.raises(SweepInterruptedError):
             run_sweep(spec, tracking_uri=uri, inline=True, shard_size=1, observer=Interrupting(1))
 
 

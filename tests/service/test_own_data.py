@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.data.frames import given_frame
-from experiments.errors import DataError, DataWarning, Interrupted, SpecError
+from experiments.errors import DataError, DataWarning, SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service import RecordedSweep, load_sweep, sweep
 from service.inspection.explain import explain
@@ -105,7 +105,7 @@ def test_what_looks_at_a_sweep_needs_the_store_alone(given: RecordedSweep) -> No
 def test_an_interrupted_sweep_of_data_from_python_is_resumed_from_the_store(given: RecordedSweep, uri: str) -> None:
     spec = {**_SPEC, "dataset": _SECTION}
     frame, target = given_frame(_people(), "kind")
-    with pytest.raises(Interrupted, match="2 of 4 trials"):
+    with pytest.raises(SweepInterruptedError, match="2 of 4 trials"):
         run_sweep(
             load_spec(spec, frame=frame, target=target),
             tracking_uri=uri,
@@ -124,7 +124,7 @@ def test_other_data_are_not_resumed_with(uri: str) -> None:
     spec = {**_SPEC, "dataset": _SECTION}
     result = run_sweep(load_spec(spec, frame=frame, target=target), tracking_uri=uri, inline=True)
     changed = load_spec(spec, frame=frame.assign(age=frame["age"] ** 2), target=target)
-    with pytest.raises(SpecError, match="can't be resumed: its data differ"):
+    with pytest.raises(SpecError, match="can't be resumed: its data changed"):
         run_sweep(changed, tracking_uri=uri, inline=True, resume=result.sweep)
 
 

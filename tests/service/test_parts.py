@@ -8,7 +8,7 @@ from experiments.errors import SpecError
 from experiments.spec import load_spec
 from service.execution.jobs import _package
 from service.execution.plan import make_plan
-from service.execution.recorded import recorded_spec
+from service.execution.recorded_plan import recorded_spec
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
@@ -71,7 +71,7 @@ def test_a_trial_that_uses_one_is_another_when_the_file_changes(spec: str, uri: 
     second = make_plan(load_spec(spec, ("model.initializer=zeros", "loss=huber")))
     same = set(first.trial_ids) & set(second.trial_ids)
     assert len(same) == first.trials // 2  # those of tanh use none
-    with pytest.raises(SpecError, match="its parts differ"):
+    with pytest.raises(SpecError, match="its parts changed"):
         run_sweep(load_spec(spec), tracking_uri=uri, inline=True, resume="own")
 
 

@@ -117,7 +117,7 @@ def test_no_failure_says_the_password(guarded: Postgres, wrong: str, command: st
 
 
 def test_an_address_that_is_not_encoded_says_how_it_would_be(guarded: Postgres) -> None:
-    with pytest.raises(StoreError, match="a password is percent-encoded in an address: @ is %40"):
+    with pytest.raises(StoreError, match="percent-encode the password in the address: @ is %40"):
         Store(f"postgresql+psycopg://gradgrid:{_SECRET}@127.0.0.1:{guarded.port}/postgres")
 
 

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from experiments.errors import StoreError
 from experiments.spec import load_spec
 from service.execution.result import SweepResult
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.ports import free_port
@@ -109,7 +109,7 @@ def test_a_store_without_its_artifacts_says_what_to_do(made: tuple[Path, SweepRe
     for command in (["top", "tiny"], ["resume", "tiny", "--inline"], ["verify", "tiny"]):
         failed = run_command(*command, *option)
         assert failed.exit_code == 1
-        assert "if the store was moved, move its artifacts (mlruns) with it" in failed.stderr
+        assert "if the store was moved, move its artifacts (mlruns) too" in failed.stderr
 
 
 def _without_privilege() -> list[str]:
@@ -217,7 +217,7 @@ def _checked(uri: str, tmp_path: Path) -> None:
     """A sweep through a server at this address, with its artifacts."""
     store, sweep = begin_sweep(uri)
     with closing(store.recorder(sweep)) as recorder:
-        assert isinstance(recorder, HttpRecorder)
+        assert isinstance(recorder, RestRecorder)
         runs = write(recorder, RECORDS)
         recorder.finish()
     assert len(recorded_runs(store, sweep, tmp_path)) == len(RECORDS)

@@ -47,7 +47,7 @@ def test_a_profile_sets_what_the_environment_does_not(monkeypatch: pytest.Monkey
     ("name", "said"),
     [
         ("lap", "no profile is called 'lap'; did you mean 'lab'"),
-        ("wrong", r"profiles\.wrong\.tokn: is no text that a profile holds; did you mean 'token'"),
+        ("wrong", r"profiles\.wrong\.tokn: not a text that a profile holds; did you mean 'token'"),
     ],
 )
 def test_a_profile_that_is_wrong_is_refused(name: str, said: str) -> None:
@@ -87,7 +87,7 @@ def test_a_mistake_in_the_spec_is_told_before_a_cluster_is_looked_for() -> None:
     ("status", "body", "said"),
     [
         (401, {}, "asks for a token: set RAY_AUTH_TOKEN"),
-        (200, {"hello": 1}, "is no Ray dashboard: check host and port"),
+        (200, {"hello": 1}, "is not a Ray dashboard: check host and port"),
     ],
 )
 def test_what_answers_otherwise_is_told(status: int, body: dict[str, int], said: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import Interrupted, SpecError
+from experiments.errors import SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.plan import make_plan
 from service.inspection.verify import verify
@@ -51,11 +51,11 @@ def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri:
 @pytest.mark.parametrize("runs", ["summary", {"top": 3}])
 def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, uri: str, runs: Any) -> None:
     sweepable = load_spec(_spec(runs=runs))
-    with pytest.raises(Interrupted, match="5 of 12 trials are recorded"):
+    with pytest.raises(SweepInterruptedError, match="5 of 12 trials are recorded"):
         run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
-    assert len(store.kept_rows(sweep)) == 5
+    assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert result.recorded == 7
     pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
@@ -67,16 +67,16 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
 
 def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
     sweepable = load_spec(_spec(runs="summary"))
-    with pytest.raises(Interrupted):
+    with pytest.raises(SweepInterruptedError):
         run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     client = MlflowClient(uri)
     folder = Path(client.get_run(sweep.run_id).info.artifact_uri.removeprefix("file://"))
-    store.keep_rows(sweep, result_rows(recorded).iloc[6:8])
+    store.write_rows(sweep, result_rows(recorded).iloc[6:8])
     (part,) = (folder / "rows").iterdir()
     part.write_bytes(part.read_bytes()[:100])
-    assert len(store.kept_rows(sweep)) == 5
+    assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
     pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
 

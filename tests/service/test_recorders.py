@@ -20,7 +20,7 @@ from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
 from service.recording.deleted import lost_runs
 from service.recording.infos import SweepInfo
-from service.recording.rest_recorder import HttpRecorder
+from service.recording.rest_recorder import RestRecorder
 from service.recording.runs import TRIAL, Runs
 from service.recording.store import Store
 from tests.service.trial_records import BEGAN, RECORDS, begin_sweep, make_record, recorded_runs, write
@@ -31,7 +31,7 @@ _KINDS = {
     "client": ClientRecorder,
     "bulk": BulkRecorder,
     "postgres": BulkRecorder,
-    "http": HttpRecorder,
+    "http": RestRecorder,
     "behind http": BulkRecorder,
 }
 
@@ -220,7 +220,7 @@ def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why
     monkeypatch.setattr(chooser, "_database", lambda uri: None)
     recorder = store.recorder(sweep)
     assert isinstance(recorder, ClientRecorder)
-    assert "the store is no SQLite or PostgreSQL" in recorder.note
+    assert "the store is not an SQLite or PostgreSQL" in recorder.note
     list(recorder.record(RECORDS[:1]))
     assert len(list(store.trials(sweep))) == 1
 

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from engine import OUTCOMES
-from experiments.errors import ClusterError, Interrupted, NotFoundError, SpecError, StoreError
+from experiments.errors import ClusterError, NotFoundError, SpecError, StoreError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.observer import NullObserver
 from service.execution.plan import Plan
@@ -64,7 +64,7 @@ def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
 
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
     with pytest.raises(
-        Interrupted,
+        SweepInterruptedError,
         match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
@@ -93,7 +93,7 @@ class _StoppingAtOnce(NullObserver):
 
 
 def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(Interrupted, match="0 of 12 trials are recorded"):
+    with pytest.raises(SweepInterruptedError, match="0 of 12 trials are recorded"):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_StoppingAtOnce())
     (sweep,) = Store(uri).sweeps()
     assert (sweep.status, sweep.metrics["trials"]) == ("KILLED", 0)
@@ -133,13 +133,13 @@ class _Failing(NullObserver):
 
 
 def test_a_sweep_that_fails_says_so_and_how_to_go_on(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(StoreError, match=r"the disk is full\nwhat was recorded stays; `gradgrid resume"):
+    with pytest.raises(StoreError, match=r"the disk is full\nrecorded trials stay; `gradgrid resume"):
         run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Failing())
     assert [sweep.status for sweep in Store(uri).sweeps()] == ["FAILED"]
 
 
 def test_nothing_is_written_when_ray_cannot_be_reached(recorded: Recorded, uri: str) -> None:
-    with pytest.raises(ClusterError, match=r"nobody listens at 127\.0\.0\.1:1 .*ray start --head"):
+    with pytest.raises(ClusterError, match=r"nothing listens at 127\.0\.0\.1:1 .*ray start --head"):
         run_sweep(recorded.sweepable, tracking_uri=uri, address="127.0.0.1:1")
     assert Store(uri, create=True).sweeps() == []
 

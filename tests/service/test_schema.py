@@ -92,7 +92,7 @@ def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
         (
             _rebuilt("params", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, kind TEXT NOT NULL,"),
             ["ALTER TABLE params ADD COLUMN kind TEXT NOT NULL"],
-            "its table params has a column kind that must be filled, which is not known here",
+            "its table params has an unknown column kind without a default",
         ),
         (
             ["ALTER TABLE runs DROP COLUMN source_version"],
@@ -122,7 +122,7 @@ def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
         (
             ["CREATE UNIQUE INDEX names ON runs (experiment_id, name)"],
             ["CREATE UNIQUE INDEX names ON runs (experiment_id, name)"],
-            "its table runs has a unique index that is not known here",
+            "its table runs has an unknown unique index",
         ),
         (
             _rebuilt("runs", "'NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT'", "'NOTEBOOK', 'JOB'"),
@@ -130,7 +130,7 @@ def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
                 "ALTER TABLE runs DROP CONSTRAINT source_type",
                 "ALTER TABLE runs ADD CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB'))",
             ],
-            "its table runs has a rule that is not known here",
+            "its table runs has an unknown rule",
         ),
         (["DROP TABLE params"], ["DROP TABLE params"], "it has no table params"),
     ],
@@ -153,7 +153,7 @@ def test_where_the_shape_is_not_known_the_client_writes_and_says_why(uri: str) -
     )
     recorder = store.recorder(sweep)
     assert isinstance(recorder, ClientRecorder)
-    why = "its table tags has a column a that must be filled, which is not known here"
+    why = "its table tags has an unknown column a without a default"
     assert recorder.note == f"recording through MLflow's client, run by run: {why}"
 
 

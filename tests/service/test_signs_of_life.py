@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from experiments.errors import StoreAway, UserError
+from experiments.errors import StoreUnavailableError, UserError
 from experiments.spec import load_spec
 from service import run
 from service.execution.heartbeat import Heartbeat
@@ -188,7 +188,7 @@ def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, u
         assert row["status"] == "RUNNING"
         refused = run_command("resume", "long", "--inline", "--tracking-uri", uri)
         assert refused.exit_code == 2
-        assert re.search(rf"still run by process {process.pid} of this machine: wait for its end", refused.stderr)
+        assert re.search(rf"still run by process {process.pid} of this machine: wait until it ends", refused.stderr)
         assert process.poll() is None
     finally:
         process.kill()
@@ -288,7 +288,7 @@ def test_a_heartbeat_goes_on_after_a_store_that_was_away() -> None:
         nonlocal beats
         beats += 1
         if beats == 2:
-            raise StoreAway("restarting")
+            raise StoreUnavailableError("restarting")
         if beats > 4:
             enough.set()
 

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from service.recording.connection import resolve
 from service.recording.infos import TrialInfo, sweep_info, trial_info
-from service.recording.recorded_table import kept_table
+from service.recording.recorded_table import read_table
 from service.recording.sqlite_reader import SqliteReader, Unreadable
 from service.recording.store import Store
 from tests.service.conftest import Recorded
@@ -89,7 +89,7 @@ def test_the_store_is_read_without_mlflow_as_with_it(recorded: Recorded) -> None
     sweep = direct.find_sweep("small")
     assert list(map(_shown, direct.trials(sweep))) == list(map(_shown, by_client.trials(sweep)))
     assert len(list(direct.trials(sweep))) == recorded.result.trials
-    pd.testing.assert_frame_equal(kept_table(direct, sweep), kept_table(by_client, sweep))
+    pd.testing.assert_frame_equal(read_table(direct, sweep), read_table(by_client, sweep))
 
 
 def test_what_was_deleted_is_not_read_and_nan_is_nan(tmp_path: Path, uri: str) -> None:
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_mlflow_store_is_told_of_as_before(tmp_path: Path) -> 
     command = [sys.executable, "-m", "service.cli", "list", "--tracking-uri", f"sqlite:///{file}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "is no MLflow store" in done.stderr
+    assert "is not an MLflow store" in done.stderr
 
 
 @pytest.mark.parametrize("variable", [None, "", "sqlite:///elsewhere.db", "http://127.0.0.1:5000"])

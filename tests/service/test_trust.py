@@ -88,7 +88,7 @@ def test_a_command_runs_foreign_parts_only_if_it_is_told_to(name: str, foreign: 
     command = [foreign.run if word == "RUN" else word for word in _COMMANDS[name]]
     refused = run_command(*command, "--tracking-uri", foreign.uri)
     assert refused.exit_code == 2
-    assert "brings its own Python file, 'parts.py', which you have not run before" in refused.stderr
+    assert "contains a Python file, 'parts.py', which you have not run before" in refused.stderr
     assert "--trust-parts" in refused.stderr
     assert not mark.exists()
     trusted = run_command(*command, "--trust-parts", "--tracking-uri", foreign.uri)
@@ -184,7 +184,7 @@ def test_a_yes_is_remembered_and_a_no_is_not(tmp_path: Path) -> None:
         answering(False).check(_TEXT, "parts.py", "the sweep s", nowhere)
     answering(True).check(_TEXT, "parts.py", "the sweep s", nowhere)
     answering(False).check(_TEXT, "parts.py", "the sweep s", nowhere)
-    assert asked == ["the sweep s brings its own Python file, 'parts.py'. Run it here? True"] * 2
+    assert asked == ["the sweep s contains a Python file, 'parts.py'. Run it here? True"] * 2
 
 
 def _at_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
@@ -210,7 +210,7 @@ def test_the_user_is_asked_at_a_terminal(foreign: _Foreign, mark: Path) -> None:
     code, shown = _at_a_terminal("n", *at)
     assert code == 2
     assert "def double(x):" in shown
-    assert "brings its own Python file, 'parts.py'. Run it here? [y/N]" in shown
+    assert "contains a Python file, 'parts.py'. Run it here? [y/N]" in shown
     assert not mark.exists()
     code, shown = _at_a_terminal("y", *at)
     assert code == 0, shown

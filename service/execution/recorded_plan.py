@@ -1,4 +1,4 @@
-"""The spec and plan of a sweep that was recorded, from the store alone."""
+"""Restore the spec and the plan of a recorded sweep from the store alone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from experiments.source import Source
 from experiments.spec import Sweepable, check_spec
 from service.execution.plan import Plan, make_plan
 from service.execution.worker import initial, program_columns
-from service.recording.infos import SweepInfo, differences
+from service.recording.infos import SweepInfo, identity_mismatches
 from service.recording.store import Store
 
 
 def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
-    """The spec that a sweep was begun with; relative paths begin where they did then.
+    """Return the spec that a sweep began with. Its relative paths start from the same folder as then.
 
-    Raises UntrustedPartsError where it brings code along that the user has not run before.
+    Raises UntrustedPartsError if the sweep has custom code that the user has not run before.
     """
     folder = sweep.folder
     spec, parts = store.spec(sweep), store.parts(sweep)
@@ -31,20 +31,25 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
 
 
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
-    """The plan that a sweep was run by. Raises SpecError, saying `purpose`, where data or engine have changed since."""
+    """Return the plan of a sweep.
+
+    purpose: the participle for the message of the SpecError that it raises if data or engine have changed.
+    """
     plan = make_plan(recorded_spec(store, sweep))
-    differing = differences(sweep, plan.dataset.fingerprint)
-    if differing:
-        raise SpecError(f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(differing)} changed since it began")
+    mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
+    if mismatches:
+        raise SpecError(
+            f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(mismatches)} changed since it began"
+        )
     return plan
 
 
 def planned_trial(plan: Plan, number: int) -> Trial:
-    """The trial of this number, as the engine needs it."""
+    """Return the trial with this number, in the form that the engine takes."""
     population = plan.population(number)
     architecture, data = population.architecture, plan.dataset
-    place = slice(number - population.first, number - population.first + 1)
-    columns = {name: column[place] for name, column in population.columns.items()}
+    position = slice(number - population.first, number - population.first + 1)
+    columns = {name: column[position] for name, column in population.columns.items()}
     return Trial(
         model=architecture.model(architecture.widths(data)),
         loss=architecture.parts.loss(architecture.loss),
