@@ -1,4 +1,4 @@
-"""The command `gradgrid`: each command parses, calls the library once and prints; heavy imports stay inside it."""
+"""The command `gradgrid`. Each subcommand parses, calls the library once and prints. It imports what is heavy."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ def _takes(command: click.Command, option: str) -> bool:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradgrid")
-@click.option("--profile", envvar="GRADGRID_PROFILE", metavar="NAME", help="A cluster of the configuration file.")
-@options.reported
+@click.option(
+    "--profile",
+    envvar="GRADGRID_PROFILE",
+    metavar="NAME",
+    help="A profile of the configuration file: addresses and tokens of a cluster.",
+)
+@options.handle_errors
 def main(profile: str | None) -> None:
     """Train grids of small neural networks on Ray, every trial an MLflow run.
 
-    Begin with: gradgrid sweep moons
+    Start with: gradgrid sweep moons
     """
     prepare_process()
     if profile:

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from service.cli.options import tell
+from service.cli.options import print_note
 from service.recording.redaction import without_passwords
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _WaitMessages:
         self._say("the store is back")
 
     def _say(self, text: str) -> None:
-        tell(text)
+        print_note(text)
 
 
 class LiveProgress(_WaitMessages):
@@ -62,7 +62,7 @@ class LiveProgress(_WaitMessages):
         self._objective = ""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        tell(_introduction(plan, sweep, done, workers, note))
+        print_note(_introduction(plan, sweep, done, workers, note))
         self._began = time.monotonic()
         self._objective = plan.objective
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
@@ -95,7 +95,7 @@ class PlainProgress(_WaitMessages):
         self._began = self._last_line = 0.0
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        tell(_introduction(plan, sweep, done, workers, note))
+        print_note(_introduction(plan, sweep, done, workers, note))
         self._plan, self._done, self._before = plan, done, done
         self._began = self._last_line = time.monotonic()
 
@@ -105,7 +105,7 @@ class PlainProgress(_WaitMessages):
         if self._plan and now - self._last_line >= _PLAIN_SECONDS:
             self._last_line = now
             best_text = "" if best is None else f", best {self._plan.objective} {best:.4g}"
-            tell(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{self._speed(now - self._began)}")
+            print_note(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{self._speed(now - self._began)}")
 
     def _speed(self, seconds: float) -> str:
         """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray."""
@@ -188,7 +188,7 @@ class Viewer:
             self._live.update(Group(line, picture or ""), refresh=True)
         elif line != self._last_line:
             self._last_line = line
-            tell(line)
+            print_note(line)
 
 
 def _snapshot_line(snapshot: SweepSnapshot) -> str:

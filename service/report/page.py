@@ -20,6 +20,7 @@ from service.recording.links import public_address, run_link
 from service.report.contents import Contents
 from service.report.sections import make_sections
 from service.results.axes import display_name
+from service.results.cells import format_cell
 from service.results.colours import OUTCOME_COLOURS
 from service.results.leaderboard import entry_rows
 
@@ -101,8 +102,7 @@ def _cells(row: Any, run_id: str | None) -> list[dict[str, Any]]:
     cells = []
     for name, value in row.items():
         number = isinstance(value, (int, float)) or name == "±"
-        text = f"{value:.5g}" if isinstance(value, float) else str(value)
-        cells.append({"text": text, "number": number, "run": run_id if name == "best run" else None})
+        cells.append({"text": format_cell(value), "number": number, "run": run_id if name == "best run" else None})
     return cells
 
 

@@ -6,9 +6,11 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from pathlib import Path
 
-from experiments.errors import GradgridError, StoreError, UserError
+from experiments.errors import StoreError, UserError
+from service.inspection.files import write_file
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.redaction import without_user
@@ -36,10 +38,7 @@ class Report:
         """Write the page, and the pictures beside it as `STEM-NAME.png`; returns what was written."""
         files = {path: self.page.encode(), **{path.with_name(f"{path.stem}-{n}"): p for n, p in self.pictures.items()}}
         for file, content in files.items():
-            try:
-                file.write_bytes(content)
-            except OSError as error:
-                raise GradgridError(f"{file} can't be written: {error.strerror or error}") from None
+            write_file(file, methodcaller("write_bytes", content))
         return list(files)
 
     def _repr_html_(self) -> str:
