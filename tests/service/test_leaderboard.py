@@ -130,7 +130,7 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
     [
         ("activation", "write NAME=VALUE"),
         ("activatoin=relu", "no trial has 'activatoin'; did you mean 'activation'"),
-        ("loss<small", "'small' is no number"),
+        ("loss<small", "'small' is not a number"),
     ],
 )
 def test_a_condition_that_makes_no_sense_is_refused(condition: str, said: str) -> None:
