@@ -9,17 +9,17 @@ from service.cli.process import prepare_process
 
 
 class _Commands(click.Group):
-    """Says where an option belongs that stands before the command."""
+    """Commands. An option that comes before the command is an error that shows the right place."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             option = error.option_name
-            taking = [name for name, command in self.commands.items() if _takes(command, option)]
-            if not taking:
+            names = [name for name, command in self.commands.items() if _takes(command, option)]
+            if not names:
                 raise
-            example = next((word for word in args if word in taking), taking[0])
+            example = next((word for word in args if word in names), names[0])
             raise click.UsageError(
                 f"{option} belongs after the command: gradgrid {example} {option} ...", ctx
             ) from None

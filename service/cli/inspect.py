@@ -54,7 +54,7 @@ def top(
     options.print_note(lost_runs_note(store, info, table))
     if not entries and where and not len(matching(table, where)):
         values = f"`gradgrid show {info.sweep}` shows the values of each axis"
-        options.print_note(f"no trial fits {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
+        options.print_note(f"no trial meets {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
     if as_json:
         best = store.listed(info, best_trials(matching(table, where), by, count))
         lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}

@@ -81,7 +81,7 @@ def ranked(
     where: conditions such as `activation=relu` or `learning_rate<0.1`; trials that meet all of them are ranked.
     over_seeds: whether trials that differ only in the seed are one entry; else each trial is one.
     count: the greatest number of entries; None for all.
-    Raises NotFoundError if no trial has the metric, UserError for a condition that can't be read.
+    Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
     """
     column = METRICS + metric
     if not len(table):
@@ -106,7 +106,7 @@ def ranked(
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """Return the trials that meet all conditions. Raises UserError for one that can't be read or that no trial can meet."""
+    """Return the trials that meet all conditions. Raises UserError for one that no trial can meet."""
     meeting = np.ones(len(table), dtype=bool)
     for condition in where if len(table) else ():
         meeting &= _holds(table, condition).to_numpy()
@@ -190,12 +190,12 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
     values = table[columns[name]]
     number = pd.to_numeric(values, errors="coerce")
     try:
-        wanted = float(text)
+        threshold = float(text)
     except ValueError:
         if sign not in ("=", "==", "!="):
             raise UserError(f"--where {condition!r}: {text!r} is not a number to compare with") from None
         return _COMPARISONS[sign](_words(values), _known_word(values, text, condition))
-    return _COMPARISONS[sign](number, wanted)
+    return _COMPARISONS[sign](number, threshold)
 
 
 def _words(values: pd.Series) -> pd.Series:

@@ -15,9 +15,7 @@ from engine.outcomes import DIVERGED, EXPLODING
 
 _FAR_APART = 10.0  # ratio of the ends from which a scale is logarithmic
 _FENCE = 1.5  # interquartile ranges (Tukey 1977)
-_NARROWEST = (
-    0.02  # least width, as a share of the greatest absolute value: smaller differences look like the noise they are
-)
+_NARROWEST = 0.02  # least width, as a share of the greatest absolute value; smaller differences are noise
 _MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 _NEARLY_LINEAR = 3.0  # ratio of the ends up to which ticks are evenly spaced
 _LARGEST = 1e100  # larger ends can't be drawn

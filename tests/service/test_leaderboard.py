@@ -201,7 +201,7 @@ def test_the_json_lists_the_best_trials_of_those_that_fit(runs: str, uri: str) -
     assert [t["run_id"] or None for t in everything["top"]] == [e["run_id"] for e in everything["entries"]]
     assert len(everything["top"]) == 6
     assert run_for_json(*at, "--where", "seed>7")["top"] == []
-    assert "no trial fits --where 'seed>7'" in run_command(*at, "--where", "seed>7").stderr
+    assert "no trial meets --where 'seed>7'" in run_command(*at, "--where", "seed>7").stderr
     assert len(run_for_json(*at, "--trials", "-n", "2")["top"]) == 2
 
 
