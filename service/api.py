@@ -67,7 +67,7 @@ class RecordedSweep:
 
         by: the metric; None for the objective.
         where: conditions such as `learning_rate<0.1`; only trials that meet all of them count.
-        Raises NotFoundError if no trial has the metric, UserError for a condition that can't be read.
+        Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
         """
         import pandas as pd
 

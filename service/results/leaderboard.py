@@ -107,10 +107,10 @@ def ranked(
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     """Return the trials that meet all conditions. Raises UserError for one that no trial can meet."""
-    meeting = np.ones(len(table), dtype=bool)
+    meets = np.ones(len(table), dtype=bool)
     for condition in where if len(table) else ():
-        meeting &= _holds(table, condition).to_numpy()
-    return table[meeting]
+        meets &= _holds(table, condition).to_numpy()
+    return table[meets]
 
 
 def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Array]]:
