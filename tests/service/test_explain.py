@@ -99,6 +99,8 @@ def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> 
     assert run_command(*at, "-o", str(tmp_path / "graph.dot"), "--sample", "3").exit_code == 0
     values = run_for_json(*at)
     assert (values["run_id"], values["outcome"], len(values["units"])) == (run, "dead", 3)
+    assert values["found"] == values["findings"] != []
+    assert all(unit["silent"] == unit["zero_share"] for unit in values["units"])
     wrong = run_command(*at, "-o", "graph.png")
     assert (wrong.exit_code, "end it in .svg or .dot" in wrong.stderr) == (2, True)
 
