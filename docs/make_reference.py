@@ -5,7 +5,7 @@ python docs/make_reference.py
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,9 +19,10 @@ from experiments.data.dataset_spec import DatasetSpec
 from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from experiments.spec import RecordSpec, Spec
 from service.cli import main as command
+from service.results.cells import markdown_table
 
 _PAGE = Path(__file__).parent / "reference.md"
-_KNOWN: dict[str, Mapping[str, Any]] = {
+_CHOICES_OF: dict[str, Mapping[str, Any]] = {
     "activation": ACTIVATIONS,
     "output": ACTIVATIONS,
     "initializer": INITIALIZERS,
@@ -32,35 +33,41 @@ _KNOWN: dict[str, Mapping[str, Any]] = {
 
 
 def reference() -> str:
-    """The page."""
+    """Return the page."""
     return "\n".join([*_head(), *_sweep_file(), *_command(), ""])
 
 
 def _head() -> Iterator[str]:
     yield "# Reference"
     yield ""
-    yield "Made by `python docs/make_reference.py` from the sweep file's schema and from the command itself. What the"
-    yield "keys are for is told in [The sweep file](sweep-file.md), what the commands do in [The command](command.md)."
+    yield "`python docs/make_reference.py` writes this page from the sweep file's schema and from the command itself."
+    yield "[The sweep file](sweep-file.md) explains the keys, [The command](command.md) the commands."
 
 
 def _sweep_file() -> Iterator[str]:
-    yield from ("", "## The sweep file", "", "### At the top", "", "| key | what it is | left out |", "|---|---|---|")
-    for name, field in Spec.model_fields.items():
-        if name not in HYPERPARAMETERS:
-            yield _row(name, field.description or _SECTIONS[name], _default(field))
-    yield from _hyperparameters("")
-    yield from ("", "### model", "", "| key | what it is | left out |", "|---|---|---|")
-    yield from _hyperparameters("model")
-    for title, section in (("dataset", DatasetSpec), ("record", RecordSpec)):
-        yield from ("", f"### {title}", "", "| key | what it is | left out |", "|---|---|---|")
-        yield from _fields(section)
+    yield from ("", "## The sweep file")
+    top = [
+        (name, field.description or _SECTIONS[name], _default(field))
+        for name, field in Spec.model_fields.items()
+        if name not in HYPERPARAMETERS
+    ]
+    yield from _keys("At the top", [*top, *_hyperparameters("")])
+    yield from _keys("model", _hyperparameters("model"))
+    yield from _keys("dataset", _fields(DatasetSpec))
+    yield from _keys("record", _fields(RecordSpec))
     yield from ("", "### grid", "", "Any hyperparameter of the tables above, as a list of values or as an axis:")
     yield "`{values: [...]}`, `{range: N}`, `{linspace: [FROM, TO], points: N}`, `{logspace: [FROM, TO], points: N}`."
-    yield f"The product of the axes has {MAX_TRIALS:,} trials at most."
-    yield from ("", "### Names", "", "| of | are |", "|---|---|")
-    for kind, known in _KNOWN.items():
-        if kind != "output":
-            yield f"| {kind} | {', '.join(f'`{name}`' for name in known)} |"
+    yield f"The product of the axes has at most {MAX_TRIALS:,} trials."
+    names = [
+        (kind, ", ".join(f"`{name}`" for name in choices)) for kind, choices in _CHOICES_OF.items() if kind != "output"
+    ]
+    yield from ("", "### Names", "", markdown_table(("of", "are"), names))
+
+
+def _keys(title: str, rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """Yield a section with a table of keys. rows: key, description, default."""
+    cells = ([cell.replace("|", "\\|") for cell in (f"`{name}`", *rest)] for name, *rest in rows)
+    yield from ("", f"### {title}", "", markdown_table(("key", "meaning", "default"), cells))
 
 
 _SECTIONS = {
@@ -72,9 +79,9 @@ _SECTIONS = {
 }
 
 
-def _fields(section: type[BaseModel]) -> Iterator[str]:
+def _fields(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     for name, field in section.model_fields.items():
-        yield _row(name, _choices(field) + (field.description or ""), _default(field))
+        yield name, _choices(field) + (field.description or ""), _default(field)
 
 
 def _choices(field: FieldInfo) -> str:
@@ -90,19 +97,19 @@ def _words(annotation: Any) -> Iterator[Any]:
             yield from _words(part)
 
 
-def _hyperparameters(section: str) -> Iterator[str]:
+def _hyperparameters(section: str) -> Iterator[tuple[str, str, str]]:
     for row in HYPERPARAMETERS.values():
         if row.section == section:
-            yield _row(row.name, _described(row), "" if row.default is None else f"`{_plain(row.default)}`")
+            yield row.name, _described(row), "" if row.default is None else f"`{_plain(row.default)}`"
 
 
 def _described(row: Hyperparameter) -> str:
-    return f"{row.description}{' ([names](#names))' if row.name in _KNOWN else ''}"
+    return f"{row.description}{' ([names](#names))' if row.name in _CHOICES_OF else ''}"
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     return "" if field.default is None or isinstance(field.default, BaseModel) else _quoted(field.default)
 
 
@@ -112,11 +119,6 @@ def _quoted(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else value
-
-
-def _row(*cells: str) -> str:
-    first, *rest = (cell.replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join([f"`{first}`", *rest]) + " |"
 
 
 def _command() -> Iterator[str]:

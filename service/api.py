@@ -1,4 +1,7 @@
-"""Sweeps from Python, for notebooks and scripts: run one or find one, and look at its trials as DataFrames."""
+"""Sweeps from Python, for notebooks and scripts: run or find one, and get its trials as DataFrames.
+
+All errors are kinds of GradgridError (`experiments.errors`).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,14 @@ if TYPE_CHECKING:
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
     from service.report.report import Report
+    from service.results.leaderboard import Entry
 
 
 class RecordedSweep:
-    """A sweep that was recorded. What it tells is read from MLflow's store when it is asked for."""
+    """A recorded sweep. Each property and method reads MLflow's store, and raises StoreError if that fails.
+
+    info: the sweep as the store has it: id, status, tags, metrics of its run.
+    """
 
     def __init__(self, store: Store, info: SweepInfo) -> None:
         self._store = store
@@ -27,32 +34,40 @@ class RecordedSweep:
 
     @property
     def id(self) -> str:
-        """What the command calls it."""
+        """The sweep's id, by which the command `gradgrid` finds it."""
         return self.info.sweep
 
     @property
     def objective(self) -> str:
-        """The metric that its trials are ranked by."""
+        """The metric that the trials are ranked by."""
         return self.info.objective
 
     @property
     def notes(self) -> list[str]:
-        """What a dry run notes of its data."""
+        """Notes about the data, as a dry run prints them."""
         return list(self._store.data(self.info).get("notes", []))
 
     @property
     def trials(self) -> pd.DataFrame:
-        """A row a trial: number, trial, run_id, params.*, outcome, outcome_step, last_step, metrics.* at its end."""
+        """All trials so far, one row each.
+
+        Columns: number, trial, run_id, params.*, outcome, outcome_step, last_step, metrics.* of the last step.
+        `service.results.trials_table` describes each.
+        """
         from service.recording.recorded_table import read_table
 
         return read_table(self._store, self.info)
 
     def leaderboard(self, by: str | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
-        """The swept configurations, the best first, by the mean of a metric over their seeds.
+        """Return the swept configurations, best first, by the mean of a metric over their seeds.
 
-        Columns: rank (equal where the data can't separate two), tied, the swept hyperparameters, trials, finished; mean
-        with low and high of its 95 % confidence interval; run_id of the best. `where`: conditions such as
-        `learning_rate<0.1`. Raises NotFoundError and UserError.
+        Columns: rank, which configurations share that the data can't tell apart; tied, whether another one shares it;
+        the swept hyperparameters without the seed; trials and finished, their numbers; mean, and low and high of its
+        95 % confidence interval; run_id of the best trial.
+
+        by: the metric; None for the objective.
+        where: conditions such as `learning_rate<0.1`; only trials that meet all of them count.
+        Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
         """
         import pandas as pd
 
@@ -61,66 +76,84 @@ class RecordedSweep:
 
         table = self.trials
         entries = ranked(table, by or self.objective, shown_params(table.columns, self.info.swept), where)
-        rows = [{"rank": e.rank, "tied": e.tied, **e.params, **_figures(e)} for e in entries]
+        rows = [{"rank": e.rank, "tied": e.tied, **e.params, **_entry_columns(e)} for e in entries]
         return pd.DataFrame(rows)
 
     def best(self, by: str | None = None) -> pd.Series:
-        """The row of the best finished trial. Raises NotFoundError where there is none."""
+        """Return the row of the best finished trial.
+
+        by: the metric; None for the objective. Raises NotFoundError if no trial finished with this metric.
+        """
         from experiments.errors import NotFoundError
         from service.results.trials_table import best_trials
 
-        found = best_trials(self.trials, by or self.objective, 1)
-        if not len(found):
+        rows = best_trials(self.trials, by or self.objective, 1)
+        if not len(rows):
             raise NotFoundError(f"no trial of {self.id} finished with the metric {by or self.objective!r}")
-        return found.iloc[0]
+        return rows.iloc[0]
 
     def curves(self, metric: str, trials: pd.DataFrame | None = None) -> pd.DataFrame:
-        """A metric's curves, a row a point: number, run_id, step, value; of `trials`, rows of `trials`, else of all.
+        """Return a metric's recorded points, one row each. Columns: number, run_id, step, value.
 
-        Read from the sweep's own files; where it has none, run by run, so choose trials where there are many. Raises
-        NotFoundError where there is no such metric, or no chosen trial has a run to be asked.
+        The points come from the sweep's curve files. If it has none (`record: {curves: none}`), they are read from each
+        run, which is slow for many trials.
+
+        metric: the metric's name, such as `loss`.
+        trials: rows of `trials` whose curves to return; None for all.
+        Raises NotFoundError if there is no such metric, or if neither curve files nor runs of the trials are there.
         """
         import pandas as pd
 
         from experiments.errors import NotFoundError, nearest
 
-        chosen = self.trials if trials is None else trials
+        rows = self.trials if trials is None else trials
         points = self._store.curves(self.info)
         if len(points):
             if metric not in points:
                 raise NotFoundError(f"no curve of {self.id} is called {metric!r}{nearest(metric, list(points))}")
-            run_ids = dict(zip(chosen["number"], chosen["run_id"], strict=True))
-            kept = points.loc[points["number"].isin(list(run_ids)), ["number", "step", metric]].dropna()
-            kept.insert(1, "run_id", kept["number"].map(run_ids))
-            return kept.rename(columns={metric: "value"}).reset_index(drop=True)
-        chosen = chosen.dropna(subset=["run_id"])
-        if not len(chosen):
-            raise NotFoundError(f"none of these trials of {self.id} has a run, and curves are the runs'")
+            run_ids = dict(zip(rows["number"], rows["run_id"], strict=True))
+            curves = points.loc[points["number"].isin(list(run_ids)), ["number", "step", metric]].dropna()
+            curves.insert(1, "run_id", curves["number"].map(run_ids))
+            return curves.rename(columns={metric: "value"}).reset_index(drop=True)
+        rows = rows.dropna(subset=["run_id"])
+        if not len(rows):
+            raise NotFoundError(f"none of these trials of {self.id} has a run, and only runs have the sweep's curves")
         return pd.DataFrame(
             [
                 {"number": number, "run_id": run_id, "step": step, "value": value}
-                for number, run_id in zip(chosen["number"], chosen["run_id"], strict=True)
+                for number, run_id in zip(rows["number"], rows["run_id"], strict=True)
                 for step, value in self._store.curve(run_id, metric)
             ]
         )
 
     def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
-        """A trial's tensors: name, shape, values; None where they were not recorded."""
+        """Return a trial's final weights: for each tensor its name, shape and values (a flat list).
+
+        run_id: the trial's run id. Returns None if they were not recorded.
+        """
         return self._store.final_weights(run_id)
 
     def model(self, run_id: str) -> GradgridModel:
-        """The network of a trial, by the beginning of its run id, to predict with: `model(run).predict(features)`.
+        """Return the network of a trial: `model(run_id).predict(features)`.
 
-        Raises NotFoundError, and SpecError where data or engine are not those that it was trained with.
+        run_id: the trial's run id, or the beginning of it.
+        If the weights were not recorded, the trial is trained again, which needs its data.
+        Raises NotFoundError if there is no such trial, UntrustedPartsError if the sweep's parts file may not run,
+        SpecError if the trial has to be trained again and the data or the engine have changed since.
         """
         from service.inspection.models import load_model
 
         return load_model(self._store, self._store.find_trial(run_id))
 
     def report(self, by: str | None = None, *, dashboard: str | None = None, keep: bool = True) -> Report:
-        """Its report: a page that a notebook shows, with `write(path)`. It is put on the sweep's run, if `keep`.
+        """Return the sweep's report: a page that a notebook shows. Its `write(path)` writes page and pictures.
 
-        by: what cells and ranks are by. dashboard: the address of MLflow's pages, for links. Raises NotFoundError.
+        by: the metric that cells and ranks are by; None for the objective.
+        dashboard: the address of the MLflow server that links lead to; None for the store's, or that of
+            `gradgrid dashboard`.
+        keep: whether the sweep's run gets a copy.
+        Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its parts file may not
+        run.
         """
         from service.report.report import make_report
 
@@ -130,14 +163,14 @@ class RecordedSweep:
         return f"<sweep {self.info.spec}/{self.id}, {self.info.status.lower()}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the leaderboard's first ten."""
+        """Return the first ten rows of the leaderboard, for a notebook."""
         from html import escape
 
         title = escape(f"{self.info.spec}/{self.id} by {self.objective}")
         return f"<b>{title}</b>{self.leaderboard().head(10).to_html(index=False, float_format='%.5g')}"
 
 
-def _figures(entry: Any) -> dict[str, Any]:
+def _entry_columns(entry: Entry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in ("trials", "finished", "mean", "low", "high", "run_id")}
 
 
@@ -151,13 +184,19 @@ def sweep(
     address: str | None = None,
     inline: bool = False,
 ) -> RecordedSweep:
-    """Train every trial of a spec and record each as an MLflow run; returns the sweep when all are recorded.
+    """Train every trial of a spec, record each as an MLflow run, and return the sweep.
 
-    spec: a sweep file, the name of a ready sweep, or a mapping. assignments: `key=value`, as for `--set`.
-    data: the samples, where they are in no file: a pandas DataFrame, or (samples, features) numbers, whose features are
-    then x0, x1, ... The sweep's run keeps them. target: the name of a column of `data`, or (samples,) values.
-    tracking_uri, workers, address, inline: as the command's options.
-    Raises GradgridError; `experiments.errors` tells of the kinds. Warns, with DataWarning, of what a dry run notes.
+    spec: a sweep file, the name of a ready sweep, or a mapping with the content of a sweep file.
+    assignments: overrides of the spec, `key=value`, as for `--set`.
+    data: the samples, if they are not in a file: a DataFrame, or a (samples, features) array, whose features are then
+        called x0, x1, ... They are stored with the sweep's run.
+    target: the name of a column of `data`, or an array of (samples,) values; None if the spec names it.
+    tracking_uri: MLflow's store; None for MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db in the working folder.
+    workers: the number of tasks at once; None for one per core.
+    address: a running Ray, `host:port`; None for RAY_ADDRESS, or else Ray is started for the sweep.
+    inline: whether to train in this process, without Ray.
+    Raises SpecError and DataError for a wrong spec or wrong data, StoreError if the store fails, ClusterError if Ray
+    does, Interrupted after Ctrl-C. Warns with DataWarning of notes about data that are not built in.
     """
     from service.run import run_sweep
 
@@ -187,7 +226,7 @@ def _sweepable(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...
 
 
 def _warning_observer() -> ProgressObserver:
-    """Warns of the data's notes as the sweep begins: a data set that comes with gradgrid is as it should be."""
+    """Return an observer that warns of notes about the data, unless the data set comes with gradgrid."""
     import warnings
 
     from experiments.errors import DataWarning
@@ -202,10 +241,13 @@ def _warning_observer() -> ProgressObserver:
 
 
 def load_sweep(name: str, *, tracking_uri: str | None = None, trust_parts: bool = False) -> RecordedSweep:
-    """The sweep of this id, the beginning of it, or the newest of a spec.
+    """Return a recorded sweep.
 
-    trust_parts: whether the Python file of parts that it brings along may run here, though you have not run it before.
-    Else `model` and `report` raise UntrustedPartsError. Raises NotFoundError, StoreError.
+    name: the sweep's id, the beginning of it, or a spec's name for its newest sweep.
+    tracking_uri: MLflow's store; None for MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db in the working folder.
+    trust_parts: whether the sweep's parts file, a Python file, may run although you have not run it before. If not,
+        `model` and `report` raise UntrustedPartsError.
+    Raises NotFoundError if there is no such sweep, StoreError if the store can't be read.
     """
     from service.recording.store import Store
     from service.recording.trust import Trust

@@ -1,4 +1,4 @@
-"""The command `gradgrid`: each command parses, calls the library once and prints; heavy imports stay inside it."""
+"""The command `gradgrid`. Each subcommand parses, calls the library once and prints. It imports what is heavy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from service.cli.process import prepare_process
 
 
 class _Commands(click.Group):
-    """Says where an option belongs that stands before the command."""
+    """Commands. An option that comes before the command is an error that shows the right place."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             option = error.option_name
-            taking = [name for name, command in self.commands.items() if _takes(command, option)]
-            if not taking:
+            names = [name for name, command in self.commands.items() if _takes(command, option)]
+            if not names:
                 raise
-            example = next((word for word in args if word in taking), taking[0])
+            example = next((word for word in args if word in names), names[0])
             raise click.UsageError(
                 f"{option} belongs after the command: gradgrid {example} {option} ...", ctx
             ) from None
@@ -31,12 +31,17 @@ def _takes(command: click.Command, option: str) -> bool:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradgrid")
-@click.option("--profile", envvar="GRADGRID_PROFILE", metavar="NAME", help="A cluster of the configuration file.")
-@options.reported
+@click.option(
+    "--profile",
+    envvar="GRADGRID_PROFILE",
+    metavar="NAME",
+    help="A profile of the configuration file: addresses and tokens of a cluster.",
+)
+@options.handle_errors
 def main(profile: str | None) -> None:
     """Train grids of small neural networks on Ray, every trial an MLflow run.
 
-    Begin with: gradgrid sweep moons
+    Start with: gradgrid sweep moons
     """
     prepare_process()
     if profile:

@@ -1,4 +1,4 @@
-"""`python -m service.cli`."""
+"""Run the command by `python -m service.cli`."""
 
 from service.cli import main
 

@@ -1,4 +1,4 @@
-"""Pictures made of characters: a heat map of a sweep and sparklines of curves. They say the same without colour."""
+"""Pictures made of characters: a heat map of a sweep and sparklines of curves. They can be read without colour."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from engine import DIVERGED
 from engine.arrays import Floats
+from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import NO_AXIS, Axis, axis_pairs, display_name, format_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
 from service.results.metrics import METRICS, lower_is_better
@@ -18,17 +18,23 @@ from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_p
 from service.results.scales import Scale
 from service.results.trials_table import shown_params
 
-_SHADES = "█▓▒░·"  # the best first
+_SHADES = "█▓▒░·"  # from the best to the worst
 _COLOURS = ("#d8e219", "#5ec962", "#21918c", "#3b528b", "#443983")  # of viridis; legible on light and dark ground
-_LETTERS = {"vanishing": "v", "exploding": "e", "dead": "d", DIVERGED: "×"}
+_LETTERS = {VANISHING: "v", EXPLODING: "e", DEAD: "d", DIVERGED: "×"}
 _BARS = "▁▂▃▄▅▆▇█"
 _MAX_ROWS = 16
-_LABEL = 14
-_SPREAD = 10.0  # times the least, from which on a sparkline's heights are logarithms
+_LABEL = 14  # characters
+_SPREAD = 10.0  # a sparkline is logarithmic if its largest value is more than this multiple of the least
 
 
 def sweep_map(table: pd.DataFrame, metric: str, swept: Sequence[str], width: int = 80) -> Text | None:
-    """The heat map of a sweep's table over its first two axes; None where no axis but the seed was swept."""
+    """Return the heat map of a sweep over its first two axes; None if only the seed was swept.
+
+    table: the sweep's trials (see `service.results.trials_table`).
+    metric: the metric that cells are shaded by.
+    swept: the swept hyperparameters.
+    width: columns of the terminal.
+    """
     if METRICS + metric not in table or not len(table):
         return None
     axes = swept_axes(table, shown_params(table.columns, swept))
@@ -36,22 +42,22 @@ def sweep_map(table: pd.DataFrame, metric: str, swept: Sequence[str], width: int
 
 
 def heat_map(phase: PhaseDiagram, width: int = 80) -> Text:
-    """The median in shades, the fuller the better; a letter where most trials came into trouble."""
+    """Return the heat map of a phase diagram: a fuller shade is a better median, a letter a failure."""
     rows = phase.rows.spread_indices(_MAX_ROWS)
     labels = ["" if phase.rows is NO_AXIS else format_value(phase.rows.values[k])[: _LABEL - 2] for k in rows]
     margin = max(len(label) for label in labels) + 2
     columns = phase.columns.spread_indices(max(width - margin - 1, 4))
     cell = 2 if len(columns) * 2 + margin < width else 1
     goodness = _goodness(phase)
-    commonest = phase.modal_outcome
+    outcomes = phase.modal_outcome
     text = Text(no_wrap=True)
     text.append(f"median {display_name(phase.metric)}", style="bold")
     text.append(f" by {phase.columns.label}{'' if phase.rows is NO_AXIS else f' and {phase.rows.label}'}\n")
     for label, row in zip(labels, rows, strict=True):
         text.append(f"{label:>{margin - 2}}  ")
         for column in columns:
-            sign, style = _sign(goodness[row, column], str(commonest[row, column]))
-            text.append(sign * cell, style=style)
+            character, style = _character(goodness[row, column], str(outcomes[row, column]))
+            text.append(character * cell, style=style)
         text.append("\n")
     text.append(" " * margin + _ruler(phase.columns, columns, cell) + "\n")
     text.append(_legend(phase, rows, columns))
@@ -59,47 +65,55 @@ def heat_map(phase: PhaseDiagram, width: int = 80) -> Text:
 
 
 def _goodness(phase: PhaseDiagram) -> Floats:
-    """From 0, the worst, to 1, the best; NaN where there is none."""
+    """Return the cells' medians on a scale from 0, the worst, to 1, the best; NaN if a cell has none."""
     scale = scale_of_median(phase) or Scale(0.0, 1.0, False)
     share = np.clip(scale.fractions(phase.median), 0.0, 1.0)
     return 1 - share if lower_is_better(phase.metric) else share
 
 
-def _sign(goodness: float, outcome: str) -> tuple[str, str]:
+def _character(goodness: float, outcome: str) -> tuple[str, str]:
+    """Return a cell's character and its style."""
     if outcome in FAILURE_OUTCOMES:
         return _LETTERS[outcome], OUTCOME_COLOURS[outcome]
     if math.isnan(goodness):
         return " ", ""
-    place = min(int((1 - goodness) * len(_SHADES)), len(_SHADES) - 1)
-    return _SHADES[place], _COLOURS[place]
+    shade = min(int((1 - goodness) * len(_SHADES)), len(_SHADES) - 1)
+    return _SHADES[shade], _COLOURS[shade]
 
 
-def _ruler(across: Axis, columns: Sequence[int], cell: int) -> str:
-    """The first, the middle and the last value, each below its cell."""
+def _ruler(axis: Axis, columns: Sequence[int], cell: int) -> str:
+    """Return the line below the cells: the first, the middle and the last value, each below its cell.
+
+    axis: of the columns. columns: the indices of the shown values. cell: characters of a cell.
+    """
     length = len(columns) * cell
     line = [" "] * (length + 12)
-    for place in (0, len(columns) - 1, len(columns) // 2):
-        name = format_value(across.values[columns[place]])
-        begin = place * cell if place < len(columns) - 1 else max(place * cell + cell - len(name), 0)
-        if all(sign == " " for sign in line[max(begin - 1, 0) : begin + len(name) + 1]):
-            line[begin : begin + len(name)] = name
+    last = len(columns) - 1
+    for k in (0, last, len(columns) // 2):
+        name = format_value(axis.values[columns[k]])
+        start = k * cell if k < last else max(k * cell + cell - len(name), 0)
+        if all(character == " " for character in line[max(start - 1, 0) : start + len(name) + 1]):
+            line[start : start + len(name)] = name
     return "".join(line).rstrip()
 
 
 def _legend(phase: PhaseDiagram, rows: Sequence[int], columns: Sequence[int]) -> str:
-    shown = phase.modal_outcome[np.ix_(rows, columns)]
+    outcomes = phase.modal_outcome[np.ix_(rows, columns)]
     parts = []
     scale = scale_of_median(phase)
     if scale:
         best, worst = scale.low, scale.high
         best, worst = (best, worst) if lower_is_better(phase.metric) else (worst, best)
         parts.append(f"{_SHADES[0]} {best:.3g} to {_SHADES[-1]} {worst:.3g}")
-    parts += [f"{_LETTERS[name]} most {name}" for name in FAILURE_OUTCOMES if (shown == name).any()]
+    parts += [f"{_LETTERS[name]} most {name}" for name in FAILURE_OUTCOMES if (outcomes == name).any()]
     return "  ".join(parts)
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A bar a value, by its logarithm where they are positive and far apart; × for one that is not finite."""
+    """Return one bar per value, and × for a value that is not finite.
+
+    Heights are logarithms if the values are positive and far apart.
+    """
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return "×" * len(values)

@@ -1,4 +1,4 @@
-"""What commands share: options, errors as messages, JSON."""
+"""Options, error handling and output that commands share."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _INTERRUPTED = {
     "verify": "interrupted: not every trial was compared",
     "report": "interrupted: the page is not complete; run the command again",
     "promote": "interrupted: run the command again, or look in the model registry whether it is there",
-    "export": "interrupted: the file is not complete; run the command again",
+    "export": "interrupted: the file was not written; run the command again",
     "submit": "interrupted: `gradgrid status` shows whether the job has arrived",
     "cancel": "interrupted: `gradgrid status` shows whether the job still runs",
 }
-"""Command -> the message after Ctrl-C, where there is more to say than that."""
+"""Command -> its message after Ctrl-C; of other commands it is `interrupted`."""
 
 
-def reported(command: _Command) -> _Command:
-    """Turn a GradgridError into its message on stderr and its exit code."""
+def handle_errors(command: _Command) -> _Command:
+    """Turn a GradgridError into its message on stderr and its exit code, and Ctrl-C into a message and 130."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except GradgridError as error:
-            tell(f"gradgrid: {error}")
+            print_note(f"gradgrid: {error}")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             name = click.get_current_context().info_name or ""
             click.echo(f"gradgrid: {_INTERRUPTED.get(name, 'interrupted')}", err=True)
             sys.exit(_INTERRUPTED_CODE)
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output, such as `head`, has ended
             sys.stderr.close()
             sys.exit(0)
 
@@ -62,7 +62,7 @@ tracking_uri = click.option(
 backend_store_uri = click.option(
     "--backend-store-uri",
     metavar="URI",
-    help="The database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.",
+    help="The database of a tracking server, to record faster; else GRADGRID_BACKEND_STORE_URI.",
 )
 _SECONDS = click.FloatRange(min=0)
 _store_timeout = click.option(
@@ -71,22 +71,22 @@ _store_timeout = click.option(
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Give up after this many seconds without the store; training goes on meanwhile.",
+    help="How long to wait for a store that is unavailable.",
 )
-workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one a core.")
+workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at once; by default one per core.")
 address = click.option(
-    "--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else one of its own."
+    "--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else Ray is started for the sweep."
 )
 inline = click.option("--inline", is_flag=True, help="Train in this process, without Ray: same numbers, for debugging.")
 jobs_address = click.option(
     "--jobs-address",
     metavar="URL",
-    help="The cluster's Ray dashboard; else RAY_API_SERVER_ADDRESS, else here.",
+    help="The cluster's Ray dashboard; else RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.",
 )
-token = click.option("--token", metavar="TOKEN", help="What the cluster asks for; better, RAY_AUTH_TOKEN.")
+token = click.option("--token", metavar="TOKEN", help="The cluster's token; safer in RAY_AUTH_TOKEN.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 trust_parts = click.option(
-    "--trust-parts", is_flag=True, help="Run the Python file of parts that the sweep brings along, whoever wrote it."
+    "--trust-parts", is_flag=True, help="Run the sweep's parts file, a Python file, even if someone else wrote it."
 )
 
 
@@ -106,14 +106,34 @@ def store_timeout(command: _Command) -> _Command:
     return _store_timeout(_patience(command))
 
 
-def tell(text: str) -> None:
-    """Say something on stderr, without the passwords of addresses in it; nothing where there is nothing to say."""
+def run_options(command: _Command) -> _Command:
+    """Add the options of a command that runs a sweep."""
+    for option in (store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
+        command = option(command)
+    return command
+
+
+def print_note(text: str) -> None:
+    """Print text, if any, on stderr, without the passwords of addresses in it."""
     if text:
         click.echo(without_passwords(text), err=True)
 
 
+def print_json(value: Any) -> None:
+    """Print a value on stdout as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def emit(as_json: bool, value: Callable[[], Any], print_value: Callable[[], object]) -> None:
+    """Print a command's result on stdout. value: returns it for JSON. print_value: prints it as text."""
+    if as_json:
+        print_json(value())
+    else:
+        print_value()
+
+
 def trust(trust_parts: bool) -> Trust:
-    """Whether Python files out of a store may run; the user is asked at a terminal."""
+    """Return which Python files from a store may run: all with `trust_parts`, else the user is asked at a terminal."""
     from service.recording.trust import Trust
 
     can_answer = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
@@ -124,19 +144,8 @@ def _ask(question: str, text: str) -> bool:
     """Show a file and ask whether it may run. Characters that could act on the terminal are written as codes."""
     lines = text.splitlines()
     for line in lines[:_SHOWN_LINES]:
-        shown = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
-        click.echo(f"    {shown}", err=True)
+        visible = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
+        click.echo(f"    {visible}", err=True)
     if len(lines) > _SHOWN_LINES:
         click.echo(f"    ... and {len(lines) - _SHOWN_LINES:,} more lines", err=True)
     return click.confirm(question, default=False, err=True)
-
-
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def running(command: _Command) -> _Command:
-    """The options of what runs a sweep."""
-    for option in (store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
-        command = option(command)
-    return command

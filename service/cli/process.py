@@ -1,4 +1,4 @@
-"""How the command sets up its own process before it begins."""
+"""Setting up the command's process."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import gc
 
 from service.recording.environment import prepare_environment
 
-_COLLECTED_AFTER = 100_000  # objects that were made and not freed
+_COLLECTION_THRESHOLD = 100_000  # objects made and not freed between two garbage collections
 
 
 def prepare_process() -> None:
-    """Set up the environment, and make a command start and end faster.
+    """Set up the environment, and make commands start and end faster.
 
-    Imports make a million objects that stay, and Python looks through all of them again and again while they come, and
-    once more at the end: a third of the time that a short command takes.
+    Imports create a million objects that stay. By default Python searches them for garbage many times while importing,
+    and once more at exit, which takes a third of a short command's time.
     """
     prepare_environment()
-    gc.set_threshold(_COLLECTED_AFTER, 20, 50)
+    gc.set_threshold(_COLLECTION_THRESHOLD, 20, 50)
     atexit.register(gc.freeze)

@@ -1,4 +1,4 @@
-"""What one sees while a sweep runs, here or elsewhere: live on a terminal, now and then a plain line. On stderr."""
+"""The progress of a sweep, here or elsewhere, on stderr: live on a terminal, else as plain lines."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from service.cli.options import tell
+from service.cli.options import print_note
 from service.recording.redaction import without_passwords
 
 if TYPE_CHECKING:
     from service.execution.plan import Plan
-    from service.inspection.watch import Look
+    from service.inspection.watch import SweepSnapshot
     from service.recording.infos import SweepInfo
 
 _PLAIN_SECONDS = 10.0
-_QUIET_SECONDS = 60.0
+_IDLE_SECONDS = 60.0
 
 
-class _Waits:
+class _WaitMessages:
     """Says that the store is unavailable, at once and then every ten seconds, and that it is back."""
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class _Waits:
         self._say("the store is back")
 
     def _say(self, text: str) -> None:
-        tell(text)
+        print_note(text)
 
 
-class LiveProgress(_Waits):
-    """Trials done, trials a second, the best so far, time left."""
+class LiveProgress(_WaitMessages):
+    """A bar: trials done, trials a second, the best so far, time left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class LiveProgress(_Waits):
         self._objective = ""
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        tell(_introduction(plan, sweep, done, workers, note))
+        print_note(_introduction(plan, sweep, done, workers, note))
         self._began = time.monotonic()
         self._objective = plan.objective
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
@@ -84,28 +84,28 @@ class LiveProgress(_Waits):
         self._bar.console.print(without_passwords(text), markup=False, highlight=False)
 
 
-class PlainProgress(_Waits):
-    """A line at the beginning and one every ten seconds, for logs and pipes."""
+class PlainProgress(_WaitMessages):
+    """A line at the start and one every ten seconds, for logs and pipes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._plan: Plan | None = None
         self._done = 0
         self._before = 0
-        self._began = self._told = 0.0
+        self._began = self._last_line = 0.0
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-        tell(_introduction(plan, sweep, done, workers, note))
+        print_note(_introduction(plan, sweep, done, workers, note))
         self._plan, self._done, self._before = plan, done, done
-        self._began = self._told = time.monotonic()
+        self._began = self._last_line = time.monotonic()
 
     def advance(self, best: float | None) -> None:
         self._done += 1
         now = time.monotonic()
-        if self._plan and now - self._told >= _PLAIN_SECONDS:
-            self._told = now
-            found = "" if best is None else f", best {self._plan.objective} {best:.4g}"
-            tell(f"{self._done:,} of {self._plan.trials:,} trials{found}{self._speed(now - self._began)}")
+        if self._plan and now - self._last_line >= _PLAIN_SECONDS:
+            self._last_line = now
+            best_text = "" if best is None else f", best {self._plan.objective} {best:.4g}"
+            print_note(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{self._speed(now - self._began)}")
 
     def _speed(self, seconds: float) -> str:
         """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray."""
@@ -120,14 +120,14 @@ class PlainProgress(_Waits):
 
 
 def _duration(seconds: float) -> str:
-    """A time to wait for, as a person says it: 95 s, 12 min, 3.5 h."""
+    """Return a time in words: 95 s, 12 min, 3.5 h."""
     if seconds < 120:
         return f"{seconds:,.0f} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
-class _Shown:
-    """Shows progress while it can be shown: a sweep goes on when its terminal is closed or its log's disk is full."""
+class _SafeProgress:
+    """Shows progress as long as it can: a sweep continues when its terminal is closed or its log's disk is full."""
 
     def __init__(self, progress: LiveProgress | PlainProgress) -> None:
         self._progress: LiveProgress | PlainProgress | None = progress
@@ -155,18 +155,18 @@ class _Shown:
             self._progress = None
 
 
-def make_progress() -> _Shown:
-    """The bar where stderr is a terminal, else plain lines."""
-    return _Shown(LiveProgress() if sys.stderr.isatty() else PlainProgress())
+def make_progress() -> _SafeProgress:
+    """Return a bar if stderr is a terminal, else plain lines."""
+    return _SafeProgress(LiveProgress() if sys.stderr.isatty() else PlainProgress())
 
 
 class Viewer:
-    """Shows a sweep that is followed: anew in its place on a terminal, else a line where something has changed."""
+    """Shows the snapshots of a sweep: each in place of the one before on a terminal, else a line for each change."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._told = ""
+        self._last_line = ""
 
     def __enter__(self) -> Viewer:
         if self._live:
@@ -177,38 +177,41 @@ class Viewer:
         if self._live:
             self._live.stop()
 
-    def show(self, look: Look) -> None:
+    def show(self, snapshot: SweepSnapshot) -> None:
+        """Show a snapshot."""
         from service.cli.heat_map import sweep_map
 
-        line = _look_line(look)
+        line = _snapshot_line(snapshot)
         if self._live:
-            width = self._console.width
-            picture = sweep_map(look.table, look.sweep.objective, look.sweep.swept, width)
+            sweep = snapshot.sweep
+            picture = sweep_map(snapshot.table, sweep.objective, sweep.swept, self._console.width)
             self._live.update(Group(line, picture or ""), refresh=True)
-        elif line != self._told:
-            self._told = line
-            tell(line)
+        elif line != self._last_line:
+            self._last_line = line
+            print_note(line)
 
 
-def _look_line(look: Look) -> str:
-    of = f" of {look.of:,}" if look.of else ""
-    parts = [f"{look.sweep.spec}/{look.sweep.sweep}: {look.status.lower()}, {look.trials:,}{of} trials"]
-    parts += [f"{count:,} {outcome}" for outcome, count in look.outcomes.items()]
-    if look.best is not None:
-        parts.append(f"best {look.sweep.objective} {look.best:.4g}")
-    if look.quiet > _QUIET_SECONDS and not look.ended:
-        parts.append(f"nothing new for {look.quiet // 10 * 10:,.0f} s")
-    if look.lost:
-        parts.append(f"{look.lost}; `gradgrid resume {look.sweep.sweep}` trains the rest")
+def _snapshot_line(snapshot: SweepSnapshot) -> str:
+    sweep = snapshot.sweep
+    total = f" of {snapshot.total:,}" if snapshot.total else ""
+    parts = [f"{sweep.spec}/{sweep.sweep}: {snapshot.status.lower()}, {snapshot.trials:,}{total} trials"]
+    parts += [f"{count:,} {outcome}" for outcome, count in snapshot.outcomes.items()]
+    if snapshot.best is not None:
+        parts.append(f"best {sweep.objective} {snapshot.best:.4g}")
+    if snapshot.idle_seconds > _IDLE_SECONDS and not snapshot.ended:
+        parts.append(f"nothing new for {snapshot.idle_seconds // 10 * 10:,.0f} s")
+    if snapshot.lost:
+        parts.append(f"{snapshot.lost}; `gradgrid resume {sweep.sweep}` trains the rest")
     return ", ".join(parts)
 
 
 def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> str:
+    """Return the first line, and one for each note. done: the trials that are recorded already."""
     programs = len(set(plan.programs))
     already = f", {done:,} of them recorded already" if done else ""
-    begun = (
+    start = (
         f"sweep {sweep.sweep}: {plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''} "
         f"on {workers} worker{'s' if workers > 1 else ''}{already}"
     )
     notes = [f"note: {text}" for text in plan.notes]
-    return "\n".join(["; ".join(part for part in (begun, note, plan.note) if part), *notes])
+    return "\n".join(["; ".join(part for part in (start, note, plan.note) if part), *notes])

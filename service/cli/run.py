@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("spec", required=False)
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Override a key: --set grid.seed.range=3.")
-@click.option("--dry-run", is_flag=True, help="Say how much it would be, and run nothing.")
-@click.option("--resume", metavar="SWEEP", help="Train what an interrupted sweep has not recorded.")
+@click.option("--dry-run", is_flag=True, help="Print the number of trials and the time they need; run nothing.")
+@click.option("--resume", metavar="SWEEP", help="Train the trials that an interrupted sweep has not recorded.")
 @options.trust_parts
-@options.running
+@options.run_options
 @options.as_json
-@options.reported
+@options.handle_errors
 def sweep(
     spec: str | None,
     assignments: tuple[str, ...],
@@ -31,39 +31,39 @@ def sweep(
     trust_parts: bool,
     tracking_uri: str | None,
     as_json: bool,
-    **running: Any,
+    **run_options: Any,
 ) -> None:
-    """Train every trial of SPEC, a sweep file or the name of a ready sweep, and record each as an MLflow run."""
+    """Train every trial of SPEC, a sweep file or a ready sweep's name, and record each as an MLflow run."""
     from experiments.spec import load_spec
 
     if spec is None and resume is None:
-        raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready()}.")
+        raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready_sweeps()}.")
     sweepable = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
     if not dry_run:
-        _run(sweepable, tracking_uri, resume, as_json, workers=workers, **running)
+        _run(sweepable, tracking_uri, resume, as_json, workers=workers, **run_options)
         return
-    from service.cli.output import plan_text, plan_values
+    from service.cli.output import plan_json, print_plan
     from service.execution.cores import available_cores
     from service.execution.plan import make_plan
 
     plan = make_plan(sweepable)
     cores = workers or available_cores()
-    options.print_json(plan_values(plan, cores)) if as_json else click.echo(plan_text(plan, cores))
+    options.emit(as_json, lambda: plan_json(plan, cores), lambda: print_plan(plan, cores))
 
 
 @click.command()
 @click.argument("sweep")
 @options.trust_parts
-@options.running
+@options.run_options
 @options.as_json
-@options.reported
-def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: bool, **running: Any) -> None:
-    """Train what an interrupted SWEEP has not recorded; its spec is read back from the store."""
-    _run(_recorded(sweep, tracking_uri, trust_parts), tracking_uri, sweep, as_json, **running)
+@options.handle_errors
+def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: bool, **run_options: Any) -> None:
+    """Train the trials that an interrupted SWEEP has not recorded. Its spec is read from the store."""
+    _run(_recorded(sweep, tracking_uri, trust_parts), tracking_uri, sweep, as_json, **run_options)
 
 
 def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepable:
-    """The spec of a sweep that was recorded."""
+    """Return the spec of a recorded sweep."""
     from service.execution.recorded_plan import recorded_spec
     from service.recording.store import Store
 
@@ -71,25 +71,22 @@ def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepa
     return recorded_spec(store, store.find_sweep(sweep))
 
 
-def _run(sweepable: Sweepable, tracking_uri: str | None, resume: str | None, as_json: bool, **running: Any) -> None:
-    """Run a sweep, or what is left of one, and show what it came to."""
-    if running["inline"] and running["address"]:
+def _run(sweepable: Sweepable, tracking_uri: str | None, resume: str | None, as_json: bool, **run_options: Any) -> None:
+    """Run a sweep, or the rest of the sweep `resume`, and print the result."""
+    if run_options["inline"] and run_options["address"]:
         raise click.UsageError("--inline trains without Ray; leave --address out.")
-    from service.cli.output import result_text, result_values
+    from service.cli.output import print_result, result_json
     from service.cli.progress import make_progress
     from service.run import run_sweep
 
     job = os.environ.get("GRADGRID_JOB")
     result = run_sweep(
-        sweepable, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **running
+        sweepable, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **run_options
     )
-    if as_json:
-        options.print_json(result_values(result))
-    else:
-        result_text(result, tracking_uri)
+    options.emit(as_json, lambda: result_json(result), lambda: print_result(result, tracking_uri))
 
 
-def _ready() -> str:
+def _ready_sweeps() -> str:
     from experiments.spec import ready_sweeps
 
     return ", ".join(ready_sweeps())

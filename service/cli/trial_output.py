@@ -1,16 +1,16 @@
-"""Text and JSON of single trials: what one was and came to, and a step of it looked into."""
+"""Single trials and their steps, as text and as JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
 from service.cli.heat_map import sparkline
-from service.cli.output import rows_text, show_text
+from service.cli.tables import print_rows, print_text
 from service.results.colours import OUTCOME_COLOURS
 
 if TYPE_CHECKING:
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 _CURVE_POINTS = 9
 _SPARK_WIDTH = 40
 
+_Tensors = Sequence[Mapping[str, Any]]
+"""A trial's final weights: name, shape and values of each tensor."""
 
-def trial_values(trial: TrialInfo) -> dict[str, Any]:
-    """A recorded trial."""
+
+def trial_json(trial: TrialInfo) -> dict[str, Any]:
+    """Return a recorded trial."""
     return {
         "run_id": trial.run_id,
         "outcome": trial.outcome,
@@ -33,25 +36,20 @@ def trial_values(trial: TrialInfo) -> dict[str, Any]:
     }
 
 
-def trial_text(trial: TrialInfo, store: Store) -> None:
-    """A recorded trial: what it was, how it went, what it came to, and on a server the address of its page."""
+def print_trial(trial: TrialInfo, tensors: _Tensors | None, store: Store) -> None:
+    """Print a recorded trial: hyperparameters, outcome, curves, final weights, and on a server its page's address.
+
+    tensors: the final weights; None if they were not recorded.
+    """
     from service.recording.connection import is_server
     from service.recording.links import run_link
 
     click.echo(f"{trial.name}\nrun {trial.run_id}, trial {trial.trial}")
-    ended = Text(trial.outcome, style=OUTCOME_COLOURS.get(trial.outcome, ""))
-    ended.append(f" after {trial.last_step} steps; kernel {trial.kernel}", style="")
-    show_text(ended)
-    rows_text([{"hyperparameter": name, "value": value} for name, value in sorted(trial.params.items())])
-    curves = {name: dict(store.curve(trial.run_id, name)) for name in trial.metrics if "." not in name}
-    _sparklines(curves)
-    steps = sorted(set().union(*curves.values()))
-    chosen = steps[:: max(1, len(steps) // _CURVE_POINTS)]
-    rows = [
-        {"step": s, **{name: curve.get(s) for name, curve in curves.items()}} for s in sorted({*chosen, *steps[-1:]})
-    ]
-    rows_text(rows)
-    tensors = store.final_weights(trial.run_id)
+    outcome = Text(trial.outcome, style=OUTCOME_COLOURS.get(trial.outcome, ""))
+    outcome.append(f" after {trial.last_step} steps; kernel {trial.kernel}", style="")
+    print_text(outcome)
+    print_rows([{"hyperparameter": name, "value": value} for name, value in sorted(trial.params.items())])
+    _print_curves({name: dict(store.curve(trial.run_id, name)) for name in trial.metrics if "." not in name})
     if tensors is None:
         click.echo("no weights were recorded")
     for tensor in tensors or []:
@@ -62,49 +60,54 @@ def trial_text(trial: TrialInfo, store: Store) -> None:
         click.echo(f"the dashboard: {run_link(store.uri, trial.experiment_id, trial.run_id)}", err=True)
 
 
-def _sparklines(curves: Mapping[str, Mapping[int, float]]) -> None:
-    """A line a metric: where it began, how it went, where it ended."""
+def _print_curves(curves: Mapping[str, Mapping[int, float]]) -> None:
+    """Print a sparkline of each metric between its first and its last value, and a table of some points."""
     for name, curve in curves.items():
         values = [value for _, value in sorted(curve.items())]
         if values:
-            shown = values[:: math.ceil(len(values) / _SPARK_WIDTH)]
-            click.echo(f"{name:>14}  {values[0]:<9.3g} {sparkline(shown)} {values[-1]:.3g}")
+            bars = sparkline(values[:: math.ceil(len(values) / _SPARK_WIDTH)])
+            click.echo(f"{name:>14}  {values[0]:<9.3g} {bars} {values[-1]:.3g}")
+    steps = sorted(set().union(*curves.values()))
+    some = {*steps[:: max(1, len(steps) // _CURVE_POINTS)], *steps[-1:]}
+    print_rows([{"step": s, **{name: curve.get(s) for name, curve in curves.items()}} for s in sorted(some)])
 
 
-def explanation_text(explanation: Explanation) -> None:
-    """A step of a trial: what stands out, then its tensors and hidden units."""
-    seen, trial = explanation.replay, explanation.trial
+def print_explanation(explanation: Explanation) -> None:
+    """Print a step of a trial: the findings, then the tensors and the hidden units."""
+    state, trial = explanation.replay, explanation.trial
     click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.outcome_step} on")
-    click.echo(f"step {seen.step} of {seen.trial.config.steps}: loss {seen.loss:.6g} over {len(seen.samples)} samples")
-    for sentence in explanation.found:
+    samples = len(state.samples)
+    click.echo(f"step {state.step} of {state.trial.config.steps}: loss {state.loss:.6g} over {samples} samples")
+    for sentence in explanation.findings:
         click.echo(f"- {sentence}")
-    rows_text([{"tensor": n, "norm": w, "gradient's norm": g} for n, w, g in explanation.tensors])
+    print_rows([{"tensor": n, "norm": w, "gradient's norm": g} for n, w, g in explanation.tensors])
     if explanation.units:
-        rows_text(
+        print_rows(
             [
                 {
                     "unit": f"{unit.layer}[{unit.number}]",
                     "gradient": unit.gradient,
                     "largest": unit.largest,
-                    "zero for": f"{unit.silent:.0%}",
-                    "": "dead" if unit.silent == 1 else "",
+                    "zero for": f"{unit.zero_share:.0%}",
+                    "": "dead" if unit.is_dead else "",
                 }
                 for unit in explanation.units
             ]
         )
 
 
-def explanation_values(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as JSON."""
-    seen = explanation.replay
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Return a step of a trial. `found` and `silent` are the former names of `findings` and `zero_share`."""
+    state = explanation.replay
     return {
         "run_id": explanation.trial.run_id,
         "outcome": explanation.trial.outcome,
-        "step": seen.step,
-        "kernel": seen.kernel,
-        "samples": len(seen.samples),
-        "loss": seen.loss,
-        "found": list(explanation.found),
+        "step": state.step,
+        "kernel": state.kernel,
+        "samples": len(state.samples),
+        "loss": state.loss,
+        "findings": list(explanation.findings),
+        "found": list(explanation.findings),
         "tensors": [{"name": n, "weight_norm": w, "gradient_norm": g} for n, w, g in explanation.tensors],
-        "units": [vars(unit) for unit in explanation.units],
+        "units": [{**vars(unit), "silent": unit.zero_share} for unit in explanation.units],
     }

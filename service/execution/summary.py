@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +12,11 @@ from engine import DIVERGED
 from service.execution.plan import Plan
 from service.recording.links import run_link
 from service.recording.pages import SweepPages
+from service.results.cells import format_cell, markdown_table
 from service.results.metrics import METRICS, PARAMS
-from service.results.trials_table import as_text, best_trials, shown_params
+from service.results.trials_table import as_text, best_trials, none_if_missing, shown_params
 
-_LISTED = 10
+_LISTED, _DIGITS = 10, 6
 _MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # signs that Markdown may give a meaning
 
 
@@ -39,13 +39,13 @@ def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: Swee
     metric = plan.objective
     names = shown_params(table.columns, plan.swept)
     hint = "`gradgrid report` puts a page on the whole sweep into the artifacts, under `report/`."
-    lines = [f"{_trials_text(table, pages)} The best by {metric}:", ""]
-    lines += ["| " + " | ".join([metric, *names]) + " |", "|" + "---|" * (len(names) + 1)]
+    rows = []
     for _, row in best_trials(table, metric, _LISTED).iterrows():
-        value = f"{row[METRICS + metric]:.6g}"
+        value = format_cell(float(row[METRICS + metric]), _DIGITS)
         link = value if pd.isna(row["run_id"]) else f"[{value}]({run_link('', experiment_id, row['run_id'])})"
-        lines.append("| " + " | ".join([link, *(_as_cell(row[PARAMS + name]) for name in names)]) + " |")
-    return "\n".join([*lines, "", hint])
+        rows.append([link, *(_as_cell(row[PARAMS + name]) for name in names)])
+    head = f"{_trials_text(table, pages)} The best by {metric}:"
+    return "\n".join([head, "", markdown_table([metric, *names], rows), "", hint])
 
 
 def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
@@ -59,11 +59,4 @@ def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
 
 def _as_cell(value: Any) -> str:
     """Return a value for a cell of a Markdown table, with its signs escaped."""
-    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", short(value))
-
-
-def short(value: Any) -> str:
-    """Return a value as text: a float with six digits, empty if it is missing."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
+    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", format_cell(none_if_missing(value), _DIGITS))

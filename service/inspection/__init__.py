@@ -1,1 +1,1 @@
-"""A closer look at recorded sweeps: verify, explain, watch, promote, export, doctor."""
+"""The closer look at recorded sweeps: verify, explain, watch, promote, export, doctor."""

@@ -1,4 +1,4 @@
-"""Is everything there that a sweep needs, and if not, what is to be done?"""
+"""Checks that everything a sweep needs is there and works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is well, what was seen, and what to do if it isn't."""
+    """The result of one check.
+
+    subject: what was checked.
+    ok: whether it works.
+    detail: its version, its address or its error.
+    remedy: what to do if it does not work; else empty.
+    """
 
     subject: str
     ok: bool
@@ -27,12 +33,19 @@ class Finding:
 
 
 def examine(tracking_uri: str | None, address: str | None) -> list[Finding]:
-    """Look at everything; what fails is a finding, not an error."""
+    """Check this machine, the store and Ray. A failed check is a finding, not an error.
+
+    tracking_uri: the store; None for the default. address: a running Ray to connect to; None to start one.
+    """
     return [_python(), *map(_package, _PACKAGES), _kernels(), _cores(), _store(tracking_uri), _ray(address)]
 
 
 def examine_cluster(tracking_uri: str | None, jobs_address: str | None, token: str | None) -> list[Finding]:
-    """Look at a cluster from outside: its jobs, its nodes, its store."""
+    """Check a cluster from outside: its jobs, its nodes, its store.
+
+    tracking_uri: the store; None for the default. jobs_address, token: the cluster's Ray dashboard and its token;
+    None for those of the environment.
+    """
     return [*map(_package, _PACKAGES), *_jobs(jobs_address, token), _store(tracking_uri)]
 
 
@@ -41,22 +54,18 @@ def _jobs(address: str | None, token: str | None) -> list[Finding]:
 
     address, token = jobs_access(address, token)
     try:
-        theirs = str(check_jobs(address, token)["ray_version"])
+        cluster_version = str(check_jobs(address, token)["ray_version"])
         nodes = cluster_nodes(address, token)
     except GradgridError as error:
         return [_failed("jobs", error)]
-    ours = metadata.version("ray")
-    alike = Finding(
-        "jobs",
-        ours == theirs,
-        f"{address} answers, Ray {theirs}",
-        "" if ours == theirs else f"pip install ray=={theirs}",
-    )
+    same = metadata.version("ray") == cluster_version
+    remedy = "" if same else f"pip install ray=={cluster_version}"
+    jobs = Finding("jobs", same, f"{address} answers, Ray {cluster_version}", remedy)
     cores = [int((node.get("resources_total") or {}).get("CPU", 0)) for node in nodes]
     working = sum(count > 0 for count in cores)
     detail = f"{working} that train{'' if working != 1 else 's'}, {sum(cores)} cores in all"
     remedy = "" if working else "docker-compose up -d --scale ray-worker=2"
-    return [alike, Finding("workers", working > 0, detail, remedy)]
+    return [jobs, Finding("workers", working > 0, detail, remedy)]
 
 
 def _python() -> Finding:
@@ -72,7 +81,7 @@ def _package(name: str) -> Finding:
 
 
 def _kernels() -> Finding:
-    """Train a neuron with both."""
+    """Train a neuron with both kernels and compare the losses."""
     from engine import KERNELS, LOSSES, MLP, OPTIMIZERS, Samples, initial_weights, target_description, trace_step, train
 
     widths = (2, 1)
@@ -83,10 +92,9 @@ def _kernels() -> Finding:
         losses = [train(program, start, rate, samples, steps=10, kernel=k).final("loss")[0] for k in KERNELS]
     except (ImportError, OSError, RuntimeError) as error:
         return Finding("kernels", False, str(error), "pip install --force-reinstall llvmlite, or set kernel: reference")
-    alike = math.isclose(*losses, rel_tol=1e-9)
-    return Finding(
-        "kernels", alike, target_description(), "" if alike else "they differ; set kernel: reference, and report it"
-    )
+    same = math.isclose(*losses, rel_tol=1e-9)
+    remedy = "" if same else "they differ; set kernel: reference, and report it"
+    return Finding("kernels", same, target_description(), remedy)
 
 
 def _cores() -> Finding:
@@ -104,7 +112,7 @@ def _store(tracking_uri: str | None) -> Finding:
     uri = resolve(tracking_uri)
     path = sqlite_path(uri)
     if path and not path.exists() and path.parent.is_dir():
-        return Finding("store", True, f"{without_passwords(uri)}: not there yet; the first sweep makes it")
+        return Finding("store", True, f"{without_passwords(uri)}: not there yet; the first sweep creates it")
     try:
         sweeps = len(Store(tracking_uri, direct=False).sweeps())
         if path:
@@ -127,6 +135,6 @@ def _ray(address: str | None) -> Finding:
 
 
 def _failed(subject: str, error: GradgridError) -> Finding:
-    """Our messages say what is wrong before a colon or semicolon, and after it what to do."""
+    """Return the finding of an error. Its message ends in a colon and what to do."""
     detail, _, remedy = str(error).rpartition(": ")
     return Finding(subject, False, detail or str(error), remedy if detail else "")

@@ -1,4 +1,4 @@
-"""One step of one recorded trial, looked at from inside: every unit's gradient, and the graph with all its numbers."""
+"""One step of one recorded trial, from inside: every unit's gradient, and the graph with all its numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine import Parameter, Replay, replay
+from engine import DIVERGED, Parameter, Replay, replay
 from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
 from engine.tensors import split
@@ -16,132 +16,151 @@ from service.execution.recorded_plan import planned_trial, recorded_plan
 from service.recording.infos import TrialInfo
 from service.recording.store import Store
 
+_NAMED_UNITS = 8  # dead units that are named in a sentence
+
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit at the step, over the step's samples.
+    """A hidden unit at the step, over the step's samples. Its gradient is that of its bias.
 
-    gradient: of its bias, the mean. largest: of its bias, the greatest size for a single sample. silent: share of the
-    samples for which it is exactly zero; 1 is a dead unit.
+    layer: its layer's name.
+    number: its index in the layer.
+    gradient: the mean over the samples.
+    largest: the greatest absolute value for a single sample.
+    zero_share: the share of samples for which it is exactly zero; 1 is a dead unit.
     """
 
     layer: str
     number: int
     gradient: float
     largest: float
-    silent: float
+    zero_share: float
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the gradient is exactly zero for every sample."""
+        return self.zero_share == 1
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A trial at a step: the weights are those before its update.
+    """A trial at a step, with the weights from before the step's update.
 
-    tensors: name, norm of the weights, norm of the mean gradient of each. found: what is wrong, in sentences.
+    trial: the recorded trial.
+    replay: the step, computed again.
+    tensors: (name, norm of the weights, norm of the mean gradient) of each tensor.
+    units: the hidden units.
+    findings: sentences on what is remarkable.
     """
 
     trial: TrialInfo
     replay: Replay
     tensors: tuple[tuple[str, float, float], ...]
     units: tuple[Unit, ...]
-    found: tuple[str, ...]
+    findings: tuple[str, ...]
 
     def graph(self, sample: int | None = None) -> Parameter:
-        """The loss of one sample as a graph; by default the step's first. Raises UserError for one it has not seen."""
-        chosen = int(self.replay.samples[0]) if sample is None else sample
-        if chosen not in self.replay.samples:
-            seen = f"{len(self.replay.samples)} samples, the first {int(self.replay.samples[0])}"
-            raise UserError(f"step {self.replay.step} does not see sample {chosen}: it sees {seen}")
-        return self.replay.graph(chosen)
+        """Return the loss of one sample as a graph. sample: its index; by default the step's first.
+
+        Raises UserError if the step does not use the sample.
+        """
+        index = int(self.replay.samples[0]) if sample is None else sample
+        if index not in self.replay.samples:
+            batch = f"{len(self.replay.samples)} samples, the first {int(self.replay.samples[0])}"
+            raise UserError(f"step {self.replay.step} does not see sample {index}: it sees {batch}")
+        return self.replay.graph(index)
 
 
 def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanation:
-    """Train a recorded trial again up to a step, by default that at which its outcome began, and look at every number.
+    """Train a recorded trial again up to a step, and return every number of that step.
 
-    Raises SpecError where data or engine are not those that the trial was trained with, UserError for a step that it
-    has not come to.
+    store: where the trial is recorded.
+    trial: the trial.
+    step: the step; by default the one at which the trial's outcome began.
+    Raises SpecError if the data or the engine have changed since, UserError for a step that the trial did not reach.
     """
     sweep = store.sweep_of(trial)
     plan = recorded_plan(store, sweep, "explained")
     last = trial.last_step
-    chosen = min(trial.outcome_step, last) if step is None else step
-    if not 0 <= chosen <= last:
-        raise UserError(f"the trial has steps 0 to {last}, not {chosen}")
-    seen = replay(planned_trial(plan, trial.number), chosen)
-    units = tuple(_units(seen))
-    tensors = tuple(_tensors(seen))
+    at = min(trial.outcome_step, last) if step is None else step
+    if not 0 <= at <= last:
+        raise UserError(f"the trial has steps 0 to {last}, not {at}")
+    state = replay(planned_trial(plan, trial.number), at)
+    units = tuple(_units(state))
+    tensors = tuple(_tensors(state))
     initial = min(store.curve(trial.run_id, "grad_norm"))[1]
-    return Explanation(trial, seen, tensors, units, tuple(_sentences(trial, seen, tensors, units, initial)))
+    return Explanation(trial, state, tensors, units, tuple(_findings(trial, state, tensors, units, initial)))
 
 
-def _tensors(seen: Replay) -> Iterator[tuple[str, float, float]]:
-    tensors = seen.trial.model.tensors
+def _tensors(state: Replay) -> Iterator[tuple[str, float, float]]:
+    tensors = state.trial.model.tensors
     for (tensor, weights), (_, gradient) in zip(
-        split(seen.weights, tensors), split(seen.gradient, tensors), strict=True
+        split(state.weights, tensors), split(state.gradient, tensors), strict=True
     ):
         yield tensor.name, float(np.linalg.norm(weights)), float(np.linalg.norm(gradient))
 
 
-def _units(seen: Replay) -> Iterator[Unit]:
-    """Of the hidden layers: a unit's gradient is its bias's."""
-    hidden = [tensor for tensor in seen.trial.model.tensors if tensor.units]
+def _units(state: Replay) -> Iterator[Unit]:
+    """Yield the units of the hidden layers."""
+    hidden = [tensor for tensor in state.trial.model.tensors if tensor.units]
     if not hidden:
         return
-    gradients = [
-        {node.name: node.grad for node in topological_order(seen.graph(int(sample))) if not node.parents}
-        for sample in seen.samples
+    by_sample = [
+        {node.name: node.grad for node in topological_order(state.graph(int(sample))) if not node.parents}
+        for sample in state.samples
     ]
     for tensor in hidden:
         for number in range(tensor.size):
-            own = np.array([sample.get(f"{tensor.name}[{number}]", 0.0) for sample in gradients])
+            grads = np.array([sample.get(f"{tensor.name}[{number}]", 0.0) for sample in by_sample])
             layer = tensor.name.rpartition(".")[0]
-            yield Unit(layer, number, float(own.mean()), float(np.abs(own).max()), float((own == 0).mean()))
+            yield Unit(layer, number, float(grads.mean()), float(np.abs(grads).max()), float((grads == 0).mean()))
 
 
-def _sentences(
+def _findings(
     trial: TrialInfo,
-    seen: Replay,
+    state: Replay,
     tensors: Sequence[tuple[str, float, float]],
     units: Sequence[Unit],
     initial: float,
 ) -> Iterator[str]:
-    """What stands out, whatever the outcome is called."""
-    if trial.outcome == "diverged":
-        rate = seen.trial.hyperparameters.get("learning_rate")
+    """Yield sentences on what is remarkable, whatever the outcome is called. initial: gradient norm at step 0."""
+    if trial.outcome == DIVERGED:
+        rate = state.trial.hyperparameters.get("learning_rate")
         name, weight, gradient = max(tensors, key=lambda tensor: tensor[2])
         yield (
             f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate:g}, "
             f"the gradient of {name} has norm {gradient:.3g}, its weights {weight:.3g}"
         )
-    dead = [unit for unit in units if unit.silent == 1]
+    dead = [unit for unit in units if unit.is_dead]
     if dead:
-        named = ", ".join(f"{unit.layer}[{unit.number}]" for unit in dead[:8])
-        more = f" and {len(dead) - 8} more" if len(dead) > 8 else ""
+        names = ", ".join(f"{unit.layer}[{unit.number}]" for unit in dead[:_NAMED_UNITS])
+        more = f" and {len(dead) - _NAMED_UNITS} more" if len(dead) > _NAMED_UNITS else ""
         yield (
             f"{len(dead)} of {len(units)} hidden units have a gradient of exactly 0 for each of the step's "
-            f"{len(seen.samples)} samples: {named}{more}"
+            f"{len(state.samples)} samples: {names}{more}"
         )
-    yield from _vanishing(trial, seen, tensors, initial)
+    yield from _vanishing(trial, state, tensors, initial)
 
 
 def _vanishing(
-    trial: TrialInfo, seen: Replay, tensors: Sequence[tuple[str, float, float]], initial: float
+    trial: TrialInfo, state: Replay, tensors: Sequence[tuple[str, float, float]], initial: float
 ) -> Iterator[str]:
-    """How the gradient vanishes, by the rules of the outcome `vanishing`."""
+    """Yield sentences on how the gradient vanishes, by the rules of the outcome `vanishing`."""
     norms = {name: np.array(gradient) for name, _, gradient in tensors}
-    found = layer_gradients(norms, seen.trial.model.tensors)
-    if found is None:
+    layers = layer_gradients(norms, state.trial.model.tensors)
+    if layers is None:
         return
-    norm = float(np.linalg.norm(seen.gradient))
-    fades = found.has_faded and (found.last_norm > 0 or trial.outcome == VANISHING)
+    norm = float(np.linalg.norm(state.gradient))
+    fades = layers.has_faded and (layers.last_norm > 0 or trial.outcome == VANISHING)
     is_small = is_stationary(np.array(norm), np.array(initial))
     if fades:
-        times = f", {found.last_norm / found.first_norm:.3g} times less" if found.first_norm > 0 else ""
+        times = f", {layers.last_norm / layers.first_norm:.3g} times less" if layers.first_norm > 0 else ""
         yield (
-            f"the gradient fades on its way back: per weight it is {found.last_norm:.3g} in {found.last.name} and "
-            f"{found.first_norm:.3g} in {found.first.name}{times}"
+            f"the gradient fades on its way back: per weight it is {layers.last_norm:.3g} in {layers.last.name} and "
+            f"{layers.first_norm:.3g} in {layers.first.name}{times}"
         )
     if is_small:
         yield f"the whole gradient has norm {norm:.3g}; it was {initial:.3g} at step 0"
-    is_called_so = trial.outcome == VANISHING and trial.outcome_step <= seen.step
+    is_called_so = trial.outcome == VANISHING and trial.outcome_step <= state.step
     if is_called_so and not fades and not is_small:
-        yield f"the gradient vanishes over all samples, but not over the {len(seen.samples)} that this step sees"
+        yield f"the gradient vanishes over all samples, but not over the {len(state.samples)} of this step"

@@ -1,4 +1,4 @@
-"""A sweep's table of trials in a format of the user's choice."""
+"""Writing a sweep's trials in a format of the user's choice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.errors import GradgridError, UserError
+from experiments.errors import UserError
+from service.inspection.files import write_file
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
 
@@ -19,19 +20,14 @@ FORMATS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
 
 
 def export_sweep(store: Store, sweep: SweepInfo, path: Path) -> int:
-    """Write the sweep's trials, in the format that the file's name ends in; returns how many.
+    """Write the sweep's trials in the format of the file's ending, and return how many there are.
 
-    Raises UserError for another ending, GradgridError where the file can't be written.
+    The columns are those of `service.results.trials_table`. Raises UserError for another ending, NotFoundError if the
+    sweep has not ended, GradgridError if the file can't be written.
     """
     write = FORMATS.get(path.suffix.lstrip(".").lower())
     if write is None:
         raise UserError(f"{path}: the name of the file says its format; end it in .{', .'.join(FORMATS)}")
     table = store.table(sweep)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(table, partial)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise GradgridError(f"{path} can't be written: {error.strerror or error}") from None
+    write_file(path, lambda partial: write(table, partial))
     return len(table)

@@ -1,4 +1,4 @@
-"""Trained networks out of the store: to predict with, and to be registered."""
+"""Trained networks from the store, to predict with and to register."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from service.recording.store import Store
 
 
 def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
-    """The network that a trial has trained. Its data need not be there, only what the sweep has kept of it.
+    """Return the network that a trial trained. The data set itself is not needed if the weights were recorded.
 
-    Raises SpecError where no weights were recorded, and data or engine are not those that it was trained with.
+    If they were not, the trial is trained again; then raises SpecError if the data or the engine have changed since.
     """
     sweep = store.sweep_of(trial)
     return _load(store, trial, sweep, store.data(sweep))
@@ -35,7 +35,7 @@ def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, 
 
 
 def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:
-    """A trial's network, where its data and architecture are at hand."""
+    """Return a trial's network, given its data and architecture."""
     return GradgridModel(
         {
             "widths": architecture.widths(data),
@@ -56,17 +56,19 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
 
 
 def _weights(store: Store, trial: TrialInfo) -> Floats:
-    """The final weights; where they were not recorded, trained again, to the same bits."""
+    """Return the final weights. If they were not recorded, train the trial again, to the same bits."""
     tensors = store.final_weights(trial.run_id)
     if tensors is not None:
         return np.array([value for tensor in tensors for value in tensor["values"]])
     plan = recorded_plan(store, store.sweep_of(trial), "made a model of")
-    trained = planned_trial(plan, trial.number)
-    return replay(trained, trial.last_step).weights
+    return replay(planned_trial(plan, trial.number), trial.last_step).weights
 
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
-    """Register a trial's network in MLflow's model registry, as a new version of the model `name`."""
+    """Register a trial's network in MLflow's model registry, as a new version of the model `name`.
+
+    Raises what `load_model` raises, and StoreError.
+    """
     sweep = store.sweep_of(trial)
     facts = store.data(sweep)
     model = _load(store, trial, sweep, facts)

@@ -1,4 +1,4 @@
-"""An audit: train recorded trials again, and compare every recorded figure with what comes out."""
+"""An audit: recorded trials are trained again, and every figure is compared with the recorded one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from service.recording.trial_record import TrialRecord
 from service.results.metrics import METRICS
 
 TOLERANCE = 1e-9
-"""Relative: as far as NumPy's functions may carry the reference kernel apart on another machine. The compiled kernel's
-figures are the same bits everywhere.
+"""The relative difference that is allowed for the reference kernel, because NumPy's functions differ between machines.
+The compiled kernel's figures are the same bits everywhere.
 """
 
 _SAMPLE_SEED = 0
@@ -28,9 +28,12 @@ _SAMPLE_SEED = 0
 
 @dataclass(frozen=True)
 class Difference:
-    """A recorded figure that did not come out again. `relative` is nan where there is nothing to compare with.
+    """A recorded figure that was computed differently.
 
-    allowed: the relative difference up to which it is none.
+    run_id: the trial's run.
+    figure: the figure's name, such as `loss at step 2`.
+    recorded, computed: its two values; NaN if one is missing.
+    allowed: the relative difference that is accepted.
     """
 
     run_id: str
@@ -41,13 +44,18 @@ class Difference:
 
     @property
     def relative(self) -> float:
+        """The relative difference; NaN if a value is missing or infinite."""
         greatest = max(abs(self.recorded), abs(self.computed))
         return abs(self.recorded - self.computed) / greatest if greatest < math.inf else math.nan
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many trials and figures were compared, and every figure that was not equal to the last bit."""
+    """The result of an audit.
+
+    trials, figures: how many were compared.
+    differences: the figures that are not equal to the last bit.
+    """
 
     trials: int
     figures: int
@@ -55,15 +63,18 @@ class Verdict:
 
     @property
     def significant(self) -> tuple[Difference, ...]:
-        """The differences beyond what is allowed, or that can't be measured."""
+        """The differences that are larger than allowed, or that can't be measured."""
         return tuple(d for d in self.differences if not d.relative <= d.allowed)
 
 
 def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample: int | None = None) -> Verdict:
-    """Train a sweep's recorded trials again, one run's alone, or a random `sample` of them, and compare.
+    """Train a sweep's recorded trials again and compare. If some trials have no run, their rows of the table are used.
 
-    Where not every trial has a run, the rows of its table are compared. Raises SpecError where data or engine are not
-    those that the sweep was trained with.
+    store: where the sweep is recorded.
+    sweep: the sweep.
+    run_id: the run of the only trial to verify; None for all.
+    sample: the number of random trials to verify; None for all.
+    Raises SpecError if the data or the engine have changed since.
     """
     plan = recorded_plan(store, sweep, "verified")
     if run_id is not None:
@@ -75,7 +86,10 @@ def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample:
 
 
 _Item = TypeVar("_Item")
-_Comparison = tuple[str, float | None, float | None]  # figure, recorded, computed; None where there is none
+_Comparison = tuple[str, float | None, float | None]
+"""Figure, recorded value and computed value; None if one is missing."""
+_Compared = tuple[str, str, Iterable[_Comparison]]
+"""Run id, kernel and comparisons of a trial."""
 
 
 def _sampled(items: list[_Item], sample: int | None) -> list[_Item]:
@@ -84,9 +98,8 @@ def _sampled(items: list[_Item], sample: int | None) -> list[_Item]:
     return random.Random(_SAMPLE_SEED).sample(items, sample)
 
 
-def _verdict(compared: Iterable[tuple[str, str, Iterable[_Comparison]]]) -> Verdict:
-    """From each trial's run id, kernel and comparisons."""
-    found: list[Difference] = []
+def _verdict(compared: Iterable[_Compared]) -> Verdict:
+    differences: list[Difference] = []
     trials = figures = 0
     for run_id, kernel, comparisons in compared:
         trials += 1
@@ -94,56 +107,52 @@ def _verdict(compared: Iterable[tuple[str, str, Iterable[_Comparison]]]) -> Verd
         for figure, recorded, computed in comparisons:
             figures += 1
             if not _equal(recorded, computed):
-                found.append(Difference(run_id, figure, _or_nan(recorded), _or_nan(computed), allowed))
-    return Verdict(trials, figures, tuple(found))
+                differences.append(Difference(run_id, figure, _or_nan(recorded), _or_nan(computed), allowed))
+    return Verdict(trials, figures, tuple(differences))
 
 
-def _compared_runs(
-    store: Store, plan: Plan, sweep: SweepInfo, chosen: Sequence[TrialInfo]
-) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
-    trials = {trial.trial: trial for trial in chosen}
+def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[TrialInfo]) -> Iterator[_Compared]:
+    trials = {info.trial: info for info in infos}
     for trained in _trained_again(plan, trials):
-        for again in trial_records(trained, plan, sweep):
-            trial = trials[again.trial]
-            comparisons = _compared(store, trial, again, kept_weights=plan.record.weights == "artifact")
+        for record in trial_records(trained, plan, sweep):
+            trial = trials[record.trial]
+            comparisons = _comparisons(store, trial, record, with_weights=plan.record.weights == "artifact")
             yield trial.run_id, trial.kernel, comparisons
 
 
-def _compared_rows(
-    plan: Plan, chosen: Sequence[Mapping[Hashable, Any]]
-) -> Iterator[tuple[str, str, Iterable[_Comparison]]]:
-    rows = {str(row["trial"]): row for row in chosen}
+def _compared_rows(plan: Plan, recorded: Sequence[Mapping[Hashable, Any]]) -> Iterator[_Compared]:
+    rows = {str(row["trial"]): row for row in recorded}
     for trained in _trained_again(plan, rows):
-        for again in trial_rows(trained, plan).to_dict("records"):
-            row = rows[str(again["trial"])]
-            names = [str(name) for name in again if str(name).startswith(METRICS) or name == "last_step"]
-            comparisons = [(name, float(row.get(name, math.nan)), float(again[name])) for name in names]
+        for computed in trial_rows(trained, plan).to_dict("records"):
+            row = rows[str(computed["trial"])]
+            names = [str(name) for name in computed if str(name).startswith(METRICS) or name == "last_step"]
+            comparisons = [(name, float(row.get(name, math.nan)), float(computed[name])) for name in names]
             yield f"trial {row['number']}", trained.history.kernel, comparisons
 
 
 def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[TrainedShard]:
-    left_out = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
-    return (train_shard(shard, plan.dataset) for shard in plan.shards(1, left_out))
+    skipped = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
+    return (train_shard(shard, plan.dataset) for shard in plan.shards(1, skipped))
 
 
-def _compared(store: Store, trial: TrialInfo, record: TrialRecord, *, kept_weights: bool) -> Iterator[_Comparison]:
-    """Every point of every curve and every final weight."""
+def _comparisons(store: Store, trial: TrialInfo, record: TrialRecord, *, with_weights: bool) -> Iterator[_Comparison]:
+    """Yield every point of every curve and, if they were recorded, every final weight."""
     for name in sorted({*record.curves, *trial.metrics}):
         computed = {step: value for step, value, _ in record.curves.get(name, ())}
         recorded = dict(store.curve(trial.run_id, name))
         for step in sorted({*computed, *recorded}):
             yield f"{name} at step {step}", recorded.get(step), computed.get(step)
-    if not kept_weights:
+    if not with_weights:
         return
     weights = {tensor["name"]: tensor["values"] for tensor in store.final_weights(trial.run_id) or []}
     for tensor in record.weights:
         pairs = zip_longest(weights.get(tensor["name"], []), tensor["values"])
-        for index, (kept, value) in enumerate(pairs):
-            yield f"{tensor['name']}[{index}]", kept, value
+        for index, (recorded_value, value) in enumerate(pairs):
+            yield f"{tensor['name']}[{index}]", recorded_value, value
 
 
 def _equal(recorded: float | None, computed: float | None) -> bool:
-    """To the last bit; what is missing is equal to nothing."""
+    """Return whether two values are the same number or both NaN; a missing value equals nothing."""
     if recorded is None or computed is None:
         return False
     return recorded == computed or (math.isnan(recorded) and math.isnan(computed))

@@ -16,19 +16,24 @@ from service.recording.store import Store
 from service.results.metrics import METRICS, outcome_counts
 from service.results.trials_table import best_trials
 
-_RESPITE = 4.0  # times as long as looking takes is waited at least: a store has others to serve
+_MIN_PAUSE_FACTOR = 4.0  # the least pause, as a multiple of the time that reading took: the store has other users
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a sweep has come to. `of`: how many trials there will be, None where it isn't known. `quiet`: seconds for
-    which nothing new has come. `lost`: why it is running no more although its run says so; empty where it is.
+class SweepSnapshot:
+    """The state of a sweep at one moment.
+
+    sweep: the sweep as the store has it.
+    table: its trials so far (see `service.results.trials_table`).
+    total: how many trials there will be; None if the store does not say.
+    idle_seconds: how long no trial has been added.
+    lost: why the sweep no longer runs although its run says so; empty otherwise.
     """
 
     sweep: SweepInfo
     table: pd.DataFrame
-    of: int | None
-    quiet: float
+    total: int | None
+    idle_seconds: float
     lost: str = ""
 
     @property
@@ -38,32 +43,42 @@ class Look:
 
     @property
     def trials(self) -> int:
+        """The number of trials so far."""
         return len(self.table)
 
     @property
     def ended(self) -> bool:
+        """Whether no more trials will come."""
         return self.status != "RUNNING"
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many trials came to each outcome that there is."""
+        """The number of trials of each outcome, without outcomes that have none."""
         return {name: n for name, n in outcome_counts(self.table).items() if n} if self.trials else {}
 
     @property
     def best(self) -> float | None:
-        """Of the metric that the sweep is ranked by."""
+        """The best final value of the sweep's objective; None if no trial has finished."""
         metric = self.sweep.objective
         best = best_trials(self.table, metric, 1)
         return float(best[METRICS + metric].iloc[0]) if len(best) else None
 
 
-def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], object] = time.sleep) -> Iterator[Look]:
-    """Look at a sweep again and again, at most each `every` seconds; the last look is when it has ended or is lost.
+def follow(
+    store: Store, name: str, every: float, *, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[SweepSnapshot]:
+    """Yield snapshots of a sweep until it has ended or is lost; the last one says so.
 
-    A store that is away for a while is asked again. Raises NotFoundError, and StoreError where it can't be read.
+    While the store is unavailable, no snapshot comes, and the store is asked again.
+
+    store: where the sweep is recorded.
+    name: the sweep's id, the beginning of it, or its spec's name.
+    every: the least number of seconds between two snapshots.
+    sleep: waits for a number of seconds.
+    Raises NotFoundError if there is no such sweep, StoreError if the store can't be read.
     """
     sweep = store.find_sweep(name)
-    seen, since = -1, time.monotonic()
+    trials, changed = -1, time.monotonic()
     while True:
         began = time.monotonic()
         try:
@@ -72,10 +87,10 @@ def follow(store: Store, name: str, every: float, *, sleep: Callable[[float], ob
         except StoreUnavailableError:
             sleep(every)
             continue
-        if len(table) != seen:
-            seen, since = len(table), time.monotonic()
-        look = Look(sweep, table, sweep.trial_count, time.monotonic() - since, why_lost(sweep))
-        yield look
-        if look.ended:
+        if len(table) != trials:
+            trials, changed = len(table), time.monotonic()
+        snapshot = SweepSnapshot(sweep, table, sweep.trial_count, time.monotonic() - changed, why_lost(sweep))
+        yield snapshot
+        if snapshot.ended:
             return
-        sleep(max(every, _RESPITE * (time.monotonic() - began)))
+        sleep(max(every, _MIN_PAUSE_FACTOR * (time.monotonic() - began)))

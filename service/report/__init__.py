@@ -1,1 +1,1 @@
-"""Seeing a sweep: phase diagrams, curves, importance and surfaces, as numbers, as pictures and as a page."""
+"""The report of a sweep: phase diagrams, curves, importance and learned functions, as a page and as pictures."""

@@ -1,4 +1,4 @@
-"""How much the axes matter: a bar for each, and a line for each configuration."""
+"""Figures of the axes' importance: a bar for each axis, and a line for each configuration."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from service.results.importance import Importance
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import run_ids
 
-_FAINT = 0.3  # strength of the bars of the total share
+_FAINT = 0.3  # opacity of the bars of the total share
 _LABELS = 7  # along an axis of the parallel coordinates
-_CHARACTER, _APART = 6.5, 20  # pixels of a character, and between two columns of labels
-_LOST_HEIGHT = -0.2  # below the worst rank
+_CHARACTER, _APART = 6.5, 20  # width of a character and distance of two columns of labels, in pixels
+_LOST_HEIGHT = -0.2  # of configurations without a rank; the worst rank is 0
 _LOST = "#8a929c"
-_RIBBON, _WIDEST = 0.6, 0.2  # of the room between two values, and of the height of the figure
+_RIBBON, _WIDEST = 0.6, 0.2  # greatest width of the lines of a value: of the room between two values, of the figure
 
 
 def importance_drawing(shares: Sequence[Importance]) -> Drawing:
-    """Bars: an axis's share of the variance on its own, and with its interactions."""
+    """Return bars of each axis's share of the variance, by itself and with its interactions."""
     names = [display_name(share.axis) for share in reversed(shares)]
     plot = make_figure(30 * len(names) + 62, y_range=names, x_range=Range1d(start=0, end=1))
     source = ColumnDataSource(
@@ -54,22 +54,26 @@ def importance_drawing(shares: Sequence[Importance]) -> Drawing:
 
 
 def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Drawing:
-    """Parallel coordinates: a line for each configuration, from value to value and to the rank of its median.
+    """Return parallel coordinates: a line for each configuration, through its values to the rank of its median.
 
     The lines through one value are ordered by rank.
+
+    table: see `service.results.trials_table`.
+    metric: the metric's name, without prefix.
+    axes: the axes to show, from left to right.
     """
     configurations = _configurations(table, metric, axes)
-    lost = bool(configurations["median"].isna().any())
+    has_lost = bool(configurations["median"].isna().any())
     plot = make_figure(
         380,
         x_range=Range1d(start=-0.5, end=len(axes) + 0.5),
-        y_range=Range1d(start=min(_LOST_HEIGHT * lost, -0.1) - 0.05, end=1.14),
+        y_range=Range1d(start=min(_LOST_HEIGHT * has_lost, -0.1) - 0.05, end=1.14),
     )
     _draw_lines(plot, configurations, metric, axes)
     labels = [_axis_labels(axis) for axis in axes]
-    labels.append({1.0: "best", 0.0: "worst", **({_LOST_HEIGHT: "diverged"} if lost else {})})
-    for place, texts in enumerate(labels):
-        _write(plot, place, texts)
+    labels.append({1.0: "best", 0.0: "worst", **({_LOST_HEIGHT: "diverged"} if has_lost else {})})
+    for x, texts in enumerate(labels):
+        _draw_labels(plot, x, texts)
     names = [*(axis.label for axis in axes), "rank"]
     x_axis = plot.xaxis[0]
     x_axis.ticker = FixedTicker(ticks=list(range(len(names))))
@@ -77,15 +81,15 @@ def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> 
     x_axis.axis_line_color = x_axis.major_tick_line_color = None
     plot.yaxis.visible = plot.ygrid.visible = False
     plot.xgrid.grid_line_alpha = 1.0
-    keys = [Key("worst to best", mark="viridis"), *([Key("most trials diverged", _LOST, "line")] if lost else [])]
+    keys = [Key("worst to best", mark="viridis"), *([Key("most trials diverged", _LOST, "line")] if has_lost else [])]
     widths = [max(map(len, [name, *texts.values()])) for name, texts in zip(names, labels, strict=True)]
     return Drawing(plot, keys=keys, min_width=len(names) * round(_CHARACTER * max(widths) + _APART) + 30)
 
 
 def _configurations(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> pd.DataFrame:
-    """For each combination of values: its trials' median, its rank from 0 to 1, and its best run; the best come last.
+    """Return a row per combination of values: its median, its rank from 0 to 1, and its best run; the best come last.
 
-    The median is NaN where more than half of the trials diverged.
+    The median is NaN if more than half of the trials diverged.
     """
     names = [PARAMS + axis.name for axis in axes]
     rows = table.assign(run_id=run_ids(table), value=table[METRICS + metric].where(table["outcome"] != DIVERGED))
@@ -124,25 +128,26 @@ def _draw_lines(plot: Any, configurations: pd.DataFrame, metric: str, axes: Sequ
 
 
 def _axis_labels(axis: Axis) -> dict[float, str]:
-    """Height -> text of a few values of an axis."""
+    """Return height -> text of a few values of an axis."""
     heights = _heights(axis)
     return {heights[axis.values[k]]: short_value(axis.values[k]) for k in axis.spread_indices(_LABELS)}
 
 
-def _write(plot: Any, place: int, texts: Mapping[float, str]) -> None:
-    """Labels on an axis, each on a ground of its own that hides the lines behind it."""
+def _draw_labels(plot: Any, x: int, texts: Mapping[float, str]) -> None:
+    """Draw labels on the axis at `x`, each on a ground that hides the lines behind it. texts: height -> text."""
     font = value(FONT)
     plot.text(
-        [place] * len(texts), list(texts), list(texts.values()), text_color=TEXT, text_font=font, text_font_size=SMALL,
+        [x] * len(texts), list(texts), list(texts.values()), text_color=TEXT, text_font=font, text_font_size=SMALL,
         text_align="center", text_baseline="middle", background_fill_color=GROUND, background_fill_alpha=1.0,
         padding=3, border_radius=3,
     )  # fmt: skip
 
 
 def _spread(axis: Axis) -> float:
-    """How far apart the best and the worst configuration with one value are drawn."""
+    """Return the distance between the lines of the best and the worst configuration with one value."""
     return min(_WIDEST, _RIBBON / max(len(axis.values) - 1, 1))
 
 
 def _heights(axis: Axis) -> dict[Any, float]:
+    """Return value -> height, from 0 to 1."""
     return {name: index / max(len(axis.values) - 1, 1) for index, name in enumerate(axis.values)}

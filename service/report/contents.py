@@ -1,4 +1,4 @@
-"""Gathers from the store the numbers that a report shows; pages and pictures draw them."""
+"""The numbers that a report shows, gathered from the store."""
 
 from __future__ import annotations
 
@@ -31,8 +31,19 @@ _PAIRS, _ENTRIES = 6, 20
 class Contents:
     """The numbers of a report.
 
-    curves: metric -> frames. gradients: frames with a line for each layer; None without such curves. notes: sentences
-    on what is left out and why.
+    sweep: the sweep.
+    metric: the metric that cells and ranks are by.
+    spec: the sweep file, as YAML.
+    table: the sweep's trials (see `service.results.trials_table`).
+    axes: the axes with more than one value.
+    outcomes: outcome -> number of trials.
+    phases: phase diagrams of pairs of axes, the most interesting first.
+    curves: metric -> its frames.
+    gradients: frames with a line for each layer; None if gradients by tensor were not recorded.
+    importance: of each axis, the greatest first.
+    surfaces: the functions that the best networks learned.
+    entries: the leaderboard.
+    notes: sentences on what is missing and why.
     """
 
     sweep: SweepInfo
@@ -51,25 +62,32 @@ class Contents:
 
     @property
     def name(self) -> str:
+        """The sweep's name for readers."""
         return f"{self.sweep.spec}/{self.sweep.sweep}"
 
     @property
     def pair(self) -> tuple[Axis, Axis]:
-        """The axes, columns and rows, that the curves are cut by."""
+        """The axes of the curves' frames and lines."""
         return (self.phases[0].columns, self.phases[0].rows) if self.phases else (NO_AXIS, NO_AXIS)
 
 
 def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Contents:
-    """All that a report of the sweep shows. Raises NotFoundError where nothing is kept, or there is no such metric."""
+    """Gather the numbers of a sweep's report.
+
+    store: where the sweep is recorded.
+    sweep: the sweep.
+    metric: what cells and ranks are by; None for the sweep's objective.
+    Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
+    """
     table = read_table(store, sweep)
     if not len(table):
-        raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to see")
+        raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to show")
     by = metric or sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
     axes = swept_axes(table, sweep.swept)
-    matter = importance(table, by, shown_params(table.columns, sweep.swept))
+    shares = importance(table, by, shown_params(table.columns, sweep.swept))
     pairs = axis_pairs(axes) if axes else []
-    phases = [make_phase_diagram(table, by, *pair) for pair in _foremost(pairs, matter)]
+    phases = [make_phase_diagram(table, by, *pair) for pair in _best_pairs(pairs, shares)]
     notes = [note for note in [lost_runs_note(store, sweep, table)] if note]
     curves, gradients = _curves(store, sweep, table, phases[0] if phases else None, notes)
     return Contents(
@@ -82,21 +100,22 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
         phases=phases,
         curves=curves,
         gradients=gradients,
-        importance=matter,
+        importance=shares,
         surfaces=_surfaces(store, sweep, table, phases[0].rows if phases else NO_AXIS, notes),
         entries=entries,
         notes=notes,
     )
 
 
-def _foremost(pairs: Sequence[tuple[Axis, Axis]], matter: Sequence[Importance]) -> list[tuple[Axis, Axis]]:
-    """The first pair, and then those of the axes that matter most."""
-    weight = {share.axis: share.total for share in matter}
+def _best_pairs(pairs: Sequence[tuple[Axis, Axis]], shares: Sequence[Importance]) -> list[tuple[Axis, Axis]]:
+    """Return the first pair, then those of the most important axes."""
+    weight = {share.axis: share.total for share in shares}
     rest = sorted(pairs[1:], key=lambda pair: -sum(weight.get(axis.name, 0.0) for axis in pair))
     return [*pairs[:1], *rest[: _PAIRS - 1]]
 
 
 def _surfaces(store: Store, sweep: SweepInfo, table: pd.DataFrame, rows: Axis, notes: list[str]) -> list[Surface]:
+    """Return the learned functions. If the sweep can't be planned again, add the reason to `notes`."""
     try:
         plan: Plan = recorded_plan(store, sweep, "shown with what its networks have learned")
     except UntrustedPartsError:
@@ -110,6 +129,7 @@ def _surfaces(store: Store, sweep: SweepInfo, table: pd.DataFrame, rows: Axis, n
 def _curves(
     store: Store, sweep: SweepInfo, table: pd.DataFrame, phase: PhaseDiagram | None, notes: list[str]
 ) -> tuple[dict[str, CurveFrames], CurveFrames | None]:
+    """Return the frames of each metric and of the gradients. If no curves were recorded, add a note."""
     points = store.curves(sweep)
     if not len(points):
         notes.append("There are no curves: the sweep was recorded without them (record: {curves: none}).")

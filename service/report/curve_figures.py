@@ -1,4 +1,4 @@
-"""Curves with their bands as Bokeh figures."""
+"""Curves and their bands as Bokeh figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EDGE = 0.025  # distance of a mark from the frame's edge, as a share of the fra
 
 
 def panel_drawings(panels: Sequence[Panel], scales: Sequence[Scale], metric: str) -> list[Drawing]:
-    """A drawing for each panel, on its scale; `metric` is the name on the y axis."""
+    """Return a drawing for each panel, on its scale. metric: the label of the y axis."""
     return [
         Drawing(_panel(panel, metric, scale), panel.title, ", ".join(panel.reasons))
         for panel, scale in zip(panels, scales, strict=True)
@@ -28,7 +28,7 @@ def panel_drawings(panels: Sequence[Panel], scales: Sequence[Scale], metric: str
 
 
 def exit_keys(panels: Sequence[Panel], scales: Sequence[Scale]) -> list[Key]:
-    """The legend of the marks where lines leave their frames; empty if none does."""
+    """Return the legend of the marks where lines leave their frames; empty if none does."""
     pairs = zip(panels, scales, strict=True)
     above = {exit_.above for panel, scale in pairs for line in panel.lines for exit_ in exits(line, panel.steps, scale)}
     keys = {True: Key("rises out of the frame", mark="up"), False: Key("falls out of the frame, or to 0", mark="down")}
@@ -56,14 +56,14 @@ def _panel(panel: Panel, metric: str, scale: Scale) -> Any:
             "label": [line.label or metric for line in panel.lines],
         }
     )
-    drawn = plot.add_glyph(lines, MultiLine(xs="xs", ys="ys", line_color="colour", line_width=2, line_join="round"))
+    renderer = plot.add_glyph(lines, MultiLine(xs="xs", ys="ys", line_color="colour", line_width=2, line_join="round"))
     _mark_exits(plot, panel, scale)
-    plot.add_tools(hover([("", "@label"), (metric, "$y{%.3g}"), ("step", "$x{%.0f}")], [drawn]))
+    plot.add_tools(hover([("", "@label"), (metric, "$y{%.3g}"), ("step", "$x{%.0f}")], [renderer]))
     return plot
 
 
 def _mark_exits(plot: Any, panel: Panel, scale: Scale) -> None:
-    """A triangle at the edge of the frame where a line leaves it."""
+    """Draw a triangle at the edge of the frame where a line leaves it."""
     marks = [(exit_, line_colour(line.index)) for line in panel.lines for exit_ in exits(line, panel.steps, scale)]
     if marks:
         source = ColumnDataSource(
@@ -78,13 +78,13 @@ def _mark_exits(plot: Any, panel: Panel, scale: Scale) -> None:
 
 
 def _bands(panel: Panel, steps: Floats, scale: Scale) -> dict[str, list[Any]]:
-    """The outlines of the quartiles. An infinite one is drawn beyond the frame."""
+    """Return the outlines of the bands. An infinite quartile is drawn beyond the frame."""
     outlines: dict[str, list[Any]] = {"xs": [], "ys": [], "colour": []}
     for line in panel.lines:
         if line.low is not None and line.high is not None:
             low, high = scale.drawable(line.low), scale.drawable(line.high)
-            known = np.isfinite(low) & np.isfinite(high)
-            outlines["xs"].append(np.concatenate([steps[known], steps[known][::-1]]))
-            outlines["ys"].append(as_float32(np.concatenate([low[known], high[known][::-1]])))
+            drawable = np.isfinite(low) & np.isfinite(high)
+            outlines["xs"].append(np.concatenate([steps[drawable], steps[drawable][::-1]]))
+            outlines["ys"].append(as_float32(np.concatenate([low[drawable], high[drawable][::-1]])))
             outlines["colour"].append(line_colour(line.index))
     return outlines

@@ -1,4 +1,4 @@
-"""A sweep's curves cut into panels: which cells get one, and on which scales they are."""
+"""A sweep's curves as panels: the cells that get one, and their scales."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Floats
+from engine.outcomes import DEAD
 from service.report.panels import Line, Panel, ScaleRule, are_shared, panel_scales
 from service.results.axes import NO_AXIS, Axis, cell_indices, format_value
 from service.results.frame_choice import SMALLEST, Frame, choose_frames, describe
@@ -21,12 +22,18 @@ _PANELS, _LINES, _TENSOR_COLUMNS, _TENSOR_ROWS = 6, 8, 3, 6
 _CURVES = (("test_loss", "loss"), ("loss",), ("test_accuracy", "accuracy"), ("grad_norm",), ("dead_units",))
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
-_LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # a small difference between layers looks small
+_LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small
 
 
 @dataclass(frozen=True)
 class CurveFrames:
-    """Panels of one metric, each with its scale. columns: how many stand in a row. choice: why these were chosen."""
+    """Panels of one metric.
+
+    panels: the panels.
+    scales: the scale of each panel.
+    columns: the number of panels in a row.
+    choice: a sentence on the choice of panels; empty if all are shown.
+    """
 
     panels: Sequence[Panel]
     scales: Sequence[Scale]
@@ -40,55 +47,61 @@ class CurveFrames:
 
     @property
     def words(self) -> str:
-        """Which panels were chosen, and whether they can be compared by height."""
+        """Sentences on the choice of panels and on their scales."""
         if len(self.panels) < 2:
             return self.choice
-        scale = "All frames have one scale." if are_shared(self.scales) else "Each frame has a scale of its own."
+        scale = "All frames have one scale." if are_shared(self.scales) else "Each frame has its own scale."
         return f"{self.choice} {scale}".strip()
 
 
 def make_curve_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> dict[str, CurveFrames]:
-    """Metric -> panels: one for each chosen column of the phase diagram, with a line for each row."""
+    """Return metric -> panels: one for each chosen column of the phase diagram, with a line for each row.
+
+    curves: the sweep's curves. table: see `service.results.trials_table`. phase: the phase diagram; None without axes.
+    """
     columns, rows = _axes(phase)
     cells = cell_indices(table, columns, rows)
-    chosen = (choose_frames(phase, _PANELS) if phase else []) or [Frame(0)]
-    choice = "" if phase is None else describe(chosen, phase)
+    frames = (choose_frames(phase, _PANELS) if phase else []) or [Frame(0)]
+    choice = "" if phase is None else describe(frames, phase)
     by_metric = {}
     for metric in dict.fromkeys(next((n for n in names if n in curves.metrics), "") for names in _CURVES):
         if metric and (metric != "dead_units" or (table[METRICS + metric] > 0).any()):
-            bands = curves.bands(metric, cells, rows.spread_indices(_LINES), [frame.column for frame in chosen])
-            panels = _panels(bands, chosen, columns, rows)
+            bands = curves.bands(metric, cells, rows.spread_indices(_LINES), [frame.column for frame in frames])
+            panels = _panels(bands, frames, columns, rows)
             scales = panel_scales(panels, _rule(metric))
             by_metric[metric] = CurveFrames(panels, scales, 3, choice)
     return by_metric
 
 
 def make_gradient_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> CurveFrames | None:
-    """A panel for each row and chosen column, with a line for each layer's weights; None without such curves."""
+    """Return a panel for each row and chosen column, with a line for each layer's weights; None without such curves.
+
+    curves, table, phase: as in `make_curve_frames`.
+    """
     tensors = [name for name in curves.metrics if name.startswith(_BY_TENSOR) and name.endswith(".weight")]
     if not tensors:
         return None
     columns, rows = _axes(phase)
     cells = cell_indices(table, columns, rows)
-    shown = rows.spread_indices(_TENSOR_ROWS)
-    chosen = [_frames_of_row(phase, row) for row in shown]
-    if not any(chosen):
-        chosen = [[Frame(0)] for _ in shown]
+    row_indices = rows.spread_indices(_TENSOR_ROWS)
+    by_row = [_frames_of_row(phase, row) for row in row_indices]
+    if not any(by_row):
+        by_row = [[Frame(0)] for _ in row_indices]
     panels = []
-    for row, frames in zip(shown, chosen, strict=True):
-        wanted = [frame.column for frame in frames]
-        by_layer = {_layer(name): curves.bands(name, cells, [row], wanted) for name in tensors}
+    for row, frames in zip(row_indices, by_row, strict=True):
+        column_indices = [frame.column for frame in frames]
+        by_layer = {_layer(name): curves.bands(name, cells, [row], column_indices) for name in tensors}
         for j, frame in enumerate(frames):
             panels.append(_layers_panel(by_layer, j, _title((rows, row), (columns, frame.column)), frame))
     each = "" if rows is NO_AXIS else f", for each {rows.label}"
-    choice = "" if phase is None else describe([frame for frames in chosen for frame in frames], phase, each)
-    return CurveFrames(panels, panel_scales(panels, _LAYERS), max(2, *map(len, chosen)), choice)
+    choice = "" if phase is None else describe([frame for frames in by_row for frame in frames], phase, each)
+    return CurveFrames(panels, panel_scales(panels, _LAYERS), max(2, *map(len, by_row)), choice)
 
 
 def _frames_of_row(phase: PhaseDiagram | None, row: int) -> list[Frame]:
     if phase is None:
         return [Frame(0)]
-    return choose_frames(phase.row(row), _TENSOR_COLUMNS, first=SMALLEST, lost_outcomes=(*WILD, "dead"))
+    return choose_frames(phase.row(row), _TENSOR_COLUMNS, first=SMALLEST, lost_outcomes=(*WILD, DEAD))
 
 
 def _rule(metric: str) -> ScaleRule:
@@ -101,7 +114,7 @@ def _axes(phase: PhaseDiagram | None) -> tuple[Axis, Axis]:
     return (NO_AXIS, NO_AXIS) if phase is None else (phase.columns, phase.rows)
 
 
-def _panels(bands: Bands, chosen: Sequence[Frame], columns: Axis, rows: Axis) -> list[Panel]:
+def _panels(bands: Bands, frames: Sequence[Frame], columns: Axis, rows: Axis) -> list[Panel]:
     return [
         Panel(
             _value(columns, frame.column),
@@ -115,7 +128,7 @@ def _panels(bands: Bands, chosen: Sequence[Frame], columns: Axis, rows: Axis) ->
             ),
             frame.reasons,
         )
-        for j, frame in enumerate(chosen)
+        for j, frame in enumerate(frames)
     ]  # fmt: skip
 
 

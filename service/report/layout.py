@@ -1,4 +1,4 @@
-"""How the page is divided: sections have tabs, tabs have blocks, and blocks have drawings and one legend."""
+"""The parts of the page: sections have tabs, tabs have blocks, and blocks have drawings and one legend."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from service.report.legend import Key
 class Drawing:
     """A Bokeh figure with its heading.
 
-    note: small words after the heading. keys: its own legend. min_width: pixels below which it is scrolled instead of
-    shrunk.
+    plot: the figure.
+    heading: its heading.
+    note: words in small type after the heading.
+    keys: the figure's legend.
+    min_width: the width in pixels below which the figure scrolls instead of shrinking.
     """
 
     plot: Any
@@ -26,7 +29,14 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Block:
-    """Drawings side by side, at most `columns` in a row, under one legend. words: what else to know about them."""
+    """Drawings under one legend.
+
+    drawings: the drawings.
+    heading: their heading.
+    keys: the legend.
+    columns: the greatest number of drawings in a row.
+    words: an explanation.
+    """
 
     drawings: Sequence[Drawing]
     heading: str = ""
@@ -37,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab of a section. words: what is particular about it."""
+    """One tab of a section. words: an explanation."""
 
     heading: str
     blocks: Sequence[Block]
@@ -46,7 +56,7 @@ class Tab:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. words: how to read it."""
+    """A section of the page. id: its anchor. words: an explanation of how to read it."""
 
     id: str
     heading: str
@@ -55,7 +65,10 @@ class Section:
 
 
 def even_columns(count: int, most: int = 4) -> int:
-    """How many drawings to a row, so that the rows are full, or the last one nearly so."""
+    """Return the number of drawings per row that fills the rows, or all but the last.
+
+    count: the number of drawings. most: the greatest number per row.
+    """
     if count <= most or most < 2:
         return 2 if count == 4 and most > 2 else max(min(count, most), 1)
     return min(range(most, 1, -1), key=lambda columns: (-count % columns, columns != 3))

@@ -1,4 +1,4 @@
-"""Keys of legends, and the marks that mean the same in every section."""
+"""Legends: their keys and colours, which mean the same in every section."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from service.report.surfaces import Surface
 from service.results.colours import FIRST_CLASS, OUTCOME_COLOURS, SECOND_CLASS, line_colour
 
 NO_VALUE, BEYOND = "#8a929c", "#ffffff"
-"""Hatches of cells without a value, and of cells beyond the scale of colours."""
+"""Colours of the hatches of cells without a value, and of cells beyond the colour scale."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend. mark: the class of the page's style sheet that draws it."""
+    """An entry of a legend. mark: the class in page.css that draws it."""
 
     label: str
     colour: str = ""
@@ -22,15 +22,16 @@ class Key:
 
 
 DATA_COLOUR = "#9aa0a8"
+"""The colour of the data that a curve was fitted to."""
 
 
 def outcome_keys(shown: Mapping[str, object]) -> list[Key]:
-    """The outcomes' colours."""
+    """Return the legend of outcomes. shown: the outcomes."""
     return [Key(name, OUTCOME_COLOURS[name]) for name in shown]
 
 
 def surface_keys(surface: Surface) -> list[Key]:
-    """The legend that all surfaces of a sweep share."""
+    """Return the legend that all surfaces of a sweep share."""
     if surface.y is None:
         return [Key("training data", DATA_COLOUR, "dot"), Key("network", line_colour(0), "line")]
     colours = class_colours(surface)
@@ -39,7 +40,7 @@ def surface_keys(surface: Surface) -> list[Key]:
 
 
 def class_colours(surface: Surface) -> list[str]:
-    """The colours of a surface's classes."""
+    """Return the colours of a surface's classes."""
     if len(surface.classes) > 2:
         return [line_colour(k) for k in range(len(surface.classes))]
     return [FIRST_CLASS, SECOND_CLASS]

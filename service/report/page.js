@@ -1,5 +1,5 @@
 "use strict";
-// Figures are drawn when they first come into view, in the page's colours, and again when the colours change.
+// Figures are drawn in the page's colours when they first come into view, and again when the colours change.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const placeholders = ["#010203", "#040506", "#070809"];
 const drawn = new Map();
@@ -44,7 +44,7 @@ for (const tabs of document.querySelectorAll(".tabs")) {
   buttons.forEach((button) => button.addEventListener("click", () => choose(button)));
 }
 
-// Which of an axis's labels to show: all, or every second, third, ... until none touches its neighbour.
+// Returns the labels of an axis to show: all, or every second, third, ... so that none touches its neighbour.
 function evenly(indices, distance) {
   const all = [...indices];
   const fits = (stride) => {
@@ -56,7 +56,7 @@ function evenly(indices, distance) {
   return all.filter((_, k) => k % stride === 0);
 }
 
-// A number on an axis: plain near 1, a power of ten beyond.
+// Returns the text of a number on an axis: plain near 1, a power of ten beyond.
 function numberText(value) {
   const size = Math.abs(value);
   if (size === 0 || (size >= 1e-3 && size < 1e5)) return String(Number(value.toPrecision(6))).replace("-", "\u2212");
@@ -66,29 +66,29 @@ function numberText(value) {
   return Number(digits) === 1 ? power : `${Number(digits)}×${power}`;
 }
 
-// A run opens in MLflow; where the page stands inside the dashboard itself no window may be opened, so it tells where.
+// Opens a run in MLflow. Inside MLflow's dashboard the page may not open windows; then it shows the address.
 function openRun(run) {
   if (!run) {
-    tell("This trial has no run of its own: the sweep recorded only its row.");
+    showMessage("This trial has no run: the sweep recorded only its row in the table.");
     return;
   }
   const address = document.body.dataset.runs.replace(document.body.dataset.anyRun, run);
   const opened = window.self === window.top ? window.open(address, "_blank") : null;
-  if (!opened) tell(`Run ${run}`, address);
+  if (!opened) showMessage(`Run ${run}`, address);
 }
 
-function tell(text, address) {
-  const told = document.getElementById("told");
-  told.replaceChildren(text);
+function showMessage(text, address) {
+  const message = document.getElementById("message");
+  message.replaceChildren(text);
   if (address) {
     const link = document.createElement("a");
     link.href = address;
     link.target = "_blank";
     link.rel = "noopener";
     link.textContent = address;
-    told.append(": ", link);
+    message.append(": ", link);
   }
-  told.hidden = false;
-  clearTimeout(tell.timer);
-  tell.timer = setTimeout(() => { told.hidden = true; }, 12000);
+  message.hidden = false;
+  clearTimeout(showMessage.timer);
+  showMessage.timer = setTimeout(() => { message.hidden = true; }, 12000);
 }

@@ -1,4 +1,4 @@
-"""The report as one HTML page without outside parts: its figures, its data and Bokeh are inside."""
+"""The report as one HTML page, with its figures, its data and Bokeh inside. It needs no network."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ from service.recording.links import public_address, run_link
 from service.report.contents import Contents
 from service.report.sections import make_sections
 from service.results.axes import display_name
+from service.results.cells import format_cell
 from service.results.colours import OUTCOME_COLOURS
 from service.results.leaderboard import entry_rows
 
-_ANY_RUN = "~run~"  # stands for a run's id in the address of its page; page.js puts the id there
+_ANY_RUN = "~run~"  # placeholder of the run id in a run's address; page.js replaces it
 
 
 @dataclass(frozen=True)
 class _Embedded:
-    """A figure inside the page. json: what BokehJS draws it from."""
+    """A figure inside the page.
+
+    id: of its HTML element. height: in pixels. json: the document that BokehJS draws.
+    """
 
     id: str
     height: int
@@ -36,13 +40,13 @@ class _Embedded:
 
 
 class _FigureEmbedder:
-    """Gives each figure that the template places an id, and keeps what it is drawn from."""
+    """Gives an id to each figure that the template places, and collects the figures' JSON."""
 
     def __init__(self) -> None:
         self.figures: list[_Embedded] = []
 
     def place(self, plot: Any) -> _Embedded:
-        """The figure's id and height; its JSON is written at the end of the page."""
+        """Add a figure, and return its id and height. The template writes the JSON at the end of the page."""
         document = Document()
         document.add_root(plot)
         item = {"root_id": plot.ref["id"], "doc": document.to_json(deferred=False), "version": bokeh.__version__}
@@ -52,11 +56,13 @@ class _FigureEmbedder:
 
 
 def make_page(contents: Contents, dashboard: str) -> str:
-    """The report's HTML; `dashboard` is the address at which MLflow's pages are found."""
+    """Return the report's HTML. dashboard: the address of the MLflow server that links lead to."""
     sections = list(make_sections(contents))
     runs = run_link(dashboard, contents.sweep.experiment_id, _ANY_RUN)
     rows = entry_rows(contents.entries, contents.metric)
-    shown = [{"name": name, "count": n, "colour": OUTCOME_COLOURS[name]} for name, n in contents.outcomes.items() if n]
+    outcomes = [
+        {"name": name, "count": n, "colour": OUTCOME_COLOURS[name]} for name, n in contents.outcomes.items() if n
+    ]
     environment = Environment(autoescape=True, trim_blocks=True)
     return environment.from_string(_file("page.html")).render(
         c=contents,
@@ -70,8 +76,8 @@ def make_page(contents: Contents, dashboard: str) -> str:
         metric=display_name(contents.metric),
         description=yaml.safe_load(contents.spec).get("description"),
         facts=_facts(contents),
-        outcomes=shown,
-        outcomes_text=", ".join(f"{o['count']:,} {o['name']}" for o in shown),
+        outcomes=outcomes,
+        outcomes_text=", ".join(f"{o['count']:,} {o['name']}" for o in outcomes),
         sections=sections,
         headings=[*((s.id, s.heading) for s in sections), ("best", "Leaderboard"), ("spec", "Sweep file")],
         columns=[{"label": name or "rank", "number": _is_number(rows, name)} for name in (rows[0] if rows else [])],
@@ -81,6 +87,7 @@ def make_page(contents: Contents, dashboard: str) -> str:
 
 
 def _facts(contents: Contents) -> list[tuple[str, str]]:
+    """Return the figures at the top of the page, each with its label."""
     table, metrics = contents.table, contents.sweep.metrics
     facts = [(f"{len(table):,}", "trials")]
     facts += [(f"{len(axis.values):,}", f"values of {axis.label}") for axis in contents.axes]
@@ -101,8 +108,7 @@ def _cells(row: Any, run_id: str | None) -> list[dict[str, Any]]:
     cells = []
     for name, value in row.items():
         number = isinstance(value, (int, float)) or name == "±"
-        text = f"{value:.5g}" if isinstance(value, float) else str(value)
-        cells.append({"text": text, "number": number, "run": run_id if name == "best run" else None})
+        cells.append({"text": format_cell(value), "number": number, "run": run_id if name == "best run" else None})
     return cells
 
 

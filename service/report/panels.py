@@ -1,4 +1,4 @@
-"""Frames of curves: their lines, their scales, and where a line leaves its frame."""
+"""Frames of curves: their lines, their scales, and the points where a line leaves its frame."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from engine.arrays import Floats
 from service.results.scales import Scale, scale_of
 
 MARGIN = 0.06
-"""Room above and below the curves, as a share of the frame."""
+"""The margin above and below the curves, as a share of the frame."""
 
-_LEAST_FILL = 1 / 3
+_LEAST_FILL = 1 / 3  # share of the frame that curves should fill
 _MOST_STRETCH = 2.5
-_RISE = 100.0  # times the start, up to which curves are shown that all diverge
+_RISE = 100.0  # upper end of the scale of curves that all diverge, as a multiple of their start
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve of a panel, and its quartiles if there are any.
+    """A curve of a panel. Arrays have one value per step.
 
-    index: of the value that the line stands for, which gives its colour. middle: the median, infinite where most trials
-    have diverged. calm: the values over the steps that the frame's scale is chosen from; None if all trials exploded or
-    diverged.
+    label: its name in the legend.
+    index: the index of its axis value, which gives its colour.
+    middle: the median; infinite at steps at which most trials have diverged.
+    low, high: the first and the third quartile; None for a line without a band.
+    calm: the values that the frame's scale is chosen from, those of the trials that neither exploded nor diverged,
+        (steps,) or (3, steps); None if there are no such trials.
     """
 
     label: str
@@ -38,7 +41,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves over steps in one frame. reasons: why this frame is shown."""
+    """Curves in one frame.
+
+    title: the frame's title.
+    steps: the steps of all curves.
+    lines: the curves.
+    reasons: the reasons for showing this frame.
+    """
 
     title: str
     steps: tuple[int, ...]
@@ -48,7 +57,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Exit:
-    """Where a line leaves its frame."""
+    """A point where a line leaves its frame. above: whether at the top."""
 
     step: float
     above: bool
@@ -56,10 +65,11 @@ class Exit:
 
 @dataclass(frozen=True)
 class ScaleRule:
-    """How the scales of a metric are chosen.
+    """The rule for choosing the scales of a metric.
 
-    logarithmic: whether they may be. deepest: the least share of the greatest value that a logarithmic scale reaches
-    down to. least_decades: powers of ten that it spans where its curves still fill a third of it.
+    logarithmic: whether a scale may be logarithmic.
+    deepest: the least ratio of the lower to the upper end of a logarithmic scale.
+    least_decades: the powers of ten that a logarithmic scale spans, as long as the curves fill a third of it.
     """
 
     logarithmic: bool = True
@@ -68,22 +78,22 @@ class ScaleRule:
 
 
 def panel_scales(panels: Sequence[Panel], rule: ScaleRule) -> list[Scale]:
-    """A scale for each panel, with its margin: one for all where that fills each frame by a third, else one for each.
+    """Return a scale for each panel, with its margin. All are the same if the curves then fill a third of each frame.
 
-    Only curves of trials that neither exploded nor diverged count. All scales are logarithmic if one needs to be.
+    Only curves of trials that neither exploded nor diverged count. If one scale has to be logarithmic, all are.
     """
-    own = [_calm_values(panel) for panel in panels]
-    shared = scale_of(np.concatenate(own), logarithmic=rule.logarithmic, deepest=rule.deepest)
+    by_panel = [_calm_values(panel) for panel in panels]
+    shared = scale_of(np.concatenate(by_panel), logarithmic=rule.logarithmic, deepest=rule.deepest)
     if shared is None:
         return [_starting_scale(panel, rule).widened(MARGIN) for panel in panels]
     for scale in (_stretched(shared, rule.least_decades), shared):
-        if all(_fill(scale, values) >= _LEAST_FILL for values in own if _varies(values)):
+        if all(_fill(scale, values) >= _LEAST_FILL for values in by_panel if _varies(values)):
             return [scale.widened(MARGIN)] * len(panels)
-    return [_own_scale(p, values, shared, rule).widened(MARGIN) for p, values in zip(panels, own, strict=True)]
+    return [_panel_scale(p, values, shared, rule).widened(MARGIN) for p, values in zip(panels, by_panel, strict=True)]
 
 
-def _own_scale(panel: Panel, values: Floats, shared: Scale, rule: ScaleRule) -> Scale:
-    """The scale of one panel; the shared one if nothing changes in it."""
+def _panel_scale(panel: Panel, values: Floats, shared: Scale, rule: ScaleRule) -> Scale:
+    """Return the scale of one panel; the shared one if the panel's values are all the same."""
     if values.size and not _varies(values):
         return shared
     far_apart = 1.0 if shared.logarithmic else np.inf
@@ -96,42 +106,42 @@ def _varies(values: Floats) -> bool:
 
 
 def are_shared(scales: Sequence[Scale]) -> bool:
-    """Whether all panels have the same scale."""
+    """Return whether all panels have the same scale."""
     return len(set(scales)) == 1
 
 
 def exits(line: Line, steps: Sequence[int], scale: Scale) -> list[Exit]:
-    """Where the line goes out of its frame, or begins outside of it."""
+    """Return the points where the line leaves its frame, or starts outside of it."""
     heights = scale.fractions(scale.drawable(line.middle))
     sides = np.where(np.isnan(heights), 0, np.where(heights > 1, 1, np.where(heights < 0, -1, 0)))
-    found = []
+    points = []
     for k in map(int, np.flatnonzero(sides)):
         if k == 0:
-            found.append(Exit(float(steps[0]), bool(sides[0] > 0)))
+            points.append(Exit(float(steps[0]), bool(sides[0] > 0)))
         elif sides[k - 1] != sides[k]:
             edge = 1.0 if sides[k] > 0 else 0.0
             before, after = heights[k - 1], heights[k]
             share = 0.0 if np.isnan(before) else float((edge - before) / (after - before))
             step = steps[k - 1] + share * (steps[k] - steps[k - 1])
-            found.append(Exit(float(step), bool(sides[k] > 0)))
-    return found
+            points.append(Exit(float(step), bool(sides[k] > 0)))
+    return points
 
 
 def _calm_values(panel: Panel) -> Floats:
-    """The values that a panel's scale is chosen from: of the calm trials, and where each of their lines starts."""
-    parts = [np.append(line.calm, line.middle[0]) for line in panel.lines if line.calm is not None]
-    values = np.concatenate([*parts, np.empty(0)])
+    """Return the values that a panel's scale is chosen from: those of the calm trials, and the start of each line."""
+    by_line = [np.append(line.calm, line.middle[0]) for line in panel.lines if line.calm is not None]
+    values = np.concatenate([*by_line, np.empty(0)])
     return np.asarray(values[np.isfinite(values)])
 
 
 def _fill(scale: Scale, values: Floats) -> float:
-    """The share of the scale between the least and the greatest value that can be drawn."""
+    """Return the share of the scale that the values span."""
     heights = np.clip(scale.fractions(values), 0.0, 1.0)
     return float(np.ptp(heights)) / (1 + 2 * MARGIN)
 
 
 def _stretched(scale: Scale, decades: float) -> Scale:
-    """The logarithmic scale over that many powers of ten, or as many as its values fill by a third."""
+    """Return a logarithmic scale stretched to this many powers of ten, or as far as its values still fill a third."""
     if not scale.logarithmic:
         return scale
     span = math.log10(scale.high / scale.low)
@@ -140,7 +150,7 @@ def _stretched(scale: Scale, decades: float) -> Scale:
 
 
 def _starting_scale(panel: Panel, rule: ScaleRule) -> Scale:
-    """From the curves' starts to a hundred times as much, for a panel in which every trial is lost."""
+    """Return the scale of a panel in which every trial is lost: from the curves' starts to a hundred times as much."""
     starts = np.array([line.middle[0] for line in panel.lines])
     starts = starts[np.isfinite(starts)]
     top = _RISE * np.abs(starts).max(initial=0.0)

@@ -41,15 +41,16 @@ from service.results.phase_diagram import PhaseDiagram, scale_of_median
 from service.results.scales import Scale
 
 _CELL, _LOWEST, _HIGHEST, _STRIP = 34, 120, 520, 56  # pixels
-_LABELS = 58  # pixels for the labels below
-_SIDES = 46, 54  # pixels beside the strips of a single axis, so that they stand one below the other
-_WIDE = 60  # columns that need the whole width
+_LABELS = 58  # pixels of the labels below a map
+_SIDES = 46, 54  # pixels left and right of the strips of a single axis, so that they are aligned
+_WIDE = 60  # columns from which a map gets the whole width
 _CELL_SHAPE: Any = {"x": "x", "y": "y", "width": 1, "height": 1, "line_color": None}
 
 
 def phase_blocks(phase: PhaseDiagram, counts: Mapping[str, int]) -> list[Block]:
-    """Maps of the median, the outcome and the onset of failure, and of the share of each outcome.
+    """Return maps of the median, the outcome and the onset of failure, and of the share of each outcome.
 
+    phase: the phase diagram.
     counts: outcome -> number of trials in the sweep.
     """
     maps = [map_ for map_ in (_median_map(phase), _outcome_map(phase), _onset_map(phase)) if map_ is not None]
@@ -59,16 +60,16 @@ def phase_blocks(phase: PhaseDiagram, counts: Mapping[str, int]) -> list[Block]:
     if len(shares) > 1:
         drawings = [_share_map(phase, outcome, share) for outcome, share in shares.items()]
         keys = [Key("none of a cell's trials to all of them", "#8a929c", "ramp")]
-        across = 1 if columns == 1 else even_columns(len(drawings))
-        blocks.append(Block(drawings, "Share of each outcome", keys, across, _rare_outcomes(phase, counts)))
+        per_row = 1 if columns == 1 else even_columns(len(drawings))
+        blocks.append(Block(drawings, "Share of each outcome", keys, per_row, _rare_outcomes(phase, counts)))
     return blocks
 
 
 def _rare_outcomes(phase: PhaseDiagram, counts: Mapping[str, int]) -> str:
-    """A sentence about the outcomes that have no map of their own; nothing if there is none."""
+    """Return a sentence on the outcomes without a map; empty if there are none."""
     shown = phase.shown_shares()
     rest = [f"{counts[name]:,} {name}" for name in phase.shares if name not in shown]
-    return f"Without a map, because too rare or the same everywhere: {', '.join(rest)}." if rest else ""
+    return f"Too rare for a map, or the same everywhere: {', '.join(rest)}." if rest else ""
 
 
 def _median_map(phase: PhaseDiagram) -> Drawing | None:
@@ -121,7 +122,7 @@ def _share_map(phase: PhaseDiagram, outcome: str, share: Floats) -> Drawing:
 
 
 def _share_bars(phase: PhaseDiagram) -> Any:
-    """The shares of all outcomes along a single axis, stacked."""
+    """Return stacked bars of the shares of all outcomes along a single axis."""
     width = len(phase.columns.values)
     plot = make_figure(190 + _LABELS, x_range=Range1d(start=-0.5, end=width - 0.5), y_range=Range1d(start=0, end=1))
     names = list(phase.shares)
@@ -155,7 +156,7 @@ def _heat_map(phase: PhaseDiagram, values: Floats, mapper: Any, scale: Scale | N
 
 
 def _mark_missing(plot: Any, cells: np.ndarray[Any, Any], label: str) -> list[Key]:
-    """Hatch cells that have no value, and say so in the legend."""
+    """Hatch cells without a value, and return their legend entry."""
     if not cells.any():
         return []
     _hatch(plot, cells, "/", NO_VALUE, fill=f"{NO_VALUE}22")
@@ -172,7 +173,7 @@ def _hatch(plot: Any, cells: np.ndarray[Any, Any], pattern: str, colour: str, fi
 
 
 def _cells(phase: PhaseDiagram) -> Any:
-    """An empty figure with a place for each cell, the first row on top."""
+    """Return an empty figure of the cells, the first row on top."""
     rows, width = phase.median.shape
     height = _STRIP if phase.rows is NO_AXIS else min(max(_CELL * rows, _LOWEST), _HIGHEST)
     x_range, y_range = Range1d(start=-0.5, end=width - 0.5), Range1d(start=rows - 0.5, end=-0.5)
@@ -182,13 +183,13 @@ def _cells(phase: PhaseDiagram) -> Any:
 
 
 def _extent(phase: PhaseDiagram) -> dict[str, float]:
-    """Where the image of all cells lies."""
+    """Return the position and size of an image of all cells."""
     rows, width = phase.median.shape
     return {"x": -0.5, "y": -0.5, "dw": width, "dh": rows}
 
 
 def _source(phase: PhaseDiagram) -> ColumnDataSource:
-    """The cells' places and the texts of their tooltips."""
+    """Return the cells' positions and the texts of their tooltips."""
     rows, width = phase.median.shape
     y, x = np.divmod(np.arange(rows * width), width)
     return ColumnDataSource(
@@ -218,7 +219,7 @@ def _outcome_texts(phase: PhaseDiagram, y: Any, x: Any) -> list[str]:
 
 
 def _make_readable(plot: Any, phase: PhaseDiagram) -> None:
-    """Labels along the sides, tooltips, and a click that opens the best run."""
+    """Add labels along the sides, tooltips, and a click that opens the best run."""
     source = _source(phase)
     cells = plot.add_glyph(source, Rect(**_CELL_SHAPE, fill_alpha=0))
     set_values(plot.xaxis[0], phase.columns)

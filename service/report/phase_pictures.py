@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 _LARGEST = 14.0  # inches of a picture's side
 _MAX_ROW_LABELS = 30
-_TEXT, _KEY, _GAP = 0.072, 0.42, 0.14  # inches of a small character, of a legend's mark, and between labels
-_BESIDE = 2.2  # inches beside a map, for labels and the colour bar
+_TEXT, _KEY, _GAP = 0.072, 0.42, 0.14  # inches: a small character, a legend's mark, the distance of labels
+_SIDES = 2.2  # inches left and right of a map, for labels and the colour bar
 
 
 @readable_fonts()
 def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
-    """File name -> PNG of the median over the first two axes, for the sweep's own run; none where two are not swept."""
+    """Return file name -> PNG of the median over the first two axes, for the sweep's run; empty with fewer axes.
+
+    plan: the sweep's plan. table: see `service.results.trials_table`.
+    """
     axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}
@@ -43,12 +46,12 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
 
 
 def phase_picture(phase: PhaseDiagram, title: str) -> bytes:
-    """Heat maps, one below another: the median, the most frequent outcome, and the onset of failure if any failed."""
+    """Return a PNG of heat maps below each other: median, most frequent outcome, and onset of failure if any failed."""
     return as_png(phase_figure(phase, title))
 
 
 def phase_figure(phase: PhaseDiagram, title: str) -> Figure:
-    """The figure of `phase_picture`."""
+    """Return the figure of `phase_picture`."""
     width, height = _size(phase)
     failed = bool(np.isfinite(phase.onset_step).any())
     rows = 3 if failed else 2
@@ -63,7 +66,7 @@ def phase_figure(phase: PhaseDiagram, title: str) -> Figure:
 
 
 def _draw_median(figure: Figure, axes: Axes, phase: PhaseDiagram) -> None:
-    """Cells without a median are hatched in grey, those beyond the scale in white."""
+    """Draw the medians. Cells without one are hatched in grey, cells beyond the scale in white."""
     from matplotlib.colors import LogNorm, Normalize
 
     scale = scale_of_median(phase)
@@ -81,7 +84,7 @@ def _draw_median(figure: Figure, axes: Axes, phase: PhaseDiagram) -> None:
 
 
 def _draw_outcomes(axes: Axes, phase: PhaseDiagram) -> None:
-    """The colour of the most frequent outcome, the paler the smaller its share."""
+    """Draw the most frequent outcomes: the smaller the share, the paler the colour."""
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Patch
 
@@ -103,7 +106,7 @@ def _draw_onset(figure: Figure, axes: Axes, phase: PhaseDiagram) -> None:
 
 
 def _magma() -> Any:
-    """Without its ends, which look like a dark or a light ground."""
+    """Return the colour map magma without its ends, which look like a dark or a light ground."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -111,7 +114,7 @@ def _magma() -> Any:
 
 
 def _hatch(axes: Axes, cells: np.ndarray[Any, Any], label: str, ground: str, lines: str) -> Any:
-    """Hatch cells; returns their legend entry, None if there are none."""
+    """Hatch cells, and return their legend entry; None if there are no cells."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Patch, Rectangle
 
@@ -124,25 +127,25 @@ def _hatch(axes: Axes, cells: np.ndarray[Any, Any], label: str, ground: str, lin
 
 
 def _legend(axes: Axes, entries: Sequence[Any]) -> None:
-    """Above the frame: to the right of its title, or below the title if there is no room."""
+    """Draw a legend above the frame: to the right of its title, or below the title if there is no room."""
     shown = [entry for entry in entries if entry is not None]
     if not shown:
         return
     width = sum(_TEXT * len(str(entry.get_label())) + _KEY for entry in shown)
-    beside = width + 1.4 * _TEXT * len(axes.get_title("left")) < _frame_width(axes)
-    if not beside:
+    fits = width + 1.4 * _TEXT * len(axes.get_title("left")) < _frame_width(axes)
+    if not fits:
         axes.set_title(axes.get_title("left"), fontsize=10, loc="left", pad=20)
     axes.legend(
-        handles=shown, loc="lower right" if beside else "lower left", bbox_to_anchor=(1.0 if beside else 0.0, 1.0),
+        handles=shown, loc="lower right" if fits else "lower left", bbox_to_anchor=(1.0 if fits else 0.0, 1.0),
         ncols=len(shown), frameon=False, fontsize=8, borderpad=0.2, handlelength=1.4, columnspacing=1.0,
         borderaxespad=0.3,
     )  # fmt: skip
 
 
 def _frame_width(axes: Axes) -> float:
-    """About how many inches a map is wide."""
+    """Return the approximate width of a map, in inches."""
     figure = axes.get_figure(root=True)
-    return float(figure.get_figwidth() if figure else _LARGEST) - _BESIDE
+    return float(figure.get_figwidth() if figure else _LARGEST) - _SIDES
 
 
 def _colour_bar(figure: Figure, axes: Axes, image: Any, scale: Scale) -> None:
@@ -152,7 +155,7 @@ def _colour_bar(figure: Figure, axes: Axes, image: Any, scale: Scale) -> None:
 
 
 def _label_cells(axes: Axes, phase: PhaseDiagram, title: str) -> None:
-    """Title, ticks and labels of a heat map."""
+    """Set title, ticks and labels of a heat map."""
     rows, columns = phase.median.shape
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlim(-0.5, columns - 0.5)
@@ -173,6 +176,6 @@ def _label_cells(axes: Axes, phase: PhaseDiagram, title: str) -> None:
 
 
 def _size(phase: PhaseDiagram) -> tuple[float, float]:
-    """Width of the picture and height of each map, in inches."""
+    """Return the width of the picture and the height of each map, in inches."""
     height, width = phase.median.shape
     return min(max(7.5, 0.3 * width + 2.5), _LARGEST), min(max(1.9, 0.36 * height + 1.0), _LARGEST)

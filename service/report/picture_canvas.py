@@ -1,4 +1,4 @@
-"""Matplotlib's figures: their sizes, frames and ticks, without a window."""
+"""Matplotlib figures without a window: their sizes, frames and ticks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _DPI = 120
 
 
 def make_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
+    """Return an empty figure. width, height: in inches. layout: Matplotlib's layout engine."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -23,15 +24,19 @@ def make_figure(width: float, height: float, layout: Any = "constrained") -> Fig
 
 
 def as_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def make_frames(rows: int, columns: int, width: float, height: float, apart: float) -> Any:
-    """Frames of one size in inches, with room for titles, a legend below and labels, `apart` for labels between them.
+    """Return frames of equal size in one figure, with room for titles, labels and a legend below.
 
-    The places are computed here, because Matplotlib takes longer to find them than to draw.
+    rows, columns: the number of frames.
+    width, height: of a frame with its labels, in inches.
+    apart: additional space between columns for labels, in inches.
+    The positions are computed here, because Matplotlib's layout takes longer than the drawing.
     """
     left, below, above, between = 0.55, 0.85, 0.65, 0.45
     wide, high = columns * width + left + 0.15, rows * height + below + above - between
@@ -44,7 +49,7 @@ def make_frames(rows: int, columns: int, width: float, height: float, apart: flo
 
 
 def set_ticks(axis: Any, scale: Scale, count: int) -> None:
-    """Round values of a logarithmic scale, as plain numbers where they are near 1."""
+    """Set at most `count` ticks at round values of a logarithmic scale; numbers near 1 are written plainly."""
     ticks = scale.ticks(count)
     if ticks is not None:
         axis.set_ticks(ticks, [_number(tick) for tick in ticks])

@@ -1,4 +1,4 @@
-"""Text in Matplotlib's pictures: names appear as the user wrote them, in any script."""
+"""Text in Matplotlib pictures: names appear as the user wrote them, in any script."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "H
 
 
 def literal(text: str) -> str:
-    """Escape `$`, which would otherwise begin a formula in Matplotlib's text."""
+    """Return text with `$` escaped, which would otherwise begin a formula in Matplotlib."""
     return text.replace("$", r"\$")
 
 
 @contextmanager
 def readable_fonts() -> Iterator[None]:
-    """Draw with the fonts of this machine that help. A character that no font has becomes a box, without a warning."""
+    """Draw with the installed fonts of `_FONTS`. A character that no font has becomes a box, without a warning."""
     import matplotlib as mpl
 
     with mpl.rc_context({"font.family": _installed_fonts()}), warnings.catch_warnings():

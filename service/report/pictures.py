@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.report.layout import even_columns
-from service.report.legend import surface_keys
+from service.report.legend import DATA_COLOUR, class_colours, surface_keys
 from service.report.panels import Panel, are_shared, exits
 from service.report.phase_pictures import phase_picture
 from service.report.picture_canvas import as_png, make_figure, make_frames, set_ticks
 from service.report.picture_text import literal, readable_fonts
 from service.results.axes import display_name
-from service.results.colours import FIRST_CLASS, SECOND_CLASS, line_colour
+from service.results.colours import line_colour
 from service.results.scales import Scale
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from service.report.surfaces import Surface
     from service.results.importance import Importance
 
-_WIDEST_TITLE = 44  # characters over a frame
+_WIDEST_TITLE = 44  # characters of a line above a frame
 
 
 @readable_fonts()
 def make_pictures(contents: Contents) -> Mapping[str, bytes]:
-    """File name -> PNG of each section of the report that there is something to see in."""
+    """Return file name -> PNG of each section of the report that has something to show."""
     pictures: dict[str, bytes] = {}
     if contents.phases:
         pictures["phase.png"] = phase_picture(contents.phases[0], contents.name)
@@ -55,10 +55,10 @@ def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
     figure = axes[0].figure
     for frame, panel, scale in zip(axes, panels, scales, strict=False):
         _draw_panel(frame, panel, scale)
-    for place, frame in enumerate(axes):
-        frame.set_visible(place < len(panels))
-        frame.tick_params(labelleft=not shared or place % columns == 0, labelbottom=place + columns >= len(panels))
-        if place + columns >= len(panels):
+    for k, frame in enumerate(axes):
+        frame.set_visible(k < len(panels))
+        frame.tick_params(labelleft=not shared or k % columns == 0, labelbottom=k + columns >= len(panels))
+        if k + columns >= len(panels):
             frame.set_xlabel("step", fontsize=8, labelpad=2)
     bands = " (line) and middle half (band)" if frames.has_bands else ""
     figure.suptitle(literal(f"{title}: {metric}, median of the trials{bands}"), fontsize=11)
@@ -69,7 +69,7 @@ def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
 
 
 def _draw_panel(frame: Axes, panel: Panel, scale: Scale) -> None:
-    """The lines and bands of one frame; a triangle at its edge is where a line leaves it."""
+    """Draw the lines and bands of one frame, and a triangle at its edge where a line leaves it."""
     for line in panel.lines:
         colour = line_colour(line.index)
         frame.plot(panel.steps, scale.drawable(line.middle), color=colour, label=literal(line.label), linewidth=1.4)
@@ -124,7 +124,7 @@ def _surfaces_picture(surfaces: Sequence[Surface], title: str) -> bytes:
 
 
 def _draw_key(figure: Figure, surface: Surface) -> None:
-    """A legend of the classes, or of the data and the prediction."""
+    """Draw a legend of the classes, or of the data and the prediction."""
     from matplotlib.lines import Line2D
 
     keys = [
@@ -140,12 +140,12 @@ def _draw_surface(axes: Axes, surface: Surface) -> None:
 
     axes.set_xlabel(literal(surface.names[0]), fontsize=8)
     if surface.y is None:
-        axes.scatter(surface.data[:, 0], surface.targets, s=8, color="#9aa0a8")
+        axes.scatter(surface.data[:, 0], surface.targets, s=8, color=DATA_COLOUR)
         axes.plot(surface.x, surface.values, color=line_colour(0), linewidth=1.8)
         return
     axes.set_ylabel(literal(surface.names[1]), fontsize=8)
     several = len(surface.classes) > 2
-    ground = [line_colour(k) for k in range(len(surface.classes))] if several else [FIRST_CLASS, SECOND_CLASS]
+    ground = class_colours(surface)
     colours: Any = (
         ListedColormap(ground) if several else LinearSegmentedColormap.from_list("", [ground[0], "white", ground[1]])
     )

@@ -1,4 +1,4 @@
-"""The report of a sweep: a page, and its pictures beside it."""
+"""The report of a sweep: a page and its pictures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from pathlib import Path
 
-from experiments.errors import GradgridError, StoreError, UserError
+from experiments.errors import StoreError, UserError
+from service.inspection.files import write_file
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.redaction import without_user
@@ -18,7 +20,7 @@ from service.report.page import make_page
 from service.report.pictures import make_pictures
 
 FOLDER = "report"
-"""On the sweep's run."""
+"""The folder of the report among the artifacts of the sweep's run."""
 
 _PAGE = "report.html"
 _DASHBOARD = "http://127.0.0.1:5000"  # where `gradgrid dashboard` serves
@@ -26,24 +28,29 @@ _DASHBOARD = "http://127.0.0.1:5000"  # where `gradgrid dashboard` serves
 
 @dataclass(frozen=True)
 class Report:
-    """page: HTML. pictures: file name -> PNG. not_kept: why it could not be put on the sweep's run, else empty."""
+    """A sweep's report. A notebook shows the page.
+
+    page: HTML.
+    pictures: file name -> PNG.
+    not_kept: why the sweep's run has no copy of it; empty if it has.
+    """
 
     page: str
     pictures: Mapping[str, bytes]
     not_kept: str = ""
 
     def write(self, path: Path) -> list[Path]:
-        """Write the page, and the pictures beside it as `STEM-NAME.png`; returns what was written."""
+        """Write the page, and the pictures to the same folder as `STEM-NAME.png`; return the paths, the page first.
+
+        path: of the page; STEM is its name without the ending. Raises GradgridError if a file can't be written.
+        """
         files = {path: self.page.encode(), **{path.with_name(f"{path.stem}-{n}"): p for n, p in self.pictures.items()}}
         for file, content in files.items():
-            try:
-                file.write_bytes(content)
-            except OSError as error:
-                raise GradgridError(f"{file} can't be written: {error.strerror or error}") from None
+            write_file(file, methodcaller("write_bytes", content))
         return list(files)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the page in a frame."""
+        """Return the page in a frame, for a notebook."""
         from html import escape
 
         return f'<iframe srcdoc="{escape(self.page)}" style="width:100%;height:720px;border:0"></iframe>'
@@ -52,11 +59,15 @@ class Report:
 def make_report(
     store: Store, sweep: SweepInfo, *, metric: str | None = None, dashboard: str | None = None, keep: bool = True
 ) -> Report:
-    """Make the report of a sweep, and put it on the sweep's run, where MLflow's page shows it, unless told not to.
+    """Return the report of a sweep, and put a copy on the sweep's run, where MLflow shows it.
 
-    metric: what cells and ranks are by, else what the sweep is ranked by. dashboard: where MLflow's pages are, for the
-    links to runs; else the store's own server, or where `gradgrid dashboard` serves. Raises NotFoundError where there
-    is nothing to see.
+    store: where the sweep is recorded.
+    sweep: the sweep.
+    metric: what cells and ranks are by; None for the sweep's objective.
+    dashboard: the address of the MLflow server that links lead to; None for the store's, or that of
+        `gradgrid dashboard`.
+    keep: whether the sweep's run gets a copy. If it can't be written, `not_kept` says why.
+    Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
     base = dashboard or (without_user(store.uri) if is_server(store.uri) else _DASHBOARD)
     with _no_collection():
@@ -66,14 +77,14 @@ def make_report(
         return report
     try:
         store.write_files(sweep, FOLDER, {_PAGE: report.page.encode(), **report.pictures})
-    except StoreError as error:  # the page is made all the same
+    except StoreError as error:  # the user gets the page anyway
         return replace(report, not_kept=str(error))
     return report
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """The many small objects of figures stay until the page is made; looking for garbage among them took a second."""
+    """Suspend garbage collection: figures are many small objects, and searching them for garbage took a second."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -84,7 +95,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def checked_path(path: Path) -> Path:
-    """The path of a page that can be written. Raises UserError."""
+    """Return the path of a page. Raises UserError if it does not end in .html, or its folder does not exist."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{path}: a report is a page; end its name in .html")
     if not path.parent.is_dir():

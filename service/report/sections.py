@@ -1,4 +1,4 @@
-"""The page's sections: their words, tabs and drawings."""
+"""The page's sections: their explanations, tabs and drawings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from service.results.colours import line_colour
 from service.results.phase_diagram import PhaseDiagram
 
 MAX_POINTS = 10_000
-"""Trials that are drawn as points."""
+"""The greatest number of trials that are drawn as points."""
 
 
 def make_sections(contents: Contents) -> Iterator[Section]:
-    """The sections that this sweep has something for, in the order of the page."""
+    """Yield the sections that have something to show, in the order of the page."""
     if contents.phases:
         yield _phase_section(contents)
     if contents.curves:
@@ -89,7 +89,7 @@ def _frames_tab(heading: str, metric: str, frames: CurveFrames) -> Tab:
 def _importance_section(contents: Contents) -> Section:
     words = (
         f"The share of the variance in {display_name(contents.metric)}, by rank, that each axis explains: on its own, "
-        "and with its interactions with other axes. The share of the seed is chance."
+        "and with its interactions with other axes. The seed's share is chance."
     )
     return Section("importance", "Importance", words, [Tab("", [_alone(importance_drawing(contents.importance))])])
 
@@ -103,7 +103,7 @@ def _trials_section(contents: Contents) -> Section:
     marks = {key.mark for key in drawing.keys}
     words = f"One point for each trial{f', {MAX_POINTS:,} of them at random' if sampled else ''}."
     if marks & {"up", "down"}:
-        words += " A triangle at the edge of the frame is a value beyond."
+        words += " A triangle at the edge of the frame is a value beyond it."
     if "cross" in marks:
         words += " A cross at the edge is a trial that diverged."
     return Section("trials", "Every trial", words, [Tab("", [_alone(drawing)])])
@@ -112,7 +112,7 @@ def _trials_section(contents: Contents) -> Section:
 def _parallel_section(contents: Contents) -> Section:
     words = (
         "One line for each configuration, through its values to the rank of its median "
-        f"{display_name(contents.metric)}. Hover over a line to lift it out; click it to open its best run."
+        f"{display_name(contents.metric)}. Hover over a line to highlight it; click it to open its best run."
     )
     drawing = parallel_drawing(contents.table, contents.metric, contents.axes)
     return Section("parallel", "Parallel coordinates", words, [Tab("", [_alone(drawing)])])
@@ -130,7 +130,7 @@ def _surfaces_section(contents: Contents) -> Section:
 
 
 def _alone(drawing: Drawing) -> Block:
-    """A block of one drawing, with the drawing's legend above it."""
+    """Return a block of one drawing, with the drawing's legend above it."""
     return Block([replace(drawing, keys=())], keys=drawing.keys)
 
 

@@ -1,7 +1,7 @@
-"""How the report's Bokeh figures look, and what a click on them does.
+"""The look of the report's Bokeh figures, and the action of a click on them.
 
-Colours of text and lines are placeholders that the page replaces by those of its light or dark ground; grounds are
-transparent. The functions `openRun`, `evenly` and `numberText` that figures call are in page.js.
+Colours of text and lines are placeholders, because the page has a light and a dark theme; backgrounds are transparent.
+Figures call the functions `openRun`, `evenly` and `numberText` of page.js.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from service.results.axes import Axis, short_value
 from service.results.scales import Scale
 
 TEXT, LINES, GROUND = "#010203", "#040506", "#070809"
-"""Placeholders that the page replaces."""
+"""Placeholders that page.js replaces by the theme's colours."""
 
 VIRIDIS = Viridis256[::-4]
 MAGMA = Magma256[40:240:4]
-"""Without its ends, which vanish on a dark or a light ground."""
+"""Magma without its ends, which can't be seen on a dark or a light ground."""
 
 FONT, SMALL = "system-ui, sans-serif", "11px"
 _OPEN = "const at = source.selected.indices[0]; if (at !== undefined) { openRun(source.data.run[at]); "
 _LARGEST = float(np.finfo("float32").max)
-_MOST_TILTED = 30  # names along an axis that are all shown
+_MOST_TILTED = 30  # greatest number of names along an axis that are all shown, tilted
 
 
 def as_float32(values: Any) -> Any:
-    """As float32, which halves a page; a value too large for it becomes its largest."""
+    """Return values as float32, which halves the page's size. Values that are too large for it become its largest."""
     return np.clip(np.asarray(values, dtype=float), -_LARGEST, _LARGEST).astype("float32")
 
 
 def make_figure(height: int, **options: Any) -> Any:
-    """An empty figure as wide as its place on the page."""
+    """Return an empty figure as wide as its place on the page. height: in pixels. options: of Bokeh's `figure`."""
     plot = figure(
         height=height, sizing_mode="stretch_width", toolbar_location=None, background_fill_color=None,
         border_fill_color=None, outline_line_color=None, min_border_right=14, min_border_top=8,
@@ -68,17 +68,17 @@ def make_figure(height: int, **options: Any) -> Any:
 
 
 def evenly_spaced_labels() -> Any:
-    """Shows every label, or every second, third, ... until none touches its neighbour."""
+    """Return a policy that shows every label, or every second, third, ... so that none touches its neighbour."""
     return CustomLabelingPolicy(code="return evenly(indices, distance);")
 
 
 def number_formatter() -> Any:
-    """Plain numbers near 1, powers of ten beyond."""
+    """Return a formatter that writes numbers near 1 plainly, and others as powers of ten."""
     return CustomJSTickFormatter(code="return numberText(tick);")
 
 
 def set_scale(axis: Any, scale: Scale, count: int = 6) -> None:
-    """Ticks of an axis or a colour bar at round values."""
+    """Set at most `count` ticks of an axis or a colour bar, at round values."""
     ticks = scale.ticks(count)
     if ticks is not None:
         axis.ticker = FixedTicker(ticks=ticks)
@@ -86,11 +86,12 @@ def set_scale(axis: Any, scale: Scale, count: int = 6) -> None:
 
 
 def range_of(scale: Scale) -> Any:
+    """Return the Bokeh range of a scale."""
     return Range1d(start=scale.low, end=scale.high)
 
 
 def set_values(plot_axis: Any, axis: Axis) -> None:
-    """A label for each value of a swept axis at 0, 1, 2, ...; numbers are thinned out where they would touch."""
+    """Label 0, 1, 2, ... on a figure's axis with the values of a swept axis. Labels that touch are left out."""
     count = len(axis.values)
     plot_axis.ticker = FixedTicker(ticks=list(range(count)))
     plot_axis.major_label_overrides = {k: short_value(value) for k, value in enumerate(axis.values)}
@@ -105,7 +106,12 @@ def _is_crowded(axis: Axis) -> bool:
 
 
 def hover(tooltips: Sequence[tuple[str, str]], renderers: Sequence[Any], **options: Any) -> Any:
-    """Shows (name, field) pairs; numbers are `@name{%.4g}`."""
+    """Return a tool that shows tooltips.
+
+    tooltips: (label, field) pairs; a field is `@name`, or `@name{%.4g}` for a number.
+    renderers: the glyphs that have the tooltips.
+    options: of Bokeh's HoverTool.
+    """
     numbers = {field.partition("{")[0]: "printf" for _, field in tooltips if "{%" in field}
     shown = {
         "formatters": numbers,
@@ -118,7 +124,7 @@ def hover(tooltips: Sequence[tuple[str, str]], renderers: Sequence[Any], **optio
 
 
 def make_clickable(plot: Any, source: ColumnDataSource, tooltips: Any, renderers: Sequence[Any]) -> None:
-    """Hovering shows the tooltips, and a click opens the run."""
+    """Show tooltips when the mouse hovers over the renderers, and open the run of `source.data["run"]` on a click."""
     plot.add_tools(hover(tooltips, renderers))
     callback = CustomJS(args={"source": source}, code=_OPEN + "source.selected.indices = []; }")
     plot.add_tools(TapTool(renderers=list(renderers), callback=callback, visible=False))

@@ -14,7 +14,7 @@ from service.results.colours import line_colour
 
 
 def surface_drawing(surface: Surface) -> Drawing:
-    """A network's output over its data."""
+    """Return a drawing of a network's output over its data."""
     heading, _, note = surface.title.partition(", ")
     return Drawing(_curve(surface) if surface.y is None else _plane(surface), heading, note)
 
@@ -49,6 +49,6 @@ def _plane(surface: Surface) -> Any:
 
 
 def _between(first: str, second: str) -> list[str]:
-    """From one colour through nothing to another."""
+    """Return a palette from one colour through transparent to another."""
     strengths = [round(k * 12.8) for k in range(10, 0, -1)]
     return [f"{first}{s:02x}" for s in strengths] + [f"{second}{s:02x}" for s in reversed(strengths)]

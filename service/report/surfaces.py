@@ -1,4 +1,4 @@
-"""What chosen trials have learned: the decision surface of two features, or the curve that was fitted to one."""
+"""The functions that the best networks learned: a decision surface of two features, or a curve over one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,18 @@ _SURFACES = 6
 
 @dataclass(frozen=True)
 class Surface:
-    """A trial's network over its data's range, and the data; features as they were given.
+    """The output of a trial's network over the range of its data, and the data. Features are not standardised.
 
-    x: (points,). y: (points,), none for a fitted curve. values: (y, x): from 0 to 1 how far the second of two classes
-    is preferred, or the number of the preferred of several; for a curve (x,) the prediction. data: (samples, features).
-    targets: (samples,).
+    title: the trial's axis value, learning rate and metric.
+    run_id: the trial's run.
+    x: (points,) values of the first feature.
+    y: (points,) values of the second feature; None for a curve.
+    values: (y, x) the preference for the second of two classes, from 0 to 1, or the index of the predicted class of
+        several; for a curve (x,) the prediction.
+    data: (samples, features) the training samples.
+    targets: (samples,) their targets.
+    names: the features' names.
+    classes: the classes' names; empty for a curve.
     """
 
     title: str
@@ -45,62 +52,72 @@ class Surface:
     classes: tuple[str, ...]
 
 
-def make_surfaces(store: Store, plan: Plan, table: pd.DataFrame, down: Axis) -> list[Surface]:
-    """Of the best trial of each value of an axis, six at most; none where the data has more than two features."""
+def make_surfaces(store: Store, plan: Plan, table: pd.DataFrame, axis: Axis) -> list[Surface]:
+    """Return the surface of the best trial of each value of an axis, at most six.
+
+    Empty unless the data are a classification with two features or a regression with one.
+
+    store: where the sweep is recorded.
+    plan: the sweep's plan.
+    table: see `service.results.trials_table`.
+    axis: the axis; NO_AXIS for the best trial alone.
+    """
     data = plan.dataset
     if data.feature_count > 2 or (data.feature_count == 1 and data.task == CLASSIFICATION):
         return []
     if data.feature_count == 2 and data.task != CLASSIFICATION:
         return []
     surfaces = []
-    for row in _chosen(table, plan.objective, down):
+    for row in _best_rows(table, plan.objective, axis):
         trial = store.find_trial(str(row["run_id"]))
         architecture = plan.population(trial.number).architecture
         model = network(store, trial, data, architecture)
-        surfaces.append(_surface(model, data, _title(row, plan.objective, down), trial.run_id))
+        surfaces.append(_surface(model, data, _title(row, plan.objective, axis), trial.run_id))
     return surfaces
 
 
-def _chosen(table: pd.DataFrame, metric: str, down: Axis) -> list[pd.Series]:
-    """The best that has a run for each of the axis's values, in their order."""
+def _best_rows(table: pd.DataFrame, metric: str, axis: Axis) -> list[pd.Series]:
+    """Return the row of the best trial with a run for each value of the axis, in the axis's order."""
     rows = table[table["run_id"].notna() & (table["outcome"] != DIVERGED)]
-    if down is NO_AXIS:
-        parts = [rows]
+    if axis is NO_AXIS:
+        groups = [rows]
     else:
-        parts = [rows[rows[PARAMS + down.name] == down.values[k]] for k in down.spread_indices(_SURFACES)]
-    return [best for part in parts for _, best in best_trials(part, metric, 1).iterrows()]
+        groups = [rows[rows[PARAMS + axis.name] == axis.values[k]] for k in axis.spread_indices(_SURFACES)]
+    return [best for group in groups for _, best in best_trials(group, metric, 1).iterrows()]
 
 
-def _title(row: pd.Series, metric: str, down: Axis) -> str:
+def _title(row: pd.Series, metric: str, axis: Axis) -> str:
     rate = none_if_missing(row.get(PARAMS + "learning_rate"))
-    parts = [] if down is NO_AXIS else [format_value(row[PARAMS + down.name])]
-    parts += [] if rate is None or down.name == "learning_rate" else [f"learning rate {rate:.3g}"]
+    parts = [] if axis is NO_AXIS else [format_value(row[PARAMS + axis.name])]
+    parts += [] if rate is None or axis.name == "learning_rate" else [f"learning rate {rate:.3g}"]
     return ", ".join([*parts, f"{display_name(metric)} {row[METRICS + metric]:.3g}"])
 
 
 def _surface(model: GradgridModel, data: Dataset, title: str, run_id: str) -> Surface:
-    given = data.training_features * data.scale + data.center
-    ranges = [_range(column) for column in given.T]
+    features = data.training_features * data.scale + data.center
+    ranges = [_range(column) for column in features.T]
     if data.feature_count == 1:
         x = np.linspace(*ranges[0], _ALONG)
         values = model.outputs(x[:, None])[:, 0]
-        return Surface(title, run_id, x, None, values, given, data.training_targets, data.feature_names, ())
+        return Surface(title, run_id, x, None, values, features, data.training_targets, data.feature_names, ())
     x, y = (np.linspace(low, high, _SIDE) for low, high in ranges)
-    outputs = model.outputs(np.stack([part.ravel() for part in np.meshgrid(x, y)], axis=1))
+    outputs = model.outputs(np.stack([grid.ravel() for grid in np.meshgrid(x, y)], axis=1))
     values = _preferred(outputs, model).reshape(_SIDE, _SIDE)
-    return Surface(title, run_id, x, y, values, given, data.training_targets, data.feature_names, data.classes)
+    return Surface(title, run_id, x, y, values, features, data.training_targets, data.feature_names, data.classes)
 
 
 def _range(column: Floats) -> tuple[float, float]:
+    """Return the range of a feature's values with a margin."""
     low, high = float(column.min()), float(column.max())
     margin = _MARGIN * (high - low) or 1.0
     return low - margin, high + margin
 
 
 def _preferred(outputs: Floats, model: GradgridModel) -> Floats:
+    """Return `Surface.values` of a classifier's outputs: (points, outputs)."""
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), dtype=float)
-    away = outputs[:, 0] - model.config["threshold"]
-    slope = 1.0 if model.config["loss"] == "cross_entropy" else 4.0  # other outputs go from 0 or -1 to 1
+    margin = outputs[:, 0] - model.config["threshold"]
+    slope = 1.0 if model.config["loss"] == "cross_entropy" else 4.0  # other outputs range from 0 or -1 to 1
     with np.errstate(over="ignore"):
-        return np.asarray(1.0 / (1.0 + np.exp(-slope * away)))
+        return np.asarray(1.0 / (1.0 + np.exp(-slope * margin)))

@@ -1,4 +1,4 @@
-"""Every trial as a point over one axis."""
+"""A figure of every trial as a point over one axis."""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ from service.results.metrics import METRICS, lower_is_better
 from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
 
-_MARGIN = 0.09  # of the frame above and below, with room for the marks at its edges
-_EDGE = 0.03  # distance of those marks from the edge
-_SPREAD = 0.7  # share of the room between two values that their points are spread over
+_MARGIN = 0.09  # share of the frame above and below, for the marks at its edges
+_EDGE = 0.03  # distance of those marks from the edge, as a share of the frame
+_SPREAD = 0.7  # width over which the points of a value are spread, as a share of the distance to the next
 _FEW_TICKS = 12
 _INSIDE, _ABOVE, _BELOW, _DIVERGED = "circle", "triangle", "inverted_triangle", "x"
 MOST_COLOURS = 12
-"""Entries of the legend of colours."""
+"""The greatest number of colours in the legend; with more values there is no legend."""
 
 
 @dataclass(frozen=True)
 class _Points:
-    """Heights that can be drawn, and the marker of each."""
+    """The points of the trials. y: (trials,) heights inside the frame. markers: (trials,) Bokeh's names of markers."""
 
     y: Floats
     markers: np.ndarray[Any, Any]
 
 
 def trials_drawing(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> Drawing:
-    """The metric of each trial over one axis, coloured by the other.
+    """Return a figure of each trial's metric over one axis, coloured by the other.
 
-    The scale is that of the trials that neither exploded nor diverged, without outliers at the worse end. Values beyond
-    it are triangles at the edge; diverged trials are crosses there.
+    The scale is chosen from the trials that neither exploded nor diverged, without outliers at the worse end. Values
+    beyond it are triangles at the edge; diverged trials are crosses there.
+
+    table: see `service.results.trials_table`.
+    metric: the metric's name, without prefix.
+    columns, rows: the two axes; `rows` may be NO_AXIS.
     """
     values = table[METRICS + metric].to_numpy(dtype=float)
     scale = (_scale(table, values, metric) or Scale(0.0, 1.0, False)).widened(_MARGIN)
@@ -72,11 +76,14 @@ def trials_drawing(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) 
 
 
 def _draw_points(plot: Any, data: Mapping[str, Any], mask: Any, marker: str, tooltips: Any) -> None:
-    """Draw the trials that are in the mask, and let them be hovered over and clicked."""
+    """Draw the trials of a mask, with tooltips and a click that opens the run.
+
+    data: column -> values of all trials. mask: (trials,) the trials to draw. marker: a marker, or a column of markers.
+    """
     if not mask.any():
         return
-    chosen = {name: values[mask] for name, values in data.items()}
-    source = ColumnDataSource({k: v.tolist() if v.dtype == object else v for k, v in chosen.items()})
+    columns = {name: values[mask] for name, values in data.items()}
+    source = ColumnDataSource({k: v.tolist() if v.dtype == object else v for k, v in columns.items()})
     scatter = plot.scatter(
         "x", "y", marker=marker, source=source, size=6, fill_color="colour", fill_alpha=0.55, line_color="colour",
         line_alpha=0.55,
@@ -86,7 +93,7 @@ def _draw_points(plot: Any, data: Mapping[str, Any], mask: Any, marker: str, too
 
 
 def _values(axis: Axis, indices: Any) -> np.ndarray[Any, Any]:
-    """Each trial's value on an axis, as a number if all are."""
+    """Return each trial's value on an axis: numbers if all are numbers, else texts."""
     if axis.is_numeric:
         return np.asarray(as_float32(np.where(indices >= 0, np.asarray(axis.values, dtype=float)[indices], np.nan)))
     return np.array([format_value(axis.values[k]) if k >= 0 else "" for k in indices], dtype=object)
@@ -134,31 +141,31 @@ def _frame(scale: Scale, columns: Axis) -> Any:
 
 
 def _positions(columns: Axis) -> Floats:
-    """Where each value lies: at its number or its logarithm, or at 0, 1, 2, ... for words."""
+    """Return the position of each value: its number or logarithm, or 0, 1, 2, ... for words."""
     values = columns.values if columns.is_numeric else range(len(columns.values))
     positions = np.asarray(list(values), dtype=float)
     return np.log(positions) if columns.is_logarithmic else positions
 
 
-def _room(columns: Axis) -> float:
-    """The least distance between two values."""
+def _least_distance(columns: Axis) -> float:
+    """Return the least distance between the positions of two values."""
     positions = _positions(columns)
     return float(np.diff(positions).min()) if len(positions) > 1 else 1.0
 
 
 def _x_range(columns: Axis) -> tuple[Any, str]:
-    positions, room = _positions(columns), _room(columns)
-    ends = np.array([positions[0] - 0.6 * room, positions[-1] + 0.6 * room])
+    positions, distance = _positions(columns), _least_distance(columns)
+    ends = np.array([positions[0] - 0.6 * distance, positions[-1] + 0.6 * distance])
     start, end = map(float, np.exp(ends) if columns.is_logarithmic else ends)
     return Range1d(start=start, end=end), "log" if columns.is_logarithmic else "linear"
 
 
 def _x(columns: Axis, column: Any, row: Any, rows: int) -> Floats:
-    """The place of each trial: at its value, moved a little so that the colours stand side by side."""
+    """Return the x coordinate of each trial: its value, moved a little so that the colours are side by side."""
     offsets = (np.maximum(row, 0) + 0.5) / rows - 0.5
-    places = _positions(columns)[np.maximum(column, 0)] + _SPREAD * _room(columns) * offsets
-    places[column < 0] = np.nan
-    return np.asarray(np.exp(places) if columns.is_logarithmic else places)
+    positions = _positions(columns)[np.maximum(column, 0)] + _SPREAD * _least_distance(columns) * offsets
+    positions[column < 0] = np.nan
+    return np.asarray(np.exp(positions) if columns.is_logarithmic else positions)
 
 
 def _keys(points: _Points, rows: Axis) -> list[Key]:

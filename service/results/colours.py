@@ -1,4 +1,4 @@
-"""Colours that mean the same in every picture, on light and dark ground, and that the colour-blind can tell apart."""
+"""Colours for all pictures. They work on light and dark ground, and colour-blind readers can tell them apart."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ OUTCOME_COLOURS = {
     "diverged": "#c0451d",
     "": "#00000000",
 }
+"""Outcome -> colour; "" is a cell without trials."""
 
 LINES = ("#3f8fd2", "#e8743b", "#057657", "#b08fc0", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
-"""The colours of a panel's lines, by the index of the value that each stands for."""
+"""The colours of lines, by the index of the axis value that a line belongs to."""
 
 FIRST_CLASS, SECOND_CLASS = "#3f8fd2", "#e8743b"
+"""The colours of the two classes of a binary classification."""
 
 
-def line_colour(place: int) -> str:
-    """Of the value at this place of an axis."""
-    return LINES[place % len(LINES)]
+def line_colour(index: int) -> str:
+    """Return the colour of the axis value at this index. Colours repeat after eight."""
+    return LINES[index % len(LINES)]

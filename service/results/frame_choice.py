@@ -1,4 +1,4 @@
-"""Which columns of a phase diagram get a frame of curves: those in which something happens."""
+"""Chooses the columns of a phase diagram that get a frame of curves: those in which something happens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram
 from service.results.scales import WILD
 
 BEST, BEFORE, PAST, SMALLEST = "best", "before the edge", "past the edge", "smallest"
-_EDGE = 0.25  # least difference in the share of lost trials from column to column
-_MANY = 0.3  # least share of an outcome in a cell that is worth a frame
-_LOST = 0.9  # share of lost trials in a column where nothing else is to be seen
+_EDGE = 0.25  # least difference of the shares of lost trials between the two columns at the edge
+_MANY = 0.3  # least share of a failure in some cell that is worth a frame
+_LOST = 0.9  # share of lost trials from which a column shows nothing else
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A chosen column, and why it was chosen; no reason for one that fills a gap."""
+    """A column and the reasons for choosing it; none if it fills a gap."""
 
     column: int
     reasons: tuple[str, ...] = ()
@@ -30,11 +30,14 @@ class Frame:
 def choose_frames(
     phase: PhaseDiagram, count: int, *, first: str = BEST, lost_outcomes: Sequence[str] = WILD
 ) -> list[Frame]:
-    """At most `count` columns in their order: the best, both sides of the edge, those with most failures, the smallest.
+    """Return at most `count` columns: the best, both sides of the edge, those with most failures, the smallest.
 
-    The rest are spread over the gaps. Columns in which almost all trials are lost are left out.
+    The rest fill the gaps. Columns in which almost all trials are lost are left out.
 
-    first: the reason that comes before all others. lost_outcomes: the outcomes of lost trials.
+    phase: the phase diagram.
+    count: the greatest number of columns.
+    first: the reason that comes before all others.
+    lost_outcomes: the outcomes of lost trials.
     """
     lost = _column_share(phase, lost_outcomes)
     hopeful = [k for k in range(len(lost)) if lost[k] < _LOST]
@@ -47,17 +50,17 @@ def choose_frames(
 
 
 def describe(frames: Sequence[Frame], phase: PhaseDiagram, each: str = "") -> str:
-    """One sentence on which columns were chosen; nothing if all were. each: for which rows the choice was made."""
+    """Return a sentence on the choice of columns; empty if all were chosen. each: the rows that it was made for."""
     total = len(phase.columns.values)
     count = len({frame.column for frame in frames})
     if phase.columns is NO_AXIS or count == total:
         return ""
-    shown = list(dict.fromkeys(reason for frame in frames for reason in frame.reasons))
-    named = [_IN_WORDS.get(reason, f"the one with the {reason} trials") for reason in shown]
+    reasons = list(dict.fromkeys(reason for frame in frames for reason in frame.reasons))
+    phrases = [_IN_WORDS.get(reason, f"the one with the {reason} trials") for reason in reasons]
     if any(not frame.reasons for frame in frames):
-        named.append("some between them")
-    which = f"{count} of {total} values" if count > 1 else f"One of {total} values"
-    return f"{which} of {phase.columns.label} {'are' if count > 1 else 'is'} shown: {_listed(named)}{each}."
+        phrases.append("some between them")
+    subject = f"{count} of {total} values" if count > 1 else f"One of {total} values"
+    return f"{subject} of {phase.columns.label} {'are' if count > 1 else 'is'} shown: {_joined(phrases)}{each}."
 
 
 _IN_WORDS = {
@@ -68,12 +71,12 @@ _IN_WORDS = {
 }
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+def _joined(phrases: Sequence[str]) -> str:
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
 
 def _candidates(phase: PhaseDiagram, lost: Floats) -> list[tuple[int, str]]:
-    """Columns and reasons, the most important first."""
+    """Return columns and reasons, the most important first. lost: (columns,) the share of lost trials."""
     candidates: list[tuple[int, str]] = []
     medians = phase.median if lower_is_better(phase.metric) else -phase.median
     if np.isfinite(medians).any():
@@ -94,13 +97,13 @@ def _candidates(phase: PhaseDiagram, lost: Floats) -> list[tuple[int, str]]:
 
 
 def _column_share(phase: PhaseDiagram, outcomes: Sequence[str]) -> Floats:
-    """The share of each column's trials that came to one of these outcomes."""
+    """Return the share of each column's trials that have one of these outcomes: (columns,)."""
     counts = sum(np.nan_to_num(share) * phase.trials for name, share in phase.shares.items() if name in outcomes)
     return np.asarray(np.sum(counts + np.zeros(phase.trials.shape), axis=0) / np.maximum(phase.trials.sum(axis=0), 1))
 
 
 def _fill_gaps(reasons: dict[int, list[str]], hopeful: Sequence[int], count: int) -> None:
-    """Add the column that is farthest from those there are, until there are `count`."""
+    """Add the column that is farthest from the chosen ones, until there are `count`."""
     while len(reasons) < count:
         left = [k for k in hopeful if k not in reasons]
         if not left:

@@ -1,8 +1,10 @@
-"""The leaderboard that tells the truth about seeds: trials that differ in the seed alone are one entry.
+"""The leaderboard: trials that differ only in the seed are one entry.
 
-An entry's value is the mean over its seeds, with a 95 % confidence interval by Student's t. Entries whose means the
-data can't tell apart from the leader's share its rank: Welch's t-test (Welch 1947, Biometrika 34:28) at the 5 % level.
-One seed has no interval and can be told apart from nothing but by its value.
+An entry's value is the mean over its seeds, with a 95 % confidence interval by Student's t. Entries share a rank if the
+data can't tell their means apart from the mean of the rank's first entry, by Welch's t-test (Welch 1947, Biometrika
+34:28) at the 5 % level. An entry of one seed has no interval; it shares a rank only with an equal value.
+
+The two statistics are computed from scipy.special, because importing scipy.stats takes longer than the ranking.
 """
 
 from __future__ import annotations
@@ -39,11 +41,16 @@ _CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|==|=|<|>)\s*(.+?)\s*")
 
 @dataclass(frozen=True)
 class Entry:
-    """Trials that differ in the seed alone.
+    """Trials that differ only in the seed.
 
-    rank: 1 for the best; equal where the data can't separate them, and then `tied`. params: what was swept, but the
-    seed. trials, finished: how many there are, and how many did not diverge. mean, low, high: of the finished ones'
-    metric, and its confidence interval, NaN for a single one. run_id: the best of them; None where it has no run.
+    rank: 1 for the best; entries that the data can't tell apart share a rank.
+    tied: whether another entry has the same rank.
+    params: the values of the swept hyperparameters, without the seed; None if the entry has none.
+    trials: the number of trials.
+    finished: the number of trials that did not diverge.
+    mean: of the metric over the finished trials.
+    low, high: the ends of its 95 % confidence interval; NaN if only one trial finished.
+    run_id: the run of the best trial; None if it has none.
     """
 
     rank: int
@@ -66,18 +73,22 @@ def ranked(
     over_seeds: bool = True,
     count: int | None = None,
 ) -> list[Entry]:
-    """The leaderboard of a sweep's table by a metric, the best first, `count` entries at most.
+    """Return the leaderboard of a sweep, best first. Entries of which seeds diverged come after those without.
 
-    Entries that lost seeds to divergence come after those that lost none; without `over_seeds` each trial is an entry.
-    `swept`: the axes. `where`: conditions such as `activation=relu` or `learning_rate<0.1`, all of which hold. Raises
-    NotFoundError where no trial has the metric, UserError for a condition that can't be read.
+    table: see `service.results.trials_table`.
+    metric: the metric to rank by, without prefix.
+    swept: the swept hyperparameters.
+    where: conditions such as `activation=relu` or `learning_rate<0.1`; trials that meet all of them are ranked.
+    over_seeds: whether trials that differ only in the seed are one entry; else each trial is one.
+    count: the greatest number of entries; None for all.
+    Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
     """
     column = METRICS + metric
     if not len(table):
         return []
     if column not in table:
-        known = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
-        raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, known)}")
+        metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
+        raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, metrics)}")
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
@@ -85,25 +96,25 @@ def ranked(
     finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()
     values, run_ids = table[column].to_numpy(dtype=float), table["run_id"].tolist()
     groups = []
-    for key, places in _grouped(table, names):
-        kept = places[finished[places]]
-        if len(kept):
+    for key, rows in _grouped(table, names):
+        finished_rows = rows[finished[rows]]
+        if len(finished_rows):
             params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
-            groups.append((params, len(places), values[kept], none_if_missing(run_ids[kept[0]])))
+            groups.append((params, len(rows), values[finished_rows], none_if_missing(run_ids[finished_rows[0]])))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
     return _entries(groups if count is None else groups[: count + 1])[:count]
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """The trials for which all conditions hold. Raises UserError for a condition that no sweep like this can meet."""
-    meeting = np.ones(len(table), dtype=bool)
+    """Return the trials that meet all conditions. Raises UserError for one that no trial can meet."""
+    meets = np.ones(len(table), dtype=bool)
     for condition in where if len(table) else ():
-        meeting &= _holds(table, condition).to_numpy()
-    return table[meeting]
+        meets &= _holds(table, condition).to_numpy()
+    return table[meets]
 
 
 def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Array]]:
-    """The values of these hyperparameters, and the places of the rows that have them, in the order of the table."""
+    """Return each combination of values of these hyperparameters with the indices of its rows, in the table's order."""
     if not names or not len(table):
         return [((), np.arange(len(table)))]
     columns = [PARAMS + name for name in names]
@@ -115,13 +126,14 @@ def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any,
 
 
 def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None]]) -> list[Entry]:
+    """Return the entries of groups, which are ordered: params, number of trials, values of the finished, best run."""
     ranks: list[int] = []
     leader = 0
-    for place, (_, trials, samples, _) in enumerate(groups):
+    for index, (_, trials, samples, _) in enumerate(groups):
         _, leader_trials, leader_samples, _ = groups[leader]
-        whole = len(samples) == trials and len(leader_samples) == leader_trials
-        if place and not (whole and _alike(samples, leader_samples)):
-            leader = place
+        complete = len(samples) == trials and len(leader_samples) == leader_trials
+        if index and not (complete and _are_inseparable(samples, leader_samples)):
+            leader = index
         ranks.append(leader + 1)
     return [
         Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *_interval(samples), run_id)
@@ -130,7 +142,7 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None]]) ->
 
 
 def _interval(samples: Array) -> tuple[float, float, float]:
-    """Mean, and the ends of its confidence interval."""
+    """Return the mean and the two ends of its confidence interval by Student's t."""
     from scipy.special import stdtrit
 
     mean, count = _mean(samples), len(samples)
@@ -141,8 +153,8 @@ def _interval(samples: Array) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def _alike(first: Array, second: Array) -> bool:
-    """Whether the data can't separate two means."""
+def _are_inseparable(first: Array, second: Array) -> bool:
+    """Return whether Welch's t-test can't tell two means apart."""
     from scipy.special import stdtr
 
     if len(first) < 2 or len(second) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
@@ -161,52 +173,49 @@ def _mean(samples: np.ndarray[Any, Any]) -> float:
 
 
 def _scale(samples: np.ndarray[Any, Any]) -> float:
-    """The power of two to divide samples by, so that no sum or square overflows or vanishes. It rounds nothing."""
+    """Return the power of two to divide samples by, so that no sum or square over- or underflows. It rounds nothing."""
     return float(2.0 ** np.clip(math.frexp(float(np.abs(samples).max()))[1] - 1, -1000, 1000))
 
 
 def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
-    """Which trials a condition holds for."""
-    read = _CONDITION.fullmatch(condition)
-    if read is None:
+    """Return for each trial whether it meets a condition. Of `params.loss` and `metrics.loss`, `loss` is the latter."""
+    match = _CONDITION.fullmatch(condition)
+    if match is None:
         raise UserError(f"--where {condition!r}: write NAME=VALUE, or <, <=, >, >=, != for =; as learning_rate<0.1")
-    name, sign, text = read.groups()
+    name, sign, text = match.groups()
     short = {c.removeprefix(prefix): c for prefix in (PARAMS, METRICS) for c in table.columns if c.startswith(prefix)}
-    columns = {
-        **{c: c for c in table.columns},
-        **short,
-    }  # of a loss that was chosen and one that was come to, the latter
+    columns = {**{c: c for c in table.columns}, **short}
     if name not in columns:
         raise UserError(f"--where {condition!r}: no trial has {name!r}{nearest(name, [*short, 'outcome'])}")
     values = table[columns[name]]
     number = pd.to_numeric(values, errors="coerce")
     try:
-        wanted = float(text)
+        threshold = float(text)
     except ValueError:
         if sign not in ("=", "==", "!="):
-            raise UserError(f"--where {condition!r}: {text!r} is no number to compare with") from None
+            raise UserError(f"--where {condition!r}: {text!r} is not a number to compare with") from None
         return _COMPARISONS[sign](_words(values), _known_word(values, text, condition))
-    return _COMPARISONS[sign](number, wanted)
+    return _COMPARISONS[sign](number, threshold)
 
 
 def _words(values: pd.Series) -> pd.Series:
-    """Cells as conditions name them: without blanks, so that [8,8] is [8, 8]."""
+    """Return cells as text without blanks, so that [8,8] in a condition matches [8, 8]."""
     return values.astype(str).str.replace(" ", "")
 
 
 def _known_word(values: pd.Series, text: str, condition: str) -> str:
-    """The word of a condition, which may be in quotes. Raises UserError for one that no trial has."""
+    """Return the value of a condition without quotes and blanks. Raises UserError if no trial has it."""
     word = text.replace(" ", "")
     if word[:1] in ("'", '"') and word[-1:] == word[:1]:
         word = word[1:-1]
-    known = list(dict.fromkeys(_words(values)))
-    if word not in known and str(values.name).startswith(PARAMS):
-        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{nearest(word, known)}")
+    words = list(dict.fromkeys(_words(values)))
+    if word not in words and str(values.name).startswith(PARAMS):
+        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{nearest(word, words)}")
     return word
 
 
 def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:
-    """A leaderboard's entries; what can't be told apart has one rank, marked with =."""
+    """Return the rows of a leaderboard for readers: column -> value. A rank that entries share is marked with `=`."""
     grouped = any(entry.trials > 1 for entry in entries)
     rows = []
     for entry in entries:

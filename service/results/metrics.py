@@ -1,4 +1,4 @@
-"""Names of metrics and hyperparameters in the trials' table, and which direction of a metric is better."""
+"""Prefixes of metrics and hyperparameters in the trials' table, and the better direction of a metric."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ PARAMS, METRICS = "params.", "metrics."
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of the metric is the better one."""
+    """Return whether a smaller value of the metric is better."""
     return "accuracy" not in metric
 
 
 def is_better(metric: str, value: float, than: float | None) -> bool:
-    """Whether `value` beats `than`; NaN beats nothing."""
+    """Return whether `value` is better than `than`. NaN is never better; any other value is better than None."""
     if math.isnan(value):
         return False
     return than is None or (value < than if lower_is_better(metric) else value > than)
 
 
 def outcome_counts(table: pd.DataFrame) -> dict[str, int]:
-    """How many trials came to each outcome."""
+    """Return outcome -> number of trials, for all outcomes. table: see `service.results.trials_table`."""
     from engine import OUTCOMES
 
     return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}

@@ -1,4 +1,4 @@
-"""The phase diagram as numbers: how training ended over two axes, over all other axes and the seeds taken together."""
+"""The phase diagram as numbers: the outcomes of training over two axes, for all other axes and seeds together."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine import DIVERGED, OUTCOMES
+from engine import OUTCOMES
 from engine.arrays import Array, Flags, Floats, Integers
+from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import Axis, cell_indices
 from service.results.metrics import METRICS, lower_is_better
 from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
 
-FAILURE_OUTCOMES = ("vanishing", "exploding", "dead", "diverged")
+FAILURE_OUTCOMES = (VANISHING, EXPLODING, DEAD, DIVERGED)
 """The outcomes whose onset the diagram shows."""
-_FAR_APART = 3.0  # colours are logarithmic from this ratio of the largest to the smallest median on
+_FAR_APART = 3.0  # ratio of the largest to the smallest median from which colours are logarithmic
+_WORTH_A_MAP = 0.25  # least share of an outcome in some cell
 
 
 @dataclass(frozen=True)
 class PhaseDiagram:
     """Outcomes over two axes. Arrays have the shape (rows, columns).
 
-    columns, rows: the axes. metric: its name. median: of the metric over a cell's trials; NaN if more than half of them
-    diverged. calm_median: the same over the trials that neither exploded nor diverged; NaN if there are none. shares:
-    outcome -> share of a cell's trials, for the outcomes of this sweep. onset_step: median step at which the failed
-    trials began to fail; NaN if none failed. trials: how many there are. best: run id of the best trial, "" if none.
+    columns, rows: the axes.
+    metric: the metric's name, without prefix.
+    median: of the metric over a cell's trials; NaN if more than half of them diverged.
+    calm_median: the same over the trials that neither exploded nor diverged; NaN if there are none.
+    shares: outcome -> share of a cell's trials, for the outcomes of this sweep; NaN in a cell without trials.
+    onset_step: the median step at which the failed trials began to fail; NaN if none failed.
+    trials: the number of trials.
+    best: the run id of the best trial; "" if there is none.
     """
 
     columns: Axis
@@ -42,7 +48,7 @@ class PhaseDiagram:
 
     @property
     def modal_outcome(self) -> Array:
-        """The most frequent outcome of each cell, "" where it has no trial."""
+        """The most frequent outcome of each cell; "" if it has no trials."""
         names = np.array(list(self.shares), dtype=object)
         stacked = np.stack([self.shares[name] for name in names])
         outcomes: Array = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
@@ -60,28 +66,28 @@ class PhaseDiagram:
         return np.asarray((self.trials > 0) & np.isnan(self.median))
 
     def worse_than(self, scale: Scale) -> Flags:
-        """The cells whose median lies beyond the worse end of a scale."""
+        """Return the cells whose median is beyond the worse end of a scale."""
         with np.errstate(invalid="ignore"):
             beyond = self.median > scale.high if lower_is_better(self.metric) else self.median < scale.low
         return np.asarray(beyond)
 
     def row(self, index: int) -> PhaseDiagram:
-        """The diagram of a single row."""
-        part = slice(index, index + 1)
+        """Return the diagram of a single row."""
+        row = slice(index, index + 1)
         return PhaseDiagram(
             columns=self.columns,
-            rows=Axis(self.rows.name, self.rows.values[part]),
+            rows=Axis(self.rows.name, self.rows.values[row]),
             metric=self.metric,
-            median=self.median[part],
-            calm_median=self.calm_median[part],
-            shares={name: share[part] for name, share in self.shares.items()},
-            onset_step=self.onset_step[part],
-            trials=self.trials[part],
-            best=self.best[part],
+            median=self.median[row],
+            calm_median=self.calm_median[row],
+            shares={name: share[row] for name, share in self.shares.items()},
+            onset_step=self.onset_step[row],
+            trials=self.trials[row],
+            best=self.best[row],
         )
 
     def shown_shares(self) -> dict[str, Floats]:
-        """The shares that are worth a map: not the same in all cells, and at least a quarter in one of them."""
+        """Return the shares that are worth a map: not the same in all cells, and at least a quarter in one of them."""
         inside = self.trials > 0
         return {
             outcome: share
@@ -90,13 +96,10 @@ class PhaseDiagram:
         }
 
 
-_WORTH_A_MAP = 0.25
-
-
 def scale_of_median(phase: PhaseDiagram) -> Scale | None:
-    """The scale of the medians' colours; None if there is no median.
+    """Return the scale of the medians' colours; None if there is no median.
 
-    Cells in which all trials exploded or diverged have no part in it, and neither have outliers at the worse end.
+    It leaves out cells in which all trials exploded or diverged, and outliers at the worse end.
     """
     lower = lower_is_better(phase.metric)
     calm = phase.calm_median[np.isfinite(phase.median)]
@@ -105,7 +108,12 @@ def scale_of_median(phase: PhaseDiagram) -> Scale | None:
 
 
 def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> PhaseDiagram:
-    """The phase diagram of a sweep's table by a metric; `rows` may be NO_AXIS."""
+    """Return the phase diagram of a sweep.
+
+    table: see `service.results.trials_table`; it has the columns of the metric and of both axes.
+    metric: the metric's name, without prefix.
+    columns, rows: two axes of the sweep; `rows` may be NO_AXIS.
+    """
     shape = (len(rows.values), len(columns.values))
     row, column = cell_indices(table, columns, rows)
     inside = (row >= 0) & (column >= 0)
@@ -133,6 +141,7 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
 
 
 def _grid(by_cell: pd.Series, shape: tuple[int, int]) -> Floats:
+    """Return values by the cell's index as an array of this shape; NaN for a cell without a value."""
     grid = np.full(shape[0] * shape[1], np.nan)
     grid[by_cell.index.to_numpy(dtype=int)] = by_cell.to_numpy(dtype=float)
     return grid.reshape(shape)

@@ -1,4 +1,4 @@
-"""Curves of many trials as bands: median and quartiles over the trials that share a cell of two axes."""
+"""Curves of many trials as bands: the median and the quartiles over the trials of each cell of two axes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _MAX_STEPS = 200
 
 @dataclass(frozen=True)
 class Bands:
-    """Quartiles of a metric over the steps, for chosen rows and columns of cells.
+    """Quartiles of a metric over the steps, for some rows and columns of cells.
 
-    low, middle, high: arrays of the shape (rows, columns, steps); NaN where nothing is known. If lower is better and
-    there is no upper bound, a diverged trial counts as infinite after its last step, so a quartile may be infinite.
-    calm: the same quartiles over the trials that neither exploded nor diverged, (3, rows, columns, steps); NaN for a
-    cell that has none.
+    metric: the metric's name.
+    steps: the steps.
+    rows, columns: the indices of the cells' rows and columns.
+    low, middle, high: (rows, columns, steps) the quartiles; NaN if no trial has a value. If lower is better and there
+        is no upper bound, a diverged trial counts as infinite after its last step, so a quartile may be infinite.
+    calm: (3, rows, columns, steps) the quartiles over the trials that neither exploded nor diverged; NaN for a cell
+        without such trials.
     """
 
     metric: str
@@ -42,20 +45,21 @@ class Bands:
 class Curves:
     """A sweep's curves as matrices over trials and steps.
 
-    points: a row for each recorded point, as `Store.curves` returns them. table: the sweep's trials.
+    points: one row per recorded point, as `Store.curves` returns them.
+    table: see `service.results.trials_table`.
     """
 
     def __init__(self, points: pd.DataFrame, table: pd.DataFrame) -> None:
-        whole = set(table.loc[table["outcome"] != DIVERGED, "number"]) or set(table["number"])
-        steps = np.sort(points.loc[points["number"].isin(whole), "step"].unique())
+        finished = set(table.loc[table["outcome"] != DIVERGED, "number"]) or set(table["number"])
+        steps = np.sort(points.loc[points["number"].isin(finished), "step"].unique())
         if len(steps) > _MAX_STEPS:
             steps = steps[np.unique(np.linspace(0, len(steps) - 1, _MAX_STEPS).round().astype(int))]
         self.steps = tuple(int(step) for step in steps)
         numbers = table["number"].to_numpy()
         row = pd.Series(np.arange(len(numbers)), index=numbers).reindex(points["number"]).to_numpy(dtype=float)
         column = pd.Series(np.arange(len(steps)), index=steps).reindex(points["step"]).to_numpy(dtype=float)
-        self._known = ~(np.isnan(row) | np.isnan(column))
-        self._index = row[self._known].astype(int), column[self._known].astype(int)
+        self._valid = ~(np.isnan(row) | np.isnan(column))
+        self._index = row[self._valid].astype(int), column[self._valid].astype(int)
         self._points = points
         self._trials = len(table)
         self._calm = is_calm(table["outcome"])
@@ -68,15 +72,17 @@ class Curves:
         return [str(name) for name in self._points.columns if name not in ("number", "step")]
 
     def matrix(self, metric: str) -> Floats:
-        """(trials, steps) in the order of the table; NaN where there is no point."""
+        """Return a metric's values: (trials, steps) in the order of the table; NaN if there is no point."""
         values = np.full((self._trials, len(self.steps)), np.nan)
-        values[self._index] = self._points[metric].to_numpy(dtype=float)[self._known]
+        values[self._index] = self._points[metric].to_numpy(dtype=float)[self._valid]
         return values
 
     def bands(self, metric: str, cells: Indices, rows: Sequence[int], columns: Sequence[int]) -> Bands:
-        """The bands of a metric.
+        """Return the bands of a metric.
 
-        cells: each trial's row and column. rows, columns: the indices that are wanted.
+        metric: the metric's name.
+        cells: the row and the column of each trial.
+        rows, columns: the indices of the cells to return.
         """
         values = self.matrix(metric)
         if lower_is_better(metric) and not metric.startswith("dead_units"):
@@ -97,17 +103,17 @@ class Curves:
 
 
 def _quartiles(values: np.ndarray[Any, Any]) -> Floats:
-    """(3, steps) of (trials, steps); NaN where nothing is known."""
+    """Return the quartiles of (trials, steps) over the trials: (3, steps); NaN for a step without values."""
     with np.errstate(all="ignore"):
-        ordered = np.sort(values, axis=0)  # NaN last, after the infinite
-        known = np.isfinite(values).sum(axis=0) + np.isinf(values).sum(axis=0)
+        ordered = np.sort(values, axis=0)  # NaN comes last, after infinity
+        counts = np.isfinite(values).sum(axis=0) + np.isinf(values).sum(axis=0)
         quartiles = np.full((3, values.shape[1]), np.nan)
         columns = np.arange(values.shape[1])
         for k, share in enumerate(_QUARTILES):
-            rank = share * (np.maximum(known, 1) - 1)
+            rank = share * (np.maximum(counts, 1) - 1)
             below, above = np.floor(rank).astype(int), np.ceil(rank).astype(int)
             low, high = ordered[below, columns], ordered[above, columns]
             quartiles[k] = np.where(np.isinf(high) & (above > below), high, low + (high - low) * (rank - below))
-            quartiles[k][known == 0] = np.nan
+            quartiles[k][counts == 0] = np.nan
             quartiles[k][np.isinf(low)] = np.inf
     return quartiles

@@ -10,48 +10,48 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine import DIVERGED
 from engine.arrays import Floats
+from engine.outcomes import DIVERGED, EXPLODING
 
-_FAR_APART = 10.0  # a scale is logarithmic from this ratio of its ends on
+_FAR_APART = 10.0  # ratio of the ends from which a scale is logarithmic
 _FENCE = 1.5  # interquartile ranges (Tukey 1977)
-_NARROWEST = 0.02  # of the greatest size: a smaller difference is drawn as the noise that it is
+_NARROWEST = 0.02  # least width, as a share of the greatest absolute value; smaller differences are noise
 _MANTISSAS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 _NEARLY_LINEAR = 3.0  # ratio of the ends up to which ticks are evenly spaced
-_LARGEST = 1e100  # ends beyond can't be drawn
+_LARGEST = 1e100  # larger ends can't be drawn
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The ends of an axis, and whether it is logarithmic. `low` is less than `high`."""
+    """The scale of an axis: its ends, `low` less than `high`, and whether it is logarithmic."""
 
     low: float
     high: float
     logarithmic: bool
 
     def fractions(self, values: Floats) -> Floats:
-        """Heights above the lower end, as shares of the scale: 0 at `low`, 1 at `high`; -inf for 0 on a log scale."""
+        """Return the values' positions on the scale: 0 at `low`, 1 at `high`; -inf for 0 on a logarithmic scale."""
         with np.errstate(all="ignore"):
             ends = np.log([self.low, self.high]) if self.logarithmic else np.array([self.low, self.high])
             heights = np.log(np.maximum(values, 0.0)) if self.logarithmic else np.asarray(values, dtype=float)
             return np.asarray((heights - ends[0]) / (ends[1] - ends[0]))
 
     def at(self, fraction: float) -> float:
-        """The value at a share of the scale."""
+        """Return the value at a position: `low` at 0, `high` at 1."""
         if self.logarithmic:
             return float(math.exp((1 - fraction) * math.log(self.low) + fraction * math.log(self.high)))
         return (1 - fraction) * self.low + fraction * self.high
 
     def drawable(self, values: Floats) -> Floats:
-        """The values, those far outside moved to one height above or below the scale. NaN stays NaN."""
+        """Return the values, limited to one height of the scale above and below it. NaN stays NaN."""
         return np.clip(values, self.at(-1.0), self.at(2.0))
 
     def widened(self, margin: float) -> Scale:
-        """With room at both ends, as a share of the scale."""
+        """Return the scale with a margin at both ends. margin: as a share of the scale."""
         return Scale(self.at(-margin), self.at(1 + margin), self.logarithmic)
 
     def ticks(self, count: int = 6) -> list[float] | None:
-        """Round values along a logarithmic scale, at most `count`; None for a linear one."""
+        """Return at most `count` round values along a logarithmic scale; None for a linear one."""
         if not self.logarithmic:
             return None
         if self.high < _NEARLY_LINEAR * self.low:
@@ -68,7 +68,7 @@ class Scale:
 
 
 def _round_step(least: float) -> float:
-    """The least of 1, 2, 5, 10, ... times a power of ten that is at least this."""
+    """Return the smallest number of the form 1, 2 or 5 times a power of ten that is not less than `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(mantissa * power for mantissa in (1, 2, 5, 10) if mantissa * power >= least)
 
@@ -76,10 +76,12 @@ def _round_step(least: float) -> float:
 def scale_of(
     values: Floats, *, logarithmic: bool = True, far_apart: float = _FAR_APART, deepest: float = 1e-12
 ) -> Scale | None:
-    """The scale from the least to the greatest value; None if no value is finite.
+    """Return the scale from the least to the greatest finite value; None if there is none.
 
-    It is logarithmic if that is allowed, no value is negative, and the positive ones lie far apart. deepest: the least
-    share of the upper end that a logarithmic scale reaches down to.
+    values: the values, of any shape.
+    logarithmic: whether it may be logarithmic. It is if no value is negative and the positive ones are far apart.
+    far_apart: the least ratio of the ends of a logarithmic scale.
+    deepest: the least ratio of the lower to the upper end of a logarithmic scale.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -96,9 +98,9 @@ def scale_of(
 
 
 def without_outliers(values: Floats, *, lower_is_better: bool) -> Floats:
-    """The values without the far ones at the worse end, by Tukey's fence. The better end stays as it is.
+    """Return the finite values without outliers at the worse end, by Tukey's fence (Tukey 1977).
 
-    Positive values are compared by their logarithms, and those up to ten times the third quartile are not far.
+    If all values are positive, their logarithms are compared, and values up to ten times the third quartile stay.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -112,8 +114,9 @@ def without_outliers(values: Floats, *, lower_is_better: bool) -> Floats:
 
 
 def is_calm(outcomes: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which trials neither exploded nor diverged: scales are chosen from their values."""
+    """Return for each trial whether it neither exploded nor diverged. Scales are chosen from such trials."""
     return np.asarray(~outcomes.isin(WILD))
 
 
-WILD: Sequence[str] = ("exploding", DIVERGED)
+WILD: Sequence[str] = (EXPLODING, DIVERGED)
+"""Outcomes of trials whose values would hide those of all others on a scale."""

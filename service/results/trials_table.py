@@ -1,7 +1,30 @@
-"""The table of a sweep: a row a trial with its hyperparameters, outcome and final metrics (trials.parquet).
+"""The trials' table: a pandas DataFrame with a row for each trial of a sweep, stored as trials.parquet.
 
-Columns are named as MLflow names those of `mlflow.search_runs`: `params.loss` is the loss that was chosen, and
-`metrics.loss` what it came to.
+| column | dtype | meaning | missing |
+|---|---|---|---|
+| `number` | int64 | position in the grid, from 0; rows come in this order | never |
+| `trial` | str | the trial's id: 32 hexadecimal digits | never |
+| `run_id` | str | the trial's MLflow run | if it has no run, by `record.runs` or because it was deleted |
+| `params.<name>` | int64, float64 or str | a hyperparameter; widths are text: `[4, 4]` | if the trial has none |
+| `outcome` | str | one of `engine.OUTCOMES` | never |
+| `outcome_step` | int64 | the recorded step from which the outcome held, in updates | never |
+| `last_step` | int64 | the last step whose loss was finite, in updates | never |
+| `metrics.<name>` | float64 | a metric at the last step; may be infinite | if it has no value |
+
+Hyperparameters and metrics that no trial of the sweep has are not columns. Columns come in the order above:
+hyperparameters as in `experiments.hyperparameters`, metrics by name, with the gradients' norms last. A missing value is
+NaN or None, so a column of integers that misses some is float64. A table without rows has no columns of
+hyperparameters and metrics.
+
+Names are those of `mlflow.search_runs`: `params.loss` is the name of the loss function, `metrics.loss` its value.
+
+Units: a loss has the unit of its loss function, accuracies and `dead_units` are shares from 0 to 1, `update_ratio` is
+the norm of an update divided by the norm of the weights (docs/outcomes.md).
+
+While a sweep is running that has a run for each trial, its table is read from the runs. Then rows and columns may come
+in another order, and a column of hyperparameters is one of numbers if each of its values is a number.
+
+A function that takes a `table` takes one of these, or some rows of one.
 """
 
 from __future__ import annotations
@@ -19,16 +42,18 @@ _FIRST = ["number", "trial", "run_id"]
 OUTCOME_COLUMNS = ["outcome", "outcome_step", "last_step"]
 
 
-def assemble(parts: Sequence[pd.DataFrame], kept: Collection[str], runs: Mapping[str, str]) -> pd.DataFrame:
-    """One table of the trials that are kept, by number, columns in one order whatever came first.
+def assemble(parts: Sequence[pd.DataFrame], trials: Collection[str], runs: Mapping[str, str]) -> pd.DataFrame:
+    """Return the table of the given trials, in the order of their numbers.
 
-    runs: trial -> run id, of those that have a run.
+    parts: tables of some trials each, without `run_id`, in any order; the first row of a trial counts.
+    trials: the trials to keep.
+    runs: trial -> run id, for those that have a run.
     """
     filled = [part for part in parts if len(part)]
     if not filled:
         return pd.DataFrame(columns=[*_FIRST, *OUTCOME_COLUMNS])
     table = pd.concat(filled, ignore_index=True)
-    table = table[table["trial"].isin(list(kept))].drop_duplicates("trial").sort_values("number", ignore_index=True)
+    table = table[table["trial"].isin(list(trials))].drop_duplicates("trial").sort_values("number", ignore_index=True)
     table["run_id"] = table["trial"].map(dict(runs))
     params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in table]
     metrics = [name for name in table.columns if name.startswith(METRICS)]
@@ -36,7 +61,7 @@ def assemble(parts: Sequence[pd.DataFrame], kept: Collection[str], runs: Mapping
 
 
 def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
-    """The best finished trials by a metric; equal ones by number."""
+    """Return the rows of the best finished trials, at most `count`, best first, and equal ones by number."""
     column = METRICS + metric
     if column not in table:
         return table.iloc[:0]
@@ -45,23 +70,26 @@ def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
 
 
 def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
-    """A row's params or metrics under their own names, in plain Python values, without those it has none of."""
+    """Return the values of a row's columns that begin with `prefix`: name without prefix -> plain Python value.
+
+    Missing values are left out.
+    """
     names = [name for name in row.index if name.startswith(prefix) and not pd.isna(row[name])]
     return {name.removeprefix(prefix): _plain(row[name]) for name in names}
 
 
 def none_if_missing(value: Any) -> Any:
-    """A cell, None where there is nothing in it."""
+    """Return a cell's value; None if it is missing."""
     return None if pd.isna(value) else value
 
 
 def run_ids(table: pd.DataFrame) -> pd.Series:
-    """The run of each trial; empty where it has none."""
+    """Return the run id of each trial; "" if it has no run."""
     return table["run_id"].astype(object).where(table["run_id"].notna(), "")
 
 
 def shown_params(columns: Iterable[str], swept: Sequence[str]) -> list[str]:
-    """The swept hyperparameters that the table has, in the order of the axes."""
+    """Return the swept hyperparameters that the table has, in the order of `swept`. columns: the table's."""
     names = {name.removeprefix(PARAMS) for name in columns if name.startswith(PARAMS)}
     return [name for name in swept if name in names]
 
@@ -75,9 +103,10 @@ def _metric_order(name: str) -> tuple[bool, str]:
 
 
 def cell_value(value: Any) -> Any:
+    """Return a hyperparameter's value as the table has it."""
     return as_text(value) if isinstance(value, tuple) else value
 
 
 def as_text(value: Any) -> str:
-    """A hyperparameter as MLflow shows it."""
+    """Return a hyperparameter's value as MLflow has it: text."""
     return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -44,7 +44,7 @@ window.allTexts = () => {
   }
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, #told")) continue;
+    if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, #message")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const {left, right, top, bottom} of node.data.trim() ? range.getClientRects() : []) {

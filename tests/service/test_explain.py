@@ -65,9 +65,9 @@ def test_a_dead_unit_is_one_that_relu_shuts_for_every_sample(troubled: _Troubled
     before: Any = data.training_features @ weights[:6].reshape(3, 2).T + weights[6:9]
     shut = [bool(unit) for unit in (before <= 0).all(axis=0)]
     assert any(shut)
-    assert [unit.silent == 1 for unit in seen.units] == shut
-    assert [unit.silent for unit in seen.units] == pytest.approx(list((before <= 0).mean(axis=0)))
-    (sentence,) = [s for s in seen.found if "hidden units" in s]
+    assert [unit.zero_share == 1 for unit in seen.units] == shut
+    assert [unit.zero_share for unit in seen.units] == pytest.approx(list((before <= 0).mean(axis=0)))
+    (sentence,) = [s for s in seen.findings if "hidden units" in s]
     assert sentence.startswith(f"{sum(shut)} of 3 hidden units have a gradient of exactly 0")
     assert f"layer1[{shut.index(True)}]" in sentence
 
@@ -76,7 +76,7 @@ def test_a_diverged_trial_is_looked_at_where_it_last_lived(troubled: _Troubled) 
     trial = troubled.store.find_trial(troubled.run("diverged"))
     seen = explain(troubled.store, trial)
     assert seen.replay.step <= int(trial.tags["gradgrid.last_step"])
-    assert re.match(r"it left the finite numbers after step \d+: the learning rate is 1e\+300", seen.found[0])
+    assert re.match(r"it left the finite numbers after step \d+: the learning rate is 1e\+300", seen.findings[0])
 
 
 def test_any_step_can_be_asked_for_but_none_that_there_was_not(troubled: _Troubled) -> None:
@@ -99,6 +99,8 @@ def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> 
     assert run_command(*at, "-o", str(tmp_path / "graph.dot"), "--sample", "3").exit_code == 0
     values = run_for_json(*at)
     assert (values["run_id"], values["outcome"], len(values["units"])) == (run, "dead", 3)
+    assert values["found"] == values["findings"] != []
+    assert all(unit["silent"] == unit["zero_share"] for unit in values["units"])
     wrong = run_command(*at, "-o", "graph.png")
     assert (wrong.exit_code, "end it in .svg or .dot" in wrong.stderr) == (2, True)
 
@@ -134,7 +136,7 @@ def test_a_trial_that_is_called_vanishing_and_no_other_is_said_to_fade(name: str
     assert table["outcome"].tolist() == ["vanishing", "stalled"]
     store = Store(uri)
     for run, outcome in zip(table["run_id"], table["outcome"], strict=True):
-        found = explain(store, store.find_trial(run)).found
+        found = explain(store, store.find_trial(run)).findings
         assert any("the gradient fades on its way back: per weight" in s for s in found) == (outcome == "vanishing")
 
 
@@ -145,6 +147,6 @@ def test_a_trial_that_vanishes_as_a_whole_is_told_so(uri: str) -> None:
     table = run_sweep(load_spec({"name": "a", **network, **rule}), tracking_uri=uri, inline=True).table
     assert table["outcome"].tolist() == ["vanishing"]
     store = Store(uri)
-    sentences = explain(store, store.find_trial(table["run_id"][0])).found
+    sentences = explain(store, store.find_trial(table["run_id"][0])).findings
     assert not any("fades" in sentence for sentence in sentences)
     assert any(re.match(r"the whole gradient has norm \S+; it was \S+ at step 0", sentence) for sentence in sentences)

@@ -130,7 +130,7 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
     [
         ("activation", "write NAME=VALUE"),
         ("activatoin=relu", "no trial has 'activatoin'; did you mean 'activation'"),
-        ("loss<small", "'small' is no number"),
+        ("loss<small", "'small' is not a number"),
     ],
 )
 def test_a_condition_that_makes_no_sense_is_refused(condition: str, said: str) -> None:
@@ -201,7 +201,7 @@ def test_the_json_lists_the_best_trials_of_those_that_fit(runs: str, uri: str) -
     assert [t["run_id"] or None for t in everything["top"]] == [e["run_id"] for e in everything["entries"]]
     assert len(everything["top"]) == 6
     assert run_for_json(*at, "--where", "seed>7")["top"] == []
-    assert "no trial fits --where 'seed>7'" in run_command(*at, "--where", "seed>7").stderr
+    assert "no trial meets --where 'seed>7'" in run_command(*at, "--where", "seed>7").stderr
     assert len(run_for_json(*at, "--trials", "-n", "2")["top"]) == 2
 
 

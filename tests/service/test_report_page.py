@@ -108,7 +108,7 @@ def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> N
         page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 24, 29)'")
         expect(page.locator("#phase .figure").first).to_have_attribute("data-drawn", "yes")
         page.evaluate("openRun('')")
-        expect(page.get_by_role("status")).to_contain_text("has no run of its own")
+        expect(page.get_by_role("status")).to_contain_text("This trial has no run")
 
 
 @pytest.mark.pages

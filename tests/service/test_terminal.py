@@ -121,7 +121,7 @@ def test_a_sweep_is_followed_to_its_end(uri: str) -> None:
     running.join()
     assert looks[0].sweep.status == "RUNNING"
     assert 5 <= looks[0].trials < 12
-    assert looks[-1].trials == looks[-1].of == 12
+    assert looks[-1].trials == looks[-1].total == 12
     assert looks[-1].ended
     assert looks[-1].outcomes == {"improving": 6, "diverged": 6}
     best = min(looks[-1].table["metrics.test_loss"].dropna())
