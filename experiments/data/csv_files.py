@@ -1,4 +1,4 @@
-"""Reads a CSV file into a `RawTable`."""
+"""Read a CSV file into a `RawTable`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_csv(path: Path, options: ReadOptions) -> RawTable:
 
 
 def _check_divided(columns: Sequence[TextColumn], place: str) -> None:
-    """Raises DataError for a single column that holds what may be separators."""
+    """Raise DataError for a single column with characters that may be separators."""
     if len(columns) != 1:
         return
     column = columns[0]
@@ -40,5 +40,5 @@ def _check_divided(columns: Sequence[TextColumn], place: str) -> None:
     if signs:
         raise DataError(
             f"{place} names a single column, {quoted(column.name)}; if {' or '.join(map(quoted, signs))} separates the "
-            "fields, say so with dataset.separator"
+            "fields, set dataset.separator"
         )
