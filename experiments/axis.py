@@ -58,14 +58,14 @@ def _values(raw: dict[str, Any]) -> Axis:
 
 
 def _range(raw: dict[str, Any]) -> Axis:
-    given = raw["range"] if isinstance(raw["range"], list) else [raw["range"]]
-    if not 1 <= len(given) <= 3 or not all(isinstance(n, int) and not isinstance(n, bool) for n in given):
+    numbers = raw["range"] if isinstance(raw["range"], list) else [raw["range"]]
+    if not 1 <= len(numbers) <= 3 or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
         raise ValueError(
             f"range should be a count, [start, stop] or [start, stop, step] in whole numbers, not {raw['range']!r}"
         )
-    if len(given) == 3 and given[2] == 0:
+    if len(numbers) == 3 and numbers[2] == 0:
         raise ValueError("range has a step of 0; write another step")
-    span = range(*given)
+    span = range(*numbers)
     # len() fails for a range of more than 2**63 - 1 values
     length = max(0, -(-(span.stop - span.start) // span.step))
     return Axis(length, lambda: span)

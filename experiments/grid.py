@@ -183,14 +183,14 @@ def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
     Raises SpecError for hyperparameters that do not fit together, and for one that no trial uses.
     """
     populations: list[Population] = []
-    seen: set[Architecture] = set()
+    architectures: set[Architecture] = set()
     used: set[str] = set()
     first = 0
     for structure in _structures(sweepable):
         architecture = _architecture(structure, sweepable, dataset, used)
-        if architecture in seen:
+        if architecture in architectures:
             continue
-        seen.add(architecture)
+        architectures.add(architecture)
         population = Population(architecture, _columns(architecture, sweepable), first)
         used.update(population.columns)
         populations.append(population)
@@ -266,8 +266,8 @@ def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, .
         *OPTIMIZERS[structure["optimizer"]].hyperparameters,
         *SCHEDULES[structure["schedule"]].hyperparameters,
     }
-    given = {*sweepable.axes, *sweepable.fixed}
-    return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
+    names = {*sweepable.axes, *sweepable.fixed}
+    return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
 
 
 def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:

@@ -36,8 +36,8 @@ def _part(kind: str) -> Any:
 
 
 def _known(kind: str, value: str, names: Iterable[str]) -> str:
-    if value not in (known := list(names)):
-        raise ValueError(f"no {kind} is called {value!r}{nearest(value, known)}")
+    if value not in (allowed := list(names)):
+        raise ValueError(f"no {kind} is called {value!r}{nearest(value, allowed)}")
     return value
 
 

@@ -125,12 +125,12 @@ def _walk(node: yaml.Node, path: KeyPath, origin: str) -> Iterator[tuple[KeyPath
     if not path:
         yield path, node.start_mark.line
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line
-            if name in seen:
+            if name in names:
                 raise SpecError(f"{origin}:{line + 1}: the key {name!r} is repeated; remove one of them")
-            seen.add(name)
+            names.add(name)
             yield (*path, name), line
             yield from _walk(value, (*path, name), origin)
     elif isinstance(node, yaml.SequenceNode):
@@ -153,7 +153,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
-        places = {known: place for known, place in places.items() if known[: len(path)] != path}
+        places = {key: place for key, place in places.items() if key[: len(path)] != path}
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
         places.update({path[:length]: origin for length in range(own, len(path) + 1)})
     return replace(source, data=data, places=places)

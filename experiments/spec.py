@@ -203,15 +203,17 @@ def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
 def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> Source:
     """Return the source with data from Python. A ready sweep's dataset section is dropped: it names other data."""
     data = dict(source.data) if isinstance(source.data, dict) else {}
-    given = {} if is_ready else data.get("dataset") or {}
-    if not isinstance(given, dict):
-        raise SpecError(f"{source.place(('dataset',))}: dataset should be a mapping of keys to values, not {given!r}")
-    if target is not None and given.get("target", target) != target:
+    section = {} if is_ready else data.get("dataset") or {}
+    if not isinstance(section, dict):
+        place = source.place(("dataset",))
+        raise SpecError(f"{place}: dataset should be a mapping of keys to values, not {section!r}")
+    if target is not None and section.get("target", target) != target:
         raise SpecError(
-            f"{source.place(('dataset', 'target'))}: dataset.target is {given['target']!r}, but target={target!r} was "
+            f"{source.place(('dataset', 'target'))}: dataset.target is {section['target']!r}, but target={target!r} was "
             "given with the data; give only one of them"
         )
-    section = given if target is None else {**given, "target": target}
+    if target is not None:
+        section = {**section, "target": target}
     return replace(source, data={**data, "dataset": section}, frame=lambda: frame)
 
 
@@ -227,8 +229,8 @@ def check_spec(source: Source) -> Sweepable:
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)
-    given = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
-    fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
+    values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
+    fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
     for name in axes:
         if name in fixed:
             raise SpecError(f"{source.place(('grid', name))}: {name} is in the grid and outside it; remove one of them")
@@ -272,16 +274,16 @@ def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict
 def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list[Any]:
     row = HYPERPARAMETERS[name]
     values: list[Any] = []
-    seen: set[Any] = set()
+    unique: set[Any] = set()
     for index, raw in enumerate(axis.make()):
         place = source.place(("grid", name, index))
         try:
             value = row.checked(raw, parts)
         except ValidationError as error:
             raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
-        if value in seen:
+        if value in unique:
             raise SpecError(f"{place}: grid.{name}: {raw!r} is listed twice; remove one of them")
-        seen.add(value)
+        unique.add(value)
         values.append(value)
     return values
 
@@ -325,7 +327,7 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
 
 def _where_it_belongs(path: KeyPath, section: type[Section]) -> str:
     """Return the end of the message: the section that has the key, or the nearest key of this section."""
-    for known, other in _SECTIONS.items():
-        if path[-1] in other.model_fields and known != path[:-1]:
-            return f"; it belongs {f'under {known[0]}:' if known else 'at the top of the file'}"
+    for location, other in _SECTIONS.items():
+        if path[-1] in other.model_fields and location != path[:-1]:
+            return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
     return nearest(path[-1], section.model_fields)

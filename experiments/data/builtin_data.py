@@ -42,7 +42,7 @@ def find_builtin(spec: DatasetSpec) -> Builtin:
     """Return the data set that `spec.name` names. Raises DataError for an unknown name and for keys that don't fit."""
     if spec.name not in BUILTINS:
         raise DataError(
-            f"no data set is called {spec.name!r}{nearest(spec.name, BUILTINS)}; name a file of your own under dataset.path"
+            f"no data set is called {spec.name!r}{nearest(spec.name, BUILTINS)}; for a file, set dataset.path"
         )
     builtin = BUILTINS[spec.name]
     if builtin.real and (spec.samples is not None or spec.noise is not None):

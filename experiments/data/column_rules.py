@@ -43,9 +43,9 @@ def _checked(value: Any, words: Sequence[str]) -> Any:
     return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
 
 
-def _did_you_mean(given: Collection[Any], words: Sequence[str]) -> str:
+def _did_you_mean(values: Collection[Any], words: Sequence[str]) -> str:
     """Return a question with the word nearest to the first wrong one; empty if none is near."""
-    wrong = next((word for word in given if isinstance(word, str) and word not in words), "")
+    wrong = next((word for word in values if isinstance(word, str) and word not in words), "")
     close = difflib.get_close_matches(wrong, words, n=1)
     return f"; did you mean {quoted(close[0])}?" if close else ""
 

@@ -117,15 +117,15 @@ def _encoding(mark: bytes | None, given: str | None, name: str) -> str:
     given: dataset.encoding.
     name: of the file.
     """
-    known = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
+    encoding = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
     if mark is None:
-        return known
-    found = _MARKS[mark]
-    if given is not None and known not in (found, found[: len("utf-16")]):
+        return encoding
+    marked = _MARKS[mark]
+    if given is not None and encoding not in (marked, marked[: len("utf-16")]):
         raise DataError(
-            f"{name}, line 1 begins with the byte order mark of {found}, but dataset.encoding is {given}; leave it out"
+            f"{name}, line 1 begins with the byte order mark of {marked}, but dataset.encoding is {given}; leave it out"
         )
-    return found
+    return marked
 
 
 def find_dialect(data: bytes, options: ReadOptions, name: str) -> tuple[Dialect, bytes]:

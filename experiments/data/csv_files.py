@@ -23,11 +23,11 @@ def read_csv(path: Path, options: ReadOptions) -> RawTable:
     del text
     place = f"{path.name}, line {cells.header_line}"
     texts = [text_column(*pair, options.na_values) for pair in zip(cells.names, cells.columns, strict=True)]
-    kept, notes = named_columns(texts, place)
-    check_not_data([column.name for column in kept], place)
-    _check_divided(kept, place)
+    columns, notes = named_columns(texts, place)
+    check_not_data([column.name for column in columns], place)
+    _check_divided(columns, place)
     typing = TextTyping(options, dialect.separator == ",", False, lambda row: f"line {cells.lines[row]}")
-    return finished_table(path.name, typing.columns(kept), cells.lines, "line", notes, options)
+    return finished_table(path.name, typing.columns(columns), cells.lines, "line", notes, options)
 
 
 def _check_divided(columns: Sequence[TextColumn], place: str) -> None:

@@ -98,8 +98,8 @@ class Dataset:
         Facts from an older gradgrid have no columns: each feature is a column of numbers.
         """
         names = tuple(facts["feature_names"])
-        kept = facts.get("columns")
-        columns = tuple(map(InputColumn, names) if kept is None else map(InputColumn.from_facts, kept))
+        column_facts = facts.get("columns")
+        columns = tuple(map(InputColumn, names) if column_facts is None else map(InputColumn.from_facts, column_facts))
         examples = tuple(
             np.array([row[k] for row in facts["examples"]], dtype=object if column.kind == "text" else float)
             for k, column in enumerate(columns)
@@ -238,7 +238,9 @@ def _why_not_split(table: Table, reason: str) -> str:
     numbers = "write task: regression under dataset if the target is a number to predict; else " * _are_numbers(
         table.classes
     )
-    return f"{reason}; {numbers}name classes with more samples (classes: [...]), or do without a test part (test_fraction: 0)"
+    return (
+        f"{reason}; {numbers}name classes with more samples (classes: [...]), or have no test part (test_fraction: 0)"
+    )
 
 
 def _are_numbers(names: Sequence[str]) -> bool:

@@ -69,9 +69,9 @@ def _check_different(names: Sequence[str], place: str) -> None:
 def _alike(names: Sequence[str]) -> list[str]:
     """Return notes on names that look equal: they differ only in case, blanks, invisible characters or `.1`."""
     notes: list[str] = []
-    known: dict[str, str] = {}
+    first_names: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(_visible(name), name)
+        other = first_names.setdefault(_visible(name), name)
         if other != name:
             notes.append(
                 f"columns {quoted(other)} and {quoted(name)} are two columns; their names differ only in case, "

@@ -97,7 +97,7 @@ def _copy_of_target(table: Table, feature: _Feature) -> str:
 
 
 def _given_away(table: Table, feature: _Feature) -> Iterator[str]:
-    """Yield a note if the feature determines the target or the target determines it. It may still be a valid feature."""
+    """Yield a note if the feature determines the target, or the reverse. It may still be a valid feature."""
     relation = _determined(table, feature) or _almost_copy(table, feature) or _in_order(table, feature)
     if relation:
         yield f"{relation}; leave it out with dataset.features if it is computed from the target"

@@ -44,7 +44,7 @@ class NumberFormat:
 
     @property
     def pattern(self) -> str:
-        """Regular expression of a number. Groups have three digits, the first has one to three and does not begin with 0."""
+        """Regular expression of a number. Groups have three digits, the first one to three and no leading 0."""
         whole = r"\d+"
         if self.thousands:
             whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{sign_class(self.thousands)}\d{{3}})+)"
@@ -101,8 +101,8 @@ class TextColumn:
         """Return whether every cell that is not empty is a word for true or false."""
         if self.size == 0 or self.plain is not None:
             return False
-        known = pc.is_in(self.text.slice(0, _HEAD), value_set=pa.array((*TRUE_WORDS, *FALSE_WORDS, None)))
-        return bool(pc.all(known).as_py()) and set(self._values.to_pylist()) <= {*TRUE_WORDS, *FALSE_WORDS}
+        booleans = pc.is_in(self.text.slice(0, _HEAD), value_set=pa.array((*TRUE_WORDS, *FALSE_WORDS, None)))
+        return bool(pc.all(booleans).as_py()) and set(self._values.to_pylist()) <= {*TRUE_WORDS, *FALSE_WORDS}
 
     @cached_property
     def plain(self) -> Any:
@@ -163,10 +163,10 @@ class TextColumn:
         if self.plain is not None and sign != ".":
             return False
         if sign not in self._has:
-            known = (
+            contains = (
                 sign in self._signs_by_bytes and pc.any(pc.match_substring_regex(self.text, sign_class(sign))).as_py()
             )
-            self._has[sign] = bool(known)
+            self._has[sign] = bool(contains)
         return self._has[sign]
 
     @cached_property

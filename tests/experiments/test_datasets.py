@@ -171,7 +171,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
     [
         ("", "own.csv is empty"),
         ("x,y\n", r"own.csv has 0 rows of data"),
-        ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known are x, z"),
+        ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known: x, z"),
         ("y\n1\n2\n", "no column besides the target 'y'"),
         ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv, line 3 has 3 fields, but the header has 2 names"),
         ("x,y\n1,0,7\n2,1,9\n", "own.csv, line 2 has 3 fields, but the header has 2 names"),
@@ -196,7 +196,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("Title\nx,y\n1,0\n", "line 2 has 2 fields, but the header has 1 name .* If 'Title' is a title above"),
         (
             "1.5,a\n2.5,b\n3.5,a\n",
-            "no column 'y' for the target; known are 1.5, a. The first line names the columns: where",
+            "no column 'y' for the target; known: 1.5, a. The first line names the columns: if",
         ),
         ("x,yy\n1,a\n2,b\n", r"no column 'y' for the target; did you mean 'yy'\?$"),
         ("x,y\n31.1.2024,0\nlate,1\n", "column 'x' holds '31.1.2024', which is not a number .*encode: one_hot"),
@@ -223,5 +223,5 @@ def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
 
 
 def test_words_are_no_regression_target(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the target 'y' is no number"):
+    with pytest.raises(DataError, match="the target 'y' is not a number"):
         _csv(tmp_path, "x,y\n1,a\n2,b\n", task="regression")

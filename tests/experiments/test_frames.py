@@ -88,8 +88,8 @@ def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None
     [
         (_X[:, 0], _Y, r"data has one dimension; give \(samples, features\)"),
         (_X[:, 0].tolist(), _Y, "data has one dimension"),
-        (_X[None], _Y, "data is no table"),
-        (5, _Y, "data is no table"),
+        (_X[None], _Y, "data is not a table"),
+        (5, _Y, "data is not a table"),
         ("own.csv", "y", "data is 'own.csv': give the table itself, or name the file under dataset.path"),
         (Path("own.csv"), "y", "data is 'own.csv': give the table"),
         (pd.DataFrame(_X), 1, r"target is 1: give the name of a column as text \(target='1'\), or a value a row"),

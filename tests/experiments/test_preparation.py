@@ -127,7 +127,7 @@ def test_each_column_has_its_own_rule(tmp_path: Path) -> None:
         ({}, {"missing": {"city": "mean"}, **_ENCODE}, "'city' is a column of categories, which has no mean"),
         ({}, {"missing": {"y": "median"}, **_ENCODE}, "'y' is the target, which has no median"),
         ({}, {"missing": {"agee": "mean"}}, "dataset.missing: there is no feature or target 'agee'; did you mean"),
-        ({}, {"encode": {"town": "one_hot"}}, "dataset.encode: there is no feature 'town'; known are"),
+        ({}, {"encode": {"town": "one_hot"}}, "dataset.encode: no feature is called 'town'; known:"),
         ({}, {"encode": {"y": "one_hot"}}, "dataset.encode: there is no feature 'y'"),
         ({}, {}, r"line 2: column 'city' holds '\w+', which is not a number \(40 such cells\); write encode: one_hot"),
         ({"age": [None] * 40}, {**_ENCODE, "missing": "drop"}, "column 'age' is empty in every row"),

@@ -314,7 +314,7 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
         ("Unnamed: 0,a,y", ["a", "y"], "column 1 is left out: it has the name 'Unnamed: 0'"),
         ("a,Unnamed: 3,y", ["a", "y"], "column 2 is left out"),
         ("a,y,y\u200b", ["a", "y", "y\u200b"], r"columns 'y' and 'y\u200b' are two columns"),
-        ("Y,a,y", ["Y", "a", "y"], "whose names differ in case, blanks or unseen signs alone"),
+        ("Y,a,y", ["Y", "a", "y"], "whose names differ only in case, blanks or invisible characters"),
         ("a b,ab,y", ["a b", "ab", "y"], "columns 'a b' and 'ab'"),
         ("a,y,y.1", ["a", "y", "y.1"], "column 'y.1' may be a second 'y' that was renamed"),
         ("0,1,2", ["0", "1", "2"], None),

@@ -47,12 +47,12 @@ def _grid(text: str) -> None:
         ("just words", "a.yaml:1: a sweep file is a mapping that begins with `name:`, not 'just words'"),
         ("name: [", "a.yaml:1: the YAML does not parse"),
         ("name: a\nb: c: d", "a.yaml:2: the YAML does not parse"),
-        ("name: \0", "a.yaml: this is no YAML text"),
+        ("name: \0", "a.yaml: not valid YAML"),
         ("name: a\n---\nname: b", "a.yaml:2: the YAML does not parse"),
         ("name: !!python/object/apply:os.system [ls]", "a.yaml:1: the tag .*os.system' is refused"),
         ("name: !include b", "a.yaml:1: the tag '!include' is refused"),
         ("a: &x [1]\nb: *x", r"a.yaml:2: the alias \*x is refused"),
-        (_BASE + "steps: 3\nsteps: 4", "a.yaml:4: the key 'steps' stands here a second time"),
+        (_BASE + "steps: 3\nsteps: 4", "a.yaml:4: the key 'steps' is repeated"),
         (_BASE + "stepz: 3", "a.yaml:3: unknown key 'stepz'; did you mean 'steps'?"),
         (_BASE + "activation: relu", "a.yaml:3: unknown key 'activation'; it belongs under model:"),
         (_BASE + "model: {steps: 3}", "a.yaml:3: unknown key 'steps'; it belongs at the top of the file"),
@@ -76,7 +76,7 @@ def _grid(text: str) -> None:
         (_BASE + "optimizer: adm", "a.yaml:3: optimizer: no optimizer is called 'adm'; did you mean 'adam'?"),
         (_BASE + "record: {points: 1}", "a.yaml:3: record.points should be greater than or equal to 2, not 1"),
         (_BASE + "grid: 3", "a.yaml:3: grid should be a mapping of keys to values, not 3"),
-        (_BASE + "grid:\n  foo: [1]", "a.yaml:4: no hyperparameter is called 'foo'; known are hidden, activation"),
+        (_BASE + "grid:\n  foo: [1]", "a.yaml:4: no hyperparameter is called 'foo'; known: hidden, activation"),
         (_BASE + "grid:\n  activation: [relu, rleu]", "a.yaml:4: grid.activation: .*'rleu'; did you mean 'relu'?"),
         (
             _BASE + "grid:\n  activation:\n  - relu\n  - rleu",
@@ -87,15 +87,15 @@ def _grid(text: str) -> None:
         (_BASE + "grid: {seed: {range: 0}}", "a.yaml:3: grid.seed: has no values"),
         (_BASE + "grid: {seed: {range: [5, 1]}}", "a.yaml:3: grid.seed: has no values"),
         (_BASE + "grid: {seed: {range: [1, 5, 0]}}", "a.yaml:3: grid.seed: range has a step of 0"),
-        (_BASE + "grid: {seed: {rang: 3}}", "a.yaml:3: grid.seed: rang makes no axis; an axis is a list"),
-        (_BASE + "grid: {seed: {range: 3, points: 2}}", "a.yaml:3: grid.seed: range goes without points"),
-        (_BASE + "grid: {learning_rate: {logspace: [1, 2]}}", "grid.learning_rate: logspace goes with points"),
+        (_BASE + "grid: {seed: {rang: 3}}", "a.yaml:3: grid.seed: rang is not a form of an axis; write a list"),
+        (_BASE + "grid: {seed: {range: 3, points: 2}}", "a.yaml:3: grid.seed: range takes no points"),
+        (_BASE + "grid: {learning_rate: {logspace: [1, 2]}}", "grid.learning_rate: logspace needs points"),
         (_BASE + "grid: {learning_rate: {logspace: [0, 1], points: 3}}", "logspace runs between numbers above 0"),
         (_BASE + "grid: {learning_rate: {linspace: [0.1, x], points: 3}}", "linspace is .first, last. in numbers"),
         (_BASE + "grid: {learning_rate: {linspace: [0.1, 1], points: x}}", "points is how many values there are"),
         (_BASE + "grid: {seed: {values: 3}}", "a.yaml:3: grid.seed: values is a list, not 3"),
-        (_BASE + "grid: {learning_rate: [0.1, 0.1]}", "a.yaml:3: grid.learning_rate: 0.1 stands there twice"),
-        (_BASE + "seed: 3\ngrid: {seed: [1, 2]}", "a.yaml:4: seed is given outside the grid as well"),
+        (_BASE + "grid: {learning_rate: [0.1, 0.1]}", "a.yaml:3: grid.learning_rate: 0.1 is listed twice"),
+        (_BASE + "seed: 3\ngrid: {seed: [1, 2]}", "a.yaml:4: seed is in the grid and outside it"),
     ],
 )
 def test_message(text: str, message: str) -> None:
@@ -202,7 +202,7 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
     assert load_spec(file).source.folder == tmp_path
     assert load_spec("moons").spec.name == "moons"
     assert load_spec({"name": "a", "dataset": {"name": "xor"}}).spec.dataset.name == "xor"
-    with pytest.raises(SpecError, match=r"moonz: there is no such file, .* did you mean 'moons'"):
+    with pytest.raises(SpecError, match=r"moonz: neither a file nor a ready sweep .* did you mean 'moons'"):
         load_spec("moonz")
     with pytest.raises(SpecError, match="can't be read"):
         load_spec(tmp_path)
