@@ -99,7 +99,7 @@ def read_yaml(text: str, origin: str, folder: Path) -> Source:
     except yaml.YAMLError as error:
         raise SpecError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"{origin}: can't read this YAML: {error}") from None
+        raise SpecError(f"{origin}: this YAML can't be read: {error}") from None
 
 
 def _translated(error: yaml.MarkedYAMLError, origin: str) -> SpecError:

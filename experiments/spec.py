@@ -191,7 +191,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{spec}: can't read the file: {error}") from None
+        raise SpecError(f"{spec}: the file can't be read: {error}") from None
     return read_yaml(text, path.name, path.absolute().parent)
 
 
@@ -209,8 +209,8 @@ def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_r
         raise SpecError(f"{place}: dataset should be a mapping of keys to values, not {section!r}")
     if target is not None and section.get("target", target) != target:
         raise SpecError(
-            f"{source.place(('dataset', 'target'))}: dataset.target is {section['target']!r}, but target={target!r} was "
-            "given with the data; give only one of them"
+            f"{source.place(('dataset', 'target'))}: dataset.target is {section['target']!r}, but the data came with "
+            f"target={target!r}; give only one of them"
         )
     if target is not None:
         section = {**section, "target": target}
@@ -246,7 +246,7 @@ def _parts(source: Source) -> Parts:
         text = (source.folder / name).read_text(encoding="utf-8") if source.parts is None else source.parts
         return Parts(text, Path(name).name)
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{place}: parts: can't read {name}: {error}") from None
+        raise SpecError(f"{place}: parts: {name} can't be read: {error}") from None
     except PartError as error:
         raise SpecError(f"{place}: parts: {error}") from error
 

@@ -37,7 +37,7 @@ def read_parquet(path: Path, options: ReadOptions) -> RawTable:
             table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         detail = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(f"{path.name}: can't read the file: {detail}") from None
+        raise DataError(f"{path.name} can't be read: {detail}") from None
     index = _index_columns(table.schema)
     names = table.column_names
     columns = [(name, cells) for name, cells in zip(names, table.columns, strict=True) if name not in index]

@@ -99,7 +99,7 @@ def _unpacked(path: Path) -> bytes:
             return _only_member(path)
         return path.read_bytes()
     except (OSError, *_UNPACKING_ERRORS) as error:
-        raise DataError(f"{path.name}: can't read the file: {getattr(error, 'strerror', None) or error}") from None
+        raise DataError(f"{path.name} can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _only_member(path: Path) -> bytes:

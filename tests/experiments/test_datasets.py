@@ -76,12 +76,12 @@ def test_features_and_classes_can_be_chosen() -> None:
     ("spec", "message"),
     [
         ({"name": "moonz"}, "no data set is called 'moonz'; did you mean 'moons'"),
-        ({"name": "iris", "samples": 10}, "iris is a real data set: samples and noise belong to the toys"),
+        ({"name": "iris", "samples": 10}, "iris is a real data set, and samples and noise are only for toys"),
         ({"name": "iris", "task": "regression"}, "iris is a classification data set, not regression"),
         ({"name": "iris", "features": ["petal"]}, "iris has no feature 'petal'"),
         ({"name": "iris", "classes": ["setosa", "versicolour"]}, "no class 'versicolour'; did you mean 'versicolor'"),
         ({"name": "iris", "classes": ["setosa", "setosa"]}, "a class is named twice"),
-        ({"name": "sine", "classes": ["a", "b"]}, "regression target: there are no classes"),
+        ({"name": "sine", "classes": ["a", "b"]}, "regression target: it has no classes"),
         ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
     ],
 )
@@ -188,7 +188,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("x,y\n8:30,0\n9:30:15.5,1\n", "column 'x' holds dates or times, such as '8:30'"),
         (
             "x,y\n12%,0\n7.5 %,1\n",
-            "'12%', which is not a number .* because of its sign or unit; write the numbers alone",
+            "'12%', which is not a number .* because of its sign or unit; write only the number",
         ),
         ("x,y\n€ 12,0\n£7.5,1\n", "holds '€ 12', which is not a number .* because of its sign or unit"),
         ("x,y\n12a,0\n7b,1\n", "holds '12a', which is not a number .*; write encode: one_hot"),
@@ -212,7 +212,7 @@ def test_a_csv_that_cannot_be_learned_from(tmp_path: Path, text: str, message: s
 
 
 def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist; put it there, or correct"):
+    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist; correct dataset.path"):
         _load(tmp_path, path="none.csv", target="y")
     (tmp_path / "bad.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"bad.parquet can't be read"):
