@@ -118,7 +118,7 @@ def test_the_spec_names_no_other_data(key: str) -> None:
 
 
 def test_the_target_is_named_once() -> None:
-    with pytest.raises(SpecError, match=r"dataset\.target is 'late', but target='label' was given"):
+    with pytest.raises(SpecError, match=r"dataset\.target is 'late', but the data came with target='label'"):
         load_spec({**_SPEC, "dataset": {"target": "late"}}, frame=_frame(), target="label")
     with pytest.raises(SpecError, match="a table from Python needs target"):
         load_spec(_SPEC, frame=_frame())

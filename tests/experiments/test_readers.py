@@ -563,8 +563,8 @@ def test_reading_keys_of_a_sweep_file() -> None:
         ({"encoding": "utf9"}, "no encoding is called 'utf9'; did you mean 'utf-8'"),
         ({"encoding": "base64"}, "no encoding is called 'base64'"),
         ({"na_values": []}, "is an empty list"),
-        ({"na_values": [None]}, "put None in quotes"),
-        ({"na_values": [False]}, "put False in quotes"),
+        ({"na_values": [None]}, "write None in quotes"),
+        ({"na_values": [False]}, "write False in quotes"),
     ],
 )
 def test_reading_keys_that_cannot_be(keys: dict[str, Any], message: str) -> None:

@@ -147,7 +147,7 @@ def test_a_split_that_fails_says_what_to_do(tmp_path: Path) -> None:
     assert _load(tmp_path, task="regression").task == "regression"
     frame.assign(y=["a"] * 29 + ["b"]).to_csv(tmp_path / "own.csv", index=False)
     with pytest.raises(
-        DataError, match="1 of the 2 classes of 'y' has a single sample, such as 'b', and a class needs two; choose"
+        DataError, match="1 of the 2 classes of 'y' has a single sample, such as 'b', and a class needs two; name"
     ) as caught:
         _load(tmp_path)
     assert "regression" not in str(caught.value)
