@@ -223,9 +223,8 @@ def _throughput(cores: Sequence[int], seconds: float) -> float:
 
 def compilation(rounds: int, seconds: float) -> None:
     """Measure the seconds of tracing and compilation by the program's length."""
-    print(
-        "| model | weights | instructions | tracing | compilation | µs for each instruction |\n|---|---|---|---|---|---|"
-    )
+    print("| model | weights | instructions | tracing | compilation | µs for each instruction |")
+    print("|---|---|---|---|---|---|")
     for widths in [(2, 16, 16, 1), (64, 8, 10), (64, 16, 10), (64, 32, 10), (64, 64, 10)]:
         tracing, compiling = [], []
         for _ in range(rounds):
