@@ -125,6 +125,7 @@ class Population:
 
     @property
     def trials(self) -> int:
+        """Number of trials."""
         return len(next(iter(self.columns.values())))
 
     def configuration(self, trial: int) -> dict[str, Any]:

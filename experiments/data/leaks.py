@@ -140,7 +140,7 @@ def _in_order(table: Table, feature: _Feature) -> str:
     A logarithm, a rank or a band of the target does, and so does a score that the classes were computed from.
     """
     name, target = quoted(feature.column.name), quoted(table.target)
-    if len(table.columns) == 1:  # a curve of a single feature is what such a table is for
+    if len(table.columns) == 1:  # a curve over one feature is in order by design
         return ""
     if len(feature.cells) < _SHUFFLED_ROWS or len(feature.values) < 2:
         return ""
