@@ -1,4 +1,4 @@
-"""The ways to train a population of small networks that `engine.py` compares: ours, and how else one would do it."""
+"""The programs that `engine.py` compares. Each trains a population of small networks: gradgrid and its alternatives."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SAMPLES = 64
 
 Weights = list[Any]
 Run = Callable[[], list[float]]
-"""Trains the population from its start and returns the final losses."""
+"""Trains the population from its initial weights and returns the final losses, one for each trial."""
 
 
 class Work:
-    """A population: its data, its start, and how long it is trained."""
+    """A population: its data, its initial weights and its number of steps."""
 
     def __init__(self, widths: tuple[int, ...], trials: int, steps: int) -> None:
         rng = np.random.default_rng(1)
@@ -32,7 +32,7 @@ class Work:
         self.rates = np.geomspace(0.001, 0.1, trials)
 
     def layers(self) -> Weights:
-        """Weights as (trials, units, inputs) and (trials, units), layer by layer."""
+        """Return weights as (trials, units, inputs) and (trials, units), layer by layer."""
         parts, at = [], 0
         for inputs, units in pairwise(self.widths):
             matrix = self.initial[:, at : at + units * inputs].reshape(-1, units, inputs)
@@ -43,16 +43,16 @@ class Work:
 
     @property
     def outputs_bend(self) -> bool:
-        """Whether the last layer is a tanh: that of a single neuron."""
+        """Return whether the last layer has a tanh: only a single neuron does."""
         return len(self.widths) == 2
 
     def nanoseconds(self, seconds: float) -> float:
-        """A sample, a step and a trial of so many seconds."""
+        """Return the nanoseconds for each sample, step and trial of a run of so many seconds."""
         return seconds / (self.trials * self.steps * SAMPLES) * 1e9
 
 
 def ours(work: Work, kernel: str) -> Run:
-    """Loss, gradient norms, update ratios and dead units are recorded besides, at 25 points or every eighth step."""
+    """Return gradgrid's run. It also records loss, gradient norms, update ratios and dead units, at up to 25 points."""
     samples = Samples(work.features, work.targets)
     columns = {"learning_rate": work.rates}
     points = min(25, max(2, work.steps // 8))
@@ -71,7 +71,7 @@ def ours(work: Work, kernel: str) -> Run:
 
 
 def by_numpy(work: Work) -> Run:
-    """The first layer, whose inputs all trials share, is one product; the others are a product a trial."""
+    """Return NumPy's run. The first layer is one product, as all trials share its inputs; the others are batched."""
 
     def run() -> list[float]:
         weights = [w.copy() for w in work.layers()]
@@ -84,7 +84,7 @@ def by_numpy(work: Work) -> Run:
 
 
 def _numpy_forward(work: Work, weights: Weights) -> list[Any]:
-    """The values of each layer, (trials, samples, units); the inputs' place is empty."""
+    """Return the values of each layer, (trials, samples, units); the first entry, for the inputs, is None."""
     values: list[Any] = [None]
     for layer in range(0, len(weights), 2):
         matrix = weights[layer]
@@ -99,7 +99,7 @@ def _numpy_forward(work: Work, weights: Weights) -> list[Any]:
 
 
 def _numpy_step(work: Work, weights: Weights) -> None:
-    """Descend once, from the last layer to the first."""
+    """Do one step of gradient descent, from the last layer to the first."""
     values, rates = _numpy_forward(work, weights), work.rates[:, None, None]
     gradient = 2.0 / SAMPLES * (values[-1] - work.targets)
     for layer in range(len(weights) - 2, -1, -2):
@@ -117,7 +117,7 @@ def _numpy_step(work: Work, weights: Weights) -> None:
 
 
 def by_jax(work: Work, *, curve: bool) -> Run:
-    """Without the `curve` of losses XLA leaves out what only that needs."""
+    """Return JAX's run. Without the `curve` of losses, XLA does not compute the loss of each step."""
     import jax
     import jax.numpy as jnp
 
@@ -174,7 +174,7 @@ def by_torch(work: Work) -> Run:
 
 
 class Value:
-    """A number and where it came from, in as few words as micrograd's."""
+    """A number and its parents in the graph, as short as micrograd's."""
 
     __slots__ = ("back", "data", "grad", "parents")
 

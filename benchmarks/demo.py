@@ -1,11 +1,11 @@
-"""How many trials a second: `gradgrid sweep` against the loop one writes with MLflow, on the demo's data and model.
+"""Trials per second of `gradgrid sweep` and of a plain loop with MLflow, on the demo's data and model.
 
     python benchmarks/demo.py [--rounds 3] [--trials 40]
 
-Both train the same networks from the same weights and record the same curves, params and final weights into a new
-SQLite store each. Ours is the command, from start to exit; the loop is NumPy with one matrix product a layer inside
-`mlflow.start_run`, in this process, and is not charged for Python's or MLflow's start. Rounds take turns; figures are
-medians. That both did the same work is checked by their final losses.
+Both train the same networks from the same weights, and record the same curves, params and final weights into a new
+SQLite store each. The time of gradgrid is that of the command, from start to exit. The loop is NumPy, with one matrix
+product for each layer, inside `mlflow.start_run` in this process; its time does not include the start of Python and
+MLflow. Rounds take turns; figures are medians. The final losses are compared, to check that both did the same work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder engine.py would hide the engine
+sys.path[0] = str(Path(__file__).absolute().parent.parent)  # else engine.py of this folder would hide the engine
 
 import numpy as np  # noqa: E402
 
@@ -40,7 +40,7 @@ _PEER_GRID = "grid.activation=[relu, tanh, sigmoid]"
 
 
 def _network(configuration: dict[str, Any], data: Dataset) -> Iterator[tuple[int, dict[str, float], Any]]:
-    """Train one network by hand; yields (step, metrics, weights) at the recorded steps."""
+    """Train one network by hand; yield (step, metrics, weights) at the recorded steps."""
     from engine import initial_weights
 
     forward, slope = _ACTIVATIONS[configuration["activation"]]
@@ -76,7 +76,7 @@ def _network(configuration: dict[str, Any], data: Dataset) -> Iterator[tuple[int
 
 
 def plain_loop(configurations: list[dict[str, Any]], data: Dataset, folder: Path) -> tuple[float, list[float]]:
-    """Seconds of the loop, and the final losses."""
+    """Return the seconds of the loop and the final losses."""
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
@@ -95,7 +95,7 @@ def plain_loop(configurations: list[dict[str, Any]], data: Dataset, folder: Path
 
 
 def ours(assignments: tuple[str, ...], folder: Path) -> tuple[float, int, Path]:
-    """Seconds of the command, how many trials it recorded, and the table of them."""
+    """Return the seconds of the command, the number of recorded trials, and their table."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     options = [option for assignment in assignments for option in ("--set", assignment)]
     command = [sys.executable, "-m", "service.cli", "sweep", "breast_cancer", *options, "--json", "--tracking-uri", uri]
@@ -109,7 +109,9 @@ def ours(assignments: tuple[str, ...], folder: Path) -> tuple[float, int, Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=40, help="of the plain loop, a round; ours runs the whole demo")
+    parser.add_argument(
+        "--trials", type=int, default=40, help="trials of the plain loop in a round; gradgrid runs the whole demo"
+    )
     arguments = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
@@ -137,7 +139,7 @@ def main() -> None:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; demo of {trials} trials\n"
     )
-    print("| what | trials a second (median) | ratio |\n|---|---|---|")
+    print("| program | trials per second (median) | ratio |\n|---|---|---|")
     print(f"| plain loop: NumPy, mlflow.start_run, log_metrics | {loop:.1f} | 1 |")
     print(f"| gradgrid sweep breast_cancer, start to exit | {mine:.1f} | {mine / loop:.1f} |")
 

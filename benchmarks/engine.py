@@ -1,19 +1,19 @@
-"""How fast the engine trains populations of small networks, beside NumPy, JAX, PyTorch and scalars one by one.
+"""Speed of the engine on populations of small networks, against NumPy, JAX, PyTorch and single scalars.
 
     pip install -e '.[bench]'
     python benchmarks/engine.py [--rounds 7] [--quick] [table flat memory workers compilation]
 
-Every way trains the same networks (tanh, mean squared error, gradient descent, double precision, full batches of 64
-samples) from the same weights on one core, and the losses that they come to are compared. Ways take turns; a figure is
-the median of the rounds, a ratio the median of the ratios within a round. Time to first result includes tracing and
-compilation, of a model that was not seen before; imports are not counted.
+Every program trains the same networks (tanh, mean squared error, gradient descent, double precision, full batches of 64
+samples) from the same weights on one core, and the final losses are compared. The programs take turns. A figure is the
+median of the rounds; a ratio is the median of the ratios within a round. Time to first result includes tracing and
+compilation of a new model, but no imports.
 
-- JAX: `jit(scan(vmap(value_and_grad)))`, the steps a scan, one compiled program. Ratios are to the faster of two: the
-  one that returns nothing but the end. Ours records loss, gradient norms, update ratios and dead units at 25 points
-  besides.
+- JAX: `jit(scan(vmap(value_and_grad)))`, all steps in one compiled program. Ratios are to the faster of two variants:
+  the one that returns only the end. gradgrid also records loss, gradient norms, update ratios and dead units at 25
+  points.
 - torch.func: `vmap(grad_and_value)`, a Python loop over the steps.
-- NumPy: the backward pass written by hand, one batched matrix product a layer.
-- scalars: a class as small as micrograd's, one number a node.
+- NumPy: a backward pass by hand, one batched matrix product for each layer.
+- scalars: a class as small as micrograd's, one number for each node.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _ONE_CORE = {
     "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }  # fmt: skip
-os.environ.update(_ONE_CORE)  # before any of the libraries is imported
+os.environ.update(_ONE_CORE)  # before the imports: the libraries read these once
 
 _ROOT = Path(__file__).absolute().parent.parent
-sys.path[0] = str(_ROOT)  # in this folder engine.py would hide the engine
+sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import numpy as np  # noqa: E402
 
@@ -45,8 +45,8 @@ from engine import LOSSES, MLP, OPTIMIZERS, Samples, trace_step, train  # noqa: 
 
 MODELS = ((2, 1), (30, 1), (2, 4, 1), (2, 8, 8, 1), (2, 16, 16, 1))
 POPULATIONS = (64, 512, 8192)
-_SECONDS = 0.25  # about how long a run takes
-_STEPS = 200  # that ours takes at least, so that 25 recorded points are as few among them as in use
+_SECONDS = 0.25  # approximate length of a run
+_STEPS = 200  # least number of gradgrid's steps: 25 recorded points are as rare as in a real sweep
 
 _OURS, _JAX = "gradgrid, compiled", "JAX"
 
@@ -67,7 +67,7 @@ def _forget_compiled() -> None:
 
 
 def _steps(make: Callable[[Work], Run], widths: tuple[int, ...], trials: int, seconds: float) -> int:
-    """Steps that take about so many seconds, by how long fifteen more than five take."""
+    """Return the number of steps that take about so many seconds, from the time of fifteen steps."""
     taken = []
     for steps in (5, 20):
         run = make(Work(widths, trials, steps))
@@ -77,7 +77,7 @@ def _steps(make: Callable[[Work], Run], widths: tuple[int, ...], trials: int, se
 
 
 def measure(widths: tuple[int, ...], trials: int, rounds: int, seconds: float) -> dict[str, tuple[float, float]]:
-    """For each way: nanoseconds a sample, step and trial, and the ratio to JAX's."""
+    """Return for each program the nanoseconds for each sample, step and trial, and the ratio to JAX."""
     works, runs = {}, {}
     for name, make in WAYS.items():
         steps = _steps(make, widths, trials, seconds)
@@ -108,7 +108,7 @@ def _shown(widths: Sequence[int]) -> str:
 
 
 def table(rounds: int, seconds: float) -> None:
-    """Steady state and time to first result, every model and population."""
+    """Measure the steady state and the time to first result for every model and population."""
     print("Nanoseconds a sample, step and trial; in brackets how many times as fast as JAX.\n")
     print("| model | population | " + " | ".join(WAYS) + " |")
     print("|---|---|" + "---|" * len(WAYS))
@@ -133,7 +133,7 @@ def table(rounds: int, seconds: float) -> None:
 
 
 def _first_results(widths: tuple[int, ...], rounds: int) -> tuple[float, float]:
-    """Seconds from a model's description to the result of 100 steps, ours and JAX's, in turn."""
+    """Measure the seconds from a model's description to the result of 100 steps, for gradgrid and JAX in turn."""
     import jax
 
     seconds: dict[str, list[float]] = {_OURS: [], _JAX: []}
@@ -149,7 +149,7 @@ def _first_results(widths: tuple[int, ...], rounds: int) -> tuple[float, float]:
 
 
 def flat(rounds: int, seconds: float) -> None:
-    """Cost a trial as the population grows; 2-8-8-1, 200 steps, 25 recorded points."""
+    """Measure the cost of a trial as the population grows; 2-8-8-1, 200 steps, 25 recorded points."""
     steps = _STEPS if seconds >= _SECONDS else 20
     works = {trials: Work((2, 8, 8, 1), trials, steps) for trials in (512, 8_192, 100_000)}
     runs = {trials: ours(work, "compiled") for trials, work in works.items()}
@@ -158,14 +158,14 @@ def flat(rounds: int, seconds: float) -> None:
     for _ in range(max(3, rounds // 2)):
         for trials, run in runs.items():
             figures[trials].append(works[trials].nanoseconds(_timed(run)[0]))
-    print("| population | ns a sample, step and trial | against 512 |\n|---|---|---|")
+    print("| population | ns for each sample, step and trial | relative to 512 |\n|---|---|---|")
     for trials, values in figures.items():
         ratio = statistics.median(v / f for v, f in zip(values, figures[512], strict=True))
         print(f"| {trials:,} | {statistics.median(values):.2f} | {ratio:.3f} |")
 
 
 def memory(rounds: int, seconds: float) -> None:
-    """Peak memory of 100,000 trials of 2-8-8-1, 200 steps, 25 points, in a process of its own."""
+    """Measure the peak memory of a process that trains 100,000 trials of 2-8-8-1, 200 steps, 25 points."""
     steps = _STEPS if seconds >= _SECONDS else 2
     script = (
         "import resource; from benchmarks.contestants import Work, ours; "
@@ -181,7 +181,7 @@ def _peak() -> float:
 
 
 def workers(rounds: int, seconds: float) -> None:
-    """Throughput of two processes, a core each, against one."""
+    """Measure the throughput of two processes, with a core each, against that of one."""
     cores = sorted(_CORES)[:2]
     if len(cores) < 2:
         print("this process may use one core only")
@@ -213,7 +213,7 @@ def _throughput(cores: Sequence[int], seconds: float) -> float:
     ]
     for process in processes:
         assert process.stdout is not None
-        process.stdout.readline()  # it is ready
+        process.stdout.readline()  # wait until it is ready
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -222,8 +222,9 @@ def _throughput(cores: Sequence[int], seconds: float) -> float:
 
 
 def compilation(rounds: int, seconds: float) -> None:
-    """Seconds of tracing and compilation by the program's length."""
-    print("| model | weights | instructions | tracing | compilation | µs an instruction |\n|---|---|---|---|---|---|")
+    """Measure the seconds of tracing and compilation by the program's length."""
+    print("| model | weights | instructions | tracing | compilation | µs for each instruction |")
+    print("|---|---|---|---|---|---|")
     for widths in [(2, 16, 16, 1), (64, 8, 10), (64, 16, 10), (64, 32, 10), (64, 64, 10)]:
         tracing, compiling = [], []
         for _ in range(rounds):
@@ -255,9 +256,9 @@ _CORES = os.sched_getaffinity(0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="all of them when left out")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="all when left out")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="short runs, to check that it works")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(_CORES)})
     seconds = _SECONDS / 10 if arguments.quick else _SECONDS

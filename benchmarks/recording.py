@@ -1,10 +1,10 @@
-"""How many runs a second reach MLflow's store: gradgrid, MlflowClient, a plain fluent loop, and raw requests.
+"""Runs per second into MLflow's store: by gradgrid, MlflowClient, a plain fluent loop, and raw requests.
 
     python benchmarks/recording.py [--rounds 3] [--only SQLite|PostgreSQL|HTTP]
 
-The same trials (6 curves of 25 points: 150 metric rows; params, tags and final weights) are written into new stores of
-the same kind, the ways in turn; figures are medians. It starts its own PostgreSQL, where that is installed, and its own
-`mlflow server`.
+The programs take turns to write the same trials (6 curves of 25 points: 150 metric rows; params, tags and final
+weights) into new stores of one kind. Figures are medians. The benchmark starts a PostgreSQL, if one is installed, and
+an `mlflow server`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).absolute().parent.parent)  # in this folder engine.py would hide the engine
+sys.path[0] = str(Path(__file__).absolute().parent.parent)  # else engine.py of this folder would hide the engine
 
 import numpy as np  # noqa: E402
 import requests  # noqa: E402
@@ -97,7 +97,7 @@ def _fluent(uri: str, records: list[TrialRecord]) -> None:
 
 
 def _raw(uri: str, records: list[TrialRecord]) -> None:
-    """The three requests that a run takes at least, as many at once as gradgrid sends, answers unread."""
+    """Send the least requests of a run, three, as many at once as gradgrid does, and ignore the answers."""
     api = f"{uri}/api/2.0/mlflow"
     session = requests.Session()
     body = {"name": uuid.uuid4().hex}
@@ -136,7 +136,7 @@ def _server_ways(server: TrackingServer) -> dict[str, tuple[Way, int]]:
     return {
         _PLAIN: (_fluent, 20),
         _CLIENT: (_client, 60),
-        "three raw requests a run, eight at once": (_raw, 300),
+        "three raw requests for each run, eight at once": (_raw, 300),
         "gradgrid, `weights: none`": (_gradgrid(weights=False), 300),
         "gradgrid": (_gradgrid(weights=True), 300),
         "gradgrid with `--backend-store-uri`": (_gradgrid(weights=True, backend=server.store), 1_000),
@@ -153,7 +153,7 @@ def _sqlite() -> Iterator[str]:
 
 @contextmanager
 def _postgres(address: str) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:  # where artifacts go
+    with tempfile.TemporaryDirectory() as folder:  # for artifacts
         os.chdir(folder)
         yield new_database(address)
         os.chdir("/")
@@ -164,7 +164,7 @@ def _measure(kind: str, ways: dict[str, tuple[Way, int]], place: Callable[[], ob
     for _ in range(rounds):
         for name, (write, count) in ways.items():
             with place() as uri:  # type: ignore[attr-defined]
-                Store(uri, create=True)  # making the tables is not what is measured
+                Store(uri, create=True)  # creates the tables outside the measurement
                 records = _records(count)
                 began = time.perf_counter()
                 write(uri, records)
@@ -187,7 +187,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = [arguments.only] if arguments.only else ["SQLite", "PostgreSQL", "HTTP"]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| store | way | runs a second (median) | against MlflowClient |\n|---|---|---|---|")
+    print("| store | program | runs per second (median) | relative to MlflowClient |\n|---|---|---|---|")
     if "SQLite" in wanted:
         _measure("SQLite", _DATABASE_WAYS, _sqlite, arguments.rounds)
     if "PostgreSQL" in wanted and binaries():

@@ -1,4 +1,4 @@
-"""How long the report of 10,000 trials takes, and how large it is; and reading their curves, beside MLflow's client.
+"""Time and size of the report of 10,000 trials, and time to read their curves, against MLflow's client.
 
 python benchmarks/report.py
 """
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 ROUNDS = 3
-CLIENT_RUNS = 100  # read by the client, one after another; all would take minutes
+CLIENT_RUNS = 100  # runs that the client reads, one after another; all would take minutes
 CHANGES = ("name=seen", "grid.learning_rate.points=50", "grid.init_scale=[0.25,0.5,1,2,4]")
 
 READ = """

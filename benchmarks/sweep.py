@@ -1,11 +1,11 @@
-"""Trials a second from the command's start to its end: gradgrid, Ray Tune with its MLflow callback, and a plain loop.
+"""Trials per second from start to exit: gradgrid, Ray Tune with its MLflow callback, and a plain loop.
 
     python benchmarks/sweep.py [--rounds 3]
 
-The same trials everywhere: a single neuron of two inputs on moons, 200 steps, three curves of 25 points each (loss,
-gradient norm, accuracy), every hyperparameter and the outcome recorded as an MLflow run in a new SQLite store. Ray Tune
-and the loop train with NumPy, written by hand. Each way is a process of its own, and its start is counted. As many
-trials are run with each as it does in about a minute. The losses of the trials that all ways share are compared.
+Every program runs the same trials: a single neuron of two inputs on moons, 200 steps, three curves of 25 points (loss,
+gradient norm, accuracy), every hyperparameter and the outcome. Each trial is an MLflow run in a new SQLite store. Ray
+Tune and the loop train with NumPy, by hand. Each program is a process, and its time includes its start. Each has the
+number of trials that take it about a minute. The losses of the trials that all programs run are compared.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 _ROOT = Path(__file__).absolute().parent.parent
-sys.path[0] = str(_ROOT)  # in this folder engine.py would hide the engine
+sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
-_SHARED = 20  # trials that every way runs: the first of the grid
+_SHARED = 20  # trials that every program runs: the first of the grid
 _STEPS, _POINTS = 200, 25
 
 _TRAIN = f'''
@@ -140,7 +140,7 @@ _WAYS: dict[str, tuple[Callable[[int], list[str]], int]] = {
 
 
 def _first_losses() -> list[float]:
-    """The final losses of the first trials, ascending."""
+    """Return the final losses of the first trials, ascending."""
     import mlflow
 
     client = mlflow.MlflowClient("sqlite:///mlflow.db")
@@ -185,7 +185,7 @@ def main() -> None:
         assert apart < 1e-9, f"{name} came to other losses: {found[:3]}, {expected[:3]}"
     rates = {name: count / statistics.median(seconds[name]) for name, (_, count) in _WAYS.items()}
     slowest = rates["Ray Tune with MLflowLoggerCallback"]
-    print("| what | trials | seconds (median) | trials a second | ratio |\n|---|---|---|---|---|")
+    print("| program | trials | seconds (median) | trials per second | ratio |\n|---|---|---|---|---|")
     for name, (_, count) in _WAYS.items():
         median = statistics.median(seconds[name])
         shown = f"{rates[name]:,.{0 if rates[name] >= 10 else 1}f}"

@@ -24,7 +24,7 @@ _LISTED = 40
 
 
 class GradgridError(Exception):
-    """A failure with a message for the user: what was wrong, where, and what to do next."""
+    """A failure with a message for the user: what is wrong, where, and what to do."""
 
     exit_code = 1
 
@@ -36,19 +36,19 @@ class UserError(GradgridError):
 
 
 class SpecError(UserError):
-    """A sweep file, or an override of it, that can't be run."""
+    """An error in a sweep file or in a `--set`."""
 
 
 class DataError(UserError):
-    """A data set that can't be trained on."""
+    """An error in a data set."""
 
 
 class NotFoundError(UserError):
-    """A sweep or run that the store doesn't hold."""
+    """A sweep or run isn't in the store."""
 
 
 class UntrustedPartsError(UserError):
-    """A Python file that a store holds and that may not run here: the user has neither written nor accepted it."""
+    """A Python file from the store may not run here: the user has neither run nor accepted it."""
 
 
 class StoreError(GradgridError):
@@ -70,7 +70,7 @@ class SweepInterruptedError(GradgridError):
 
 
 class DataWarning(UserWarning):
-    """Something in a data set that the user should know before its results are trusted."""
+    """A property of a data set that may spoil the results."""
 
 
 _OLD_NAMES = {"StoreAway": StoreUnavailableError, "Interrupted": SweepInterruptedError}
@@ -87,16 +87,19 @@ if not TYPE_CHECKING:  # else mypy would accept any name
 
 
 def quoted(value: object) -> str:
-    """A name or cell for a message: as Python writes it, and cut where it is long."""
+    """Return the repr of a name or cell for a message, at most 80 characters of it."""
     text = repr(value)
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of the known words, else a list of them."""
+    """Return `; did you mean 'x'?` for the closest known word, else a list of the known words.
+
+    It is the end of a message about `word`.
+    """
     words = list(known)
     close = difflib.get_close_matches(str(word), words, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {quoted(close[0])}?"
     more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
-    return f"; known are {', '.join(known[:_QUOTED] for known in words[:_LISTED])}{more}"
+    return f"; known: {', '.join(name[:_QUOTED] for name in words[:_LISTED])}{more}"

@@ -1,4 +1,4 @@
-"""From a spec's axes to the table of trials: populations, each the trials that one program trains."""
+"""The grid: from a spec's axes to populations. A population is the trials that one program trains."""
 
 from __future__ import annotations
 
@@ -43,18 +43,21 @@ _FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
 
 _MAX_EACH = 200
-"""Weights of a network at most whose gradients are recorded one by one: MLflow's pages choke on more metrics."""
+"""Largest number of weights whose gradients are recorded one by one: MLflow's pages are slow with more metrics."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a program is made from, and how it is run.
+    """The structural hyperparameters: they determine a program and how it runs.
 
-    activation: of the hidden layers; None where there are none. output: of the last layer.
-    options: the `engine.UPDATE_OPTIONS` that take part.
-    config: how its trials are trained.
-    parts: where activations, losses and initialisers are found.
-    neuron: whether it is a single neuron whose `output` the user gave as `activation`.
+    hidden: widths of the hidden layers.
+    activation: of the hidden layers; None if there are none.
+    output: activation of the last layer.
+    loss, optimizer, schedule: their names.
+    options: those of `engine.UPDATE_OPTIONS` that apply.
+    config: steps, batch size, dtype, kernel and recorded points.
+    parts: the custom functions.
+    neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
     """
 
     hidden: tuple[int, ...]
@@ -70,32 +73,32 @@ class Architecture:
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """Those that are used, by the names that a trial's identity has for them."""
+        """The structural hyperparameters that apply, by the names in a trial's identity."""
         values = {name: getattr(self, name) for name in _STATIC}
         values |= {name: getattr(self.config, name) for name in _OF_TRAINING}
         return {name: value for name, value in values.items() if value is not None}
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
-        """The same by the names that the user gave them."""
+        """`hyperparameters` by the names in the sweep file."""
         return as_written(self.hyperparameters) if self.neuron else self.hyperparameters
 
     @property
     def rule(self) -> UpdateRule:
-        """How weights are updated."""
+        """The optimiser, the schedule and the options of an update."""
         return UpdateRule(OPTIMIZERS[self.optimizer], SCHEDULES[self.schedule], frozenset(self.options))
 
     def widths(self, dataset: Dataset) -> tuple[int, ...]:
-        """Layer widths, inputs first."""
+        """Return the layer widths, inputs first."""
         return (dataset.feature_count, *self.hidden, dataset.output_count)
 
     def model(self, widths: Sequence[int]) -> MLP:
-        """The network, all its weights zero."""
+        """Return the network with all weights zero."""
         hidden, output = (self.parts.activation(name or "identity") for name in (self.activation, self.output))
         return MLP(widths, hidden, output, initializer="zeros")
 
     def trace(self, dataset: Dataset) -> Program:
-        """The program of one training step on this data set."""
+        """Return the program of one training step on this data set."""
         threshold = accuracy_threshold(self.loss, self.output) if dataset.task == CLASSIFICATION else None
         return trace_step(
             self.model(self.widths(dataset)),
@@ -111,7 +114,9 @@ class Architecture:
 class Population:
     """Trials that share an architecture.
 
-    `columns`: hyperparameter -> one value a trial. `first`: the number of the first trial in the sweep.
+    architecture: their structural hyperparameters.
+    columns: other hyperparameter -> (trials,) values.
+    first: number of the first trial in the sweep.
     """
 
     architecture: Architecture
@@ -120,14 +125,18 @@ class Population:
 
     @property
     def trials(self) -> int:
+        """Number of trials."""
         return len(next(iter(self.columns.values())))
 
     def configuration(self, trial: int) -> dict[str, Any]:
-        """Every hyperparameter of one trial that has a part in it, swept or fixed, as its identity has them."""
+        """Return every hyperparameter that applies to one trial, by the names in its identity.
+
+        trial: its index in the population.
+        """
         return {**self.architecture.hyperparameters, **self._values(trial)}
 
     def params(self, trial: int) -> dict[str, Any]:
-        """The same by the names that the user gave them."""
+        """Return `configuration(trial)` by the names in the sweep file."""
         return {**self.architecture.params, **self._values(trial)}
 
     def _values(self, trial: int) -> dict[str, Any]:
@@ -135,25 +144,32 @@ class Population:
 
 
 def is_neuron(hidden: Any, loss: Any, given: Collection[str]) -> bool:
-    """Whether a network is a single neuron whose activation the user gave as `activation`.
+    """Return whether a network is a single neuron whose activation the user wrote as `activation`.
 
-    hidden: the hidden layers, empty where there are none. given: the hyperparameters that the sweep file gives.
+    hidden: widths of the hidden layers; empty if there are none.
+    loss: its name.
+    given: the hyperparameters in the sweep file.
     """
     return not hidden and loss != _FROM_LOGITS and "activation" in given and "output" not in given
 
 
 def as_written(params: Mapping[str, _Value]) -> dict[str, _Value]:
-    """A single neuron's hyperparameters with its activation under the name that the user gave it."""
+    """Return a single neuron's hyperparameters with `output` renamed to `activation`, as in the sweep file."""
     return {"activation" if name == "output" else name: value for name, value in params.items()}
 
 
 def population_of(populations: Iterable[Population], number: int) -> Population:
-    """The population that the trial of this number is in."""
+    """Return the population of the trial with this number in the sweep."""
     return next(p for p in populations if p.first <= number < p.first + p.trials)
 
 
 def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:
-    """A hash, 32 hexadecimal digits, of everything that determines a trial's numbers."""
+    """Return a hash, 32 hexadecimal digits, of everything that determines a trial's numbers.
+
+    configuration: its hyperparameters (`Population.configuration`).
+    fingerprint: of the data (`Dataset.fingerprint`).
+    parts: the custom functions; they count only if the trial uses one.
+    """
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
     if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
         identity["parts"] = parts.digest
@@ -161,21 +177,21 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
 
 
 def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
-    """Every trial of the sweep once, grouped by architecture, in the order of the axes.
+    """Return the trials of the sweep, grouped by architecture, in the order of the axes.
 
-    Hyperparameters that an architecture has no use for (momentum under sgd) are left out of its trials, and the
-    trials that would be the same are one. Raises SpecError for a combination that makes no sense, and for a
-    hyperparameter that was given but is used by no trial.
+    A trial has only the hyperparameters that apply to it: no momentum under sgd. Trials that are equal without the
+    others become one.
+    Raises SpecError for hyperparameters that do not fit together, and for one that no trial uses.
     """
     populations: list[Population] = []
-    seen: set[Architecture] = set()
+    architectures: set[Architecture] = set()
     used: set[str] = set()
     first = 0
     for structure in _structures(sweepable):
         architecture = _architecture(structure, sweepable, dataset, used)
-        if architecture in seen:
+        if architecture in architectures:
             continue
-        seen.add(architecture)
+        architectures.add(architecture)
         population = Population(architecture, _columns(architecture, sweepable), first)
         used.update(population.columns)
         populations.append(population)
@@ -202,7 +218,7 @@ def _structures(sweepable: Sweepable) -> Iterator[dict[str, Any]]:
 
 
 def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: Dataset, used: set[str]) -> Architecture:
-    """Fill in what depends on the rest, note what was used, and refuse what does not go together."""
+    """Fill in defaults, add the applicable hyperparameters to `used`, and refuse those that do not fit together."""
     hidden, activation, output = structure["hidden"], structure["activation"], structure["output"]
     loss = structure["loss"] or (_FROM_LOGITS if dataset.task == CLASSIFICATION else "mean_squared_error")
     used.update(("hidden", "loss", "optimizer", "schedule", "steps", "batch_size", "dtype", "kernel"))
@@ -246,17 +262,17 @@ def _config(structure: Mapping[str, Any], kernel: str, sweepable: Sweepable) -> 
 
 
 def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, ...]:
-    """The options that were given and are not the optimiser's or the schedule's own."""
+    """Return the update options in the sweep file that the optimiser and the schedule do not have themselves."""
     own = {
         *OPTIMIZERS[structure["optimizer"]].hyperparameters,
         *SCHEDULES[structure["schedule"]].hyperparameters,
     }
-    given = {*sweepable.axes, *sweepable.fixed}
-    return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
+    names = {*sweepable.axes, *sweepable.fixed}
+    return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
 
 
 def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:
-    """How many weights a network has. Raises SpecError where they are too many."""
+    """Return the number of weights of a network. Raises SpecError if there are too many."""
     weights = sum(tensor.size for tensor in layer_tensors(widths))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
@@ -282,11 +298,11 @@ def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, Arra
 
 
 def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
-    """Columns of the axes' product; the last axis varies fastest."""
+    """Return the columns of the axes' product; the last axis varies fastest."""
     grids = np.meshgrid(*(_array(values) for values in axes.values()), indexing="ij")
     return {name: grid.ravel() for name, grid in zip(axes, grids, strict=True)}
 
 
 def _array(values: Sequence[Any]) -> Array:
-    """Integers as int64, numbers as float64, words as text."""
+    """Return integers as int64, numbers as float64, words as text."""
     return np.array(values)

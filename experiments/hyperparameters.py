@@ -1,4 +1,4 @@
-"""The table of hyperparameters: the section of the sweep file, type and default of each."""
+"""The table of hyperparameters: section of the sweep file, type and default of each."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from experiments.errors import nearest
 AUTO = "auto"
 MAX_STEPS = 10_000_000
 MAX_WEIGHTS = 10_000
-"""Weights of a network at most: gradgrid is for small ones."""
+"""Largest number of weights of a network: gradgrid trains small ones."""
 
 _BUILT_IN = Parts()
 
 
 def _one_of(kind: str, names: Iterable[str]) -> Any:
-    """The type of a name out of a fixed list."""
+    """Return the type of a name from a fixed list."""
     return Annotated[str, AfterValidator(lambda value: _known(kind, value, names))]
 
 
 def _part(kind: str) -> Any:
-    """The type of an activation's, loss's or initialiser's name: a built-in one or one of the file of parts."""
+    """Return the type of a name of an activation, loss or initialiser, built in or custom."""
 
     def check(value: str, info: ValidationInfo) -> str:
         parts = info.context["parts"] if info.context else _BUILT_IN
@@ -36,8 +36,8 @@ def _part(kind: str) -> Any:
 
 
 def _known(kind: str, value: str, names: Iterable[str]) -> str:
-    if value not in (known := list(names)):
-        raise ValueError(f"no {kind} is called {value!r}{nearest(value, known)}")
+    if value not in (allowed := list(names)):
+        raise ValueError(f"no {kind} is called {value!r}{nearest(value, allowed)}")
     return value
 
 
@@ -61,12 +61,13 @@ _Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 class Hyperparameter:
     """A row of the table.
 
-    section: of the sweep file: `model`, or empty for the top of the file.
-    type: as pydantic takes it; the validation context holds `parts`, the functions of the file of parts.
+    name: its key in the sweep file.
+    section: the section of the sweep file: `model`, or empty for the top of the file.
+    type: a pydantic type; the validation context has `parts`, the custom functions.
     description: for the reference page.
-    default: None where another hyperparameter or the task decides.
-    structural: whether it changes the program, or how long it runs, instead of being a column of the population.
-    part: the kind of function that it names where users may write their own: activation, loss or initializer.
+    default: None if another hyperparameter or the task decides.
+    structural: whether it changes the program or its number of steps; else it is a column of a population.
+    part: the kind of function that it names, if users may write their own: activation, loss or initializer.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Hyperparameter:
     part: str = ""
 
     def checked(self, value: Any, parts: Parts) -> Any:
-        """Return the value as the sweep holds it. Raises pydantic.ValidationError."""
+        """Return the value in the type that the sweep uses. Raises pydantic.ValidationError."""
         return self._adapter.validate_python(value, context={"parts": parts})
 
     @cached_property
@@ -101,7 +102,12 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         _structural("output", "model", _part("activation"), "activation of the last layer", part="activation"),
         Hyperparameter(
-            "initializer", "model", _part("initializer"), "how weights are drawn", "xavier_uniform", part="initializer"
+            "initializer",
+            "model",
+            _part("initializer"),
+            "distribution of the initial weights",
+            "xavier_uniform",
+            part="initializer",
         ),
         Hyperparameter(
             "init_scale",
@@ -110,15 +116,13 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "multiplies the initial weights",
             1.0,
         ),
-        _structural("loss", "", _part("loss"), "the function that is minimised; by the task", part="loss"),
+        _structural("loss", "", _part("loss"), "the function to minimise; by the task when left out", part="loss"),
         _structural("optimizer", "", _one_of("optimizer", OPTIMIZERS), "the update rule", "sgd"),
         _structural("steps", "", Annotated[int, Field(ge=1, le=MAX_STEPS)], "updates of the weights", 100),
-        _structural(
-            "batch_size", "", Annotated[int, Field(ge=1, le=10**9)], "samples an update; all of them when left out"
-        ),
+        _structural("batch_size", "", Annotated[int, Field(ge=1, le=10**9)], "samples of an update; all when left out"),
         _structural("schedule", "", _one_of("schedule", SCHEDULES), "of the learning rate", "constant"),
-        _structural("dtype", "", _one_of("dtype", DTYPES), "numbers trained in", "float64"),
-        _structural("kernel", "", _one_of("kernel", (AUTO, *KERNELS)), "what runs the program", AUTO),
+        _structural("dtype", "", _one_of("dtype", DTYPES), "type of the numbers", "float64"),
+        _structural("kernel", "", _one_of("kernel", (AUTO, *KERNELS)), "implementation that runs the program", AUTO),
         Hyperparameter("learning_rate", "", _Positive, "step size; by the optimizer when left out"),
         Hyperparameter("momentum", "", _Decay, "decay of the velocity"),
         Hyperparameter("beta1", "", _Decay, "decay of the first moment"),
@@ -128,16 +132,16 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "epsilon",
             "",
             Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)],
-            "added to the root that is divided by",
+            "added to the square root in the divisor",
         ),
         Hyperparameter("learning_rate_decay", "", _NotNegative, "of adagrad's learning rate"),
         Hyperparameter("initial_accumulator_value", "", _NotNegative, "of adagrad's sum of squares"),
-        Hyperparameter("weight_decay", "", _NotNegative, "share of the weights that is taken off"),
-        Hyperparameter("clip_value", "", _Positive, "greatest size of a number of the gradient"),
-        Hyperparameter("clip_norm", "", _Positive, "greatest norm of the gradient"),
-        Hyperparameter("warmup_steps", "", _NotNegative, "steps in which the learning rate rises to its own"),
-        Hyperparameter("step_size", "", _Positive, "steps between two falls of schedule step"),
-        Hyperparameter("gamma", "", _Positive, "factor of a fall of schedule step or exponential"),
+        Hyperparameter("weight_decay", "", _NotNegative, "decay of the weights"),
+        Hyperparameter("clip_value", "", _Positive, "largest absolute value of an element of the gradient"),
+        Hyperparameter("clip_norm", "", _Positive, "largest norm of the gradient"),
+        Hyperparameter("warmup_steps", "", _NotNegative, "steps in which the learning rate rises to its full value"),
+        Hyperparameter("step_size", "", _Positive, "steps between two decays of schedule step"),
+        Hyperparameter("gamma", "", _Positive, "factor of a decay of schedule step or exponential"),
         Hyperparameter("eta_min", "", _NotNegative, "learning rate at the end of schedule cosine"),
         Hyperparameter(
             "seed", "", Annotated[int, Field(ge=0, lt=2**63)], "of the initial weights and the order of minibatches", 0
@@ -147,5 +151,5 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
 
 
 def section_fields(section: str) -> dict[str, Any]:
-    """Return the fields of a section of the sweep file, as `pydantic.create_model` takes them; all may be left out."""
+    """Return the optional fields of a section of the sweep file, in the form that `pydantic.create_model` takes."""
     return {name: (row.type | None, None) for name, row in HYPERPARAMETERS.items() if row.section == section}

@@ -1,4 +1,4 @@
-"""Notes on activations and losses of one's own that are not finite everywhere, for the user to read before training."""
+"""Notes on custom activations and losses that are not finite everywhere. The user reads them before training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from experiments.data.datasets import Dataset
 from experiments.grid import Architecture
 
 _TARGETS = 20
-"""Training samples at most whose targets a loss is tried with."""
+"""Largest number of targets to try a loss with."""
 
 
 def part_notes(architectures: Iterable[Architecture], dataset: Dataset) -> tuple[str, ...]:
-    """A note for each activation and loss of one's own that fails on an ordinary number, each note once."""
+    """Return a note for each custom activation and loss that fails on an ordinary number, each note once."""
     return tuple(dict.fromkeys(note for architecture in architectures for note in _notes(architecture, dataset)))
 
 
@@ -35,10 +35,10 @@ def _notes(architecture: Architecture, dataset: Dataset) -> Iterator[str]:
 
 
 def _samples(architecture: Architecture, dataset: Dataset) -> tuple[Floats, Floats]:
-    """What the output makes of ordinary numbers, with targets of the data set; each (samples, outputs)."""
+    """Return predictions, from the output activation on ordinary numbers, and targets; both (samples, outputs)."""
     outputs = np.broadcast_to(architecture.parts.activation(architecture.output)(NUMBERS), NUMBERS.shape)
     outputs = outputs[np.isfinite(outputs)]
     columns = np.stack([np.roll(outputs, shift) for shift in range(dataset.output_count)], axis=1)
     targets = np.unique(dataset.training(architecture.loss, architecture.output).targets, axis=0)
-    chosen = targets[np.linspace(0, len(targets) - 1, min(len(targets), _TARGETS)).astype(int)]
-    return np.repeat(columns, len(chosen), axis=0), np.tile(chosen, (len(columns), 1))
+    sample = targets[np.linspace(0, len(targets) - 1, min(len(targets), _TARGETS)).astype(int)]
+    return np.repeat(columns, len(sample), axis=0), np.tile(sample, (len(columns), 1))

@@ -1,4 +1,4 @@
-"""Where a spec's data comes from: YAML text with the line of every key, and `--set` overrides on top of it."""
+"""A sweep file as raw data: YAML with the line of every key, and the `--set` overrides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AXIS_FORMS = ("range", "linspace", "logspace", "values")
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML by the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
+    """A loader of plain data by the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
 
     PyYAML reads YAML 1.1, where 1e-3 is a word, 010 is eight, 1:30 is ninety, and no is false.
     """
@@ -53,10 +53,14 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 @dataclass(frozen=True)
 class Source:
-    """A spec's raw data, and where each part of it stands, for messages.
+    """The raw data of a spec, with the location of each key for messages.
 
-    parts: the text of the file of one's own parts, where it need not be read.
-    frame: reads the data, where it comes from Python.
+    data: a mapping, if the spec is right; not checked yet.
+    origin: the name of the file, for messages.
+    folder: start of relative paths.
+    places: path of a key -> `moons.yaml:7`.
+    parts: the text of the file of custom functions; None if it has to be read.
+    frame: returns the data from Python; None if the data comes from elsewhere.
     """
 
     data: Any
@@ -67,7 +71,7 @@ class Source:
     frame: Callable[[], pd.DataFrame] | None = None
 
     def place(self, path: KeyPath) -> str:
-        """`moons.yaml:7` for the deepest known part of a path."""
+        """Return the location of a key, such as `moons.yaml:7`, or that of the nearest key above it."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
@@ -75,19 +79,25 @@ class Source:
 
 
 def read_yaml(text: str, origin: str, folder: Path) -> Source:
-    """Parse one YAML document of plain data. Raises SpecError with the line of what is wrong."""
+    """Parse one YAML document of plain data.
+
+    text: the document.
+    origin: its name in messages.
+    folder: start of relative paths.
+    Raises SpecError with the line.
+    """
     try:
         loader = _Loader(text)
         _refuse_aliases(text, origin)
         node = loader.get_single_node()
         if node is None:
-            raise SpecError(f"{origin}: the file is empty; `gradgrid sweep moons --dry-run` shows a ready sweep's")
+            raise SpecError(f"{origin}: the file is empty; `gradgrid sweep moons --dry-run` shows a ready sweep")
         places = {path: f"{origin}:{line + 1}" for path, line in _walk(node, (), origin)}
         return Source(loader.construct_document(node), origin, folder, places)
     except yaml.MarkedYAMLError as error:
         raise _translated(error, origin) from None
     except yaml.YAMLError as error:
-        raise SpecError(f"{origin}: this is no YAML text: {' '.join(str(error).split())}") from None
+        raise SpecError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{origin}: this YAML can't be read: {error}") from None
 
@@ -95,32 +105,32 @@ def read_yaml(text: str, origin: str, folder: Path) -> Source:
 def _translated(error: yaml.MarkedYAMLError, origin: str) -> SpecError:
     mark = error.problem_mark or error.context_mark
     place = f"{origin}:{mark.line + 1}" if mark else origin
-    problem = error.problem or "this is no YAML"
+    problem = error.problem or "not valid YAML"
     if "could not determine a constructor" in problem:
         tag = problem.rpartition("tag ")[2]
-        return SpecError(f"{place}: the tag {tag} is refused: a sweep file holds plain data, it constructs no objects")
-    return SpecError(f"{place}: the YAML does not parse: {problem}")
+        return SpecError(f"{place}: the tag {tag} is refused: a sweep file is plain data and constructs no objects")
+    return SpecError(f"{place}: not valid YAML: {problem}")
 
 
 def _refuse_aliases(text: str, origin: str) -> None:
-    """A few lines of aliases to aliases spell out to billions of values."""
+    """Raise SpecError for an alias: a few lines of aliases to aliases expand to billions of values."""
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             place = f"{origin}:{event.start_mark.line + 1}" if event.start_mark else origin
-            raise SpecError(f"{place}: the alias *{event.anchor} is refused: write the value out here")
+            raise SpecError(f"{place}: the alias *{event.anchor} is refused: write the value here")
 
 
 def _walk(node: yaml.Node, path: KeyPath, origin: str) -> Iterator[tuple[KeyPath, int]]:
-    """Each part's path and line; a key's line is where the key stands. Refuses a key that stands twice."""
+    """Yield the path and line of each value; under a key, the line of the key. Raises SpecError for a repeated key."""
     if not path:
         yield path, node.start_mark.line
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line
-            if name in seen:
-                raise SpecError(f"{origin}:{line + 1}: the key {name!r} stands here a second time; keep one of them")
-            seen.add(name)
+            if name in names:
+                raise SpecError(f"{origin}:{line + 1}: the key {name!r} is repeated; remove one of them")
+            names.add(name)
             yield (*path, name), line
             yield from _walk(value, (*path, name), origin)
     elif isinstance(node, yaml.SequenceNode):
@@ -130,7 +140,7 @@ def _walk(node: yaml.Node, path: KeyPath, origin: str) -> Iterator[tuple[KeyPath
 
 
 def override(source: Source, assignments: tuple[str, ...]) -> Source:
-    """The source with each `key.path=value` set; values are YAML. Raises SpecError where one can't be set."""
+    """Return the source with each `key.path=value` applied; values are YAML. Raises SpecError for a wrong one."""
     data: Any = copy.deepcopy(source.data)
     places = dict(source.places)
     for assignment in assignments:
@@ -143,7 +153,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
-        places = {known: place for known, place in places.items() if known[: len(path)] != path}
+        places = {key: place for key, place in places.items() if key[: len(path)] != path}
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
         places.update({path[:length]: origin for length in range(own, len(path) + 1)})
     return replace(source, data=data, places=places)
@@ -151,7 +161,7 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
 
 def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:
     if not isinstance(data, dict):
-        raise SpecError(f"{origin}: the sweep file is no mapping of keys to values")
+        raise SpecError(f"{origin}: the sweep file should be a mapping of keys to values")
     for key in path[:-1]:
         if not isinstance(data.get(key), dict):
             data[key] = {}

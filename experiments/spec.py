@@ -1,4 +1,4 @@
-"""The sweep file: its schema, its defaults, every check and its message."""
+"""The sweep file: its schema, defaults, checks and messages."""
 
 from __future__ import annotations
 
@@ -34,51 +34,51 @@ _TYPES = {
     "float_type": "a number",
     "finite_number": "a finite number",
 }
-"""Words for pydantic's kinds of mistakes that name Python's types."""
+"""Our words for pydantic errors that would name a Python type."""
 
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 
 MAX_TOP = 100_000
-"""Runs that `record: {runs: {top: N}}` may ask for."""
+"""Largest N of `record: {runs: {top: N}}`."""
 
 MAX_LISTED = 5
-"""Mistakes that one message names at most."""
+"""Largest number of mistakes in one message."""
 
 
 ModelSpec: type[Section] = create_model("ModelSpec", __base__=Section, **section_fields("model"))
-"""The network's hyperparameters."""
+"""The `model` section of a sweep file: the network's hyperparameters."""
 
 
 @dataclass(frozen=True)
 class TopRuns:
-    """Runs for the `top` best trials alone."""
+    """Record runs only for the `top` best trials."""
 
     top: int
 
 
 class RecordSpec(Section):
-    """What of each trial goes into MLflow."""
+    """The `record` section of a sweep file: how much of each trial goes into MLflow."""
 
     runs: Literal["all", "summary"] | TopRuns = Field(
         default="all",
-        description="a run for every trial, for the N best alone {top: N}, or for none; trials.parquet has every trial",
+        description="a run for every trial, only for the N best {top: N}, or for none; trials.parquet has every trial",
     )
     weights: Literal["artifact", "none"] = Field(
-        default="artifact", description="final weights as final_weights.json of each run, or not at all"
+        default="artifact", description="final weights as final_weights.json of each run, or none"
     )
     points: int = Field(
-        default=25, description="points a curve, spread over the steps, first and last included", ge=2, le=1000
+        default=25, description="points of each curve, spread over the steps, first and last included", ge=2, le=1000
     )
     curves: Literal["file", "none"] = Field(
-        default="file", description="every trial's curves in Parquet files of the sweep's run, for its report, or not"
+        default="file", description="every trial's curves in Parquet files of the sweep's run, for its report, or none"
     )
     gradients: Literal["norm", "tensor", "each"] = Field(
         default="tensor",
-        description="the norm of the whole gradient, of each tensor's too, or each weight's gradient as well",
+        description="the norm of the whole gradient; also that of each tensor; also the gradient of each weight",
     )
     health: Literal["none", "total", "tensor"] = Field(
         default="total",
-        description="the share of dead units and the update-to-weight ratio, of each layer and tensor too, or neither",
+        description="the share of dead units and the update-to-weight ratio; also of each layer and tensor; or neither",
     )
 
     @field_validator("runs", mode="plain")
@@ -90,20 +90,20 @@ class RecordSpec(Section):
             top = value["top"]
             if isinstance(top, int) and not isinstance(top, bool) and 1 <= top <= MAX_TOP:
                 return TopRuns(top)
-        raise ValueError(f"is all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
+        raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
 
 
 class Spec(Section):
-    """A sweep: a data set, a model, how it is trained, and the axes of the grid.
+    """A sweep file: a data set, a model, its training, and the axes of the grid.
 
-    A checked spec has the fields of `HYPERPARAMETERS` besides, each None while it is left out.
+    `FullSpec` adds a field for each hyperparameter of `HYPERPARAMETERS`. It is None if the file leaves it out.
     """
 
     name: str
     description: str | None = None
     parts: str | None = Field(
         default=None,
-        description="a Python file of one's own activations, losses, initialisers, from this file's folder",
+        description="a Python file of custom activations, losses and initialisers, relative to the sweep file",
     )
     dataset: DatasetSpec
     model: Section = ModelSpec()
@@ -115,8 +115,8 @@ class Spec(Section):
     def _plain_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                "may hold the letters A to Z and a to z, digits, and the signs . _ -; it begins with a letter or digit "
-                f"and has at most 100 characters; not {name!r}"
+                "should have only the letters A to Z and a to z, digits, and the signs . _ -, begin with a letter or "
+                f"digit, and have at most 100 characters; not {name!r}"
             )
         return name
 
@@ -127,7 +127,14 @@ FullSpec: type[Spec] = create_model("FullSpec", __base__=Spec, model=(ModelSpec,
 
 @dataclass(frozen=True)
 class Sweepable:
-    """A checked spec: `fixed` holds what was given outside the grid, `axes` the values of each swept one, in order."""
+    """A checked spec with the values of its axes.
+
+    spec: the checked sweep file.
+    source: its raw data and line numbers, for messages.
+    fixed: hyperparameter -> value, for those given outside the grid.
+    axes: hyperparameter -> values, for those of the grid, in the order of the file.
+    parts: the custom functions that it may name.
+    """
 
     spec: Spec
     source: Source
@@ -136,7 +143,7 @@ class Sweepable:
     parts: Parts = field(default_factory=Parts)
 
     def refuse(self, hyperparameter: str, message: str) -> SpecError:
-        """A SpecError placed where a hyperparameter, swept or fixed, was given."""
+        """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
         section = HYPERPARAMETERS[hyperparameter].section
         swept: KeyPath = ("grid", hyperparameter)
         path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
@@ -144,7 +151,7 @@ class Sweepable:
 
 
 def ready_sweeps() -> dict[str, Path]:
-    """Name -> file of the sweeps that come with gradgrid."""
+    """Return the sweeps that come with gradgrid, as name -> file."""
     folder = Path(str(resources.files("experiments")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
@@ -156,11 +163,13 @@ def load_spec(
     frame: pd.DataFrame | None = None,
     target: str | None = None,
 ) -> Sweepable:
-    """Read a sweep file, a ready sweep's name or a mapping, apply `key=value` assignments, and check all of it.
+    """Read and check a sweep file.
 
-    frame: the data, where it comes from Python; it takes the place of a ready sweep's. target: its column to be
-    predicted, where the spec does not name it.
-    Raises SpecError naming file, line, what is wrong and what would be right.
+    spec: a path, the name of a ready sweep, or a mapping.
+    assignments: `key=value` texts that replace values, as `--set` takes them.
+    frame: data from Python; it replaces the data of a ready sweep.
+    target: the column of `frame` to predict, if the spec does not name it.
+    Raises SpecError with the file, the line and the right form.
     """
     source = _source(spec)
     if frame is not None:
@@ -178,7 +187,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
     if _is_ready(spec):
         path = ready[str(spec)]
     elif not path.exists():
-        raise SpecError(f"{spec}: there is no such file, and no ready sweep of that name{nearest(spec, ready)}")
+        raise SpecError(f"{spec}: neither a file nor a ready sweep has this name{nearest(spec, ready)}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -187,47 +196,49 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Source:
 
 
 def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
-    """Whether it names a ready sweep, and no file."""
+    """Return whether `spec` names a ready sweep and not a file."""
     return not isinstance(spec, Mapping) and not Path(spec).exists() and str(spec) in ready_sweeps()
 
 
 def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> Source:
-    """The source with its data from Python: its dataset section holds only what goes with that."""
+    """Return the source with data from Python. A ready sweep's dataset section is dropped: it names other data."""
     data = dict(source.data) if isinstance(source.data, dict) else {}
-    given = {} if is_ready else data.get("dataset") or {}
-    if not isinstance(given, dict):
-        raise SpecError(f"{source.place(('dataset',))}: dataset should be a mapping of keys to values, not {given!r}")
-    if target is not None and given.get("target", target) != target:
+    section = {} if is_ready else data.get("dataset") or {}
+    if not isinstance(section, dict):
+        place = source.place(("dataset",))
+        raise SpecError(f"{place}: dataset should be a mapping of keys to values, not {section!r}")
+    if target is not None and section.get("target", target) != target:
         raise SpecError(
-            f"{source.place(('dataset', 'target'))}: dataset.target is {given['target']!r}, but target={target!r} was "
-            "given with the data; leave one of them out"
+            f"{source.place(('dataset', 'target'))}: dataset.target is {section['target']!r}, but the data came with "
+            f"target={target!r}; give only one of them"
         )
-    section = given if target is None else {**given, "target": target}
+    if target is not None:
+        section = {**section, "target": target}
     return replace(source, data={**data, "dataset": section}, frame=lambda: frame)
 
 
 def check_spec(source: Source) -> Sweepable:
-    """Check a source against the schema and every axis against its hyperparameter."""
+    """Check a source against the schema, and every axis against its hyperparameter. Raises SpecError."""
     if not isinstance(source.data, dict):
-        raise SpecError(f"{source.place(())}: a sweep file is a mapping that begins with `name:`, not {source.data!r}")
+        raise SpecError(
+            f"{source.place(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
+        )
     parts = _parts(source)
     try:
         spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)
-    given = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
-    fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
+    values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
+    fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
     for name in axes:
         if name in fixed:
-            raise SpecError(
-                f"{source.place(('grid', name))}: {name} is given outside the grid as well; keep one of them"
-            )
+            raise SpecError(f"{source.place(('grid', name))}: {name} is in the grid and outside it; remove one of them")
     return Sweepable(spec, source, fixed, axes, parts)
 
 
 def _parts(source: Source) -> Parts:
-    """One's own parts: the file that the spec names, or its text where that is known already."""
+    """Return the custom functions of the file that the spec names, or of `source.parts`, its text."""
     name, place = source.data.get("parts"), source.place(("parts",))
     if not isinstance(name, str):
         return Parts()
@@ -255,7 +266,7 @@ def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict
         factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
         raise SpecError(
             f"{source.place(('grid',))}: the grid has {size:,} trials ({factors}); "
-            f"at most {MAX_TRIALS:,} are run in one sweep: shorten an axis or split the sweep"
+            f"a sweep has at most {MAX_TRIALS:,}: shorten an axis or split the sweep"
         )
     return {name: _checked_values(name, axis, source, parts) for name, axis in axes.items()}
 
@@ -263,16 +274,16 @@ def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict
 def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list[Any]:
     row = HYPERPARAMETERS[name]
     values: list[Any] = []
-    seen: set[Any] = set()
+    unique: set[Any] = set()
     for index, raw in enumerate(axis.make()):
         place = source.place(("grid", name, index))
         try:
             value = row.checked(raw, parts)
         except ValidationError as error:
             raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
-        if value in seen:
-            raise SpecError(f"{place}: grid.{name}: {raw!r} stands there twice; each value makes trials of its own")
-        seen.add(value)
+        if value in unique:
+            raise SpecError(f"{place}: grid.{name}: {raw!r} is listed twice; remove one of them")
+        unique.add(value)
         values.append(value)
     return values
 
@@ -293,7 +304,7 @@ def _message(mistake: Any, source: Source) -> str:
 
 
 def _value_message(mistake: Any, place: str, subject: str) -> str:
-    """Return pydantic's message about a value in our form."""
+    """Return pydantic's message about a value in our words."""
     kind, value = mistake["type"], mistake["input"]
     if kind == "missing":
         return f"{place}: {subject} is missing"
@@ -302,7 +313,7 @@ def _value_message(mistake: Any, place: str, subject: str) -> str:
     if kind in _NO_MAPPING:
         return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
     message = _TYPES.get(kind) or mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    plain = "; give it as Python's own numbers: call its .tolist()" if hasattr(value, "tolist") else ""
+    plain = "; convert it to Python numbers with its .tolist()" if hasattr(value, "tolist") else ""
     return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}{plain}"
 
 
@@ -315,8 +326,8 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
 
 
 def _where_it_belongs(path: KeyPath, section: type[Section]) -> str:
-    """The section that knows the key, or the nearest key of this one."""
-    for known, other in _SECTIONS.items():
-        if path[-1] in other.model_fields and known != path[:-1]:
-            return f"; it belongs {f'under {known[0]}:' if known else 'at the top of the file'}"
+    """Return the end of the message: the section that has the key, or the nearest key of this section."""
+    for location, other in _SECTIONS.items():
+        if path[-1] in other.model_fields and location != path[:-1]:
+            return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
     return nearest(path[-1], section.model_fields)

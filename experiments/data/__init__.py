@@ -1,1 +1,1 @@
-"""Data sets: reading files and frames into typed columns, checking them, and making a network's inputs of them."""
+"""Data sets: read files and frames into typed columns, check them, and turn them into a network's inputs."""

@@ -1,4 +1,4 @@
-"""Columns whose type is known, from Parquet and other Arrow arrays: numbers, booleans, text, or unsupported."""
+"""Read Parquet files and other typed Arrow arrays into columns: numbers, booleans, text, or unsupported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPE_WORDS = (
 
 
 def read_parquet(path: Path, options: ReadOptions) -> RawTable:
-    """Read a Parquet file without the index of the data frame that it was written from. Raises DataError."""
+    """Read a Parquet file; leave out the index of a data frame. Raises DataError."""
     try:
         with pa.parquet.ParquetFile(path) as file:
             table = file.read()
@@ -46,7 +46,7 @@ def read_parquet(path: Path, options: ReadOptions) -> RawTable:
 
 
 def _index_columns(schema: Any) -> set[str]:
-    """The columns that pandas wrote for the index of a data frame."""
+    """Return the columns that pandas wrote for the index of a data frame."""
     try:
         metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
         return {name for name in metadata.get("index_columns", ()) if isinstance(name, str)}
@@ -55,7 +55,7 @@ def _index_columns(schema: Any) -> set[str]:
 
 
 def index_note(name: str) -> str:
-    """The note on an index that is left out; `name` may be empty."""
+    """Return the note on an index that is left out; `name` may be empty."""
     index = f"the index {quoted(name)}" if name else "the index"
     return f"{index} is left out: it is not a feature; reset_index() in pandas makes it a column."
 
@@ -63,7 +63,15 @@ def index_note(name: str) -> str:
 def table_of_arrays(
     name: str, arrays: Sequence[tuple[str, Any]], rows: int, notes: Sequence[str], options: ReadOptions
 ) -> RawTable:
-    """The table of named Arrow arrays. A string in place of an array names a type that Arrow does not know."""
+    """Return the table of named Arrow arrays.
+
+    name: how messages call the table.
+    arrays: (name, array) of each column. A string instead of an array names a type that Arrow does not have.
+    rows: length of each array.
+    notes: notes for the table.
+    options: of the dataset section.
+    Raises DataError for a column without a name, and for two columns of one name.
+    """
     arrays = [(column, pa.chunked_array([a]) if isinstance(a, pa.Array) else a) for column, a in arrays]
     columns = [
         _typed_column(column, cells, rows) or text_column(column, _strings(cells), options.na_values)
@@ -82,16 +90,16 @@ def _strings(cells: Any) -> Any:
 
 
 def _noted(column: Column) -> Column:
-    """A column that came as text, with a note where its words are numbers or booleans."""
+    """Return a column that came as text, with a note if its words are numbers or booleans."""
     if column.kind not in ("number", "boolean") or column.is_empty:
         return column
     kind = f"{column.kind}s"
-    note = f"column {quoted(column.name)} is text, but all of it are {kind}: it is read as {kind}, as in a CSV."
+    note = f"column {quoted(column.name)} is text, but holds only {kind}: it is read as {kind}, as in a CSV."
     return replace(column, note=" ".join(filter(None, (note, column.note))))
 
 
 def _has_fractions(cells: Any) -> bool:
-    """Whether an array's type is one whose numbers a CSV would write with a decimal point."""
+    """Return whether a CSV would write the numbers of an array's type with a decimal point."""
     if isinstance(cells, str) or cells.null_count == len(cells):
         return False
     kind = _value_type(cells)
@@ -99,7 +107,7 @@ def _has_fractions(cells: Any) -> bool:
 
 
 def _typed_column(name: str, cells: Any, rows: int) -> Column | None:
-    """The column of an array whose type says what it holds; None where it is text."""
+    """Return the column of an array, by its type; None for text."""
     if isinstance(cells, str):
         return _unsupported(name, cells, np.zeros(rows, dtype=bool))
     kind = _value_type(cells)
@@ -119,7 +127,7 @@ def _typed_column(name: str, cells: Any, rows: int) -> Column | None:
 
 
 def _is_text(kind: Any) -> bool:
-    """Whether an Arrow type is one of strings."""
+    """Return whether an Arrow type is a string type."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -135,7 +143,7 @@ def _whole_numbers(name: str, cells: Any) -> Column:
 
 def _unsupported(name: str, kind: str, empty: Any, words: str = "values") -> Column:
     problem = (
-        f"column {quoted(name)} holds {words} of type {kind}, which are not numbers, booleans or words; "
+        f"column {quoted(name)} holds {words} of type {kind}, not numbers, booleans or words; "
         "turn them into numbers, or leave the column out with dataset.features"
     )
     return Column(name, "unsupported", np.where(empty, np.array(None), np.array(kind, dtype=object)), problem=problem)

@@ -1,4 +1,4 @@
-"""The built-in data sets: seeded toys, and the real ones that come with scikit-learn."""
+"""The built-in data sets: seeded toys, and scikit-learn's real ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ DEFAULT_TEST_FRACTION = 0.25
 
 @dataclass(frozen=True)
 class Builtin:
-    """One row of `gradgrid datasets`. `toy` makes a table from (samples, noise, rng or seed); `real` loads one."""
+    """One row of `gradgrid datasets`.
+
+    toy: makes a table from (samples, noise, seed); None for a real data set.
+    real: loads a table; None for a toy.
+    samples, noise: defaults of a toy.
+    test_fraction: default share of the test part.
+    """
 
     name: str
     task: str
@@ -33,19 +39,21 @@ class Builtin:
 
 
 def find_builtin(spec: DatasetSpec) -> Builtin:
-    """The data set that `spec.name` names. Raises DataError for an unknown one, and keys that do not fit it."""
+    """Return the data set that `spec.name` names. Raises DataError for an unknown name and for keys that don't fit."""
     if spec.name not in BUILTINS:
-        raise DataError(f"no data set is called {spec.name!r}{nearest(spec.name, BUILTINS)}; your own goes by path")
+        raise DataError(
+            f"no data set is called {spec.name!r}{nearest(spec.name, BUILTINS)}; for a file, set dataset.path"
+        )
     builtin = BUILTINS[spec.name]
     if builtin.real and (spec.samples is not None or spec.noise is not None):
-        raise DataError(f"{spec.name} is a real data set: samples and noise belong to the toys; leave them out")
+        raise DataError(f"{spec.name} is a real data set, and samples and noise are only for toys; leave them out")
     if spec.task not in (None, builtin.task):
-        raise DataError(f"{spec.name} is a {builtin.task} data set, not {spec.task}")
+        raise DataError(f"{spec.name} is a {builtin.task} data set, not {spec.task}; leave task out")
     return builtin
 
 
 def builtin_table(builtin: Builtin, spec: DatasetSpec) -> Table:
-    """The data set's table, with the features and classes that the spec chooses. Raises DataError."""
+    """Return the data set's table, with the features and classes that the spec names. Raises DataError."""
     if builtin.real:
         table = builtin.real()
     else:
@@ -62,7 +70,7 @@ def _plane(name: str, features: Floats, classes: Floats) -> Table:
 
 def _gate(name: str, truth: Callable[[Floats, Floats], Any]) -> Callable[[int, float, int], Table]:
     def make(samples: int, noise: float, seed: int) -> Table:
-        """The truth table over and over, each row moved by noise."""
+        """Return the rows of the truth table in turn, each moved by noise."""
         corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
         rows = corners[np.arange(samples) % 4]
         moved = rows + noise * np.random.Generator(np.random.PCG64(seed)).normal(size=rows.shape)
@@ -90,7 +98,7 @@ def _blobs(samples: int, noise: float, seed: int) -> Table:
 
 
 def _spirals(samples: int, noise: float, seed: int) -> Table:
-    """Two arms of one and a half turns each, the second turned by half a circle."""
+    """Return two arms of one and a half turns each, the second rotated by half a circle."""
     rng = np.random.Generator(np.random.PCG64(seed))
     arm = np.arange(samples) % 2
     radius = np.linspace(0.1, 1.0, samples)

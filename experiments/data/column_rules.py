@@ -1,4 +1,4 @@
-"""`encode` and `missing` of a sweep file: one word for all columns, or a word for each of those that are named."""
+"""`encode` and `missing` of a sweep file: one word for all columns, or a mapping of columns to words."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 ONE_HOT = "one_hot"
 REFUSE, DROP, MEAN, MEDIAN = "refuse", "drop", "mean", "median"
 
-_SHORT = 40  # characters of a cell that a message shows as YAML
+_SHORT = 40  # longest cell that a message shows as YAML
 
 
 def checked_encode(value: Any) -> Any:
-    """None, `one_hot`, or a mapping of columns to it. Raises ValueError."""
+    """Return None, `one_hot`, or a mapping of columns to it. Raises ValueError for any other value."""
     return None if value is None else _checked(value, (ONE_HOT,))
 
 
 def checked_missing(value: Any) -> Any:
-    """`refuse`, `drop`, `mean`, `median`, or a mapping of columns to these. Raises ValueError."""
+    """Return `refuse`, `drop`, `mean`, `median`, or a mapping of columns to these. Raises ValueError for others."""
     return _checked(value, (REFUSE, DROP, MEAN, MEDIAN))
 
 
 def na_values_key(cell: str) -> str:
-    """How a sweep file says that this cell is empty."""
+    """Return the line of a sweep file that makes this cell an empty one."""
     return f"na_values: [{json.dumps(cell, ensure_ascii=False)}]" if len(cell) <= _SHORT else "na_values with that cell"
 
 
@@ -39,19 +39,22 @@ def _checked(value: Any, words: Sequence[str]) -> Any:
     if not columns or not all(isinstance(word, str) and word in words for word in columns.values()):
         listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
         example = f"{listed}, or a mapping of columns, such as {{age: {words[-1]}}}"
-        raise ValueError(f"is {example}; not {quoted(value)}{_did_you_mean(columns.values(), words)}")
+        raise ValueError(f"should be {example}; not {quoted(value)}{_did_you_mean(columns.values(), words)}")
     return {str(name): word for name, word in columns.items()} if isinstance(value, Mapping) else value
 
 
-def _did_you_mean(given: Collection[Any], words: Sequence[str]) -> str:
-    """The nearest right word to the first wrong one, if it is near."""
-    wrong = next((word for word in given if isinstance(word, str) and word not in words), "")
+def _did_you_mean(values: Collection[Any], words: Sequence[str]) -> str:
+    """Return a question with the word nearest to the first wrong one; empty if none is near."""
+    wrong = next((word for word in values if isinstance(word, str) and word not in words), "")
     close = difflib.get_close_matches(wrong, words, n=1)
     return f"; did you mean {quoted(close[0])}?" if close else ""
 
 
 def encoded_columns(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]) -> frozenset[str]:
-    """The features that are one-hot encoded: every column of words, or those that are named."""
+    """Return the features to one-hot encode: every column of words, or those that `encode` names.
+
+    Raises DataError for a name that is not a feature.
+    """
     if spec.encode is None:
         return frozenset()
     if isinstance(spec.encode, str):
@@ -63,7 +66,11 @@ def encoded_columns(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]
 def missing_rules(
     raw: RawTable, spec: DatasetSpec, features: Sequence[Column], target: Column, encoded: Collection[str]
 ) -> dict[str, str]:
-    """Column -> what becomes of its empty cells. A target and words are never filled with a mean or median."""
+    """Return column -> `refuse`, `drop`, `mean` or `median`, the rule for its empty cells.
+
+    encoded: features to one-hot encode. They, words and the target have no mean or median.
+    Raises DataError for an unknown column, and for a mean or median of a column that has none.
+    """
     named = spec.missing if isinstance(spec.missing, dict) else {}
     _refuse_unknown(raw, "missing", named, [column.name for column in (*features, target)], "feature or target")
     rules = {}
@@ -76,8 +83,8 @@ def missing_rules(
             if column.name in named:
                 what = "the target" if column is target else "a column of categories"
                 raise DataError(
-                    f"{raw.name}: dataset.missing: {quoted(column.name)} is {what}, which has no {rule} to be "
-                    "filled with; write drop or refuse for it"
+                    f"{raw.name}: dataset.missing: {quoted(column.name)} is {what}, which has no {rule}; "
+                    "write drop or refuse for it"
                 )
             rule = REFUSE
         rules[column.name] = rule
@@ -87,4 +94,4 @@ def missing_rules(
 def _refuse_unknown(raw: RawTable, key: str, named: Collection[str], known: Sequence[str], kind: str) -> None:
     for name in named:
         if name not in known:
-            raise DataError(f"{raw.name}: dataset.{key}: there is no {kind} {quoted(name)}{nearest(name, known)}")
+            raise DataError(f"{raw.name}: dataset.{key}: no {kind} is called {quoted(name)}{nearest(name, known)}")

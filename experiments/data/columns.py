@@ -1,4 +1,4 @@
-"""Columns of a table as it was read, each of one kind, before they become features and targets."""
+"""The columns of a table, each of one kind, before they become features and targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["number", "boolean", "text", "unsupported"]
 class BadNumbers:
     """Cells of a text column that are not numbers, for messages.
 
-    count: how many there are; empty cells do not count.
+    count: number of such cells, empty ones not included.
     row: index of the first.
     cell: the text of the first, as the file has it.
     """
@@ -28,16 +28,16 @@ class BadNumbers:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: a single kind of value, whatever its length.
+    """One column of a table: values of one kind.
 
-    name: as the file or the data frame has it.
-    kind: of every cell that is not empty. `unsupported` cannot be used as a feature or target.
+    name: as in the file or data frame.
+    kind: of all cells that are not empty. An `unsupported` column can't be a feature or target.
     values: (rows,). Numbers and booleans (0 and 1) are float64, NaN where empty; a number may be infinite.
-        Text is str, None where empty; so is what is unsupported.
-    bad_numbers: of a text column, the cells that keep it from being a number column.
-    integer: of a column of numbers, whether all are whole and written or typed so: 3 and not 3.0.
-    problem: of an unsupported column, what is wrong and what to do, to be put after `<table>: `.
-    note: what the user should know of how it was read. The notes of a table have it too.
+        Text and unsupported cells are str, None where empty.
+    bad_numbers: of a text column, the cells that are not numbers.
+    integer: of a number column, whether all numbers are written or typed as whole ones: 3 and not 3.0.
+    problem: of an unsupported column, a message without its beginning `<table>: `.
+    note: a sentence for the user on how it was read. The table's notes include it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Column:
 
     @property
     def empty(self) -> Flags:
-        """(rows,). Which cells are empty."""
+        """Mask of the empty cells, (rows,)."""
         if self.kind in ("text", "unsupported"):
             return np.array([value is None for value in self.values], dtype=bool)
         empty: Flags = np.isnan(self.values.astype(float))
@@ -64,13 +64,13 @@ class Column:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it was read.
+    """The columns of a file or data frame.
 
-    name: how messages call it: a file's name, or `data`.
+    name: for messages: a file's name, or `data`.
     columns: all of one length.
-    lines: (rows,). Where each row begins, for messages: the line of a CSV, else the row's number, both from 1.
-    unit: what `lines` counts: `line` or `row`.
-    notes: sentences that the user should read before the sweep starts.
+    lines: (rows,). Location of each row for messages: its first line in a CSV, else its number, both from 1.
+    unit: `line` or `row`, the unit of `lines`.
+    notes: sentences for the user to read before the sweep starts.
     """
 
     name: str
@@ -80,5 +80,5 @@ class RawTable:
     notes: tuple[str, ...] = ()
 
     def location(self, row: int) -> str:
-        """`measurements.csv, line 25` for a row's index."""
+        """Return the location of a row, such as `measurements.csv, line 25`. row: its index, from 0."""
         return f"{self.name}, {self.unit} {self.lines[row]}"

@@ -1,4 +1,4 @@
-"""Finds out how a CSV file is written: its encoding, and the separator between its fields."""
+"""Detect the encoding of a CSV file and the separator between its fields."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from experiments.data.read_options import ReadOptions
 from experiments.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
-"""Those that are found without a word from the user."""
+"""Separators that are detected. Others need dataset.separator."""
 
-_SAMPLE = 1 << 18  # bytes in which the separator is looked for
+_SAMPLE = 1 << 18  # bytes to detect the separator from
 _SAMPLE_ROWS = 500
 _OPENERS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_UNPACKING_ERRORS = (EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)  # of packed files
+_UNPACKING_ERRORS = (EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 _MARKS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -39,10 +39,10 @@ _OTHER_FORMATS = {b"PK\x03\x04": "an Excel workbook or zip archive", b"\xd0\xcf\
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the lines of a CSV are divided.
+    """The format of a CSV.
 
     separator: between fields.
-    first_line: number of the first line after a `sep=` line.
+    first_line: number of its first line: 2 after a `sep=` line, else 1.
     """
 
     separator: str
@@ -50,7 +50,10 @@ class Dialect:
 
 
 def read_text(path: Path, options: ReadOptions) -> bytes:
-    """A file's text in UTF-8 without a byte order mark. UTF-8 is not checked yet: see `decoded`."""
+    """Return a file's text as UTF-8 without a byte order mark. It may be invalid UTF-8: `decoded` checks that.
+
+    Raises DataError for a file that can't be read or is not text in its encoding.
+    """
     data = _unpacked(path)
     for start, what in _OTHER_FORMATS.items():
         if data.startswith(start):
@@ -63,14 +66,14 @@ def read_text(path: Path, options: ReadOptions) -> bytes:
     if b"\0" in text:
         line = text.count(b"\n", 0, text.index(b"\0")) + 1
         raise DataError(
-            f"{path.name}, line {line} holds a zero byte, so it is not UTF-8 text; "
+            f"{path.name}, line {line} has a zero byte, so it is not UTF-8 text; "
             "name its encoding under dataset.encoding, such as utf-16-le"
         )
     return text
 
 
 def decoded(data: bytes, encoding: str, name: str) -> str:
-    """Text from bytes. Raises DataError with the line and the key to set."""
+    """Return bytes as text. name: of the file. Raises DataError with the line and the key to set."""
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -85,7 +88,7 @@ def decoded(data: bytes, encoding: str, name: str) -> str:
 
 
 def _unpacked(path: Path) -> bytes:
-    """A file's bytes; those of .gz, .bz2, .xz and .zip files unpacked."""
+    """Return a file's bytes; unpack .gz, .bz2, .xz and .zip files."""
     suffix = path.suffix.lower()
     try:
         if suffix in _OPENERS:
@@ -103,47 +106,59 @@ def _only_member(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.namelist() if not member.endswith("/")]
         if len(members) != 1:
-            raise DataError(f"{path.name} holds {len(members)} files; it should hold one CSV")
+            raise DataError(f"{path.name} holds {len(members)} files; pack one CSV alone")
         return archive.read(members[0])
 
 
 def _encoding(mark: bytes | None, given: str | None, name: str) -> str:
-    """The encoding of a file that begins with a byte order mark or without one. Raises DataError where keys differ."""
-    known = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
+    """Return a file's encoding. Raises DataError if its byte order mark contradicts dataset.encoding.
+
+    mark: the byte order mark, if the file has one.
+    given: dataset.encoding.
+    name: of the file.
+    """
+    encoding = codecs.lookup(given or "utf-8").name.removesuffix("-sig")
     if mark is None:
-        return known
-    found = _MARKS[mark]
-    if given is not None and known not in (found, found[: len("utf-16")]):
+        return encoding
+    marked = _MARKS[mark]
+    if given is not None and encoding not in (marked, marked[: len("utf-16")]):
         raise DataError(
-            f"{name}, line 1 begins with the byte order mark of {found}, but dataset.encoding is {given}; leave it out"
+            f"{name}, line 1 begins with the byte order mark of {marked}, but dataset.encoding is {given}; leave it out"
         )
-    return found
+    return marked
 
 
 def find_dialect(data: bytes, options: ReadOptions, name: str) -> tuple[Dialect, bytes]:
-    """The dialect, and the text that follows a `sep=` line."""
+    """Return the dialect, and the text after a `sep=` line.
+
+    data: UTF-8 text.
+    name: of the file.
+    Raises DataError if several separators fit, or the `sep=` line contradicts dataset.separator.
+    """
     first = next(iter(data[:16].splitlines(keepends=True)), b"")
     announced = _announced(first)
     if announced is not None:
         if options.separator not in (None, announced):
-            raise DataError(f"{name}, line 1 says sep={announced}, but dataset.separator is {options.separator!r}")
+            raise DataError(
+                f"{name}, line 1 says sep={announced}, but dataset.separator is {options.separator!r}; leave it out"
+            )
         return Dialect(announced, 2), data[len(first) :]
     return Dialect(options.separator or _likely_separator(data, name)), data
 
 
 def _announced(line: bytes) -> str | None:
-    """The separator of Excel's line `sep=;`, which may be in quotes."""
+    """Return the separator of Excel's line `sep=;`, which may be in quotes; None for another line."""
     text = line.decode(errors="replace").rstrip("\r\n").strip('"')
     return text[4] if len(text) == 5 and text.lower().startswith("sep=") else None
 
 
 def records(lines: Iterator[str], separator: str) -> Any:
-    """A reader of the csv module for a dialect: quotes are doubled within quotes, blanks after a separator skipped."""
+    """Return a reader of the csv module: quotes within quotes are doubled, blanks after a separator are skipped."""
     return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
 
 
 def _likely_separator(data: bytes, name: str) -> str:
-    """The separator that divides every line of the beginning as it divides the first, and finds most numbers."""
+    """Return the separator that gives every line of a sample the same number of fields, and the most numbers."""
     sample = data[:_SAMPLE].decode(errors="replace")
     tables = {separator: _sample_rows(sample, separator, len(data) > _SAMPLE) for separator in SEPARATORS}
     wide = {separator: rows for separator, rows in tables.items() if rows and len(rows[0]) > 1}
@@ -155,15 +170,12 @@ def _likely_separator(data: bytes, name: str) -> str:
     shares = {separator: _number_share(rows) for separator, rows in even.items()}
     best = [separator for separator, share in shares.items() if share == max(shares.values())]
     if len(best) > 1:
-        raise DataError(
-            f"{name}: its lines divide evenly at {' and at '.join(map(repr, best))}; "
-            "say which separates the fields with dataset.separator"
-        )
+        raise DataError(f"{name}: the separator may be {' or '.join(map(repr, best))}; set dataset.separator")
     return best[0]
 
 
 def _sample_rows(sample: str, separator: str, is_cut: bool) -> list[list[str]]:
-    """The first rows that are not blank; the last one may be cut off with the sample, and is left out then."""
+    """Return the first rows that are not blank. If the sample is cut, leave out the last row: it may be cut too."""
     rows: list[list[str]] = []
     try:
         for row in records(io.StringIO(sample, newline=""), separator):

@@ -1,4 +1,4 @@
-"""Reads a CSV file into a `RawTable`."""
+"""Read a CSV file into a `RawTable`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def read_csv(path: Path, options: ReadOptions) -> RawTable:
     del text
     place = f"{path.name}, line {cells.header_line}"
     texts = [text_column(*pair, options.na_values) for pair in zip(cells.names, cells.columns, strict=True)]
-    kept, notes = named_columns(texts, place)
-    check_not_data([column.name for column in kept], place)
-    _check_divided(kept, place)
+    columns, notes = named_columns(texts, place)
+    check_not_data([column.name for column in columns], place)
+    _check_divided(columns, place)
     typing = TextTyping(options, dialect.separator == ",", False, lambda row: f"line {cells.lines[row]}")
-    return finished_table(path.name, typing.columns(kept), cells.lines, "line", notes, options)
+    return finished_table(path.name, typing.columns(columns), cells.lines, "line", notes, options)
 
 
 def _check_divided(columns: Sequence[TextColumn], place: str) -> None:
-    """Raises DataError for a single column that holds what may be separators."""
+    """Raise DataError for a single column with characters that may be separators."""
     if len(columns) != 1:
         return
     column = columns[0]
@@ -40,5 +40,5 @@ def _check_divided(columns: Sequence[TextColumn], place: str) -> None:
     if signs:
         raise DataError(
             f"{place} names a single column, {quoted(column.name)}; if {' or '.join(map(quoted, signs))} separates the "
-            "fields, say so with dataset.separator"
+            "fields, set dataset.separator"
         )

@@ -1,4 +1,4 @@
-"""Divides the text of a CSV into columns of text, and says in which line each row begins."""
+"""Split the text of a CSV into columns of text, and find the line of each row."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from experiments.data.csv_dialect import Dialect, decoded, records
 from experiments.errors import DataError, quoted
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_BLOCK = 1 << 24  # bytes that Arrow parses at once
-_CHUNK = 1 << 14  # rows that become Arrow arrays at once
+_BLOCK = 1 << 24  # bytes that Arrow parses at a time
+_CHUNK = 1 << 14  # rows that become Arrow arrays at a time
 _QUOTE = ord('"')
 
 
 @dataclass(frozen=True)
 class CsvText:
-    """The cells of a CSV as they are written.
+    """The cells of a CSV as text.
 
     names: of the columns, from the first line that is not blank.
-    header_line: the line in which the names end, from 1.
-    columns: Arrow strings, as many as there are names.
-    lines: (rows,). The line in which each row begins, from 1. Blank lines are no rows.
+    header_line: the last line of the names, from 1.
+    columns: one array of Arrow strings, (rows,), for each name.
+    lines: (rows,). The first line of each row, from 1. Blank lines are not rows.
     """
 
     names: list[str]
@@ -40,7 +40,10 @@ class CsvText:
 
 
 def split_csv(data: bytes, dialect: Dialect, name: str) -> CsvText:
-    """Divide UTF-8 text into columns. Raises DataError, with the line, for rows longer or shorter than the first."""
+    """Split UTF-8 text into columns. Raises DataError, with the line, for a row of another length.
+
+    name: of the file.
+    """
     names, height = _header(data, dialect, name)
     columns, lines = _split_fast(data, height, len(names), dialect) or _split_exactly(
         data, height, names, dialect, name
@@ -49,7 +52,7 @@ def split_csv(data: bytes, dialect: Dialect, name: str) -> CsvText:
 
 
 def _header(data: bytes, dialect: Dialect, name: str) -> tuple[list[str], int]:
-    """The names of the columns, and how many lines they and blank lines before them take."""
+    """Return the names of the columns, and the number of lines up to the end of the names."""
     reader = records(_text_lines(data), dialect.separator)
     try:
         for row in reader:
@@ -59,20 +62,20 @@ def _header(data: bytes, dialect: Dialect, name: str) -> tuple[list[str], int]:
         decoded(data, "utf-8", name)
     except csv.Error as error:
         raise _fault(error, name, dialect.first_line, reader.line_num + dialect.first_line - 1) from None
-    raise DataError(f"{name} is empty; its first line should name the columns")
+    raise DataError(f"{name} is empty; write the names of the columns into its first line")
 
 
 def _text_lines(data: bytes) -> Iterator[str]:
     return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
 
 
-# ------------------------------------------------------------------------------------- the fast way, for tidy files
+# ------------------------------------------------------------------------------------- the fast way, for simple files
 
 
 def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple[list[Any], Any] | None:
-    """Columns and lines by Arrow's parser; None where only the exact way can say what the file holds, or what is wrong.
+    """Return columns and lines by Arrow's parser; None for a file that needs the exact way.
 
-    Arrow neither counts lines nor reports stray quotation marks, so a file with either of them is not tidy.
+    Arrow does not count lines and does not report stray quotation marks.
     """
     start = 0
     for end, _ in zip(_LINE_END.finditer(data), range(height), strict=False):
@@ -97,7 +100,7 @@ def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple
 
 
 def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
-    """Whether each quotation mark after `start` opens or closes a whole field, or is doubled."""
+    """Return whether each quotation mark after `start` opens or closes a whole field, or is doubled."""
     if data.find(b'"', start) < 0:
         return True
     text = np.frombuffer(b"\n" + data[start:] + b"\n", np.uint8)
@@ -109,7 +112,7 @@ def _has_tidy_quotes(data: bytes, start: int, dialect: Dialect) -> bool:
 
 
 def _lines_of_rows(data: bytes, start: int, rows: int) -> Any:
-    """(rows,). The line of each row from 1, of the text after `start`; None where a row takes several lines."""
+    """Return the line of each row, (rows,), from 1 at `start`; None if a row takes several lines."""
     ends = data.count(b"\n", start)
     if data.find(b"\r", start) >= 0:
         ends += data.count(b"\r", start) - data.count(b"\r\n", start)
@@ -119,13 +122,13 @@ def _lines_of_rows(data: bytes, start: int, rows: int) -> Any:
     return lines if len(lines) == rows else None
 
 
-# ----------------------------------------------------------------------------------- the exact way, for every other
+# ----------------------------------------------------------------------------------- the exact way, for all others
 
 
 def _split_exactly(
     data: bytes, height: int, names: Sequence[str], dialect: Dialect, name: str
 ) -> tuple[list[Any], Any]:
-    """Columns and lines by the csv module."""
+    """Return columns and lines by the csv module."""
     decoded(data, "utf-8", name)
     chunks: list[list[Any]] = []
     rows: list[list[str]] = []
@@ -148,7 +151,7 @@ def _arrow(rows: list[list[str]]) -> list[Any]:
 def _rows(
     data: bytes, height: int, names: Sequence[str], dialect: Dialect, name: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """Each row below the names that is not a blank line, and the line in which it begins."""
+    """Yield the first line and the cells of each row below the names, without blank lines."""
     reader = records(_text_lines(data), dialect.separator)
     width, before = len(names), 0
     try:
@@ -163,7 +166,7 @@ def _rows(
 
 
 def _check_width(row: Sequence[str], names: Sequence[str], dialect: Dialect, place: str) -> None:
-    """Raises DataError unless all that a row has past the names is empty fields."""
+    """Raise DataError for a row that is too short, or too long with fields that are not empty."""
     if len(row) >= len(names) and not any(field.strip() for field in row[len(names) :]):
         return
     hint = ""
@@ -174,7 +177,7 @@ def _check_width(row: Sequence[str], names: Sequence[str], dialect: Dialect, pla
     fields, header = f"{len(row)} field{'s' * (len(row) != 1)}", f"{len(names)} name{'s' * (len(names) != 1)}"
     raise DataError(
         f"{place} has {fields}, but the header has {header} "
-        f"(separator {dialect.separator!r}, dataset.separator sets another){hint}"
+        f"(separator {dialect.separator!r}; dataset.separator sets another){hint}"
     )
 
 

@@ -18,47 +18,47 @@ from experiments.data.read_options import (
 
 
 class Section(BaseModel):
-    """A mapping of a sweep file: its keys are checked, and unknown ones refused."""
+    """A section of a sweep file. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DatasetSpec(Section):
-    """A built-in data set by `name`, or one's own by `path` (CSV or Parquet) and `target`.
+    """The `dataset` section: a built-in data set by `name`, or a CSV or Parquet file by `path` and `target`.
 
-    Where the table is given from Python there is neither name nor path.
+    A table from Python has neither name nor path.
     """
 
     name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
-    path: str | None = Field(default=None, description="a CSV or Parquet file, from the sweep file's folder")
-    target: str | None = Field(default=None, description="the column to be predicted; with path")
+    path: str | None = Field(default=None, description="a CSV or Parquet file, relative to the sweep file")
+    target: str | None = Field(default=None, description="the column to predict; with path")
     task: Literal["classification", "regression"] | None = Field(
         default=None, description="by the target when left out"
     )
-    features: list[str] | None = Field(
-        default=None, description="the columns to be used, all when left out", min_length=1
-    )
-    classes: list[str] | None = Field(
-        default=None, description="the classes to be used, all when left out", min_length=2
-    )
+    features: list[str] | None = Field(default=None, description="the columns to use, all when left out", min_length=1)
+    classes: list[str] | None = Field(default=None, description="the classes to use, all when left out", min_length=2)
     samples: int | None = Field(default=None, description="samples of a toy data set", ge=2, le=1_000_000)
     noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
-    test_fraction: float | None = Field(default=None, description="share of the samples kept for testing", ge=0, lt=1)
-    standardize: bool = Field(default=True, description="features to mean 0 and deviation 1 on the training part")
+    test_fraction: float | None = Field(default=None, description="share of the samples for testing", ge=0, lt=1)
+    standardize: bool = Field(default=True, description="scale features to mean 0 and deviation 1 on the training part")
     encode: Literal["one_hot"] | dict[str, str] | None = Field(
         default=None,
-        description="each word becomes an input of its own, in every column of words or in those that are named",
+        description="each word becomes an input, in every column of words or in the named columns",
     )
     missing: Literal["refuse", "drop", "mean", "median"] | dict[str, str] = Field(
         default="refuse",
-        description="what is done about an empty cell, in every column or in those that are named",
+        description="the rule for empty cells, in every column or in the named columns",
     )
-    separator: str | None = Field(default=None, description="between the fields of a CSV; found in the file")
-    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; found in the file")
-    thousands: str | None = Field(default=None, description="sign between the thousands of a CSV; found in the file")
-    encoding: str | None = Field(default=None, description="of a CSV's text; by its byte order mark, else UTF-8")
-    na_values: list[str] | None = Field(default=None, description="words that stand for an empty cell; with path")
+    separator: str | None = Field(default=None, description="between the fields of a CSV; detected when left out")
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; detected when left out")
+    thousands: str | None = Field(
+        default=None, description="sign between the thousands of a CSV; detected when left out"
+    )
+    encoding: str | None = Field(
+        default=None, description="of a CSV's text; by its byte order mark, else UTF-8, when left out"
+    )
+    na_values: list[str] | None = Field(default=None, description="words that mean an empty cell; with path")
 
     _separator = field_validator("separator")(checked_separator)
     _thousands = field_validator("thousands")(checked_thousands)
@@ -79,9 +79,9 @@ class DatasetSpec(Section):
         if (self.name is None) == (self.path is None):
             raise ValueError("give either name, for a built-in data set, or path, for a CSV or Parquet file")
         if self.path is not None and self.target is None:
-            raise ValueError("a data set read from a path needs target, the column to be predicted")
+            raise ValueError("a data set with path needs target, the column to predict")
         if self.name is not None and self.target is not None:
-            raise ValueError("target goes with path; a built-in data set has its own")
+            raise ValueError("target goes with path; a built-in data set has a target already")
         if self.name is not None and (self.encode is not None or self.missing != "refuse"):
             raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
         return self
@@ -89,7 +89,7 @@ class DatasetSpec(Section):
     def _of_given_table(self) -> DatasetSpec:
         for key in ("name", "path", "samples", "noise", *CSV_KEYS):
             if getattr(self, key) is not None:
-                raise ValueError(f"{key} does not go with a table that is given as data; leave it out")
+                raise ValueError(f"{key} does not go with a table from Python; leave it out")
         if self.target is None:
-            raise ValueError("a table that is given as data needs target, the column to be predicted")
+            raise ValueError("a table from Python needs target, the column to predict")
         return self

@@ -1,4 +1,4 @@
-"""Data sets ready for training: built in, out of a file, or out of a table from Python."""
+"""Data sets that are ready for training: built in, from a file, or from a table in Python."""
 
 from __future__ import annotations
 
@@ -26,20 +26,27 @@ from experiments.errors import DataError, quoted
 if TYPE_CHECKING:
     import pandas as pd
 
-_EXAMPLES = 5  # samples that a data set is remembered by
+_EXAMPLES = 5  # samples that the store keeps of a data set
 _SIGNED_OUTPUTS = frozenset({"tanh", "hard_tanh"})
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Features (samples, features), prepared; targets (samples,): numbers or class indices.
+    """A data set, split and prepared.
 
+    name: of the built-in data set, or of the file without its suffix.
+    task: `classification` or `regression`.
+    training_features, test_features: (samples, features), prepared.
+    training_targets, test_targets: (samples,), numbers or indices into `classes`.
     feature_names: of the prepared features; a one-hot encoded column has one for each category.
-    columns: how the table's columns became features. center, scale: (features,), what was taken off each feature then,
-    and what the rest was divided by.
-    examples: cells of a few samples, as the table has them, one array a column.
-    notes: sentences that the user should read before training. dropped, filled: rows left out for an empty cell, and
-    empty cells that were filled.
+    classes: their names; empty for regression.
+    center, scale: (features,), mean and standard deviation to standardise with; 0 and 1 if not standardised.
+    fingerprint: a hash of the numbers, 32 hexadecimal digits.
+    columns: the columns of the table, with their fill values and categories.
+    examples: a few samples of the table before preparation, one array for each column.
+    notes: sentences for the user to read before training.
+    dropped: number of rows left out for an empty cell.
+    filled: number of empty cells that were filled.
     """
 
     name: str
@@ -61,16 +68,17 @@ class Dataset:
 
     @property
     def feature_count(self) -> int:
+        """Number of prepared features."""
         return int(self.training_features.shape[1])
 
     @property
     def output_count(self) -> int:
-        """How many outputs a model of it has: one, or one a class where there are more than two."""
+        """Number of outputs of its models: one, or one for each class if there are more than two."""
         return len(self.classes) if len(self.classes) > 2 else 1
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a trained network must know of its data to be used elsewhere, as plain values; `from_facts` reads it."""
+        """Metadata that a trained network needs elsewhere, as plain values for JSON. `from_facts` reads it."""
         names = ("name", "task", "feature_names", "classes", "fingerprint")
         pairs = zip(self.columns, self.examples, strict=True)
         cells = [[_plain(column, cell) for cell in values.tolist()] for column, values in pairs]
@@ -85,13 +93,13 @@ class Dataset:
 
     @staticmethod
     def from_facts(facts: Mapping[str, Any]) -> Dataset:
-        """The data set with a few examples as its only samples: enough to say what a network of it is like.
+        """Return a data set whose only samples are the examples. Its targets are zeros.
 
-        Facts that an older gradgrid kept have no columns: each feature is a column of numbers.
+        Facts from an older gradgrid have no columns: each feature is a column of numbers.
         """
         names = tuple(facts["feature_names"])
-        kept = facts.get("columns")
-        columns = tuple(map(InputColumn, names) if kept is None else map(InputColumn.from_facts, kept))
+        column_facts = facts.get("columns")
+        columns = tuple(map(InputColumn, names) if column_facts is None else map(InputColumn.from_facts, column_facts))
         examples = tuple(
             np.array([row[k] for row in facts["examples"]], dtype=object if column.kind == "text" else float)
             for k, column in enumerate(columns)
@@ -115,17 +123,20 @@ class Dataset:
         )
 
     def training(self, loss: str, output: str) -> Samples:
-        """The training part, targets as this loss and output activation want them."""
+        """Return the training part, with targets in the form that this loss and output activation need."""
         return Samples(self.training_features, self._encode(self.training_targets, loss, output))
 
     def test(self, loss: str, output: str) -> Samples | None:
-        """The test part likewise; None where there is none."""
+        """Return the test part, like `training`; None if it is empty."""
         if not len(self.test_targets):
             return None
         return Samples(self.test_features, self._encode(self.test_targets, loss, output))
 
     def _encode(self, targets: Floats, loss: str, output: str) -> Floats:
-        """Numbers as they are; classes as 1 against 0, or -1 for hinge and tanh, a column each where more than two."""
+        """Return targets, (samples, outputs).
+
+        Classes become 1 and 0, or 1 and -1 for hinge and tanh; more than two classes get a column each.
+        """
         if self.task == REGRESSION:
             return targets[:, None]
         ones = targets[:, None] == (np.arange(self.output_count) if self.output_count > 1 else 1)
@@ -137,15 +148,20 @@ def _is_signed(loss: str, output: str) -> bool:
 
 
 def accuracy_threshold(loss: str, output: str) -> float:
-    """The output above which the second of two classes is predicted: the middle of the targets, or the logit 0."""
+    """Return the output above which the second of two classes is predicted.
+
+    It is the middle of the targets, or the logit 0.
+    """
     return 0.0 if loss == "cross_entropy" or _is_signed(loss, output) else 0.5
 
 
 def load_dataset(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = None) -> Dataset:
-    """Make or read, check, split and prepare a data set.
+    """Generate or read a data set, then check, split and prepare it.
 
-    folder: where a relative path begins. frame: the data, where it comes from Python.
-    Raises DataError saying which file, column or row is at fault.
+    spec: the dataset section of a sweep file.
+    folder: start of a relative path.
+    frame: the data, if it comes from Python.
+    Raises DataError with the file, column or row.
     """
     fraction, notes = DEFAULT_TEST_FRACTION, list[str]()
     if spec.name is not None:
@@ -185,14 +201,14 @@ def _cells(columns: Sequence[Column], rows: Array) -> list[Cells]:
 
 
 def _plain(column: InputColumn, cell: Any) -> Any:
-    """A cell as JSON has it: an empty one as null."""
+    """Return a cell as a value for JSON: None if it is empty."""
     if cell is None or cell != cell:
         return None
     return bool(cell) if column.kind == "boolean" else cell
 
 
 def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:
-    """Indices of the training and the test part, in the order of the table; classes in proportion."""
+    """Return the indices of the training and the test part, in the order of the table; classes in proportion."""
     everything = np.arange(table.samples)
     if fraction == 0:
         return everything, everything[:0]
@@ -210,20 +226,20 @@ def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:
 
 
 def _why_not_split(table: Table, reason: str) -> str:
-    """What is in the way of the split, and what to do."""
+    """Return the end of a message: why the split fails, and what to do."""
     if table.task == REGRESSION:
-        return f"{reason}; write another dataset.test_fraction, or 0 to keep no test part"
+        return f"{reason}; set another dataset.test_fraction, or 0 for no test part"
     counts = np.bincount(table.targets.astype(int), minlength=len(table.classes))
     single = [name for name, count in zip(table.classes, counts, strict=True) if count == 1]
     if single:
         have = "has" if len(single) == 1 else "have"
         few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} {have} a single sample"
         reason = f"{few}, such as {quoted(single[0])}, and a class needs two"
-    numbers = "write task: regression under dataset if the target is a number to be predicted; else " * _are_numbers(
+    numbers = "write task: regression under dataset if the target is a number to predict; else " * _are_numbers(
         table.classes
     )
     return (
-        f"{reason}; {numbers}choose classes with more samples (classes: [...]), or keep no test part: test_fraction: 0"
+        f"{reason}; {numbers}name classes with more samples (classes: [...]), or have no test part (test_fraction: 0)"
     )
 
 

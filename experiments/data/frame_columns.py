@@ -1,4 +1,4 @@
-"""Reads a pandas DataFrame into a `RawTable`: by the values of its columns, whatever their dtype."""
+"""Read a pandas DataFrame into a `RawTable`, by the values of its columns and not by their dtype."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NUMBERS = (numbers.Real, np.number, decimal.Decimal)
 
 
 def read_frame(frame: pd.DataFrame, table: str, options: ReadOptions) -> RawTable:
-    """Read a data frame without its index. Raises DataError."""
+    """Read a data frame without its index. table: its name in messages. Raises DataError."""
     if frame.columns.nlevels > 1:
-        raise DataError(f"{table}: its columns have names of {frame.columns.nlevels} levels; give each column one name")
+        raise DataError(f"{table}: the column names have {frame.columns.nlevels} levels; give each column one name")
     column_names = ["" if name is None or name != name else str(name) for name in frame.columns]
     columns = [(name, _series_cells(frame.iloc[:, index])) for index, name in enumerate(column_names)]
     names = ", ".join(str(name) for name in frame.index.names if name is not None)
@@ -37,7 +37,7 @@ def _series_cells(series: pd.Series[Any]) -> Any:
     if isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.categories.dtype == object:
         series = series.astype(object)
     if isinstance(series.dtype, pd.DatetimeTZDtype):
-        series = series.dt.tz_convert(None)  # Arrow's own way of doing that is deprecated in pandas
+        series = series.dt.tz_convert(None)  # Arrow's own conversion is deprecated in pandas
     if series.dtype == object:
         return _object_cells(series)
     try:
@@ -47,7 +47,7 @@ def _series_cells(series: pd.Series[Any]) -> Any:
 
 
 def _object_cells(series: pd.Series[Any]) -> Any:
-    """Python objects as one type: truth values, numbers, or text as a CSV would have it."""
+    """Return Python objects as an array of one type: booleans, numbers, or text as in a CSV."""
     empty = series.isna().to_numpy()
     cells = [None if is_empty else cell for cell, is_empty in zip(series.to_list(), empty, strict=True)]
     types = {type(cell) for cell in cells if cell is not None}
@@ -70,7 +70,7 @@ def _object_cells(series: pd.Series[Any]) -> Any:
 
 
 def _decimals(cells: Sequence[Any]) -> Any:
-    """Decimals as Parquet keeps them, so that whole ones stay whole; floats where they have too many digits."""
+    """Return decimals as Parquet stores them, so that whole ones stay whole; floats if they have too many digits."""
     try:
         return pa.array(cells)
     except pa.ArrowException:

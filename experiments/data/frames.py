@@ -1,4 +1,4 @@
-"""Data from Python: a data frame or arrays as one frame with a target, and keeping it as a Parquet file."""
+"""Data from Python: turn a data frame or arrays into one frame with a target, and store it as a Parquet file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_BYTES = 256 * 2**20
-"""Of the Parquet file that a sweep keeps of its data."""
+"""Largest size of the Parquet file that a sweep stores of its data, in bytes."""
 
 _TARGET = "target"
 
 
 def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
-    """A frame of features and target, and the target's name.
+    """Return a frame of features and target, and the target's name.
 
-    data: a data frame, a mapping of columns, or (samples, features) numbers or words; then features are x0, x1, ...
-    target: the name of a column, or (samples,) values; None where the spec names it.
-    Raises DataError where the two do not fit.
+    data: a data frame, a mapping of columns, or (samples, features) numbers or words; the latter get the feature
+        names x0, x1, ...
+    target: the name of a column, or (samples,) values; None if the spec names it.
+    Raises DataError if data is not a table, or target does not fit it.
     """
     import pandas as pd
 
@@ -38,21 +39,25 @@ def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
     if len(values) != len(frame):
         raise DataError(f"data has {len(frame):,} rows, but target has {len(values):,}; give a target for each row")
     if isinstance(data, pd.DataFrame) and isinstance(target, pd.Series) and not target.index.equals(data.index):
-        raise DataError("data and target have different indices; bring them to one order, then reset_index both")
+        raise DataError(
+            "data and target have different indices; bring them into one order, then call reset_index on both"
+        )
     name = values.name if isinstance(values.name, str) else _TARGET
     if name in frame.columns:
-        raise DataError(f"data has a column {name!r} already; rename the target, or name that column: target={name!r}")
+        raise DataError(f"data already has a column {name!r}; rename the target, or name that column: target={name!r}")
     return frame.assign(**{name: values.to_numpy() if values.dtype.kind != "O" else list(values)}), name
 
 
 def _refuse_no_values(frame: pd.DataFrame, target: Any) -> None:
-    """Raise DataError for a target that is meant as the name of a column, but is not text."""
+    """Raise DataError for a target that is meant as the name of a column but is not text."""
     names = [str(name) for name in frame.columns]
     if not isinstance(target, Iterable):
         example = f"target={str(target)!r}" if str(target) in names else f"target={names[-1]!r}" if names else "text"
-        raise DataError(f"target is {quoted(target)}: give the name of a column as text ({example}), or a value a row")
+        raise DataError(
+            f"target is {quoted(target)}: give the name of a column as text ({example}), or a value for each row"
+        )
     if isinstance(target, (list, tuple)) and len(target) < len(frame) and all(name in names for name in target):
-        raise DataError(f"target is {quoted(target)}: one column is predicted; give its name alone as text")
+        raise DataError(f"target is {quoted(target)}: there is only one target; give the name of one column as text")
 
 
 def _frame(data: Any) -> pd.DataFrame:
@@ -69,7 +74,7 @@ def _frame(data: Any) -> pd.DataFrame:
             return pd.DataFrame(data)
         frame = pd.DataFrame(data if isinstance(data, np.ndarray) else list(data))
     except (TypeError, ValueError) as error:
-        raise DataError(f"data is no table: {error}; give a data frame, or rows of equal length") from None
+        raise DataError(f"data is not a table: {error}; give a data frame, or rows of equal length") from None
     shape = np.shape(data) if isinstance(data, np.ndarray) else (0,) * (2 if _has_rows(data) else 1)
     if len(shape) != 2:
         raise DataError("data has one dimension; give (samples, features), such as x.reshape(-1, 1) for one feature")
@@ -90,9 +95,9 @@ def _one_dimension(target: Any) -> Any:
 
 
 def kept_bytes(raw: RawTable) -> bytes:
-    """The table as a Parquet file, without columns of unsupported types: it is read back as the same columns.
+    """Return the table as the bytes of a Parquet file, without unsupported columns. It is read back unchanged.
 
-    Raises DataError where it is too large to be kept with a sweep.
+    Raises DataError if it is larger than MAX_BYTES.
     """
     import pandas as pd
 
@@ -102,8 +107,8 @@ def kept_bytes(raw: RawTable) -> bytes:
     content = buffer.getvalue()
     if len(content) > MAX_BYTES:
         raise DataError(
-            f"{raw.name}: the table takes {len(content) >> 20:,} MiB as Parquet; a sweep keeps up to "
-            f"{MAX_BYTES >> 20} MiB of data from Python. Write it to a file, and name that under dataset.path"
+            f"{raw.name}: the table takes {len(content) >> 20:,} MiB as Parquet; a sweep stores up to "
+            f"{MAX_BYTES >> 20} MiB of data from Python. Write it to a file, and set dataset.path"
         )
     return content
 
@@ -119,7 +124,7 @@ def _kept(column: Column) -> Any:
 
 
 def frame_of_bytes(content: bytes) -> pd.DataFrame:
-    """What `kept_bytes` wrote."""
+    """Return the frame that `kept_bytes` wrote."""
     import pandas as pd
 
     return pd.read_parquet(io.BytesIO(content))

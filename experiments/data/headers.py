@@ -1,4 +1,4 @@
-"""Checks the names of a table's columns: each column has one, no two are alike, and an index is no feature."""
+"""Check the names of a table's columns: each column has a name, no two are equal, and an index is not a feature."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ _RENAMED = re.compile(r"(.+)\.\d+")
 
 
 def named_columns(columns: Sequence[_Named], place: str) -> tuple[list[_Named], list[str]]:
-    """The columns that a table is about, and notes on those left out.
+    """Return the columns without indices and empty columns, and notes on those left out.
 
-    place: where the names are, such as `data.csv, line 1`.
+    place: location of the names for messages, such as `data.csv, line 1`.
+    Raises DataError for two columns of one name, and for a filled column without a name.
     """
-    kept: list[_Named] = []
+    named: list[_Named] = []
     notes: list[str] = []
     _check_different([column.name for column in columns], place)
     for position, column in enumerate(columns, start=1):
         name = column.name
         if name and not is_index_name(name):
-            kept.append(column)
+            named.append(column)
         elif name or (position == 1 and not column.is_empty):
-            what = f"has the name {quoted(name)}" if name else "has no name"
+            reason = f"has the name {quoted(name)}" if name else "has no name"
             notes.append(
-                f"column {position} is left out: it {what}, as an index that pandas wrote; rename it to use it."
+                f"column {position} is left out: it {reason}, like an index that pandas wrote; rename it to use it."
             )
         elif not column.is_empty:
             raise DataError(f"{place}: column {position} has no name; name it, or remove it")
-    return kept, [*notes, *_alike([column.name for column in kept])]
+    return named, [*notes, *_alike([column.name for column in named])]
 
 
 def is_index_name(name: str) -> bool:
-    """Whether pandas gave a column this name, for want of one."""
+    """Return whether pandas gives this name to a column without a name."""
     return _INDEX_NAME.fullmatch(name) is not None
 
 
 def check_not_data(names: Sequence[str], place: str) -> None:
-    """Raises DataError where the first line of a CSV is numbers, so that it is a row and not names.
+    """Raise DataError if the first line of a CSV has only numbers, so that it is data and not names.
 
     The names 0, 1, 2, ... pass: pandas gives them to columns without names.
     """
     if all(map(is_number, filter(None, names))) and list(names) != [str(index) for index in range(len(names))]:
         raise DataError(
-            f"{place} should name the columns, but has numbers alone ({', '.join(names[:5])}); add a line of names"
+            f"{place} should name the columns, but has only numbers ({', '.join(names[:5])}); add a line of names"
         )
 
 
@@ -66,15 +67,15 @@ def _check_different(names: Sequence[str], place: str) -> None:
 
 
 def _alike(names: Sequence[str]) -> list[str]:
-    """Notes on names that a reader may take for one: but for case, blanks, unseen signs, `.1`, they are equal."""
+    """Return notes on names that look equal: they differ only in case, blanks, invisible characters or `.1`."""
     notes: list[str] = []
-    known: dict[str, str] = {}
+    first_names: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(_seen(name), name)
+        other = first_names.setdefault(_visible(name), name)
         if other != name:
             notes.append(
-                f"columns {quoted(other)} and {quoted(name)} are two columns, whose names differ in case, "
-                "blanks or unseen signs alone."
+                f"columns {quoted(other)} and {quoted(name)} are two columns; their names differ only in case, "
+                "blanks or invisible characters."
             )
         renamed = _RENAMED.fullmatch(name)
         if renamed and renamed[1] in names:
@@ -84,7 +85,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _seen(name: str) -> str:
-    """A name without what a reader does not see: case, blanks, and signs that take no room."""
+def _visible(name: str) -> str:
+    """Return a name without case, blanks and invisible characters."""
     signs = unicodedata.normalize("NFKC", name).casefold()
     return "".join(sign for sign in signs if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))

@@ -1,4 +1,4 @@
-"""Columns that give the answer away, and columns that say nothing of other rows: found by their values."""
+"""Find features that give the target away, and features that only tell rows apart, by their values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from experiments.data.tables import Table
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError, quoted
 
-_SAME = 1e-6  # relative: a copy in single precision is a copy
-_ROWS_A_VALUE = 4  # on average
+_SAME = 1e-6  # relative tolerance: a copy in single precision is a copy
+_ROWS_A_VALUE = 4  # on average; fewer rows for each value may agree by chance
 _SHUFFLED_ROWS = 20  # a permutation of fewer numbers may be chance, and so may an order
 _ALMOST = 0.9  # of the rows
 _KEY_NAME = re.compile(r"(?:.*[_\W])?(?:id|uuid|guid|key|index|idx|nr|no|number)", re.IGNORECASE)
@@ -25,9 +25,11 @@ _CAMEL_KEY = re.compile(r".*[a-z](?:Id|ID|Key|Index|Nr|No|Number)")
 
 @dataclass(frozen=True)
 class _Feature:
-    """A feature in the rows that hold it.
+    """A feature in the rows where it is not empty.
 
-    cells, targets: (rows,). values: its different cells, sorted. first: (values,) a row of each.
+    cells, targets: (rows,).
+    values: its distinct cells, sorted.
+    first: (values,), index of a row with each value.
     determines: whether rows with equal cells have equal targets.
     """
 
@@ -40,7 +42,7 @@ class _Feature:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether its values come up so often that a target for each is no accident."""
+        """Return whether values repeat so often that one target for each is not chance."""
         return 1 < len(self.values) <= len(self.cells) / _ROWS_A_VALUE
 
 
@@ -52,9 +54,10 @@ def _feature(table: Table, column: Column) -> _Feature:
 
 
 def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
-    """A sentence for each feature that gives the answer away or looks like a row number.
+    """Yield a sentence for each feature that gives the target away or looks like a row number.
 
-    chosen: whether the user named the features; then a copy of the target is a note. Else it raises DataError.
+    chosen: whether the user named the features.
+    Raises DataError for a copy of the target, unless the user named it: then it is a note.
     """
     for column in table.columns:
         feature = _feature(table, column)
@@ -63,12 +66,12 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
             others = [quoted(other.name) for other in table.columns if other is not column]
             rest = f", such as {', '.join(others[:5])}," if others else ""
             raise DataError(
-                f"{table.name}: the feature {quoted(column.name)} {copy}, so the answer would be learned from itself. "
-                f"Name the columns to be used{rest} under dataset.features; name {quoted(column.name)} too if you "
-                "do want it"
+                f"{table.name}: the feature {quoted(column.name)} {copy}, so a network would only copy it. "
+                f"Name the columns to use{rest} under dataset.features; name {quoted(column.name)} too if you "
+                "want it"
             )
         if copy:
-            yield f"the feature {quoted(column.name)} {copy}: the answer is learned from itself"
+            yield f"the feature {quoted(column.name)} {copy}: a network can just copy it"
             continue
         yield from _given_away(table, feature)
         if len(table.columns) > 1:
@@ -76,7 +79,7 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
 
 
 def _copy_of_target(table: Table, feature: _Feature) -> str:
-    """How the feature is the target once more; empty where it is not."""
+    """Return words for how the feature copies the target; empty if it does not."""
     cells, targets = feature.cells, feature.targets
     equal = f"equals the target {quoted(table.target)} in every row"
     if len(cells) < 2:
@@ -94,14 +97,14 @@ def _copy_of_target(table: Table, feature: _Feature) -> str:
 
 
 def _given_away(table: Table, feature: _Feature) -> Iterator[str]:
-    """Features that determine the target, or that the target determines. They may be what is to be learned from."""
-    told = _determined(table, feature) or _almost_copy(table, feature) or _in_order(table, feature)
-    if told:
-        yield f"{told}; leave it out with dataset.features if it is made from the target"
+    """Yield a note if the feature determines the target, or the reverse. It may still be a valid feature."""
+    relation = _determined(table, feature) or _almost_copy(table, feature) or _in_order(table, feature)
+    if relation:
+        yield f"{relation}; leave it out with dataset.features if it is computed from the target"
 
 
 def _determined(table: Table, feature: _Feature) -> str:
-    """How the feature's values say what the target is; empty where they do not."""
+    """Return words for how feature or target determines the other; empty if neither does."""
     name, target = quoted(feature.column.name), quoted(table.target)
     kind = "class" if table.task == CLASSIFICATION else "value"
     if feature.determines and feature.is_repeated:
@@ -114,14 +117,14 @@ def _determined(table: Table, feature: _Feature) -> str:
 
 
 def _is_determined(feature: _Feature) -> bool:
-    """Whether rows of one class have equal cells, of two at least: the class's name cut short, or a flag for it."""
+    """Return whether rows of one class have equal cells: an abbreviation of the class, or a flag for it."""
     classes, first, codes = np.unique(feature.targets, return_index=True, return_inverse=True)
     few = 1 < len(classes) <= len(feature.cells) / _ROWS_A_VALUE
     return few and len(feature.values) > 1 and bool((feature.cells[first][codes] == feature.cells).all())
 
 
 def _almost_copy(table: Table, feature: _Feature) -> str:
-    """That the feature is the target in most rows; empty where it is not, or where chance may do that."""
+    """Return words if the feature equals the target in most rows; empty if not, or if that may be chance."""
     if table.task == CLASSIFICATION or feature.column.kind != "number" or not _has_many(feature.targets):
         return ""
     same = int(np.isclose(feature.cells, feature.targets, rtol=_SAME, atol=0.0).sum())
@@ -132,12 +135,12 @@ def _almost_copy(table: Table, feature: _Feature) -> str:
 
 
 def _in_order(table: Table, feature: _Feature) -> str:
-    """That the feature's values take the target's, or its classes, apart in order; empty where they do not.
+    """Return words if the feature puts the target's values or classes in order; empty if it does not.
 
-    So do a logarithm, a rank or a band of the target, and a score that the classes were made from.
+    A logarithm, a rank or a band of the target does, and so does a score that the classes were computed from.
     """
     name, target = quoted(feature.column.name), quoted(table.target)
-    if len(table.columns) == 1:  # a curve of a single feature is what such a table is for
+    if len(table.columns) == 1:  # a curve over one feature is in order by design
         return ""
     if len(feature.cells) < _SHUFFLED_ROWS or len(feature.values) < 2:
         return ""
@@ -153,19 +156,19 @@ def _in_order(table: Table, feature: _Feature) -> str:
 
 
 def _has_many(numbers: Cells) -> bool:
-    """Whether numbers are so different that an order of them is no accident."""
+    """Return whether numbers have so many values that their order is not chance."""
     return len(np.unique(numbers)) >= max(_SHUFFLED_ROWS, len(numbers) / _ROWS_A_VALUE)
 
 
 def _is_monotone(feature: _Feature) -> bool:
-    """Whether targets rise with the cells, or fall, in every row."""
+    """Return whether targets never fall, or never rise, as the cells rise."""
     rising = feature.targets[np.lexsort((feature.targets, feature.cells))]
     falling = feature.targets[np.lexsort((-feature.targets, feature.cells))]
     return bool((np.diff(rising) >= 0).all() or (np.diff(falling) <= 0).all())
 
 
 def _are_apart(groups: Array, numbers: Floats) -> bool:
-    """Whether each group, of four rows on average, has a range of numbers that no other group's number lies in."""
+    """Return whether the groups' ranges of numbers do not overlap. Groups have at least four rows on average."""
     order = np.lexsort((groups, numbers))
     groups, numbers = groups[order], numbers[order]
     ends = np.flatnonzero(groups[1:] != groups[:-1])
@@ -178,7 +181,7 @@ def _are_apart(groups: Array, numbers: Floats) -> bool:
 
 
 def _is_straight_line(feature: _Feature) -> bool:
-    """Whether targets are a + b x in every row, of three different x at least."""
+    """Return whether targets are a + b x in every row, for at least three different x."""
     cells, targets = feature.cells, feature.targets
     if len(feature.values) < 3 or targets.min() == targets.max():
         return False
@@ -190,19 +193,19 @@ def _is_straight_line(feature: _Feature) -> bool:
 
 
 def _row_number(column: Column) -> Iterator[str]:
-    """Features that tell rows apart and say nothing else."""
-    name, way_out = quoted(column.name), "which says nothing of other rows; leave it out with dataset.features"
+    """Yield a note for a feature that only tells rows apart."""
+    name, way_out = quoted(column.name), "which says nothing about other rows; leave it out with dataset.features"
     if column.kind == "text":
         if len(set(column.values)) == len(column.values):
-            yield f"the feature {name} has another word in every row, {way_out}"
+            yield f"the feature {name} has a different word in every row, {way_out}"
     elif _counts(column.values):
         yield f"the feature {name} counts the rows: it looks like a row number, {way_out}"
     elif _is_key(column):
-        yield f"the feature {name} has another whole number in every row: it looks like a key, {way_out}"
+        yield f"the feature {name} has a different whole number in every row: it looks like a key, {way_out}"
 
 
 def _counts(values: Floats) -> bool:
-    """Whether values are 0, 1, 2, ... or 1, 2, 3, ...; where there are many, from any number on and in any order."""
+    """Return whether values are 0, 1, 2, ... or 1, 2, 3, ...; 20 and more may begin anywhere and be in any order."""
     rows = len(values)
     if rows < _SHUFFLED_ROWS:
         return any(bool((values == np.arange(first, first + rows)).all()) for first in (0, 1))
@@ -211,6 +214,6 @@ def _counts(values: Floats) -> bool:
 
 
 def _is_key(column: Column) -> bool:
-    """Whether a name says that a column of different whole numbers tells rows apart."""
+    """Return whether the name of a column of distinct whole numbers says that it is a key."""
     named = _KEY_NAME.fullmatch(column.name) or _CAMEL_KEY.fullmatch(column.name)
     return bool(named) and column.integer and len(np.unique(column.values)) == len(column.values) > 1

@@ -1,4 +1,4 @@
-"""How numbers may be written, and what the cells of a text column are under each way."""
+"""The formats of numbers in text, and the numbers of a text column under each format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FALSE_WORDS = ("False", "FALSE", "false")
 _DECIMALS = (".", ",")
 _THOUSANDS = ("", ",", ".", " ", "'")
 _SIGN_CLASSES = {" ": "[ \u00a0\u2009\u202f]", "'": "['’]"}
-_SIGN_BYTES = {  # how the signs begin in UTF-8
+_SIGN_BYTES = {  # first bytes of the signs in UTF-8
     ",": (b",",),
     ".": (b".",),
     " ": (b" ", b"\xc2\xa0", b"\xe2\x80"),
@@ -28,19 +28,23 @@ _SIGN_BYTES = {  # how the signs begin in UTF-8
 }
 _WORDS = "(?i:inf|infinity|nan)"
 _NAN = r"^[+-]?(?i:nan)$"
-_HEAD = 1000  # cells that are tried before all others are
+_HEAD = 1000  # first cells: they decide quickly in most columns
 
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are written: the decimal sign, and the sign between thousands, "" for none."""
+    """A way to write numbers.
+
+    decimal: the decimal sign, "" for none.
+    thousands: the sign between thousands, "" for none.
+    """
 
     decimal: str
     thousands: str
 
     @property
     def pattern(self) -> str:
-        """Regular expression of a number. A group of thousands has three digits, the first one to three and no 0."""
+        """Regular expression of a number. Groups have three digits, the first one to three and no leading 0."""
         whole = r"\d+"
         if self.thousands:
             whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{sign_class(self.thousands)}\d{{3}})+)"
@@ -51,7 +55,7 @@ class NumberFormat:
         return rf"^[+-]?(?:{number}(?:[eE][+-]?\d+)?|{_WORDS})$"
 
     def normalized(self, cells: Any) -> Any:
-        """Cells with a decimal point and without thousands signs."""
+        """Return cells with a decimal point and without thousands signs. cells: Arrow strings."""
         if self.thousands in _SIGN_CLASSES:
             cells = pc.replace_substring_regex(cells, sign_class(self.thousands), "")
         elif self.thousands:
@@ -63,19 +67,19 @@ PLAIN = NumberFormat(".", "")
 
 
 def sign_class(sign: str) -> str:
-    """Regular expression of a sign: blanks and apostrophes come in several forms."""
+    """Return the regular expression of a sign: blanks and apostrophes have several characters."""
     return _SIGN_CLASSES.get(sign, re.escape(sign))
 
 
 def open_formats(options: ReadOptions) -> list[NumberFormat]:
-    """The formats that the options leave open, the plain one first."""
+    """Return the formats that the options allow, the plain one first."""
     decimals = _DECIMALS if options.decimal is None else (options.decimal,)
     thousands = _THOUSANDS if options.thousands is None else (options.thousands,)
     return [NumberFormat(d, t) for d in decimals for t in thousands if d != t]
 
 
 class TextColumn:
-    """One column as text, and what its cells are under each number format, worked out when asked.
+    """One column of text, and its numbers under each format, computed on demand.
 
     text: (rows,) Arrow strings without blanks around them, null where empty.
     """
@@ -94,34 +98,34 @@ class TextColumn:
 
     @property
     def is_boolean(self) -> bool:
-        """Whether every cell that is not empty is a word for true or false."""
+        """Return whether every cell that is not empty is a word for true or false."""
         if self.size == 0 or self.plain is not None:
             return False
-        known = pc.is_in(self.text.slice(0, _HEAD), value_set=pa.array((*TRUE_WORDS, *FALSE_WORDS, None)))
-        return bool(pc.all(known).as_py()) and set(self._values.to_pylist()) <= {*TRUE_WORDS, *FALSE_WORDS}
+        booleans = pc.is_in(self.text.slice(0, _HEAD), value_set=pa.array((*TRUE_WORDS, *FALSE_WORDS, None)))
+        return bool(pc.all(booleans).as_py()) and set(self._values.to_pylist()) <= {*TRUE_WORDS, *FALSE_WORDS}
 
     @cached_property
     def plain(self) -> Any:
-        """(rows,) float64 where every cell is a number with a decimal point and no thousands signs, else None."""
+        """Numbers in the plain format, (rows,) float64; None unless every cell is one."""
         return self._cast(self.text)
 
     def reading(self, form: NumberFormat) -> NumberFormat:
-        """The format without the signs that the column does not hold. Formats of one reading give the same numbers."""
+        """Return the format without the signs that no cell has. Formats with one reading give the same numbers."""
         return NumberFormat(*(sign if sign and self._contains(sign) else "" for sign in (form.decimal, form.thousands)))
 
     def numbers(self, form: NumberFormat) -> Any:
-        """(rows,) float64, NaN where empty; None unless every cell is a number. `-0` is 0 where all are whole."""
+        """Return (rows,) float64, NaN where empty; None unless every cell is a number. `-0` is 0 if all are whole."""
         reading = self.reading(form)
         if reading not in self._numbers:
             self._numbers[reading] = self._read(reading)
         return self._numbers[reading]
 
     def is_full(self, form: NumberFormat) -> bool:
-        """Whether all cells are numbers under a format."""
+        """Return whether all cells are numbers under a format."""
         return self.numbers(form) is not None
 
     def count(self, form: NumberFormat) -> int:
-        """How many cells are numbers under a format."""
+        """Return the number of cells that are numbers under a format."""
         if self.is_full(form):
             return self.size
         reading = self.reading(form)
@@ -131,16 +135,16 @@ class TextColumn:
         return self._counts[reading]
 
     def wrong(self, form: NumberFormat) -> Any:
-        """(wrong cells,) indices of the cells that are not numbers under a format."""
+        """Return the indices of the cells that are not numbers under a format, (wrong cells,)."""
         matches = pc.match_substring_regex(self.text, self.reading(form).pattern)
         return np.flatnonzero(pc.invert(matches).fill_null(False).to_numpy())
 
     def first(self, pattern: str) -> int:
-        """Index of the first cell that a regular expression finds something in."""
+        """Return the index of the first cell that matches a regular expression."""
         return int(np.flatnonzero(pc.match_substring_regex(self.text, pattern).fill_null(False).to_numpy())[0])
 
     def cell(self, row: int) -> str:
-        """The text of a cell."""
+        """Return the text of a cell. row: its index."""
         return str(self.text[row].as_py())
 
     @cached_property
@@ -159,18 +163,20 @@ class TextColumn:
         if self.plain is not None and sign != ".":
             return False
         if sign not in self._has:
-            known = sign in self._bytes_found and pc.any(pc.match_substring_regex(self.text, sign_class(sign))).as_py()
-            self._has[sign] = bool(known)
+            contains = (
+                sign in self._signs_by_bytes and pc.any(pc.match_substring_regex(self.text, sign_class(sign))).as_py()
+            )
+            self._has[sign] = bool(contains)
         return self._has[sign]
 
     @cached_property
-    def _bytes_found(self) -> set[str]:
-        """Signs of which the memory of the cells has a byte: a quick test, which ends the search in most columns."""
-        found = set()
+    def _signs_by_bytes(self) -> set[str]:
+        """Signs whose first bytes occur in the memory of the cells. This quick test ends the search in most columns."""
+        signs: set[str] = set()
         for chunk in self.text.chunks:
             text = chunk.buffers()[2].to_pybytes() if chunk.buffers()[2] is not None else b""
-            found |= {sign for sign, starts in _SIGN_BYTES.items() if any(start in text for start in starts)}
-        return found
+            signs |= {sign for sign, starts in _SIGN_BYTES.items() if any(start in text for start in starts)}
+        return signs
 
     def _read(self, reading: NumberFormat) -> Any:
         if not reading.thousands and (reading.decimal == "." or not (reading.decimal or self._contains("."))):
@@ -185,7 +191,7 @@ class TextColumn:
         return numbers + 0.0 if pc.all(whole).as_py() else numbers
 
     def _has_groups(self, reading: NumberFormat) -> bool:
-        """Whether thousands signs, if any, stand where they may in all cells."""
+        """Return whether thousands signs, if any, separate groups of three digits in all cells."""
         return not reading.thousands or all(
             pc.all(pc.match_substring_regex(cells, reading.pattern)).as_py()
             for cells in (self.text.slice(0, _HEAD), self.text)
@@ -205,5 +211,5 @@ class TextColumn:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number in any format that is found without a word from the user."""
+    """Return whether a cell is a number in any format that is detected."""
     return any(re.match(form.pattern, cell.strip(), re.ASCII) for form in open_formats(ReadOptions()))

@@ -1,4 +1,4 @@
-"""From the columns of a table to a network's inputs: fitted on the training part alone, then used on every part."""
+"""Turn the columns of a table into a network's inputs. The training part alone determines how."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
 
 MAX_CATEGORIES = 100
-"""Categories of one column at most: each is an input, and networks here are small."""
+"""Largest number of categories of a column: each is an input, and networks here are small."""
 
 _LISTED = 5
 _ROUNDING = 4 * np.finfo(float).eps
-"""Relative to the largest value: cells that lie no further apart differ by the rounding of a computation alone."""
+"""Largest spread of a constant column, relative to its largest value: rounding errors are smaller than this."""
 
 Indices = Array
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Everything between a table's columns and a network's inputs.
+    """The steps from a table's columns to a network's inputs: fill, encode, standardise.
 
-    columns: fill and encode. center, scale: (inputs,), what is taken off each input, and what the rest is divided by.
+    columns: fill value or categories of each column.
+    center, scale: (inputs,), mean and standard deviation to standardise with; 0 and 1 if not standardised.
     constant: names of the inputs that are constant in the training part.
     """
 
@@ -39,19 +40,22 @@ class Preparation:
 
     @property
     def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs; a one-hot encoded column has one for each category."""
         return tuple(name for column in self.columns for name in column.input_names)
 
     def inputs(self, table: Sequence[Cells]) -> Floats:
-        """(rows, inputs) of a table's cells, one array a column."""
+        """Return the inputs, (rows, inputs). table: cells, one array (rows,) for each column."""
         prepared: Floats = (network_inputs(self.columns, table) - self.center) / self.scale
         return prepared
 
 
 def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
-    """The preparation that the training part asks for. training: the rows of it.
+    """Fit the preparation of a table on its training part.
 
-    Inputs are standardised to mean 0 and deviation 1 if `standardize`, except those of categories, which stay 0 and 1.
-    Raises DataError for a column with too many categories, or without a number to fill its empty cells with.
+    training: indices of the training rows.
+    standardize: whether to scale inputs to mean 0 and deviation 1. Categories stay 0 and 1.
+    Raises DataError for a column with too many categories, without a number to fill its empty cells with, or with
+    numbers too large to standardise.
     """
     columns = tuple(_fitted(table, column, training) for column in table.columns)
     inputs = network_inputs(columns, [column.values[training] for column in table.columns])
@@ -70,7 +74,7 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
 
 
 def _are_numbers(columns: Sequence[InputColumn]) -> Iterator[bool]:
-    """For each input, whether it is a number and not a category."""
+    """Yield for each input whether it is a number and not a category."""
     for column in columns:
         yield from [column.categories is None] * len(column.input_names)
 
@@ -83,11 +87,11 @@ def _fitted(table: Table, column: Column, training: Indices) -> InputColumn:
 
 
 def _categories(table: Table, column: Column, cells: Cells) -> tuple[str, ...]:
-    values = np.unique(cells)  # numbers in their order, words in theirs
+    values = np.unique(cells)  # sorted, so that the order does not depend on the rows
     if len(values) > MAX_CATEGORIES:
         raise DataError(
             f"{table.name}: column {quoted(column.name)} has {len(values):,} categories in the training part; "
-            f"at most {MAX_CATEGORIES} are encoded. Leave the column out: name those to be used under dataset.features"
+            f"at most {MAX_CATEGORIES} can be encoded. Leave the column out: name those to use under dataset.features"
         )
     return tuple(map(str, category_names(column.kind, values)))
 
@@ -100,13 +104,13 @@ def _fill(table: Table, column: Column, cells: Cells) -> float | None:
     if not len(numbers):
         raise DataError(
             f"{table.name}: column {quoted(column.name)} is empty in every row of the training part, so it has no "
-            f"{rule}; leave it out: name the columns to be used under dataset.features"
+            f"{rule}; leave it out: name the columns to use under dataset.features"
         )
     return _mean(numbers) if rule == "mean" else float(np.median(numbers))
 
 
 def _mean(numbers: Floats) -> float:
-    """Its sum is exact (fsum), so that the result does not depend on the machine."""
+    """Return the mean, by an exact sum (fsum): it does not depend on the machine."""
     try:
         return math.fsum(numbers) / len(numbers)
     except OverflowError:
@@ -114,7 +118,10 @@ def _mean(numbers: Floats) -> float:
 
 
 def _standards(training: Floats) -> tuple[Floats, Floats]:
-    """Center and scale: to mean 0 and standard deviation 1 on the training part; a constant input becomes 0."""
+    """Return center and scale, (inputs,), for mean 0 and deviation 1; a constant input becomes 0.
+
+    training: (rows, inputs).
+    """
     constant = _is_constant(training)
     mean = np.array([_mean(column) for column in training.T])
     with np.errstate(over="ignore", invalid="ignore"):
@@ -125,7 +132,7 @@ def _standards(training: Floats) -> tuple[Floats, Floats]:
 
 
 def _is_constant(training: Floats) -> Flags:
-    """(inputs,). Whether all values are equal, or differ by rounding alone."""
+    """Return a mask of the constant inputs, (inputs,): all values are equal, or differ only by rounding."""
     with np.errstate(over="ignore"):
         spread = training.max(axis=0) - training.min(axis=0)
     constant: Flags = spread <= _ROUNDING * np.abs(training).max(axis=0)
@@ -136,7 +143,7 @@ def _is_constant(training: Floats) -> Flags:
 
 
 def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> Iterator[str]:
-    """What the user should know of how the columns became inputs."""
+    """Yield notes for the user on how the columns became inputs. test: indices of the test rows."""
     if table.dropped:
         rows = f"{table.dropped:,} row{' was' if table.dropped == 1 else 's were'}"
         yield f"{rows} left out for an empty cell; {table.samples:,} remain"
@@ -157,7 +164,7 @@ def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> 
 
 
 def filled_cells(table: Table, preparation: Preparation) -> int:
-    """How many empty cells were filled."""
+    """Return the number of empty cells that were filled."""
     pairs = zip(table.columns, preparation.columns, strict=True)
     return sum(int(column.empty.sum()) for column, fitted in pairs if fitted.fill is not None)
 

@@ -1,4 +1,4 @@
-"""The steps that tables of every source share: empty cells, and rows without any other."""
+"""The steps that tables of every source share: find empty cells, and cut empty rows at the end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from experiments.data.read_options import ReadOptions
 
 
 def text_column(name: str, cells: Any, na_values: Sequence[str]) -> TextColumn:
-    """A text column without blanks around its cells, null where nothing is left or one of the `na_values`.
+    """Return a text column without blanks around its cells, null where empty or one of the `na_values`.
 
-    cells: Arrow strings.
+    cells: Arrow strings, (rows,).
     """
     untouched = TextColumn(name, cells)
-    if untouched.plain is not None:  # so no cell has blanks or is empty
+    if untouched.plain is not None:  # numbers without blanks or empty cells
         return untouched
     cells = pc.utf8_trim_whitespace(cells)
     empty = pc.is_in(cells, value_set=pa.array(["", *na_values], cells.type))
@@ -37,7 +37,13 @@ def finished_table(
     notes: Sequence[str],
     options: ReadOptions,
 ) -> RawTable:
-    """The table without the empty rows at its end, and with the notes of its columns."""
+    """Return the table without the empty rows at its end, and with the notes of its columns.
+
+    name, lines, unit: as in RawTable.
+    columns: all of one length.
+    notes: other notes of the table.
+    options: of the dataset section; its `na_values` are empty cells.
+    """
     columns = [_settled(column, options.na_values) for column in columns]
     rows = len(lines)
     while rows and columns and all(_is_blank(column.values[rows - 1]) for column in columns):
@@ -55,9 +61,9 @@ def _ending_note(rows: int) -> str:
 
 
 def _settled(column: Column, na_values: Sequence[str]) -> Column:
-    """A column with empty cells where a number or boolean is that of a word in `na_values`."""
+    """Return the column with an empty cell for each number or boolean that `na_values` has as a word."""
     if column.kind == "boolean" and column.is_empty:
-        return replace(column, kind="number")  # as a CSV has it, where nothing says what is left out
+        return replace(column, kind="number")  # as in a CSV, where an empty column has no type
     if column.kind == "number":
         values = [float(word) for word in na_values if _is_plain(word)]
     elif column.kind == "boolean":
@@ -68,7 +74,7 @@ def _settled(column: Column, na_values: Sequence[str]) -> Column:
 
 
 def _is_blank(value: Any) -> bool:
-    return value is None or value != value  # NaN alone differs from itself
+    return value is None or value != value  # only NaN differs from itself
 
 
 def _is_plain(word: str) -> bool:

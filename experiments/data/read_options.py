@@ -1,4 +1,4 @@
-"""How a user says that a file is written: `ReadOptions`, from the dataset section of a sweep file."""
+"""`ReadOptions`: the keys of the dataset section that say how a file is written."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _COMMON_ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1250", "cp1
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The keys of the dataset section that say how to read a file. None: find out from the file.
+    """The keys of the dataset section that say how to read a file. None: detect it from the file.
 
     separator: between the fields of a CSV.
-    decimal, thousands: the signs within its numbers.
-    encoding: of its text, as Python calls it.
-    na_values: words that stand for an empty cell.
+    decimal, thousands: the signs in its numbers.
+    encoding: of its text, by Python's name.
+    na_values: words that mean an empty cell.
     """
 
     separator: str | None = None
@@ -39,37 +39,37 @@ class ReadOptions:
 
 
 def read_options(spec: DatasetSpec) -> ReadOptions:
-    """The reading keys of a dataset section."""
+    """Return the read options of a dataset section."""
     return ReadOptions(spec.separator, spec.decimal, spec.thousands, spec.encoding, tuple(spec.na_values or ()))
 
 
 def is_parquet(path: PurePath) -> bool:
-    """Whether a file's name says that it is Parquet; every other one is read as CSV."""
+    """Return whether a file is Parquet, by its suffix. All others are read as CSV."""
     return path.suffix.lower() in PARQUET_SUFFIXES
 
 
 def checked_separator(value: str | None) -> str | None:
-    """One character; the words `tab`, `comma`, `semicolon` and `space` stand for theirs. Raises ValueError."""
+    """Return one character, also for the words `tab`, `comma`, `semicolon` and `space`. Raises ValueError."""
     if value is None:
         return None
     character = _SEPARATOR_WORDS.get(value.lower(), value)
     if len(character) != 1 or character.isalnum() or character in "\"'.+-\r\n\0":
-        raise ValueError(f"is one character such as ',' or ';', or the word tab, not {value!r}")
+        raise ValueError(f"should be one character such as ',' or ';', or the word tab, not {value!r}")
     return character
 
 
 def checked_thousands(value: str | None) -> str | None:
-    """A sign between thousands; the words `comma` and `space` stand for theirs. Raises ValueError."""
+    """Return a sign between thousands, also for the words `comma` and `space`. Raises ValueError."""
     if value is None:
         return None
     character = _SEPARATOR_WORDS.get(value.lower(), value)
     if character not in THOUSANDS:
-        raise ValueError(f"is one of {' '.join(THOUSANDS)} or the word space, not {value!r}")
+        raise ValueError(f"should be one of {' '.join(THOUSANDS)} or the word space, not {value!r}")
     return character
 
 
 def checked_encoding(value: str | None) -> str | None:
-    """An encoding of text that Python knows. Raises ValueError."""
+    """Return the encoding. Raises ValueError if Python has no text encoding of that name."""
     if value is None:
         return None
     try:
@@ -81,7 +81,7 @@ def checked_encoding(value: str | None) -> str | None:
 
 
 def checked_na_values(value: Any) -> Any:
-    """A list of words from one word or number, or a list of them. Raises ValueError."""
+    """Return a list of words, from one word or number or a list of them. Raises ValueError."""
     if value is None:
         return None
     words = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
@@ -89,17 +89,17 @@ def checked_na_values(value: Any) -> Any:
         raise ValueError("is an empty list; leave it out, or name a word such as NA")
     for word in words:
         if isinstance(word, bool) or not isinstance(word, str | int | float):
-            raise ValueError(f"holds words and numbers; put {word!r} in quotes as the file has it")
+            raise ValueError(f"should hold words and numbers; write {word!r} in quotes, as in the file")
     return [str(word).strip() for word in words]
 
 
 def check_keys_fit(spec: DatasetSpec) -> None:
-    """Raises ValueError where a reading key is given for a data set that is not read that way."""
+    """Raise ValueError for a read option that does not fit the data set."""
     csv_keys = [key for key in CSV_KEYS if getattr(spec, key) is not None]
-    given = csv_keys + (["na_values"] if spec.na_values is not None else [])
-    if given and spec.name is not None:
-        raise ValueError(f"{given[0]} goes with path; a built-in data set is not read from a file")
+    keys = csv_keys + (["na_values"] if spec.na_values is not None else [])
+    if keys and spec.name is not None:
+        raise ValueError(f"{keys[0]} goes with path; a built-in data set is not read from a file")
     if csv_keys and spec.path is not None and is_parquet(PurePath(spec.path)):
-        raise ValueError(f"{csv_keys[0]} belongs to a CSV file; {spec.path} is Parquet, which says it itself")
+        raise ValueError(f"{csv_keys[0]} belongs to a CSV file; {spec.path} is Parquet; leave it out")
     if spec.decimal is not None and spec.decimal == spec.thousands:
-        raise ValueError(f"decimal and thousands are both {spec.decimal!r}; they differ")
+        raise ValueError(f"decimal and thousands are both {spec.decimal!r}; write different signs")

@@ -1,4 +1,4 @@
-"""Reads a CSV file, a Parquet file or a pandas DataFrame into a `RawTable` of typed columns."""
+"""Read a CSV file, a Parquet file or a pandas DataFrame into a `RawTable` of typed columns."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadOptions", "read_file", "read_frame", "read_options"]
 
-_FOUND_OUT = ReadOptions()
+_DETECT = ReadOptions()
 
 
 def read_file(path: Path, options: ReadOptions) -> RawTable:
-    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
+    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name and the line."""
     if not path.exists():
-        raise DataError(f"the data file {path} does not exist; put it there, or correct dataset.path")
+        raise DataError(f"the data file {path} does not exist; correct dataset.path, or put the file there")
     if not path.is_file():
         raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
     if is_parquet(path):
@@ -32,8 +32,8 @@ def read_file(path: Path, options: ReadOptions) -> RawTable:
     return read_csv(path, options)
 
 
-def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _FOUND_OUT) -> RawTable:
-    """Read a data frame's values; its index is not a feature. Raises DataError."""
+def read_frame(frame: pd.DataFrame, name: str = "data", options: ReadOptions = _DETECT) -> RawTable:
+    """Read a data frame without its index. name: its name in messages. Raises DataError."""
     from experiments.data.frame_columns import read_frame
 
     return read_frame(frame, name, options)

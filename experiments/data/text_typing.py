@@ -1,4 +1,4 @@
-"""Finds the decimal and thousands signs of a table's text columns, and turns each into numbers, booleans or text."""
+"""Detect the decimal and thousands signs of a table, and turn its text into numbers, booleans or words."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from experiments.data.read_options import ReadOptions
 from experiments.errors import quoted
 
 EXACT_WHOLE_NUMBERS = 2**53
-"""Whole numbers up to this one are float64s."""
+"""A float64 holds every whole number up to this one."""
 
 
 @dataclass(frozen=True)
 class TextTyping:
     """Turns the text columns of one table into typed ones.
 
-    options: what the user says of the numbers.
-    point_first: whether a decimal point is meant where a number may be read in two ways, as between commas.
-    has_fractions: whether other columns of the table, which come with a type, hold fractions.
-    location: words for where a row's index lies, such as `line 25`.
+    options: the signs that the user named.
+    point_first: whether an ambiguous number has a decimal point, as in a file with commas between fields.
+    has_fractions: whether typed columns of the table hold fractions.
+    location: returns the location of a row for messages, such as `line 25`.
     """
 
     options: ReadOptions
@@ -35,19 +35,19 @@ class TextTyping:
     location: Callable[[int], str]
 
     def columns(self, texts: Sequence[TextColumn]) -> list[Column]:
-        """The typed columns. The first whose signs had to be found out has a note that says so."""
+        """Return the typed columns. The first with signs that the user did not name has a note on them."""
         words = [text.is_boolean for text in texts]
         formats = self._likely_formats([text for text, is_word in zip(texts, words, strict=True) if not is_word])
         typed = [_boolean(t) if w else self._typed(t, formats) for t, w in zip(texts, words, strict=True)]
         for index, (text, column) in enumerate(zip(texts, typed, strict=True)):
-            note = self._signs_found(text, formats) if column.kind == "number" else None
+            note = self._signs_note(text, formats) if column.kind == "number" else None
             if note:
                 typed[index] = replace(column, note=" ".join(filter(None, (note, column.note))))
                 break
         return typed
 
     def _likely_formats(self, texts: Sequence[TextColumn]) -> list[NumberFormat]:
-        """The formats under which no other makes more numbers of some column and not fewer of another."""
+        """Return the best formats: no other gives more numbers in one column without giving fewer in another."""
         formats = open_formats(self.options)
         if self.point_first and formats[0].decimal == ".":
             odd = [_evidence(text, formats) for text in texts if text.plain is None]
@@ -102,28 +102,28 @@ class TextTyping:
         row = int(np.flatnonzero(pc.not_equal(one, two).fill_null(False).to_numpy())[0])
         return (
             f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, which is either "
-            f"{one[row].as_py()} or {two[row].as_py()}; say which with dataset.decimal or dataset.thousands"
+            f"{one[row].as_py()} or {two[row].as_py()}; set dataset.decimal or dataset.thousands"
         )
 
     def _two_signs(self, text: TextColumn, form: NumberFormat) -> str:
         row = text.wrong(form)[0]
         return (
             f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, but other columns have "
-            f"{quoted(form.decimal)} as their decimal sign; write all numbers alike, or set dataset.decimal"
+            f"{quoted(form.decimal)} as their decimal sign; write all numbers with one sign, or set dataset.decimal"
         )
 
     def _contradiction(self, text: TextColumn, form: NumberFormat) -> str:
         row = text.wrong(form)[0]
-        given = [
+        signs = [
             f"dataset.{key} {quoted(sign)}" for key in ("decimal", "thousands") if (sign := getattr(self.options, key))
         ]
         return (
             f"column {quoted(text.name)} has {quoted(text.cell(row))} in {self.location(row)}, which is not a number "
-            f"with {' and '.join(given) or 'the signs of the other columns'}"
+            f"with {' and '.join(signs) or 'the signs of the other columns'}"
         )
 
-    def _signs_found(self, text: TextColumn, formats: list[NumberFormat]) -> str | None:
-        """A sentence, with an example, on signs that the user did not name."""
+    def _signs_note(self, text: TextColumn, formats: list[NumberFormat]) -> str | None:
+        """Return a sentence with an example on signs that the user did not name; None if there are none."""
         reading = text.reading(next(form for form in formats if text.is_full(form)))
         signs = {
             sign: words
@@ -137,12 +137,12 @@ class TextTyping:
             return None
         row = text.first("|".join(map(sign_class, signs)))
         value = reading.normalized(text.text.slice(row, 1))[0].as_py()
-        found = " and ".join(f"{quoted(sign)} as {words}" for sign, words in signs.items())
-        return f"numbers are read with {found}: {quoted(text.cell(row))} in {self.location(row)} is {value}."
+        listed = " and ".join(f"{quoted(sign)} as {words}" for sign, words in signs.items())
+        return f"numbers are read with {listed}: {quoted(text.cell(row))} in {self.location(row)} is {value}."
 
 
 def _is_whole(text: TextColumn, form: NumberFormat, numbers: Any) -> bool:
-    """Whether each cell, read as these numbers, is written without a decimal sign and exponent."""
+    """Return whether each cell is a whole number, written without a decimal sign and an exponent."""
     reading = text.reading(form)
     if reading.decimal or not (np.isnan(numbers) | (numbers == np.round(numbers))).all():
         return False
@@ -155,7 +155,7 @@ def _boolean(text: TextColumn) -> Column:
 
 
 def _evidence(text: TextColumn, formats: Sequence[NumberFormat]) -> list[int]:
-    """How well each format fits a column; empty where it fits fewer than half of the cells."""
+    """Return a score for each format; an empty list if none fits half of the cells."""
     full = [text.is_full(form) for form in formats]
     counts = list(map(int, full)) if any(full) else [text.count(form) for form in formats]
     return counts if any(full) or 2 * max(counts) >= text.size else []
@@ -171,15 +171,16 @@ def _objects(text: Any) -> Any:
 
 
 def whole_number_column(name: str, values: Any, large: Iterable[int], *, integer: bool = True) -> Column:
-    """A number column with a note where it was rounded; unsupported where that made two numbers one.
+    """Return a number column, with a note if it was rounded; an unsupported column if rounding made numbers equal.
 
+    name: of the column.
     values: (rows,) float64.
-    integer: whether all of them are written or typed as whole numbers.
-    large: its whole numbers past 2^53, of which a float64 may not hold every digit.
+    large: its whole numbers past 2^53; a float64 may not hold all their digits.
+    integer: whether all numbers are written or typed as whole ones.
     """
-    different = set(large)
-    rounded = [number for number in different if int(float(number)) != number]
-    if len(set(map(float, different))) == len(different):
+    distinct = set(large)
+    rounded = [number for number in distinct if int(float(number)) != number]
+    if len(set(map(float, distinct))) == len(distinct):
         note = (
             f"column {quoted(name)} is rounded: a float64 does not hold {rounded[0]} to the last digit."
             if rounded
@@ -187,7 +188,7 @@ def whole_number_column(name: str, values: Any, large: Iterable[int], *, integer
         )
         return Column(name, "number", values, note=note, integer=integer)
     problem = (
-        f"column {quoted(name)} has whole numbers past 2^53, such as {rounded[0]}, that become equal when they are "
+        f"column {quoted(name)} has whole numbers past 2^53, such as {rounded[0]}, that become equal when "
         "rounded to a float64; leave it out with dataset.features, or write smaller numbers"
     )
     cells = np.where(np.isnan(values), np.array(None), np.array("a whole number", dtype=object))

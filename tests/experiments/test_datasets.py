@@ -76,12 +76,12 @@ def test_features_and_classes_can_be_chosen() -> None:
     ("spec", "message"),
     [
         ({"name": "moonz"}, "no data set is called 'moonz'; did you mean 'moons'"),
-        ({"name": "iris", "samples": 10}, "iris is a real data set: samples and noise belong to the toys"),
+        ({"name": "iris", "samples": 10}, "iris is a real data set, and samples and noise are only for toys"),
         ({"name": "iris", "task": "regression"}, "iris is a classification data set, not regression"),
         ({"name": "iris", "features": ["petal"]}, "iris has no feature 'petal'"),
         ({"name": "iris", "classes": ["setosa", "versicolour"]}, "no class 'versicolour'; did you mean 'versicolor'"),
         ({"name": "iris", "classes": ["setosa", "setosa"]}, "a class is named twice"),
-        ({"name": "sine", "classes": ["a", "b"]}, "regression target: there are no classes"),
+        ({"name": "sine", "classes": ["a", "b"]}, "regression target: it has no classes"),
         ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
     ],
 )
@@ -171,7 +171,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
     [
         ("", "own.csv is empty"),
         ("x,y\n", r"own.csv has 0 rows of data"),
-        ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known are x, z"),
+        ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known: x, z"),
         ("y\n1\n2\n", "no column besides the target 'y'"),
         ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv, line 3 has 3 fields, but the header has 2 names"),
         ("x,y\n1,0,7\n2,1,9\n", "own.csv, line 2 has 3 fields, but the header has 2 names"),
@@ -188,7 +188,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("x,y\n8:30,0\n9:30:15.5,1\n", "column 'x' holds dates or times, such as '8:30'"),
         (
             "x,y\n12%,0\n7.5 %,1\n",
-            "'12%', which is not a number .* because of its sign or unit; write the numbers alone",
+            "'12%', which is not a number .* because of its sign or unit; write only the number",
         ),
         ("x,y\n€ 12,0\n£7.5,1\n", "holds '€ 12', which is not a number .* because of its sign or unit"),
         ("x,y\n12a,0\n7b,1\n", "holds '12a', which is not a number .*; write encode: one_hot"),
@@ -196,7 +196,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("Title\nx,y\n1,0\n", "line 2 has 2 fields, but the header has 1 name .* If 'Title' is a title above"),
         (
             "1.5,a\n2.5,b\n3.5,a\n",
-            "no column 'y' for the target; known are 1.5, a. The first line names the columns: where",
+            "no column 'y' for the target; known: 1.5, a. The first line names the columns: if",
         ),
         ("x,yy\n1,a\n2,b\n", r"no column 'y' for the target; did you mean 'yy'\?$"),
         ("x,y\n31.1.2024,0\nlate,1\n", "column 'x' holds '31.1.2024', which is not a number .*encode: one_hot"),
@@ -212,7 +212,7 @@ def test_a_csv_that_cannot_be_learned_from(tmp_path: Path, text: str, message: s
 
 
 def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist; put it there, or correct"):
+    with pytest.raises(DataError, match=r"the data file .*none.csv does not exist; correct dataset.path"):
         _load(tmp_path, path="none.csv", target="y")
     (tmp_path / "bad.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"bad.parquet can't be read"):
@@ -223,5 +223,5 @@ def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
 
 
 def test_words_are_no_regression_target(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the target 'y' is no number"):
+    with pytest.raises(DataError, match="the target 'y' is not a number"):
         _csv(tmp_path, "x,y\n1,a\n2,b\n", task="regression")

@@ -88,16 +88,20 @@ def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None
     [
         (_X[:, 0], _Y, r"data has one dimension; give \(samples, features\)"),
         (_X[:, 0].tolist(), _Y, "data has one dimension"),
-        (_X[None], _Y, "data is no table"),
-        (5, _Y, "data is no table"),
+        (_X[None], _Y, "data is not a table"),
+        (5, _Y, "data is not a table"),
         ("own.csv", "y", "data is 'own.csv': give the table itself, or name the file under dataset.path"),
         (Path("own.csv"), "y", "data is 'own.csv': give the table"),
-        (pd.DataFrame(_X), 1, r"target is 1: give the name of a column as text \(target='1'\), or a value a row"),
+        (
+            pd.DataFrame(_X),
+            1,
+            r"target is 1: give the name of a column as text \(target='1'\), or a value for each row",
+        ),
         (_X, 7, r"target is 7: give the name of a column as text \(target='x1'\)"),
-        (pd.DataFrame(_X, columns=["a", "b"]), ["a", "b"], r"target is \['a', 'b'\]: one column is predicted"),
+        (pd.DataFrame(_X, columns=["a", "b"]), ["a", "b"], r"target is \['a', 'b'\]: there is only one target"),
         (_X, _Y[:3], "data has 20 rows, but target has 3"),
         (_X, np.stack([_Y, _Y], axis=1), "target has 2 dimensions"),
-        (pd.DataFrame({"target": _Y}), _Y, "data has a column 'target' already"),
+        (pd.DataFrame({"target": _Y}), _Y, "data already has a column 'target'"),
         (pd.DataFrame({"a": _Y}), pd.Series(_Y)[::-1], "data and target have different indices"),
     ],
 )
@@ -109,14 +113,14 @@ def test_data_that_do_not_fit_are_refused(data: Any, target: Any, message: str) 
 @pytest.mark.parametrize("key", ["name", "path", "samples", "separator"])
 def test_the_spec_names_no_other_data(key: str) -> None:
     value = 10 if key == "samples" else ";" if key == "separator" else "moons"
-    with pytest.raises(SpecError, match=f"{key} does not go with a table that is given as data; leave it out"):
+    with pytest.raises(SpecError, match=f"{key} does not go with a table from Python; leave it out"):
         load_spec({**_SPEC, "dataset": {key: value}}, frame=_frame(), target="label")
 
 
 def test_the_target_is_named_once() -> None:
-    with pytest.raises(SpecError, match=r"dataset\.target is 'late', but target='label' was given"):
+    with pytest.raises(SpecError, match=r"dataset\.target is 'late', but the data came with target='label'"):
         load_spec({**_SPEC, "dataset": {"target": "late"}}, frame=_frame(), target="label")
-    with pytest.raises(SpecError, match="a table that is given as data needs target"):
+    with pytest.raises(SpecError, match="a table from Python needs target"):
         load_spec(_SPEC, frame=_frame())
     assert load_spec({**_SPEC, "dataset": {"target": "late"}}, frame=_frame()).spec.dataset.target == "late"
 
@@ -128,7 +132,5 @@ def test_a_ready_sweep_trains_on_the_data_that_are_given() -> None:
 
 def test_a_table_too_large_to_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MAX_BYTES", 2_000)
-    with pytest.raises(
-        DataError, match=r"a sweep keeps up to .* Write it to a file, and name that under dataset\.path"
-    ):
+    with pytest.raises(DataError, match=r"a sweep stores up to .* Write it to a file, and set dataset\.path"):
         kept_bytes(read_frame(_frame()))

@@ -41,7 +41,7 @@ def test_a_copy_of_the_target_is_refused_unless_it_is_named(tmp_path: Path, copy
         _load(tmp_path, columns)
     assert _load(tmp_path, columns, features=["x"]).notes == ()
     (note,) = _load(tmp_path, columns, features=["x", "copy"]).notes
-    assert note == f"the feature 'copy' {how}: the answer is learned from itself"
+    assert note == f"the feature 'copy' {how}: a network can just copy it"
 
 
 def test_a_copy_with_empty_cells_is_one(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_target_among_the_features_is_refused(tmp_path: Path) -> None:
         (np.arange(40), _PRICES, "the feature 'more' counts the rows: it looks like a row number"),
         (np.arange(1, 41), _CLASSES, "the feature 'more' counts the rows: it looks like a row number"),
         (_RNG.permutation(40), _PRICES, "the feature 'more' counts the rows: it looks like a row number"),
-        ([f"p{k}" for k in range(40)], _PRICES, "the feature 'more' has another word in every row"),
+        ([f"p{k}" for k in range(40)], _PRICES, "the feature 'more' has a different word in every row"),
         (_PRICES * 100 + 32, _PRICES, "the target 'y' is a straight line of the feature 'more'"),
         (_CLASSES * 10 + np.arange(40) % 2, _CLASSES, "each value of the feature 'more' goes with one class of 'y'"),
         (np.arange(40) % 8, (np.arange(40) % 8) ** 2 + 0.5, "each value of the feature 'more' goes with one value"),
@@ -87,7 +87,7 @@ def test_what_may_give_the_answer_away_or_says_nothing_is_noted(
 def test_a_key_by_its_name_and_its_numbers_is_noted(tmp_path: Path, name: str) -> None:
     keys = np.random.default_rng(7).choice(10**6, 40, replace=False)
     (note,) = _load(tmp_path, {name: keys, "y": _PRICES}).notes
-    assert note.startswith(f"the feature {name!r} has another whole number in every row: it looks like a key")
+    assert note.startswith(f"the feature {name!r} has a different whole number in every row: it looks like a key")
     assert _load(tmp_path, {name: keys % 9, "y": _PRICES}).notes == ()
     assert _load(tmp_path, {"fluid": keys, "y": _PRICES}).notes == ()
 

@@ -126,9 +126,9 @@ def test_each_column_has_its_own_rule(tmp_path: Path) -> None:
         ({"city": ["a", None]}, {**_ENCODE, "missing": "mean"}, "column 'city' is empty .* or write a word"),
         ({}, {"missing": {"city": "mean"}, **_ENCODE}, "'city' is a column of categories, which has no mean"),
         ({}, {"missing": {"y": "median"}, **_ENCODE}, "'y' is the target, which has no median"),
-        ({}, {"missing": {"agee": "mean"}}, "dataset.missing: there is no feature or target 'agee'; did you mean"),
-        ({}, {"encode": {"town": "one_hot"}}, "dataset.encode: there is no feature 'town'; known are"),
-        ({}, {"encode": {"y": "one_hot"}}, "dataset.encode: there is no feature 'y'"),
+        ({}, {"missing": {"agee": "mean"}}, "dataset.missing: no feature or target is called 'agee'; did you mean"),
+        ({}, {"encode": {"town": "one_hot"}}, "dataset.encode: no feature is called 'town'; known:"),
+        ({}, {"encode": {"y": "one_hot"}}, "dataset.encode: no feature is called 'y'"),
         ({}, {}, r"line 2: column 'city' holds '\w+', which is not a number \(40 such cells\); write encode: one_hot"),
         ({"age": [None] * 40}, {**_ENCODE, "missing": "drop"}, "column 'age' is empty in every row"),
         ({"age": [None] * 40}, {**_ENCODE, "missing": "mean"}, "column 'age' is empty in every row"),
@@ -149,7 +149,7 @@ def test_columns_that_cannot_be_prepared(
 def test_a_column_with_too_many_categories_is_refused(tmp_path: Path) -> None:
     frame = _people(150).assign(city=[f"c{k}" for k in range(150)])
     with pytest.raises(
-        DataError, match=r"column 'city' has 112 categories in the training part; at most 100 are encod"
+        DataError, match=r"column 'city' has 112 categories in the training part; at most 100 can be encod"
     ):
         _load(tmp_path, frame, encode="one_hot")
 
@@ -165,11 +165,11 @@ def test_a_column_empty_in_the_training_part_has_no_mean(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"encode": "onehot"}, r"dataset.encode: is one_hot, or .* {age: one_hot}; not 'onehot'; did you mean"),
+        ({"encode": "onehot"}, r"dataset.encode: should be one_hot, or .* {age: one_hot}; not 'onehot'; did you mean"),
         ({"encode": {"city": "onehot"}}, r"not {'city': 'onehot'}; did you mean 'one_hot'\?"),
-        ({"missing": "zero"}, "dataset.missing: is refuse, drop, mean or median, or a mapping of columns"),
-        ({"missing": {"age": "zero"}}, "dataset.missing: is refuse, drop, mean or median"),
-        ({"missing": {}}, "dataset.missing: is refuse, drop"),
+        ({"missing": "zero"}, "dataset.missing: should be refuse, drop, mean or median, or a mapping of columns"),
+        ({"missing": {"age": "zero"}}, "dataset.missing: should be refuse, drop, mean or median"),
+        ({"missing": {}}, "dataset.missing: should be refuse, drop"),
     ],
 )  # fmt: skip
 def test_unknown_rules_are_refused(keys: dict[str, Any], message: str) -> None:

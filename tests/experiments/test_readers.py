@@ -251,7 +251,7 @@ def test_the_separator_is_the_one_that_divides_evenly_and_finds_numbers(tmp_path
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (b"", {}, "own.csv is empty; its first line should name the columns"),
+        (b"", {}, "own.csv is empty; write the names of the columns"),
         (b"\n \n", {}, "own.csv is empty"),
         (b"x,y\n1,0\n2,1,9\n", {}, r"own.csv, line 3 has 3 fields, but the header has 2 names \(separator ','"),
         (b"x,y\n1,0\n\n2\n", {}, "own.csv, line 4 has 1 field, but the header has 2 names"),
@@ -259,7 +259,7 @@ def test_the_separator_is_the_one_that_divides_evenly_and_finds_numbers(tmp_path
         (b'x,y\n1,"a\nb"\n3\n', {}, "own.csv, line 4 has 1 field"),
         (b"x y\n1 0\n", {}, "own.csv, line 1 names a single column, 'x y'; if ' ' separates .* dataset.separator"),
         (b"x;y\n1;0\n", {"separator": ","}, "names a single column, 'x;y'; if ';' separates"),
-        (b"Name;Price, EUR\na;1,5\n", {}, "divide evenly at ',' and at ';'; .* dataset.separator"),
+        (b"Name;Price, EUR\na;1,5\n", {}, "the separator may be ',' or ';'; set dataset.separator"),
         (b"sep=;\nx;y\n1;2\n", {"separator": "\t"}, r"line 1 says sep=;, but dataset.separator is '\\t'"),
         (b'x,y\n1,"a\n2,b\n', {}, "own.csv, line 2: a quotation mark opens a field that never closes"),
         (b'x,y\n1,a\n2,"b" c\n', {}, "own.csv, line 3: text follows a closing quotation mark"),
@@ -270,15 +270,15 @@ def test_the_separator_is_the_one_that_divides_evenly_and_finds_numbers(tmp_path
         ),
         (b"\xfc,y\n1,a\n", {}, "own.csv, line 1 is not utf-8"),
         (b"x,y\n1,\x81\n", {"encoding": "cp1252"}, "own.csv, line 2 is not cp1252"),
-        ("x,y\n1,2\n".encode("utf-16-le"), {}, "line 1 holds a zero byte.*dataset.encoding, such as utf-16-le"),
+        ("x,y\n1,2\n".encode("utf-16-le"), {}, "line 1 has a zero byte.*dataset.encoding, such as utf-16-le"),
         ("x,y\n1,2\n".encode("utf-16"), {"encoding": "cp1252"}, "byte order mark of utf-16-le, but .* is cp1252"),
         (b"PK\x03\x04and so on", {}, "own.csv is not a CSV file but an Excel workbook"),
         (b"PAR1and so on", {}, "own.csv is not a CSV file but a Parquet file"),
         (b"a,y,y\n1,2,3\n", {}, "own.csv, line 1: columns 2 and 3 are both called 'y'; rename or remove one"),
         (b"a,y, y\n1,2,3\n", {}, "columns 2 and 3 are both called 'y'"),
         (b"a,,y\n1,2,3\n", {}, "own.csv, line 1: column 2 has no name"),
-        (b"\n5.1,3.5,0\n4.9,3.0,1\n", {}, "own.csv, line 2 should name the columns, but has numbers alone"),
-        (b"5,1;3,5;0\n4,9;3,0;1\n", {}, "should name the columns, but has numbers alone"),
+        (b"\n5.1,3.5,0\n4.9,3.0,1\n", {}, "own.csv, line 2 should name the columns, but has only numbers"),
+        (b"5,1;3,5;0\n4,9;3,0;1\n", {}, "should name the columns, but has only numbers"),
     ],
 )
 def test_a_csv_that_cannot_be_read(tmp_path: Path, text: bytes, options: dict[str, str], message: str) -> None:
@@ -314,7 +314,7 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
         ("Unnamed: 0,a,y", ["a", "y"], "column 1 is left out: it has the name 'Unnamed: 0'"),
         ("a,Unnamed: 3,y", ["a", "y"], "column 2 is left out"),
         ("a,y,y\u200b", ["a", "y", "y\u200b"], r"columns 'y' and 'y\u200b' are two columns"),
-        ("Y,a,y", ["Y", "a", "y"], "whose names differ in case, blanks or unseen signs alone"),
+        ("Y,a,y", ["Y", "a", "y"], "their names differ only in case, blanks or invisible characters"),
         ("a b,ab,y", ["a b", "ab", "y"], "columns 'a b' and 'ab'"),
         ("a,y,y.1", ["a", "y", "y.1"], "column 'y.1' may be a second 'y' that was renamed"),
         ("0,1,2", ["0", "1", "2"], None),
@@ -452,7 +452,7 @@ def test_columns_of_a_data_frame_that_cannot_be_used(series: Any) -> None:
         (pd.DataFrame([[1, 2]], columns=["a", None]), "data: column 2 has no name"),
         (
             pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])),
-            "data: its columns have names of 2 levels",
+            "data: the column names have 2 levels",
         ),
     ],
 )
@@ -504,7 +504,7 @@ def test_times_of_a_zone_in_a_frame_are_left_out_without_a_warning() -> None:
 
 def test_text_that_holds_numbers_alone_is_numbers_as_in_a_csv_and_says_so() -> None:
     assert read_frame(pd.DataFrame({"x": ["1", "2"], "y": ["a", "b"]})).notes == (
-        "column 'x' is text, but all of it are numbers: it is read as numbers, as in a CSV.",
+        "column 'x' is text, but holds only numbers: it is read as numbers, as in a CSV.",
     )
 
 
@@ -555,16 +555,16 @@ def test_reading_keys_of_a_sweep_file() -> None:
     [
         ({"name": "xor", "path": None, "target": None, "decimal": ","}, "decimal goes with path"),
         ({"path": "a.parquet", "separator": ";"}, "separator belongs to a CSV file; a.parquet is Parquet"),
-        ({"separator": ";;"}, "is one character such as"),
-        ({"separator": "1"}, "is one character such as"),
+        ({"separator": ";;"}, "should be one character such as"),
+        ({"separator": "1"}, "should be one character such as"),
         ({"decimal": ";"}, r"'.' or ','"),
-        ({"thousands": "x"}, "is one of , . ' _   or the word space, not 'x'"),
+        ({"thousands": "x"}, "should be one of , . ' _   or the word space, not 'x'"),
         ({"decimal": ",", "thousands": ","}, "decimal and thousands are both ','"),
         ({"encoding": "utf9"}, "no encoding is called 'utf9'; did you mean 'utf-8'"),
         ({"encoding": "base64"}, "no encoding is called 'base64'"),
         ({"na_values": []}, "is an empty list"),
-        ({"na_values": [None]}, "put None in quotes"),
-        ({"na_values": [False]}, "put False in quotes"),
+        ({"na_values": [None]}, "write None in quotes"),
+        ({"na_values": [False]}, "write False in quotes"),
     ],
 )
 def test_reading_keys_that_cannot_be(keys: dict[str, Any], message: str) -> None:

@@ -44,24 +44,24 @@ def _grid(text: str) -> None:
     ("text", "message"),
     [
         ("", "a.yaml: the file is empty"),
-        ("just words", "a.yaml:1: a sweep file is a mapping that begins with `name:`, not 'just words'"),
-        ("name: [", "a.yaml:1: the YAML does not parse"),
-        ("name: a\nb: c: d", "a.yaml:2: the YAML does not parse"),
-        ("name: \0", "a.yaml: this is no YAML text"),
-        ("name: a\n---\nname: b", "a.yaml:2: the YAML does not parse"),
+        ("just words", "a.yaml:1: a sweep file should be a mapping that begins with `name:`, not 'just words'"),
+        ("name: [", "a.yaml:1: not valid YAML"),
+        ("name: a\nb: c: d", "a.yaml:2: not valid YAML"),
+        ("name: \0", "a.yaml: not valid YAML"),
+        ("name: a\n---\nname: b", "a.yaml:2: not valid YAML"),
         ("name: !!python/object/apply:os.system [ls]", "a.yaml:1: the tag .*os.system' is refused"),
         ("name: !include b", "a.yaml:1: the tag '!include' is refused"),
         ("a: &x [1]\nb: *x", r"a.yaml:2: the alias \*x is refused"),
-        (_BASE + "steps: 3\nsteps: 4", "a.yaml:4: the key 'steps' stands here a second time"),
+        (_BASE + "steps: 3\nsteps: 4", "a.yaml:4: the key 'steps' is repeated"),
         (_BASE + "stepz: 3", "a.yaml:3: unknown key 'stepz'; did you mean 'steps'?"),
         (_BASE + "activation: relu", "a.yaml:3: unknown key 'activation'; it belongs under model:"),
         (_BASE + "model: {steps: 3}", "a.yaml:3: unknown key 'steps'; it belongs at the top of the file"),
         (_BASE + "model:\n  hiden: [3]", "a.yaml:4: unknown key 'hiden'; did you mean 'hidden'?"),
         ("dataset: {name: moons}", "a.yaml:1: name is missing"),
-        ("name: a b\ndataset: {name: moons}", "a.yaml:1: name: may hold the letters A to Z and a to z, digits"),
+        ("name: a b\ndataset: {name: moons}", "a.yaml:1: name: should have only the letters A to Z and a to z, digits"),
         ("name: a\ndataset: moons", "a.yaml:2: dataset should be a mapping of keys to values, not 'moons'"),
         ("name: a\ndataset: {}", "a.yaml:2: dataset: give either name"),
-        ("name: a\ndataset: {path: a.csv}", "a.yaml:2: dataset: a data set read from a path needs target"),
+        ("name: a\ndataset: {path: a.csv}", "a.yaml:2: dataset: a data set with path needs target"),
         ("name: a\ndataset: {name: xor, noise: -1}", "a.yaml:2: dataset.noise should be greater than or equal to 0"),
         (_BASE + "steps: -3", "a.yaml:3: steps should be greater than or equal to 1, not -3"),
         (_BASE + "steps: 2.5", "a.yaml:3: steps should be a whole number, not 2.5"),
@@ -76,7 +76,7 @@ def _grid(text: str) -> None:
         (_BASE + "optimizer: adm", "a.yaml:3: optimizer: no optimizer is called 'adm'; did you mean 'adam'?"),
         (_BASE + "record: {points: 1}", "a.yaml:3: record.points should be greater than or equal to 2, not 1"),
         (_BASE + "grid: 3", "a.yaml:3: grid should be a mapping of keys to values, not 3"),
-        (_BASE + "grid:\n  foo: [1]", "a.yaml:4: no hyperparameter is called 'foo'; known are hidden, activation"),
+        (_BASE + "grid:\n  foo: [1]", "a.yaml:4: no hyperparameter is called 'foo'; known: hidden, activation"),
         (_BASE + "grid:\n  activation: [relu, rleu]", "a.yaml:4: grid.activation: .*'rleu'; did you mean 'relu'?"),
         (
             _BASE + "grid:\n  activation:\n  - relu\n  - rleu",
@@ -87,15 +87,18 @@ def _grid(text: str) -> None:
         (_BASE + "grid: {seed: {range: 0}}", "a.yaml:3: grid.seed: has no values"),
         (_BASE + "grid: {seed: {range: [5, 1]}}", "a.yaml:3: grid.seed: has no values"),
         (_BASE + "grid: {seed: {range: [1, 5, 0]}}", "a.yaml:3: grid.seed: range has a step of 0"),
-        (_BASE + "grid: {seed: {rang: 3}}", "a.yaml:3: grid.seed: rang makes no axis; an axis is a list"),
-        (_BASE + "grid: {seed: {range: 3, points: 2}}", "a.yaml:3: grid.seed: range goes without points"),
-        (_BASE + "grid: {learning_rate: {logspace: [1, 2]}}", "grid.learning_rate: logspace goes with points"),
-        (_BASE + "grid: {learning_rate: {logspace: [0, 1], points: 3}}", "logspace runs between numbers above 0"),
-        (_BASE + "grid: {learning_rate: {linspace: [0.1, x], points: 3}}", "linspace is .first, last. in numbers"),
-        (_BASE + "grid: {learning_rate: {linspace: [0.1, 1], points: x}}", "points is how many values there are"),
-        (_BASE + "grid: {seed: {values: 3}}", "a.yaml:3: grid.seed: values is a list, not 3"),
-        (_BASE + "grid: {learning_rate: [0.1, 0.1]}", "a.yaml:3: grid.learning_rate: 0.1 stands there twice"),
-        (_BASE + "seed: 3\ngrid: {seed: [1, 2]}", "a.yaml:4: seed is given outside the grid as well"),
+        (_BASE + "grid: {seed: {rang: 3}}", "a.yaml:3: grid.seed: rang is not a form of an axis; write a list"),
+        (_BASE + "grid: {seed: {range: 3, points: 2}}", "a.yaml:3: grid.seed: range takes no points"),
+        (_BASE + "grid: {learning_rate: {logspace: [1, 2]}}", "grid.learning_rate: logspace needs points"),
+        (_BASE + "grid: {learning_rate: {logspace: [0, 1], points: 3}}", "logspace needs two numbers above 0"),
+        (
+            _BASE + "grid: {learning_rate: {linspace: [0.1, x], points: 3}}",
+            "linspace should be .first, last., two finite numbers",
+        ),
+        (_BASE + "grid: {learning_rate: {linspace: [0.1, 1], points: x}}", "points should be the number of values"),
+        (_BASE + "grid: {seed: {values: 3}}", "a.yaml:3: grid.seed: values should be a list, not 3"),
+        (_BASE + "grid: {learning_rate: [0.1, 0.1]}", "a.yaml:3: grid.learning_rate: 0.1 is listed twice"),
+        (_BASE + "seed: 3\ngrid: {seed: [1, 2]}", "a.yaml:4: seed is in the grid and outside it"),
     ],
 )
 def test_message(text: str, message: str) -> None:
@@ -185,10 +188,10 @@ def test_overrides_set_add_and_change_the_form_of_an_axis() -> None:
     [
         ("steps=-1", "^--set steps=-1: steps should be greater than or equal to 1"),
         ("grid.sed.range=2", "^--set grid.sed.range=2: no hyperparameter is called 'sed'; did you mean 'seed'"),
-        ("grid.seed.range=x", "^--set grid.seed.range=x: grid.seed: range is a count"),
+        ("grid.seed.range=x", "^--set grid.seed.range=x: grid.seed: range should be a count"),
         ("steps", "^--set steps: write it as key=value"),
         ("=3", "^--set =3: write it as key=value"),
-        ("steps=[", r"^--set steps=\[:1: the YAML does not parse"),
+        ("steps=[", r"^--set steps=\[:1: not valid YAML"),
     ],
 )
 def test_a_wrong_override_is_named(assignment: str, message: str) -> None:
@@ -202,7 +205,7 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
     assert load_spec(file).source.folder == tmp_path
     assert load_spec("moons").spec.name == "moons"
     assert load_spec({"name": "a", "dataset": {"name": "xor"}}).spec.dataset.name == "xor"
-    with pytest.raises(SpecError, match=r"moonz: there is no such file, .* did you mean 'moons'"):
+    with pytest.raises(SpecError, match=r"moonz: neither a file nor a ready sweep .* did you mean 'moons'"):
         load_spec("moonz")
     with pytest.raises(SpecError, match="can't be read"):
         load_spec(tmp_path)
@@ -223,10 +226,10 @@ def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": np.int64(20)}, r"steps should be a whole number, not .*call its \.tolist\(\)"),
+        ({"steps": np.int64(20)}, r"steps should be a whole number, not .*with its \.tolist\(\)"),
         (
             {"grid": {"learning_rate": np.array([0.1, 0.2])}},
-            r"learning_rate should be a number, .*call its \.tolist\(\)",
+            r"learning_rate should be a number, .*with its \.tolist\(\)",
         ),
     ],
 )

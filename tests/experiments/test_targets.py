@@ -59,7 +59,7 @@ def test_a_stray_word_makes_no_classes_of_numbers_that_are_to_be_predicted(tmp_p
     rows = [f"{k % 13},{k * 1.5 + 0.25}" for k in range(60)]
     rows[23] = "3,?"
     (tmp_path / "own.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
-    message = r"own.csv, line 25: the target 'y' is no number: it holds '\?' \(1 such cell; 59 hold numbers\)"
+    message = r"own.csv, line 25: the target 'y' is not a number: it holds '\?' \(1 such cell; 59 hold numbers\)"
     for task in (None, "regression"):
         with pytest.raises(DataError, match=message):
             _load(tmp_path, task=task)
@@ -147,7 +147,7 @@ def test_a_split_that_fails_says_what_to_do(tmp_path: Path) -> None:
     assert _load(tmp_path, task="regression").task == "regression"
     frame.assign(y=["a"] * 29 + ["b"]).to_csv(tmp_path / "own.csv", index=False)
     with pytest.raises(
-        DataError, match="1 of the 2 classes of 'y' has a single sample, such as 'b', and a class needs two; choose"
+        DataError, match="1 of the 2 classes of 'y' has a single sample, such as 'b', and a class needs two; name"
     ) as caught:
         _load(tmp_path)
     assert "regression" not in str(caught.value)
@@ -155,7 +155,7 @@ def test_a_split_that_fails_says_what_to_do(tmp_path: Path) -> None:
 
 def test_booleans_are_no_regression_target(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1, 2, 4], "y": [True, False, True]}).to_parquet(tmp_path / "own.parquet")
-    with pytest.raises(DataError, match="the target 'y' is no number: it holds booleans"):
+    with pytest.raises(DataError, match="the target 'y' is not a number: it holds booleans"):
         _load(tmp_path, "own.parquet", task="regression")
 
 
@@ -179,7 +179,7 @@ def test_a_message_is_short_whatever_the_table_holds(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 500
     frame = pd.DataFrame({f"column {k}": [1, 2, 4] for k in range(3_000)})
     frame.to_csv(tmp_path / "own.csv", index=False)
-    with pytest.raises(DataError, match=r"known are column 0, .* and 2960 more") as caught:
+    with pytest.raises(DataError, match=r"known: column 0, .* and 2960 more") as caught:
         _load(tmp_path)
     assert len(str(caught.value)) < 1_000
 

@@ -127,7 +127,7 @@ def test_commands_show_a_sweep_without_runs(recorded: Recorded, uri: str, tmp_pa
 
 @pytest.mark.parametrize("runs", ["al", 3, {"top": 0}, {"top": True}, {"top": 3, "x": 1}, {"best": 3}, None])
 def test_what_makes_no_sense_is_refused(runs: Any) -> None:
-    with pytest.raises(SpecError, match=r"record\.runs: is all, summary, or \{top: N\}"):
+    with pytest.raises(SpecError, match=r"record\.runs: should be all, summary, or \{top: N\}"):
         load_spec(_spec(runs=runs))
 
 
