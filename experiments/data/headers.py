@@ -70,7 +70,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     notes: list[str] = []
     known: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(_seen(name), name)
+        other = known.setdefault(as_seen(name), name)
         if other != name:
             notes.append(
                 f"columns {quoted(other)} and {quoted(name)} are two columns, whose names differ in case, "
@@ -84,7 +84,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _seen(name: str) -> str:
+def as_seen(name: str) -> str:
     """A name without what a reader does not see: case, blanks, and signs that take no room."""
     signs = unicodedata.normalize("NFKC", name).casefold()
     return "".join(sign for sign in signs if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))
