@@ -115,7 +115,8 @@ def _ask(question: str, text: str) -> bool:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    has_every_sign = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not has_every_sign))
 
 
 def running(command: _Command) -> _Command:
