@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EXAMPLES = 5  # samples that the store keeps of a data set
+_OTHER_FRACTION = "set another dataset.test_fraction, or 0 for no test part"
 _SIGNED_OUTPUTS = frozenset({"tanh", "hard_tanh"})
 
 
@@ -217,29 +218,30 @@ def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:
     classes = table.targets if table.task == CLASSIFICATION else None
     try:
         training, test = train_test_split(everything, test_size=fraction, random_state=seed, stratify=classes)
-    except ValueError as error:
+    except ValueError:
         raise DataError(
             f"{table.name}: {table.samples} samples can't be split with test_fraction {fraction}: "
-            f"{_why_not_split(table, str(error))}"
+            f"{_why_not_split(table)}"
         ) from None
     return np.sort(training), np.sort(test)
 
 
-def _why_not_split(table: Table, reason: str) -> str:
+def _why_not_split(table: Table) -> str:
     """Return the end of a message: why the split fails, and what to do."""
     if table.task == REGRESSION:
-        return f"{reason}; set another dataset.test_fraction, or 0 for no test part"
+        return f"one of the parts would be empty; {_OTHER_FRACTION}"
     counts = np.bincount(table.targets.astype(int), minlength=len(table.classes))
     single = [name for name, count in zip(table.classes, counts, strict=True) if count == 1]
-    if single:
-        have = "has" if len(single) == 1 else "have"
-        few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} {have} a single sample"
-        reason = f"{few}, such as {quoted(single[0])}, and a class needs two"
+    if not single:
+        return f"each part needs a sample of each of the {len(counts)} classes; {_OTHER_FRACTION}"
+    have = "has" if len(single) == 1 else "have"
+    few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} {have} a single sample"
     numbers = "write task: regression under dataset if the target is a number to predict; else " * _are_numbers(
         table.classes
     )
     return (
-        f"{reason}; {numbers}name classes with more samples (classes: [...]), or have no test part (test_fraction: 0)"
+        f"{few}, such as {quoted(single[0])}, and a class needs two; {numbers}name classes with more samples "
+        "(classes: [...]), or have no test part (test_fraction: 0)"
     )
 
 

@@ -71,7 +71,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     notes: list[str] = []
     first_names: dict[str, str] = {}
     for name in names:
-        other = first_names.setdefault(_visible(name), name)
+        other = first_names.setdefault(as_seen(name), name)
         if other != name:
             notes.append(
                 f"columns {quoted(other)} and {quoted(name)} are two columns; their names differ only in case, "
@@ -85,7 +85,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _visible(name: str) -> str:
+def as_seen(name: str) -> str:
     """Return a name without case, blanks and invisible characters."""
     signs = unicodedata.normalize("NFKC", name).casefold()
     return "".join(sign for sign in signs if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))

@@ -11,6 +11,7 @@ import numpy as np
 from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.data.columns import Column
+from experiments.data.headers import as_seen
 from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
 
@@ -60,6 +61,7 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
     columns = tuple(_fitted(table, column, training) for column in table.columns)
     inputs = network_inputs(columns, [column.values[training] for column in table.columns])
     names = [name for column in columns for name in column.input_names]
+    _refuse_equal(table, names)
     center, scale = np.zeros(len(names)), np.ones(len(names))
     if standardize:
         numbers = [k for k, of_number in enumerate(_are_numbers(columns)) if of_number]
@@ -71,6 +73,15 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
             )
     constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
     return Preparation(columns, center, scale, constant)
+
+
+def _refuse_equal(table: Table, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise DataError(
+                f"{table.name}: two inputs would be called {quoted(name)}: one is a column, the other a category of a "
+                "column that is encoded; rename the column, or leave one out with dataset.features"
+            )
 
 
 def _are_numbers(columns: Sequence[InputColumn]) -> Iterator[bool]:
@@ -158,9 +169,23 @@ def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> 
                 f"{quoted(column.name)}: {_listed(unknown)} only in the test part, so the training part has no input "
                 f"for {'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
             )
+        yield from _look_alike(fitted.categories or (), "categories", column.name)
+    yield from _look_alike(table.classes, "classes", table.target)
     if preparation.constant:
         them = "it" if len(preparation.constant) == 1 else "them"
         yield f"constant in the training part, so nothing can be learned from {them}: {_listed(preparation.constant)}"
+
+
+def _look_alike(words: Sequence[str], kind: str, column: str) -> Iterator[str]:
+    """Yield a note for each word of a column that looks like another one."""
+    known: dict[str, str] = {}
+    for word in words:
+        other = known.setdefault(as_seen(word), word)
+        if other != word:
+            yield (
+                f"the {kind} {other!a} and {word!a} of {quoted(column)} differ only in case, blanks or invisible "
+                "characters; write them alike if they are one"
+            )
 
 
 def filled_cells(table: Table, preparation: Preparation) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.data.columns import RawTable
 from experiments.data.read_options import ReadOptions, is_parquet, read_options
-from experiments.errors import DataError
+from experiments.errors import DataError, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,9 +18,14 @@ _DETECT = ReadOptions()
 
 
 def read_file(path: Path, options: ReadOptions) -> RawTable:
-    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name and the line."""
-    if not path.exists():
-        raise DataError(f"the data file {path} does not exist; correct dataset.path, or put the file there")
+    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"the data file {path} does not exist; correct dataset.path, or put the file there") from None
+    except (OSError, ValueError) as error:
+        detail = getattr(error, "strerror", None) or error
+        raise DataError(f"the data file {quoted(str(path))} can't be read: {detail}") from None
     if not path.is_file():
         raise DataError(f"the data file {path} is not a file; name a CSV or Parquet file")
     if is_parquet(path):

@@ -121,7 +121,8 @@ def print_note(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value on stdout as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    has_every_character = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not has_every_character))
 
 
 def emit(as_json: bool, value: Callable[[], Any], print_value: Callable[[], object]) -> None:

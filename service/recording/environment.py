@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")  # not every library knows networks
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _NO_PROXY = ("no_proxy", "NO_PROXY")  # libraries differ in which they read first; gRPC reads these two only
 

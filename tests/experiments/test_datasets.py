@@ -83,6 +83,10 @@ def test_features_and_classes_can_be_chosen() -> None:
         ({"name": "iris", "classes": ["setosa", "setosa"]}, "a class is named twice"),
         ({"name": "sine", "classes": ["a", "b"]}, "regression target: it has no classes"),
         ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
+        ({"name": "iris", "test_fraction": 0.99}, "each part needs a sample of each of the 3 classes; write another"),
+        ({"name": "diabetes", "test_fraction": 0.999}, "one of the parts would be empty; write another"),
+        ({"path": "a\0b.csv", "target": "y"}, r"the data file '.*a\\x00b.csv' can't be read"),
+        ({"path": "a" * 5000, "target": "y"}, "the data file .* can't be read: File name too long"),
     ],
 )
 def test_messages(spec: dict[str, Any], message: str) -> None:

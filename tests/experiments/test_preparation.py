@@ -244,3 +244,21 @@ def test_a_table_of_words_alone_has_nothing_to_standardise(tmp_path: Path) -> No
     data = _load(tmp_path, _people(), features=["city"], encode="one_hot")
     assert set(data.training_features.ravel()) == {0.0, 1.0}
     assert (data.center.tolist(), data.scale.tolist()) == ([0, 0, 0], [1, 1, 1])
+
+
+@pytest.mark.parametrize(("one", "other"), [("Rome", "rome"), ("Rome", "Rome\u200b"), ("caf\u00e9", "cafe\u0301")])
+def test_words_that_look_alike_are_noted(tmp_path: Path, one: str, other: str) -> None:
+    frame = _people().assign(city=[one, other, "Oslo", "Rio"] * 10)
+    (note,) = _load(tmp_path, frame, encode="one_hot", test_fraction=0).notes
+    assert note.startswith("the categories ")
+    assert f"{one!a}" in note
+    assert f"{other!a}" in note
+    (note,) = _load(tmp_path, frame.rename(columns={"city": "y", "y": "x"}), test_fraction=0).notes
+    assert note.startswith("the classes ")
+    assert "of 'y' differ only in case, blanks or invisible characters" in note
+
+
+def test_a_category_may_not_have_the_name_of_a_column(tmp_path: Path) -> None:
+    frame = _people().assign(**{"city=Oslo": np.arange(40) % 7})
+    with pytest.raises(DataError, match="own: two inputs would be called 'city=Oslo'"):
+        _load(tmp_path, frame, encode="one_hot")

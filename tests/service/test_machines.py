@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from requests.utils import get_environ_proxies
 
 from experiments.errors import ClusterError
 from service.execution.cores import available_cores
@@ -23,6 +24,7 @@ from tests.service.conftest import TINY, write_spec
 from tests.service.tracking import TrackingServer
 
 _UNNAMED = 54_321  # a user id that nobody has
+_LOOPBACK = "localhost,127.0.0.1,::1,127.0.0.0/8"
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -57,14 +59,17 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ({}, {"no_proxy": "localhost,127.0.0.1,::1", "NO_PROXY": "localhost,127.0.0.1,::1"}),
+        ({}, {"no_proxy": _LOOPBACK, "NO_PROXY": _LOOPBACK}),
         (
             {"NO_PROXY": ".example.org, localhost"},
-            {"no_proxy": ".example.org,localhost,127.0.0.1,::1", "NO_PROXY": ".example.org,localhost,127.0.0.1,::1"},
+            {
+                "no_proxy": f".example.org,{_LOOPBACK}",
+                "NO_PROXY": f".example.org,{_LOOPBACK}",
+            },
         ),
         (
             {"no_proxy": "a", "NO_PROXY": "b"},
-            {"no_proxy": "a,localhost,127.0.0.1,::1", "NO_PROXY": "b,localhost,127.0.0.1,::1"},
+            {"no_proxy": f"a,{_LOOPBACK}", "NO_PROXY": f"b,{_LOOPBACK}"},
         ),
         ({"no_proxy": "*"}, {"no_proxy": "*", "NO_PROXY": None}),
     ],
@@ -80,6 +85,16 @@ def test_proxies_are_kept_from_loopback_and_what_the_user_spared_stays_spared(
 
 
 @pytest.mark.usefixtures("_no_proxies")
+@pytest.mark.usefixtures("_no_proxies")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.1.1", "[::1]"])
+def test_no_address_of_loopback_is_asked_of_a_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Debian gives a machine's own name the address 127.0.1.1."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    prepare_environment()
+    assert get_environ_proxies(f"http://{host}:5000/health") == {}
+    assert get_environ_proxies("http://128.0.0.1:5000/health") != {}
+
+
 def test_without_a_proxy_nothing_is_set() -> None:
     prepare_environment()
     assert "no_proxy" not in os.environ

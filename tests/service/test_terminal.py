@@ -1,8 +1,13 @@
 """Pictures made of characters, and following a sweep from elsewhere."""
 
 import io
+import json
 import math
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +22,7 @@ from service.recording.store import Store
 from service.results.axes import NO_AXIS, Axis
 from service.results.phase_diagram import make_phase_diagram
 from service.run import run_sweep
-from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
+from tests.service.conftest import SPEC, Recorded, run_command, run_for_json, write_spec
 
 
 @pytest.mark.parametrize(
@@ -136,3 +141,23 @@ def test_watching_a_sweep_that_has_ended_tells_of_it_once(recorded: Recorded) ->
     values: Any = run_for_json("watch", "small", "--tracking-uri", recorded.uri)
     assert values["outcomes"]["diverged"] == 6
     assert run_command("watch", "nothing", "--tracking-uri", recorded.uri).exit_code == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_a_sign_is_written_its_code(encoding: str, tmp_path: Path) -> None:
+    name = "größe 高さ"
+    rows = [f"{math.sin(3 * k)},{math.cos(5 * k)},{'>50K €' if k % 3 else '<b>'}" for k in range(24)]
+    (tmp_path / f"{name}.csv").write_text("\n".join([f"{name},x,y", *rows]), encoding="utf-8")
+    dataset = {"path": f"{name}.csv", "target": "y", "features": [name, "x"]}
+    spec = write_spec(tmp_path, {"name": "own", "dataset": dataset, "steps": 2, "grid": {"seed": {"range": 2}}})
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "service.cli", *arguments]
+        variables = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr.decode(encoding)
+        return done.stdout.decode(encoding)
+
+    run("sweep", spec, "--inline")
+    assert "seed" in run("top", "own", "--trials")
+    assert json.loads(run("show", "own", "--json"))["params"]["dataset"] == name
