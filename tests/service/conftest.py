@@ -28,6 +28,9 @@ SPEC = {
     "record": {"points": 6},
 }
 
+LONG = {**SPEC, "name": "long", "steps": 200_000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
+"""400 trials that take some seconds, so that a test can stop the sweep in their midst."""
+
 TINY = {"name": "tiny", "dataset": {"name": "xor"}, "steps": 5, "grid": {"seed": {"range": 3}}}
 
 

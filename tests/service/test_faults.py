@@ -13,7 +13,6 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments.errors import Interrupted, StoreAway, StoreError
-from service.execution.disk_queue import DiskQueue
 from service.execution.observer import NullObserver
 from service.execution.result import SweepResult
 from service.execution.retry import Retry
@@ -238,63 +237,3 @@ def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingS
     store, sweep = begin_sweep(tracking_server.uri, backend=uri)
     with pytest.raises(StoreError, match=r"is not the one behind http://127\.0\.0\.1"):
         store.recorder(sweep)
-
-
-@pytest.mark.parametrize("records", [1, 7])
-def test_the_disk_queue_gives_back_what_it_was_given_in_order(records: int) -> None:
-    queue: DiskQueue[int] = DiskQueue(in_memory=2)
-    for item in range(records):
-        queue.put(item)
-    assert len(queue) == records
-    queue.end()
-    assert list(queue) == list(range(records))
-    queue.close()
-
-
-def test_the_disk_queue_keeps_little_in_memory_and_leaves_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    queue: DiskQueue[bytes] = DiskQueue(in_memory=1)
-    for _ in range(5):
-        queue.put(bytes(1000))
-    assert len(list(tmp_path.rglob("*.pickle"))) == 4
-    queue.close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_queue_makes_training_wait() -> None:
-    queue: DiskQueue[int] = DiskQueue(in_memory=1, max_bytes=0)
-    queue.put(0)
-    thread = threading.Thread(target=lambda: queue.put(1), daemon=True)
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive()
-    assert next(iter(queue)) == 0
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(queue) == 1
-    queue.close()
-
-
-def test_retries_end_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = 0
-
-    def away() -> None:
-        nonlocal attempts
-        attempts += 1
-        raise StoreAway("away")
-
-    began = time.monotonic()
-    with pytest.raises(StoreAway, match=r"away\ngave up after waiting"):
-        Retry(0.5, NullObserver()).call(away)
-    assert 0.4 < time.monotonic() - began < 5
-    assert attempts >= 2
-
-
-def test_a_lasting_error_is_not_retried() -> None:
-    def wrong() -> None:
-        raise StoreError("wrong")
-
-    with pytest.raises(StoreError, match=r"wrong$"):
-        Retry(60, NullObserver()).call(wrong)

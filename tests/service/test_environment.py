@@ -1,0 +1,141 @@
+"""How a command sets up its environment: proxies, and which addresses are reached without them."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.recording.environment import prepare_environment
+from tests.service.conftest import TINY, write_spec
+from tests.service.processes import run_process
+from tests.service.tracking import TrackingServer
+
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES}
+    monkeypatch.setattr(os, "environ", kept)
+
+
+@pytest.mark.usefixtures("_no_proxies")
+@pytest.mark.parametrize("proxy", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"no_proxy": "localhost,127.0.0.1,::1", "NO_PROXY": "localhost,127.0.0.1,::1"}),
+        (
+            {"NO_PROXY": ".example.org, localhost"},
+            {"no_proxy": ".example.org,localhost,127.0.0.1,::1", "NO_PROXY": ".example.org,localhost,127.0.0.1,::1"},
+        ),
+        (
+            {"no_proxy": "a", "NO_PROXY": "b"},
+            {"no_proxy": "a,localhost,127.0.0.1,::1", "NO_PROXY": "b,localhost,127.0.0.1,::1"},
+        ),
+        ({"no_proxy": "*"}, {"no_proxy": "*", "NO_PROXY": None}),
+    ],
+)
+def test_proxies_are_kept_from_loopback_and_what_the_user_spared_stays_spared(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, before: dict[str, str], after: dict[str, str | None]
+) -> None:
+    for name, value in {**before, proxy: "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):  # a second time changes nothing
+        prepare_environment()
+        assert {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")} == after
+
+
+@pytest.mark.usefixtures("_no_proxies")
+def test_without_a_proxy_nothing_is_set() -> None:
+    prepare_environment()
+    assert "no_proxy" not in os.environ
+    assert "NO_PROXY" not in os.environ
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    paths: list[str] = []
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def _refuse(self) -> None:
+            paths.append(f"{self.command} {self.path}")
+            self.send_error(502)
+
+        do_GET = do_POST = do_PUT = do_CONNECT = _refuse  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", paths
+    server.shutdown()
+    server.server_close()
+
+
+def _proxied(address: str) -> dict[str, str | None]:
+    ways = dict.fromkeys(_PROXY_VARIABLES[:3], address)
+    return {**ways, **{name.upper(): address for name in ways}, "no_proxy": None, "NO_PROXY": None}
+
+
+def test_a_tracking_server_of_this_machine_is_reached_without_the_proxy(
+    tmp_path: Path, tracking_server: TrackingServer, asked: tuple[str, list[str]]
+) -> None:
+    proxy, paths = asked
+    spec, server = write_spec(tmp_path, {**TINY, "name": "direct"}), ("--tracking-uri", tracking_server.uri)
+    told = json.loads(
+        run_process("sweep", spec, "--inline", "--json", *server, cwd=tmp_path, variables=_proxied(proxy))
+    )
+    assert told["finished"] == 3
+    assert "direct" in run_process("list", *server, cwd=tmp_path, variables=_proxied(proxy))
+    assert paths == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_ray_of_our_own_is_reached_without_the_proxy(
+    tmp_path: Path, asked: tuple[str, list[str]], dead: bool
+) -> None:
+    proxy, paths = asked
+    variables = _proxied("http://127.0.0.1:1" if dead else proxy)
+    told = json.loads(
+        run_process("sweep", write_spec(tmp_path, TINY), "--workers", "1", "--json", cwd=tmp_path, variables=variables)
+    )
+    assert told["finished"] == 3
+    ours = [path for path in paths if any(host in path for host in ("127.0.0.1", "localhost", "[::1]"))]
+    assert ours == []  # Ray asks by itself whether a cloud is around it, which is not on this machine
+
+
+def test_rays_jobs_of_this_machine_are_asked_without_the_proxy(tmp_path: Path, asked: tuple[str, list[str]]) -> None:
+    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    proxy, paths = asked
+    script = (
+        "from service.cli.process import prepare_process; prepare_process()\n"
+        "from service.execution.cluster import check_jobs, open_jobs\n"
+        f"check_jobs({proxy!r}, None)"
+    )
+    variables = {k: v for k, v in {**os.environ, **_proxied("http://127.0.0.1:1")}.items() if v is not None}
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
+    assert "what answers at" in done.stderr
+    assert paths == ["GET /api/version"]
+
+
+def test_the_clusters_services_reach_one_another_without_a_proxy(root: Path) -> None:
+    compose = yaml.safe_load((root / "docker-compose.yml").read_text(encoding="utf-8"))
+    ours = {name: service for name, service in compose["services"].items() if service.get("image") == "gradgrid:local"}
+    assert len(ours) == 4
+    for service in ours.values():
+        for name in ("no_proxy", "NO_PROXY"):
+            assert {"localhost", "127.0.0.1", "mlflow", "ray-head", "postgres"} <= set(
+                service["environment"][name].split(",")
+            )

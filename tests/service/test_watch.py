@@ -1,0 +1,59 @@
+"""Following a sweep that runs elsewhere, from its store."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from experiments.spec import load_spec
+from service.execution.observer import NullObserver
+from service.inspection.watch import follow
+from service.recording.store import Store
+from service.run import run_sweep
+from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
+
+
+class _Stepwise(NullObserver):
+    """A sweep that stands still after some trials, until it is let go on."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+        self.there = threading.Event()
+        self.go_on = threading.Event()
+
+    def advance(self, best: float | None) -> None:
+        self._after -= 1
+        if self._after == 0:
+            self.there.set()
+            assert self.go_on.wait(30)
+
+
+def test_a_sweep_is_followed_to_its_end(uri: str) -> None:
+    observer = _Stepwise(5)
+    running = threading.Thread(
+        target=lambda: run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, observer=observer, shard_size=5)
+    )
+    running.start()
+    assert observer.there.wait(60)
+    looks = []
+    for look in follow(Store(uri), "small", 0.05):
+        looks.append(look)
+        observer.go_on.set()
+    running.join()
+    assert looks[0].sweep.status == "RUNNING"
+    assert 5 <= looks[0].trials < 12
+    assert looks[-1].trials == looks[-1].of == 12
+    assert looks[-1].ended
+    assert looks[-1].outcomes == {"improving": 6, "diverged": 6}
+    best = min(looks[-1].table["metrics.test_loss"].dropna())
+    assert looks[-1].best == pytest.approx(best)
+
+
+def test_watching_a_sweep_that_has_ended_tells_of_it_once(recorded: Recorded) -> None:
+    told = run_command("watch", "small", "--tracking-uri", recorded.uri)
+    assert told.exit_code == 0
+    assert told.stdout == ""
+    assert "finished, 12 of 12 trials, " in told.stderr
+    values: Any = run_for_json("watch", "small", "--tracking-uri", recorded.uri)
+    assert values["outcomes"]["diverged"] == 6
+    assert run_command("watch", "nothing", "--tracking-uri", recorded.uri).exit_code == 2
