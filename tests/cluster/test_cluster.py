@@ -26,6 +26,7 @@ from service.run import run_sweep
 from tests.cluster.compose import PASSWORD, PROJECT, ROOT, Cluster, compose_command, running_cluster
 from tests.cluster.gate import Gate, running_gate
 from tests.service.browser import keep_screenshot, open_page
+from tests.service.tables import assert_same_trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
 
@@ -116,10 +117,6 @@ def _table(cluster: Cluster, sweep: str, folder: Path) -> pd.DataFrame:
     return pd.read_parquet(file)
 
 
-def _same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(ours.drop(columns="run_id"), theirs.drop(columns="run_id"), check_exact=True)
-
-
 def _count(cluster: Cluster, statement: str) -> int:
     psql = ["psql", "-U", "mlflow", "-d", "mlflow", "-h", "127.0.0.1", "-tA", "-c", statement]
     done = cluster.run("exec", "-T", "-e", "PGPASSWORD=a-secret-of-the-tests", "postgres", *psql)
@@ -182,7 +179,7 @@ def _hosts(cluster: Cluster, name: str) -> set[str]:
 def _exact(cluster: Cluster, name: str, folder: Path, undisturbed: pd.DataFrame) -> None:
     """Every trial once, with the figures of the sweep that nothing disturbed."""
     assert _runs(cluster, name) == _TRIALS
-    _same(_table(cluster, name, folder), undisturbed)
+    assert_same_trials(_table(cluster, name, folder), undisturbed)
 
 
 def test_every_service_becomes_healthy(started: tuple[Cluster, float]) -> None:
@@ -229,7 +226,7 @@ def test_a_ready_sweep_runs_on_both_workers_and_comes_to_what_it_comes_to_outsid
     assert "The best of 280 trials by test_loss" in swept
     assert _runs(cluster, "breast_cancer") == 280
     outside = run_sweep(load_spec("breast_cancer"), tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", inline=True)
-    _same(_table(cluster, "breast_cancer", tmp_path), outside.table)
+    assert_same_trials(_table(cluster, "breast_cancer", tmp_path), outside.table)
     verified = _json(cluster, "verify", "breast_cancer", "--sample", "3")
     assert (verified["trials"], verified["differences"]) == (3, [])
     again = _json(cluster, "submit", "experiments/breast_cancer.yaml")

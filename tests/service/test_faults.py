@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -24,6 +23,7 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
 from tests.service.postgres import binaries, new_database, running_postgres
+from tests.service.tables import assert_same_trials
 from tests.service.tracking import PASSWORD, TrackingServer, flaky, running_server
 from tests.service.trial_records import RECORDS, begin_sweep, make_record, write
 
@@ -50,12 +50,12 @@ class _Watch(NullObserver):
         self.returned += 1
 
 
-def _same(result: SweepResult, recorded: Recorded) -> None:
-    ours, theirs = (r.table.drop(columns="run_id") for r in (result, recorded.result))
-    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+def _assert_complete(result: SweepResult, recorded: Recorded) -> None:
+    """Raise AssertionError unless table and store hold each trial once, with the figures of an undisturbed sweep."""
+    assert_same_trials(result.table, recorded.result.table)
     store = Store(result.tracking_uri)
     trials = [t.tags["gradgrid.trial"] for t in store.trials(store.find_sweep(result.sweep))]
-    assert sorted(trials) == sorted(theirs["trial"])
+    assert sorted(trials) == sorted(recorded.result.table["trial"])
 
 
 def _sweep(recorded: Recorded, uri: str, watch: _Watch, **options: Any) -> SweepResult:
@@ -68,7 +68,7 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
     with running_postgres() as server:
         watch = _Watch(4, server.stop, server.start)
         result = _sweep(recorded, new_database(server.address), watch)
-        _same(result, recorded)
+        _assert_complete(result, recorded)
     assert watch.returned == 1
     assert "the database failed" in watch.reasons[0]
 
@@ -77,7 +77,7 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
 def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Recorded, tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         watch = _Watch(4, server.stop, server.start)
-        _same(_sweep(recorded, server.uri, watch), recorded)
+        _assert_complete(_sweep(recorded, server.uri, watch), recorded)
     assert watch.returned == 1
 
 
@@ -86,7 +86,7 @@ def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, m
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: lock.execute("ROLLBACK"))
     with closing(lock):
-        _same(_sweep(recorded, uri, watch), recorded)
+        _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
@@ -110,7 +110,7 @@ def test_sqlite_is_locked_while_the_recorder_opens_it(
 
     monkeypatch.setattr(SqliteDatabase, "_connected", connect_while_locked)
     with closing(lock):
-        _same(_sweep(recorded, uri, watch), recorded)
+        _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
@@ -134,7 +134,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
-    _same(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
+    _assert_complete(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
 
 
 def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
         assert "not authenticated" in refused.stderr
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-        _same(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
+        _assert_complete(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
 
 
 def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingServer, uri: str) -> None:

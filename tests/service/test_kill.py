@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -30,6 +29,7 @@ from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
 from service.run import run_sweep
+from tests.service.tables import assert_same_trials
 
 pytestmark = pytest.mark.slow
 
@@ -92,9 +92,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
     store = Store(uri)
     (sweep,) = store.sweeps()
     result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=sweep.sweep)
-    pd.testing.assert_frame_equal(
-        result.table.drop(columns="run_id"), undisturbed.table.drop(columns="run_id"), check_exact=True
-    )
+    assert_same_trials(result.table, undisturbed.table)
     trials = list(store.trials(sweep))
     expected = {run_id(sweep.sweep, trial, number) for number, trial in enumerate(undisturbed.table["trial"])}
     assert {t.run_id for t in trials} == expected

@@ -15,6 +15,7 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.observers import Interrupting
+from tests.service.tables import assert_same_trials
 
 _SPEC: dict[str, Any] = {
     "name": "neuron",
@@ -120,5 +121,5 @@ def test_a_half_done_sweep_of_an_older_version_is_resumed(
     spec = load_spec({**_SPEC, "record": {"points": 3, "runs": runs}})
     resumed = run_sweep(spec, tracking_uri=uri, inline=True, resume="neuron").table
     whole = _run(f"sqlite:///{tmp_path / 'other.db'}", runs).table
-    pd.testing.assert_frame_equal(resumed.drop(columns="run_id"), whole.drop(columns="run_id"), check_exact=True)
+    assert_same_trials(resumed, whole)
     assert _names(load_sweep("neuron", tracking_uri=uri).trials) == _EXPECTED

@@ -18,6 +18,7 @@ from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
 from tests.service.observers import Interrupting
+from tests.service.tables import assert_same_trials
 
 _SPEC: dict[str, Any] = {"name": "people", "steps": 5, "model": {"hidden": [2]}, "grid": {"seed": {"range": 4}}}
 _SECTION = {"encode": "one_hot", "missing": {"age": "median", "member": "drop"}}
@@ -87,8 +88,7 @@ def test_data_from_python_are_what_a_file_of_them_is(given: RecordedSweep, tmp_p
         of_file = sweep(_file_spec(tmp_path), tracking_uri=uri, inline=True)
     assert of_file.info.tags["gradgrid.fingerprint"] == given.info.tags["gradgrid.fingerprint"]
     assert of_file.notes == given.notes
-    ours, theirs = (found.trials.drop(columns="run_id") for found in (given, of_file))
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(given.trials, of_file.trials)
 
 
 def test_what_looks_at_a_sweep_needs_the_store_alone(given: RecordedSweep) -> None:
@@ -115,8 +115,7 @@ def test_an_interrupted_sweep_of_data_from_python_is_resumed_from_the_store(give
         )
     assert run_command("resume", "people", "--inline", "--tracking-uri", uri).exit_code == 0
     again = load_sweep("people", tracking_uri=uri)
-    ours, theirs = (found.trials.drop(columns="run_id") for found in (given, again))
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(given.trials, again.trials)
 
 
 def test_other_data_are_not_resumed_with(uri: str) -> None:
@@ -137,8 +136,7 @@ def test_arrays_travel_through_ray(uri: str) -> None:
         for how in ({"inline": True}, {"workers": 1})
     ]
     assert found[0]._store.spec(found[0].info)["dataset"] == {"target": "target"}
-    ours, theirs = (one.trials.drop(columns="run_id") for one in found)
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(found[0].trials, found[1].trials)
     model = found[0].model(str(found[0].best()["run_id"]))
     assert model.features == ["x0", "x1"]
     assert len(model.predict(features)) == 30
