@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from experiments.data.builtin_data import BUILTINS
 from service.cli import main
+from service.execution import cluster
 from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
@@ -217,6 +218,13 @@ def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
     assert [sweep.status for sweep in recorded.store.sweeps()] == before
 
 
+_UNSURE = "interrupted: run the command again, or look in the model registry whether it is there"
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -229,14 +237,30 @@ def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
         (["explain", "small"], "interrupted"),
         (["resume", "small"], "interrupted before anything more was recorded"),
         (["sweep", "xor", "--inline"], "interrupted before anything was recorded"),
+        (["export", "small"], "interrupted: the file is not complete; run the command again"),
+        (["promote", "small", "--name", "m"], _UNSURE),
     ],
 )
-def test_ctrl_c_is_told_in_the_words_of_the_command(
+def test_ctrl_c_is_reported_in_the_words_of_the_command(
     arguments: list[str], message: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Store, "__init__", interrupt)
+    monkeypatch.setattr(Store, "__init__", _interrupt)
     result = run_command(*arguments, "--tracking-uri", recorded.uri)
+    assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["submit", "xor"], "interrupted: `gradgrid status` shows whether the job has arrived"),
+        (["cancel", "xor"], "interrupted: `gradgrid status` shows whether the job still runs"),
+        (["status", "xor"], "interrupted"),
+        (["logs", "xor"], "interrupted"),
+    ],
+)
+def test_ctrl_c_while_a_cluster_is_asked_is_reported_in_the_words_of_the_command(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "check_jobs", _interrupt)
+    result = run_command(*arguments)
     assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")

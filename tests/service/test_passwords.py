@@ -14,6 +14,7 @@ from experiments.errors import StoreError
 from service.inspection.doctor import _store
 from service.recording.redaction import redacted, remember, tracking_option, without_passwords, without_user
 from service.recording.store import Store
+from tests.ports import free_port
 from tests.service.conftest import TINY, run_command, write_spec
 from tests.service.postgres import Postgres, binaries, new_database, running_postgres
 from tests.service.tracking import TrackingServer, flaky
@@ -94,7 +95,7 @@ def test_no_command_on_postgresql_says_the_password(
     assert any("MLFLOW_TRACKING_URI=postgresql+psycopg://gradgrid:***@" in text for text in heard.texts)
 
 
-@pytest.mark.parametrize("command", ["sweep {spec} --inline", "list", "resume tiny", "dashboard --port 1"])
+@pytest.mark.parametrize("command", ["sweep {spec} --inline", "list", "resume tiny", "dashboard --port {port}"])
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -110,7 +111,7 @@ def test_no_command_on_postgresql_says_the_password(
     ],
 )
 def test_no_failure_says_the_password(guarded: Postgres, wrong: str, command: str, tmp_path: Path) -> None:
-    words = command.format(spec=write_spec(tmp_path, TINY)).split()
+    words = command.format(spec=write_spec(tmp_path, TINY), port=free_port()).split()
     failed = _Heard().run(*words, "--tracking-uri", wrong.replace("PORT", str(guarded.port)), code=1)
     assert "Traceback" not in failed.stderr
     assert failed.stderr.startswith("gradgrid: ")

@@ -1,16 +1,21 @@
 """Following a sweep that runs elsewhere, from its store."""
 
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from experiments.spec import load_spec
 from service.execution.observer import NullObserver
+from service.inspection import watch
 from service.inspection.watch import follow
+from service.recording.signs_of_life import driving
 from service.recording.store import Store
 from service.run import run_sweep
+from tests.service.clocks import Clock
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
+from tests.service.trial_records import begin_sweep, make_record, write
 
 
 class _Stepwise(NullObserver):
@@ -47,6 +52,18 @@ def test_a_sweep_is_followed_to_its_end(uri: str) -> None:
     assert looks[-1].outcomes == {"improving": 6, "diverged": 6}
     best = min(looks[-1].table["metrics.test_loss"].dropna())
     assert looks[-1].best == pytest.approx(best)
+
+
+def test_a_sweep_is_quiet_from_the_last_trial_on(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(watch, "time", clock)
+    store, sweep = begin_sweep(uri)
+    with closing(store.recorder(sweep)) as recorder, driving(sweep):
+        looks = follow(store, sweep.sweep, 1.0, sleep=lambda _: clock.advance(45.0))
+        before = [next(looks).quiet for _ in range(3)]
+        write(recorder, [make_record(0)])
+        after = [next(looks).quiet for _ in range(2)]
+    assert (before, after) == ([0.0, 45.0, 90.0], [0.0, 45.0])
 
 
 def test_watching_a_sweep_that_has_ended_tells_of_it_once(recorded: Recorded) -> None:
