@@ -1,3 +1,5 @@
+"""The order in which minibatches see the samples."""
+
 import numpy as np
 import pytest
 

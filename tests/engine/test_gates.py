@@ -10,7 +10,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine import (
@@ -302,8 +302,8 @@ def _clear(graph: _Graph) -> bool:
 def test_random_branches_agree_with_an_independent_library(graph: _Graph) -> None:
     leaves, steps = graph
     expected = _peers(graph)
-    if expected is None:
-        return
+    assume(expected is not None)
+    assert expected is not None
     parameters = [Parameter(x) for x in leaves]
     _every_node(steps, parameters)[-1].backward()
     assert [p.grad for p in parameters] == pytest.approx(expected[0], rel=1e-9, abs=1e-9)
@@ -321,10 +321,11 @@ def test_random_branches_agree_with_an_independent_library(graph: _Graph) -> Non
 def test_random_branches_in_every_kernel(kernel: str, graph: _Graph, more: list[list[float]]) -> None:
     leaves, steps = graph
     points = [leaves, *(other[: len(leaves)] for other in more)]
+    peers = [_peers((point, steps)) if _clear((point, steps)) else None for point in points]
+    assume(any(expected is not None for expected in peers))
     ours = _gradients(lambda *xs: _every_node(steps, xs)[-1], points, kernel)
-    for point, gradient in zip(points, ours, strict=True):
-        expected = _peers((point, steps))
-        if expected is not None and _clear((point, steps)):
+    for expected, gradient in zip(peers, ours, strict=True):
+        if expected is not None:
             assert gradient.tolist() == pytest.approx(expected[0], rel=1e-9, abs=1e-9)
 
 

@@ -1,3 +1,5 @@
+"""Neurons, layers and MLPs compute what matrices do."""
+
 import math
 
 import numpy as np

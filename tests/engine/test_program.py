@@ -1,3 +1,5 @@
+"""Programs: which are refused, and that they can be compared, printed and pickled."""
+
 import pickle
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Random numbers that are the same on every machine."""
+
 import numpy as np
 import scipy.stats
 

@@ -1,3 +1,5 @@
+"""Built-in data sets and files of the user's own, from the spec to samples."""
+
 from pathlib import Path
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""The trials of a grid: populations, defaults and identities."""
+
 from pathlib import Path
 from typing import Any
 

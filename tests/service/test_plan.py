@@ -1,3 +1,5 @@
+"""From a spec to shards, and the notes and figures of a dry run."""
+
 import numpy as np
 import pytest
 
