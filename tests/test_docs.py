@@ -135,7 +135,7 @@ def test_the_readmes_sweep_is_the_ready_one() -> None:
 
 
 def _sections_on(command: str) -> str:
-    """Return what command.md says of a command: its own section, that of sweep for resume, and those on all commands."""
+    """Return a command's section of command.md, for resume that of sweep too, and what holds for every command."""
     parts = re.split(r"^## ", _TEXT["command.md"], flags=re.MULTILINE)
     subjects = {command, "sweep"} if command == "resume" else {command}
     headings = {part: part.partition("\n")[0] for part in parts}
