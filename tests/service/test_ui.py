@@ -17,6 +17,18 @@ from tests.service.dashboards import Dashboard, running_dashboard
 _WIDE = 2_200  # every column of the table beside MLflow's assistant
 
 
+_SIZE_AND_COLOURS = """async (image) => {
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+  return [image.naturalWidth, new Set(new Uint32Array(data.buffer)).size];
+}"""
+"""The width of a picture in pixels, and how many colours are in it."""
+
+
 @pytest.fixture(scope="module")
 def dashboard(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     store = Store(recorded.uri)
@@ -194,7 +206,9 @@ def test_the_sweeps_run_leads_to_its_trials_and_shows_its_picture(
     run.get_by_text("heat_map.png").first.click()
     picture = run.locator("img[src^='blob:'], img[src*='heat_map'], .image-container img").first
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 300
+    width, colours = picture.evaluate(_SIZE_AND_COLOURS)
+    assert width > 300
+    assert colours > 50
     keep_screenshot(run, "picture")
 
 
