@@ -1,4 +1,4 @@
-"""PNG pictures as pixels: which colours are in them, and where."""
+"""PNG pictures as pixels: the colours that are in them, and their places."""
 
 import io
 from pathlib import Path

@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
 _TEXT = {page.name: page.read_text(encoding="utf-8") for page in _PAGES}
 _OF_MLFLOW = ("-W", "ignore:The ``noload`` loader strategy is deprecated")
-_ELSEWHERE = (  # tests of their own run these: they serve until stopped, or need a cluster
+_ELSEWHERE = (  # other tests run these: they serve until they are stopped, or need a cluster
     "gradgrid dashboard",
     "gradgrid submit",
     "gradgrid status",
@@ -39,7 +39,7 @@ _NAMED = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", flags=re.MULTILINE | r
 
 
 def _commands(name: str) -> list[str]:
-    """The page's own: gradgrid's, and Python's of a file that the page shows."""
+    """Return the commands that a page prints: of gradgrid, and of Python with a file that the page shows."""
     printed = re.findall(r"^    ((?:gradgrid|python) .*)$", _TEXT[name], flags=re.MULTILINE)
     files = [file for file, _ in _NAMED.findall(_TEXT[name])]
     return [command for command in printed if command.startswith("gradgrid") or command.split()[1] in files]
@@ -57,7 +57,7 @@ def _blocks(name: str, language: str) -> list[str]:
     "name", _paged([name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS], _SLOW)
 )
 def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
-    """In a folder with the files that the page shows; and they make the pictures that it shows."""
+    """They run in a folder with the files that the page shows, and make the pictures that it shows."""
     Path("own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
     for file, content in _NAMED.findall(_TEXT[name]):
         Path(file).write_text(content, encoding="utf-8")
@@ -93,7 +93,7 @@ def test_the_notebook_runs_and_shows_what_it_shows() -> None:
     kept = json.loads((_ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
     for before, now in zip(kept, _module("run_notebook").executed()["cells"], strict=True):
         if before["cell_type"] == "code":
-            assert _told(now) == _told(before), before["source"]
+            assert _output(now) == _output(before), before["source"]
 
 
 def _module(name: str) -> Any:
@@ -105,14 +105,14 @@ def _module(name: str) -> Any:
     return module
 
 
-def _told(cell: Any) -> str:
-    """What a cell has printed and returned, but for a sweep's name."""
+def _output(cell: Any) -> str:
+    """Return the text that a cell printed and returned, without names of sweeps."""
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell["outputs"]]
     return re.sub(r"\d{8}-\d{6}-\w{4}", "SWEEP", "".join("".join(text) for text in texts))
 
 
 def _snippets(name: str) -> list[str]:
-    """The Python that stands on a page by itself, not as a file."""
+    """Return the blocks of Python on a page that are not files."""
     files = [content for _, content in _NAMED.findall(_TEXT[name])]
     return [block for block in _blocks(name, "python") if block not in files]
 

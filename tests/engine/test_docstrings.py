@@ -16,7 +16,7 @@ _WITHOUT_EXAMPLE = {"engine.kernels.codegen.train_loop", "engine.kernels.compile
 
 @pytest.mark.parametrize("name", _MODULES)
 def test_examples_print_what_they_show(name: str) -> None:
-    """And every module of the kernels has one."""
+    """Every module of the kernels has an example."""
     module = importlib.import_module(name)
     failed, examples = doctest.testmod(module)
     assert not failed

@@ -54,9 +54,7 @@ def test_types_of_parquet(tmp_path: Path, array: Any, kind: str, values: list[An
         (pa.array([datetime.date(2020, 1, 1), None]).dictionary_encode(), "dates of type date32"),
     ],
 )
-def test_a_type_that_is_no_number_or_word_is_refused_only_where_it_is_needed(
-    tmp_path: Path, array: Any, words: str
-) -> None:
+def test_an_unsupported_type_is_refused_only_where_it_is_needed(tmp_path: Path, array: Any, words: str) -> None:
     pq.write_table(pa.table({"when": array, "x": [1, 2]}), tmp_path / "own.parquet")
     when, x = read_file(tmp_path / "own.parquet", ReadOptions()).columns
     assert (when.kind, when.empty.tolist()) == ("unsupported", [False, True])

@@ -57,7 +57,7 @@ def test_a_number_that_may_be_two_is_not_guessed(tmp_path: Path, text: str, eith
     assert values_of(read_csv_text(tmp_path, text, thousands=sign).columns[0])[1] == 1234
 
 
-def test_signs_that_were_found_are_told(tmp_path: Path) -> None:
+def test_signs_that_the_file_decides_are_noted(tmp_path: Path) -> None:
     table = read_csv_text(tmp_path, "y;x\na;7\nb;1.234,5\n")
     assert table.notes == (
         (

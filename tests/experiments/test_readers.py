@@ -16,7 +16,7 @@ from tests.experiments.raw_tables import cells_of, read_csv_text
 
 
 @pytest.mark.parametrize("source", ["csv", "parquet", "frame"])
-def test_whole_numbers_past_what_a_float_holds(tmp_path: Path, source: str) -> None:
+def test_whole_numbers_that_a_float_does_not_hold(tmp_path: Path, source: str) -> None:
     merged = pd.DataFrame({"x": [2**53, 2**53 + 1], "y": [1, 2]})
     rounded = pd.DataFrame({"x": [2**53 + 1, 2**60], "y": [1, 2]})
     exact = pd.DataFrame({"x": [2**53, 2**60], "y": [1, 2]})
@@ -104,6 +104,6 @@ def test_reading_keys_of_a_sweep_file() -> None:
         ({"na_values": [False]}, "put False in quotes"),
     ],
 )
-def test_reading_keys_that_cannot_be(keys: dict[str, Any], message: str) -> None:
+def test_wrong_reading_keys_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _spec(**keys)

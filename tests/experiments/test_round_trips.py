@@ -44,7 +44,7 @@ def _tables(draw: st.DrawFn) -> pa.Table:
 
 
 def _written(value: Any, point: str, thousands: str) -> str:
-    """A cell as a program of some country writes it."""
+    """Return a cell as a program with these signs writes it."""
     if value is None:
         return ""
     if isinstance(value, bool | str):

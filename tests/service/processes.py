@@ -1,4 +1,4 @@
-"""The command `gradgrid` in a process of its own, and what a test waits for while it runs."""
+"""The command `gradgrid` in another process, and conditions that a test waits for while it runs."""
 
 import os
 import sqlite3
@@ -31,7 +31,7 @@ def run_process(
 ) -> str:
     """Run the command to its end and return its stdout; it must succeed.
 
-    variables: of the environment, beside those of this process. None unsets one.
+    variables: of the environment, in addition to those of this process. None unsets one.
     before: the words that the command line begins with, such as those of `setpriv`.
     """
     environment = {name: value for name, value in {**os.environ, **variables}.items() if value is not None}

@@ -48,7 +48,7 @@ def test_the_store_is_mlflows_default_in_the_folder_or_the_environments(
     assert run_for_json("sweep", spec, "--inline")["tracking_uri"] == uri
 
 
-def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_size_and_writes_nothing(tmp_path: Path) -> None:
     result = run_command("sweep", "moons", "--dry-run", "--workers", "2")
     assert "1,000 trials (4 activation x 25 learning_rate x 10 seed)" in result.stdout
     assert "325,000 metric rows" in result.stdout
@@ -201,7 +201,7 @@ def test_a_deleted_sweep_is_gone_until_mlflow_restores_it(tmp_path: Path, uri: s
     assert len(run_for_json("top", "tiny", "--tracking-uri", uri)["top"]) == 3
 
 
-def test_the_lists_of_what_there_is() -> None:
+def test_the_catalog_lists_data_sets_activations_and_optimizers() -> None:
     assert [row["name"] for row in run_for_json("datasets")["datasets"]] == list(BUILTINS)
     assert {"relu", "gelu", "mish"} <= {row["name"] for row in run_for_json("activations")["activations"]}
     optimizers = {row["name"]: row["hyperparameters"] for row in run_for_json("optimizers")["optimizers"]}
@@ -210,11 +210,11 @@ def test_the_lists_of_what_there_is() -> None:
         assert run_command(command).exit_code == 0
 
 
-def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
+def test_a_dry_run_of_resume_runs_nothing(recorded: Recorded) -> None:
     before = [sweep.status for sweep in recorded.store.sweeps()]
-    told = run_command("sweep", "--resume", "small", "--dry-run", "--inline", "--tracking-uri", recorded.uri)
-    assert (told.exit_code, "small: 12 trials" in told.stdout) == (0, True)
-    assert "recorded already" not in told.stderr
+    result = run_command("sweep", "--resume", "small", "--dry-run", "--inline", "--tracking-uri", recorded.uri)
+    assert (result.exit_code, "small: 12 trials" in result.stdout) == (0, True)
+    assert "recorded already" not in result.stderr
     assert [sweep.status for sweep in recorded.store.sweeps()] == before
 
 

@@ -1,4 +1,4 @@
-"""How many cores a process may use, under quotas of control groups."""
+"""The number of cores that a process may use, under quotas of control groups."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ _SPLIT = "33 31 0:30 {top} /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,
 
 
 def _limits(group: str, quota: str, period: str) -> dict[str, str]:
-    """The files of a control group of version 1."""
+    """Return the files of a control group of version 1."""
     folder = f"sys/fs/cgroup/cpu,cpuacct{group}"
     return {f"{folder}/cpu.cfs_quota_us": quota, f"{folder}/cpu.cfs_period_us": period}
 
 
 def _machine(root: Path, groups: str, mounts: str, limits: dict[str, str]) -> Path:
-    """A root folder in which a process is in these control groups; `limits`: file -> what is in it."""
+    """Return a root folder in which a process is in these control groups. limits: file -> its text."""
     for file, text in {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts, **limits}.items():
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from service.execution.disk_queue import DiskQueue
 
 
 @pytest.mark.parametrize("records", [1, 7])
-def test_the_disk_queue_gives_back_what_it_was_given_in_order(records: int) -> None:
+def test_the_disk_queue_gives_items_back_in_order(records: int) -> None:
     queue: DiskQueue[int] = DiskQueue(in_memory=2)
     for item in range(records):
         queue.put(item)

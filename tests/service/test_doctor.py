@@ -1,4 +1,4 @@
-"""doctor examines everything that a sweep needs."""
+"""`gradgrid doctor` examines everything that a sweep needs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How a command sets up its environment: proxies, and which addresses are reached without them."""
+"""The environment that a command sets up: proxies, and addresses that are reached without one."""
 
 import http.server
 import json
@@ -22,7 +22,7 @@ _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 @pytest.fixture
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    """Set an environment without a proxy, which the test may change."""
     kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES}
     monkeypatch.setattr(os, "environ", kept)
 
@@ -44,7 +44,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"no_proxy": "*"}, {"no_proxy": "*", "NO_PROXY": None}),
     ],
 )
-def test_proxies_are_kept_from_loopback_and_what_the_user_spared_stays_spared(
+def test_loopback_is_added_to_the_users_no_proxy(
     monkeypatch: pytest.MonkeyPatch, proxy: str, before: dict[str, str], after: dict[str, str | None]
 ) -> None:
     for name, value in {**before, proxy: "http://127.0.0.1:1"}.items():
@@ -63,7 +63,7 @@ def test_without_a_proxy_nothing_is_set() -> None:
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    """Yield the address of a proxy that refuses every request, and the requests that it got."""
     paths: list[str] = []
 
     class Refusing(http.server.BaseHTTPRequestHandler):
@@ -93,31 +93,31 @@ def test_a_tracking_server_of_this_machine_is_reached_without_the_proxy(
 ) -> None:
     proxy, paths = asked
     spec, server = write_spec(tmp_path, {**TINY, "name": "direct"}), ("--tracking-uri", tracking_server.uri)
-    told = json.loads(
+    values = json.loads(
         run_process("sweep", spec, "--inline", "--json", *server, cwd=tmp_path, variables=_proxied(proxy))
     )
-    assert told["finished"] == 3
+    assert values["finished"] == 3
     assert "direct" in run_process("list", *server, cwd=tmp_path, variables=_proxied(proxy))
     assert paths == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dead", [False, True])
-def test_a_ray_of_our_own_is_reached_without_the_proxy(
+def test_a_ray_that_the_sweep_starts_is_reached_without_the_proxy(
     tmp_path: Path, asked: tuple[str, list[str]], dead: bool
 ) -> None:
     proxy, paths = asked
     variables = _proxied("http://127.0.0.1:1" if dead else proxy)
-    told = json.loads(
+    values = json.loads(
         run_process("sweep", write_spec(tmp_path, TINY), "--workers", "1", "--json", cwd=tmp_path, variables=variables)
     )
-    assert told["finished"] == 3
+    assert values["finished"] == 3
     ours = [path for path in paths if any(host in path for host in ("127.0.0.1", "localhost", "[::1]"))]
     assert ours == []  # Ray asks by itself whether a cloud is around it, which is not on this machine
 
 
 def test_rays_jobs_of_this_machine_are_asked_without_the_proxy(tmp_path: Path, asked: tuple[str, list[str]]) -> None:
-    """How a command sets up its environment: proxies, and which addresses are reached without them."""
+    """The proxy takes the place of a dashboard: a request that came through a proxy would name a whole address."""
     proxy, paths = asked
     script = (
         "from service.cli.process import prepare_process; prepare_process()\n"

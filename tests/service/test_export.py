@@ -1,4 +1,4 @@
-"""export writes a sweep's trials to a file."""
+"""`gradgrid export` writes a sweep's trials to a file."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def test_export_writes_every_trial(recorded: Recorded, ending: str, read: Any) -
     assert [file.name for file in Path.cwd().iterdir()] == [f"t.{ending}"]
 
 
-def test_export_says_what_it_cannot_do(recorded: Recorded) -> None:
+def test_export_refuses_an_unknown_format_and_a_missing_folder(recorded: Recorded) -> None:
     wrong = run_command("export", "small", "-o", "t.xlsx", "--tracking-uri", recorded.uri)
     assert (wrong.exit_code, "end it in .parquet, .csv, .json" in wrong.stderr) == (2, True)
     nowhere = run_command("export", "small", "-o", "nowhere/t.csv", "--tracking-uri", recorded.uri)

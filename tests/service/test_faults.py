@@ -29,10 +29,10 @@ from tests.service.trial_records import RECORDS, begin_sweep, make_record, write
 
 
 class _Watch(NullObserver):
-    """An observer that does something once, after so many trials, and once the store is waited for."""
+    """An observer that strikes after a number of trials, and repairs once the store has been waited for."""
 
-    def __init__(self, after: int, strike: Callable[[], object], mend: Callable[[], object]) -> None:
-        self.left, self.strike, self.mend = after, strike, mend
+    def __init__(self, after: int, strike: Callable[[], object], repair: Callable[[], object]) -> None:
+        self.left, self.strike, self.repair = after, strike, repair
         self.reasons: list[str] = []
         self.returned = 0
 
@@ -44,7 +44,7 @@ class _Watch(NullObserver):
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         self.reasons.append(why)
         if len(self.reasons) == 3:
-            self.mend()
+            self.repair()
 
     def back(self) -> None:
         self.returned += 1
@@ -93,7 +93,7 @@ def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, m
 def test_sqlite_is_locked_while_the_recorder_opens_it(
     recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by another sweep, which makes the new store a log at that moment."""
+    """Another sweep, which gives the new store its log, may lock it at that moment."""
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     watch = _Watch(-1, lambda: None, lambda: None)
@@ -171,10 +171,10 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) ->
 
 @pytest.mark.parametrize("what", ["refuse", "swallow"])
 @pytest.mark.parametrize("call", ["create", "log-batch", "update", "final_weights.json"])
-def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
+def test_every_trial_is_written_once_if_requests_fail_or_answers_are_lost(
     tracking_server: TrackingServer, call: str, what: str
 ) -> None:
-    """Every second request of the kind fails; a created run whose answer was lost is found, not created again."""
+    """Every second request of the kind fails. A run whose creation got no answer is found, not created again."""
     count, lock = 0, threading.Lock()
 
     def fault(path: str) -> str:
@@ -204,7 +204,7 @@ def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
 
 
 def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: TrackingServer) -> None:
-    """As when a request without an answer is carried out after it was looked for in vain."""
+    """A request without an answer may be carried out after the run was looked for."""
     store, sweep = begin_sweep(tracking_server.uri)
     recorder = store.recorder(sweep)
     assert isinstance(recorder, HttpRecorder)

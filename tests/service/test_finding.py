@@ -1,4 +1,4 @@
-"""Sweeps and trials are found by their own runs, whatever the user does to experiments."""
+"""Sweeps and trials are found by their own runs, even if the user changes experiments."""
 
 from contextlib import closing
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_the_beginning_of_several_run_ids_is_refused(uri: str) -> None:
         assert Store(uri).find(run_id[: len(common) + 1]).run_id == run_id
 
 
-def test_what_was_deleted_is_said_with_the_way_back(uri: str) -> None:
+def test_deleted_runs_are_reported_with_the_way_back(uri: str) -> None:
     result = _tiny(uri)
     client, store = MlflowClient(uri), Store(uri)
     sweep, trial = store.find_sweep("tiny"), str(result.table["run_id"].iloc[0])

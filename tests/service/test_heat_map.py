@@ -24,7 +24,7 @@ from tests.service.conftest import Recorded, run_command
         ([], ""),
     ],
 )
-def test_a_sparkline_has_a_bar_a_value(values: list[float], expected: str) -> None:
+def test_a_sparkline_has_a_bar_for_each_value(values: list[float], expected: str) -> None:
     assert sparkline(values) == expected
 
 

@@ -38,6 +38,6 @@ def test_importance_is_the_share_of_the_variance_of_the_ranks(
         assert share.total == pytest.approx(together[name])
 
 
-def test_nothing_is_important_where_all_came_to_the_same() -> None:
+def test_equal_results_have_no_importances() -> None:
     table = pd.DataFrame({"params.a": [0, 1], "outcome": "dead", "metrics.loss": 1.0})
     assert importance(table, "loss", ["a"]) == []

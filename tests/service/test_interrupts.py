@@ -25,7 +25,7 @@ from tests.service.processes import command_line, recorded_trials, wait_until
 
 @pytest.fixture(autouse=True)
 def _hang_up_not_ignored() -> Iterator[None]:
-    """As in a terminal, even where the tests themselves run under nohup."""
+    """Handle a hang-up as in a terminal, even if the tests themselves run under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -34,7 +34,7 @@ def _hang_up_not_ignored() -> Iterator[None]:
 @pytest.mark.parametrize("options", [("--inline",), pytest.param(("--workers", "1"), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["the terminal is closed", "a signal"])
 def test_a_hang_up_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, uri: str, options: tuple[str, ...], how: str) -> None:
-    """Closing a terminal signals every process in it, Ray's too, and what is written to it fails from then on."""
+    """Closing a terminal signals every process in it, Ray's too, and makes every write to it fail."""
     terminal, inside = pty.openpty()
 
     def take_terminal() -> None:
@@ -66,7 +66,7 @@ def test_a_hang_up_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, uri: str, options
 
 
 def _read_some(terminal: int) -> bool:
-    """Take what was written, so that the writer does not wait; always False."""
+    """Read what was written, so that the writer does not wait; return False."""
     with suppress(OSError):
         os.read(terminal, 65_536)
     return False
@@ -92,9 +92,7 @@ def test_under_nohup_a_hang_up_is_ignored(tmp_path: Path, uri: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_dashboard_that_is_told_to_end_takes_its_server_along(
-    recorded: Recorded, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_ends_a_dashboard_and_its_server(recorded: Recorded, tmp_path: Path, number: signal.Signals) -> None:
     port = free_port()
     process = subprocess.Popen(
         command_line("dashboard", "--port", str(port), "--tracking-uri", recorded.uri),

@@ -62,7 +62,7 @@ def test_a_name_of_several_jobs_or_of_none_is_refused(command: str, name: str, m
     assert message in refused.stderr
 
 
-def test_data_that_ray_does_not_send_along_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_data_too_large_for_ray_are_refused_with_a_remedy(tmp_path: Path) -> None:
     with (tmp_path / "big.csv").open("wb") as file:
         file.truncate(500 * 2**20 + 1)  # a hole: it takes no room on the disk
     spec = load_spec(write_spec(tmp_path, {"name": "big", "dataset": {"path": "big.csv", "target": "y"}}))

@@ -58,7 +58,7 @@ def _start(spec: Path, uri: str, *options: str) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
-    """Until its experiment is there: before, there is nothing to resume."""
+    """Wait until the sweep's experiment exists: before, there is nothing to resume."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         path = Path(uri.removeprefix("sqlite:///"))
@@ -69,7 +69,7 @@ def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _training_worker(driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """A process of Ray's that is training a shard right now."""
+    """Return a process of Ray that is training a shard right now."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and driver.poll() is None:
         for process in psutil.Process(driver.pid).children(recursive=True):
@@ -105,7 +105,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
 
 
 class _Telling(NullObserver):
-    """An observer that sets an event once so many trials are recorded; at the latest when the work ends."""
+    """An observer that sets an event after a number of trials, at the latest when the work ends."""
 
     def __init__(self, reached: Event, trials: int) -> None:
         self._reached = reached
@@ -127,13 +127,13 @@ class _Telling(NullObserver):
 
 
 def _drive(uri: str, resume: str | None, reached: Event, trials: int) -> None:
-    """The driver of a sweep, in a process of its own."""
+    """Run a sweep; a process of the test does nothing else."""
     observer = _Telling(reached, trials)
     run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=resume, observer=observer, shard_size=10)
 
 
 def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
-    """Whatever is recorded is there once, with the undisturbed sweep's figures; returns how many trials that is."""
+    """Check that each recorded trial is there once, with the undisturbed sweep's figures; return their number."""
     store = Store(uri)
     expected = undisturbed.table.set_index("trial")
     trials = [trial for sweep in store.sweeps() for trial in store.trials(sweep)]
@@ -148,7 +148,7 @@ def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
 
 
 def test_the_driver_is_killed_again_and_again(tmp_path: Path, undisturbed: SweepResult) -> None:
-    """Each round resumes the sweep of the one before, and kills it in the middle of its work or before that.
+    """Each round resumes the sweep of the one before, and kills it in the middle of its work or earlier.
 
     A sweep that is complete is checked, and the next round begins a new one.
     """

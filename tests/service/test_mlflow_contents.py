@@ -1,4 +1,4 @@
-"""What MLflow holds of a sweep, read through MLflow's own client."""
+"""The contents of MLflow's store after a sweep, read through MLflow's own client."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def test_an_experiment_for_sweeps_and_one_for_the_trials_of_each(recorded: Recor
     assert len(_runs(recorded)) == 12
 
 
-def test_a_trials_run_says_all_about_it(recorded: Recorded) -> None:
+def test_a_trials_run_has_its_tags_params_and_status(recorded: Recorded) -> None:
     for run in _runs(recorded):
         tags = run.data.tags
         diverged = run.data.params["learning_rate"] == "1e+30"
@@ -80,7 +80,7 @@ def test_curves_have_their_points_at_the_recorded_steps(recorded: Recorded) -> N
 
 
 def test_the_last_point_is_that_of_the_final_weights(recorded: Recorded, tmp_path: Path) -> None:
-    """Computed again on Parameters, from final_weights.json alone."""
+    """It is computed again on Parameters, from final_weights.json alone."""
     data = load_dataset(recorded.sweepable.spec.dataset, Path())
     samples = data.training("mean_squared_error", "identity")
     finished = [run for run in _runs(recorded) if run.info.status == "FINISHED"]
@@ -163,7 +163,9 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
         ("each", "gradient.layer1.weight.0.1", "gradient.layer1.weight"),
     ],
 )
-def test_how_much_of_the_gradient_is_recorded(uri: str, gradients: str, present: str, absent: str) -> None:
+def test_norms_or_each_element_of_the_gradient_are_recorded(
+    uri: str, gradients: str, present: str, absent: str
+) -> None:
     from experiments.spec import load_spec
     from service.recording.store import Store
 

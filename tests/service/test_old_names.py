@@ -54,7 +54,7 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def test_params_names_and_table_say_activation(uri: str) -> None:
+def test_params_names_and_table_call_it_activation(uri: str) -> None:
     result = _run(uri)
     assert _names(result.table) == _EXPECTED
     store = Store(uri)
@@ -78,7 +78,7 @@ def test_a_single_neuron_alone_has_one_axis_by_its_name(uri: str) -> None:
     assert "<th>output" not in page.read_text(encoding="utf-8")
 
 
-def test_what_the_user_calls_output_stays_output(uri: str) -> None:
+def test_an_output_that_the_user_gave_stays_output(uri: str) -> None:
     table = _run(uri, grid={"output": ["tanh", "relu"], "seed": [0, 1]}).table
     assert "params.activation" not in table
     entries = run_for_json("top", "neuron", "--tracking-uri", uri)["entries"]

@@ -28,7 +28,7 @@ def test_a_panel_that_a_shared_scale_would_flatten_has_its_own() -> None:
     assert 0.7 < flat.low < 0.8
 
 
-def test_what_exploded_or_diverged_has_no_part_in_a_scale() -> None:
+def test_exploded_and_diverged_trials_have_no_part_in_a_scale() -> None:
     lines = (
         Line("", 0, np.array([1.0, 0.5, 0.2]), calm=np.array([1.0, 0.5, 0.2])),
         Line("", 1, np.array([1.0, 1e6, math.inf])),

@@ -12,7 +12,7 @@ from service.results.phase_diagram import make_phase_diagram, scale_of_median
 from tests.service.conftest import Recorded
 
 
-def test_a_phase_diagram_counts_what_became_of_the_trials(recorded: Recorded) -> None:
+def test_a_phase_diagram_counts_outcomes(recorded: Recorded) -> None:
     table = recorded.result.table
     across, down = axis_pairs(swept_axes(table, ["activation", "learning_rate"]))[0]
     phase = make_phase_diagram(table, "test_loss", across, down)
@@ -62,8 +62,8 @@ def test_a_share_that_is_nowhere_has_no_map(recorded: Recorded) -> None:
 
 
 @pytest.mark.pages
-def test_the_deep_networks_diagram_shows_what_the_literature_says(uri: str) -> None:
-    """As docs/phase-diagram.md tells: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
+def test_the_deep_networks_diagram_agrees_with_the_literature(uri: str) -> None:
+    """As in docs/phase-diagram.md: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
     found = sweep("deep", tracking_uri=uri, inline=True)
     across, down = axis_pairs(swept_axes(found.trials, ["activation", "learning_rate"]))[0]
     phase = make_phase_diagram(found.trials, "test_loss", across, down)

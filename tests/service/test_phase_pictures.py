@@ -1,4 +1,4 @@
-"""The texts of a phase diagram's picture, as Matplotlib has laid them out."""
+"""The picture of a phase diagram: texts that do not overlap, and colours that order the values."""
 
 import itertools
 import math
@@ -40,7 +40,7 @@ def _table(columns: Axis, rows: Axis) -> pd.DataFrame:
         Axis("initializer", tuple(f"an_initializer_with_a_long_name_{k}" for k in range(9))),
     ],
 )
-def test_no_text_of_a_picture_lies_over_another(columns: Axis) -> None:
+def test_texts_of_a_picture_do_not_overlap(columns: Axis) -> None:
     rows = Axis("activation", ("relu", "leaky_relu", "tanh"))
     with readable_fonts():
         figure = phase_figure(make_phase_diagram(_table(columns, rows), "loss", columns, rows), "sweep/20260101")

@@ -1,4 +1,4 @@
-"""The command in processes of its own: signals, servers, a running Ray."""
+"""The command in other processes: signals, servers, a running Ray."""
 
 import http.server
 import json
@@ -33,16 +33,16 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
         process.kill()
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    told = re.search(
+    match = re.search(
         r"(\d+) of 400 trials are recorded; `gradgrid resume (\S+) --tracking-uri \S+` trains the rest", stderr
     )
-    assert told is not None, stderr
+    assert match is not None, stderr
     store = Store(uri)
-    trials = list(store.trials(store.find_sweep(told[2])))
-    assert 5 <= len(trials) == int(told[1]) < 400
-    values = run_for_json("resume", told[2], "--inline", "--tracking-uri", uri)
+    trials = list(store.trials(store.find_sweep(match[2])))
+    assert 5 <= len(trials) == int(match[1]) < 400
+    values = run_for_json("resume", match[2], "--inline", "--tracking-uri", uri)
     assert values["trials"] == 400
-    trials = list(store.trials(store.find_sweep(told[2])))
+    trials = list(store.trials(store.find_sweep(match[2])))
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 400
 
 
@@ -91,7 +91,7 @@ def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path,
 
 @pytest.fixture
 def running_ray() -> Iterator[str]:
-    """The address of a Ray head of two cores, in a folder whose name is short enough for its sockets."""
+    """The address of a Ray head with two cores, in a folder whose name is short enough for its sockets."""
     address = f"127.0.0.1:{free_port()}"
     ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
     options = [

@@ -1,4 +1,4 @@
-"""Profiles, and what the commands for a cluster say where there is none."""
+"""Profiles: the places and secrets of clusters, under a name in a file."""
 
 import os
 from pathlib import Path
@@ -40,27 +40,27 @@ def test_a_profile_sets_what_the_environment_does_not(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("lap", "no profile is called 'lap'; did you mean 'lab'"),
         ("wrong", r"profiles\.wrong\.tokn: is no text that a profile holds; did you mean 'token'"),
     ],
 )
-def test_a_profile_that_is_wrong_is_refused(name: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_profile_that_is_wrong_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         use_profile(name)
 
 
-def test_a_file_that_is_not_there_or_no_toml_is_told(config: Path) -> None:
+def test_a_missing_file_and_one_that_is_not_toml_are_reported(config: Path) -> None:
     config.write_text("[profiles", encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.toml: "):
         use_profile("lab")
     config.unlink()
-    told = run_command("--profile", "lab", "list", "--jobs")
-    assert (told.exit_code, "docs/cluster.md shows one" in told.stderr) == (2, True)
+    result = run_command("--profile", "lab", "list", "--jobs")
+    assert (result.exit_code, "docs/cluster.md shows one" in result.stderr) == (2, True)
 
 
 def test_the_command_takes_the_profile() -> None:
-    told = run_command("--profile", "lab", "list", "--jobs")
-    assert told.exit_code == 1
-    assert "no Ray dashboard answers at http://127.0.0.1:1" in told.stderr
+    result = run_command("--profile", "lab", "list", "--jobs")
+    assert result.exit_code == 1
+    assert "no Ray dashboard answers at http://127.0.0.1:1" in result.stderr

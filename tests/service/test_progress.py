@@ -45,7 +45,7 @@ def plan() -> Plan:
 def test_plain_progress_reports_rate_and_time_left(
     plan: Plan, recorded: Recorded, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At most every ten seconds. Trials that were recorded before it began are no part of the rate."""
+    """There is a line at most every ten seconds. Trials that were recorded before do not count in the rate."""
     shown = PlainProgress()
     shown.begin(plan, recorded.store.find_sweep("small"), done=200, workers=2, note="a note")
     for trial in range(200):

@@ -13,7 +13,7 @@ from tests.service.processes import run_process
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
-def test_ray_has_its_own_folder_where_that_will_do_else_a_short_one(
+def test_ray_has_its_own_folder_if_that_is_short_enough_else_another(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, variable: str
 ) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
@@ -34,7 +34,7 @@ def test_ray_has_its_own_folder_where_that_will_do_else_a_short_one(
     assert not folder.exists()
 
 
-def test_where_no_folder_will_do_the_user_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_without_a_usable_folder_gets_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("service.execution.ray_folder._SHORT", (str(tmp_path / "nowhere"),))
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 100)))
     with (
@@ -51,7 +51,7 @@ def test_a_sweep_on_ray_with_a_temporary_folder_that_will_not_do(tmp_path: Path,
     if kind == "long":
         folder.mkdir()
     spec = write_spec(tmp_path, TINY)
-    told = json.loads(
+    values = json.loads(
         run_process("sweep", spec, "--workers", "1", "--json", cwd=tmp_path, variables={"TMPDIR": str(folder)})
     )
-    assert told["finished"] == 3
+    assert values["finished"] == 3

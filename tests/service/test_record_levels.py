@@ -1,4 +1,4 @@
-"""How much of a sweep is recorded: every run, the best, or the table alone; with or without weights."""
+"""Levels of recording: every run, the best, or the table alone; with or without weights."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ def _spec(**record: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("runs", "count"), [("summary", 0), ({"top": 3}, 3), ({"top": 99}, 6)])
-def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri: str, runs: Any, count: int) -> None:
-    """Half of the trials diverge; those are never among the best."""
+def test_the_table_holds_every_trial_with_or_without_runs(recorded: Recorded, uri: str, runs: Any, count: int) -> None:
+    """Half of the trials diverge. Those are never among the best."""
     result = run_sweep(load_spec(_spec(runs=runs)), tracking_uri=uri, inline=True)
     store = Store(uri)
     sweep = store.find_sweep(result.sweep)
@@ -113,12 +113,12 @@ def test_commands_show_a_sweep_without_runs(recorded: Recorded, uri: str, tmp_pa
     assert top[0]["metrics"] == values["best"]["metrics"]
     shown = run_command("show", "small", "--tracking-uri", uri)
     assert shown.exit_code == 0
-    told = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
-    assert "all in trials.parquet" in told.stderr
+    result = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
+    assert "all in trials.parquet" in result.stderr
 
 
 @pytest.mark.parametrize("runs", ["al", 3, {"top": 0}, {"top": True}, {"top": 3, "x": 1}, {"best": 3}, None])
-def test_what_makes_no_sense_is_refused(runs: Any) -> None:
+def test_wrong_levels_are_refused(runs: Any) -> None:
     with pytest.raises(SpecError, match=r"record\.runs: is all, summary, or \{top: N\}"):
         load_spec(_spec(runs=runs))
 

@@ -1,4 +1,4 @@
-"""The report's numbers, each against the plainest way to come to it, and its files."""
+"""A report: its contents, its page and files, and names that it shows as text."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_contents_of_a_sweep(contents: Contents) -> None:
     assert contents.notes == []
 
 
-def test_a_page_needs_nothing_else_and_escapes_what_is_not_its_own(contents: Contents) -> None:
+def test_a_page_needs_no_other_file_and_escapes_foreign_text(contents: Contents) -> None:
     page = make_page(contents, "http://user:secret@host:1/RUN/")
     runs = f"http://host:1/RUN/#/experiments/{contents.sweep.experiment_id}/runs"
     best = contents.entries[0].run_id
@@ -97,13 +97,13 @@ def test_the_command_writes_the_page_and_puts_it_on_the_sweeps_run(recorded: Rec
         (["--by", "los"], "no trial has the metric 'los'; did you mean 'loss'"),
     ],
 )
-def test_what_can_not_be_reported_is_refused(recorded: Recorded, arguments: list[str], message: str) -> None:
+def test_wrong_arguments_of_report_are_refused(recorded: Recorded, arguments: list[str], message: str) -> None:
     done = run_command("report", "small", "--tracking-uri", recorded.uri, *arguments)
     assert done.exit_code == 2
     assert message in done.stderr
 
 
-def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: Path) -> None:
+def test_learned_functions_are_left_out_if_the_data_file_has_changed(uri: str, tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{k - 9},{k * k / 7}\n" for k in range(20)), encoding="utf-8")
     spec = {"name": "own", "dataset": {"path": str(tmp_path / "d.csv"), "target": "y"}, "steps": 3}
     found = sweep(spec, tracking_uri=uri, inline=True)
@@ -114,7 +114,7 @@ def test_a_changed_file_of_data_leaves_out_what_was_learned(uri: str, tmp_path: 
     assert "its data changed since it began" in page
 
 
-def test_a_sweep_without_trials_is_told(recorded: Recorded) -> None:
+def test_a_sweep_without_trials_is_reported(recorded: Recorded) -> None:
     store = Store(recorded.uri)
     begun = store.begin("20260101-000000-abcd", "begun", {"name": "begun"}, {"gradgrid.objective": "loss"}, {})
     with pytest.raises(NotFoundError, match="nothing to see"):

@@ -1,4 +1,4 @@
-"""The pictures beside a report: each shows what its section says, in the colours that the legend names."""
+"""The pictures of a report: each shows the numbers of its section, in the colours of the legend."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is tried again while a store is away, for how long, and what is not."""
+"""Retries while a store is away: their time limit, and errors that are not retried."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The main job: the same numbers however it is run, and nothing half-made when it can't be."""
+"""The main job: the same numbers in every way to run it, and no half-made sweep if it can't run."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.service.tables import assert_same_trials
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 5])
-def test_the_same_bits_whatever_the_shard_size(recorded: Recorded, uri: str, shard_size: int) -> None:
+def test_the_same_bits_with_any_shard_size(recorded: Recorded, uri: str, shard_size: int) -> None:
     result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, shard_size=shard_size)
     assert_same_trials(result.table, recorded.result.table)
 
@@ -101,7 +101,9 @@ def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Rec
         ({"dataset": {**SPEC["dataset"], "seed": 1}}, "its data and its spec"),  # type: ignore[dict-item]
     ],
 )
-def test_a_sweep_is_not_resumed_with_something_else(recorded: Recorded, change: dict[str, Any], differs: str) -> None:
+def test_a_sweep_is_not_resumed_with_another_spec_or_data(
+    recorded: Recorded, change: dict[str, Any], differs: str
+) -> None:
     other = load_spec({**SPEC, **change})
     with pytest.raises(SpecError, match=f"can't be resumed: {differs} changed since"):
         run_sweep(other, tracking_uri=recorded.uri, inline=True, resume=recorded.result.sweep)

@@ -83,17 +83,17 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def running(recorded: Recorded, other: subprocess.Popen[bytes]) -> SweepInfo:
-    """A sweep that says it is running, by that process."""
+    """A sweep whose run says RUNNING, by that process."""
     started = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
     sweep = recorded.store.find_sweep("small")
     return _by(replace(sweep, status="RUNNING", tags={**sweep.tags, **driver_tags()}), pid=other.pid, started=started)
 
 
 def _by(sweep: SweepInfo, ago: float = 0.0, **driver: object) -> SweepInfo:
-    """The same with other signs of life; the heartbeat was so many seconds ago."""
-    told = {**json.loads(sweep.tags[Tag.DRIVER]), **driver}
+    """Return the sweep with other signs of life. ago: seconds since the last heartbeat."""
+    signs = {**json.loads(sweep.tags[Tag.DRIVER]), **driver}
     beat = str(int((time.time() - ago) * 1000))
-    return replace(sweep, tags={**sweep.tags, Tag.DRIVER: json.dumps(told), Tag.HEARTBEAT: beat})
+    return replace(sweep, tags={**sweep.tags, Tag.DRIVER: json.dumps(signs), Tag.HEARTBEAT: beat})
 
 
 def test_a_driver_of_this_machine_is_looked_for_among_its_processes(
@@ -173,12 +173,12 @@ def test_a_sweep_shows_that_it_is_at_work(uri: str, monkeypatch: pytest.MonkeyPa
     watching = _Watching(uri)
     result = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True, observer=watching)
     assert len(watching.beats) == 3
-    told = json.loads(Store(uri).find_sweep(result.sweep).tags[Tag.DRIVER])
-    assert (told["host"], told["pid"]) == (socket.gethostname(), os.getpid())
+    values = json.loads(Store(uri).find_sweep(result.sweep).tags[Tag.DRIVER])
+    assert (values["host"], values["pid"]) == (socket.gethostname(), os.getpid())
 
 
-def test_a_job_goes_on_with_its_own_sweep_whatever_the_signs_say(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster's head that was restarted: the old driver is gone, though its last heartbeat is recent."""
+def test_a_job_goes_on_with_its_own_sweep_despite_signs_of_life(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster's head was restarted: the old driver is gone, though its last heartbeat is recent."""
     first = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True, job="tiny-1")
     store = Store(uri, create=True)
     monkeypatch.setattr(socket, "gethostname", lambda: "the head")

@@ -18,7 +18,7 @@ _UNNAMED = 54_321  # a user id that nobody has
 
 @pytest.fixture
 def somebody() -> tuple[str, ...]:
-    """What a command begins with to run as a user who has no name: it may read everything and write its own."""
+    """The words that run a command as a user without a name, who may read everything and write its own files."""
     if os.geteuid() != 0:
         pytest.skip("only root can run a command as another user")
     if shutil.which("setpriv") is None:
@@ -42,27 +42,29 @@ _NAMELESS: dict[str, str | None] = {"USER": None, "LOGNAME": None, "TMPDIR": Non
 @pytest.mark.parametrize("home", [None, "/", "/nonexistent", "/root"])
 def test_a_user_without_a_name_or_a_home(somebody: tuple[str, ...], place: Path, home: str | None) -> None:
     spec, variables = write_spec(place, TINY), {**_NAMELESS, "HOME": home}
-    told = json.loads(run_process("sweep", spec, "--inline", "--json", cwd=place, before=somebody, variables=variables))
-    assert told["finished"] == 3
+    values = json.loads(
+        run_process("sweep", spec, "--inline", "--json", cwd=place, before=somebody, variables=variables)
+    )
+    assert values["finished"] == 3
     assert (place / "mlflow.db").stat().st_uid == _UNNAMED
     assert "tiny" in run_process("top", "tiny", cwd=place, before=somebody, variables=variables)
 
 
 @pytest.mark.slow
 def test_a_user_without_a_name_or_a_home_on_ray(somebody: tuple[str, ...], place: Path) -> None:
-    """And whose folder for Ray is another user's."""
+    """Ray's folder is another user's."""
     theirs = place / "ray"
     theirs.mkdir(mode=0o755)
     spec, variables = write_spec(place, TINY), {**_NAMELESS, "TMPDIR": str(place), "HOME": None}
-    told = json.loads(
+    values = json.loads(
         run_process("sweep", spec, "--workers", "1", "--json", cwd=place, before=somebody, variables=variables)
     )
-    assert told["finished"] == 3
+    assert values["finished"] == 3
     assert list(theirs.iterdir()) == []
 
 
 def test_two_users_share_a_store(somebody: tuple[str, ...], place: Path) -> None:
-    """The lock that one has made, under a strict umask, is the other's too."""
+    """Both can take the lock that one has made under a strict umask."""
     spec = write_spec(place, TINY)
     sweep = ("sweep", spec, "--inline", "--json")
     run_process(*sweep, cwd=place, umask=0o077, variables=_NAMELESS)

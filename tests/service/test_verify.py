@@ -1,4 +1,4 @@
-"""verify compares recorded figures with those of a new training run."""
+"""`gradgrid verify` compares recorded figures with those of a new training run."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_verify_wants_the_same_bits_of_the_compiled_kernel_alone(
 
 
 @pytest.mark.parametrize("what", ["a point", "a weight", "a missing point"])
-def test_verify_finds_what_was_changed(tmp_path: Path, uri: str, what: str) -> None:
+def test_verify_finds_changes(tmp_path: Path, uri: str, what: str) -> None:
     sweep = run_for_json("sweep", write_spec(tmp_path, TINY), "--inline", "--tracking-uri", uri)
     run = sweep["best"]["run_id"]
     if what == "a weight":

@@ -19,7 +19,7 @@ from tests.service.trial_records import begin_sweep, make_record, write
 
 
 class _Stepwise(NullObserver):
-    """A sweep that stands still after some trials, until it is let go on."""
+    """An observer that holds a sweep after some trials, until the test lets it go on."""
 
     def __init__(self, after: int) -> None:
         self._after = after
@@ -66,11 +66,11 @@ def test_a_sweep_is_quiet_from_the_last_trial_on(uri: str, monkeypatch: pytest.M
     assert (before, after) == ([0.0, 45.0, 90.0], [0.0, 45.0])
 
 
-def test_watching_a_sweep_that_has_ended_tells_of_it_once(recorded: Recorded) -> None:
-    told = run_command("watch", "small", "--tracking-uri", recorded.uri)
-    assert told.exit_code == 0
-    assert told.stdout == ""
-    assert "finished, 12 of 12 trials, " in told.stderr
+def test_a_sweep_that_has_ended_is_shown_once(recorded: Recorded) -> None:
+    result = run_command("watch", "small", "--tracking-uri", recorded.uri)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "finished, 12 of 12 trials, " in result.stderr
     values: Any = run_for_json("watch", "small", "--tracking-uri", recorded.uri)
     assert values["outcomes"]["diverged"] == 6
     assert run_command("watch", "nothing", "--tracking-uri", recorded.uri).exit_code == 2

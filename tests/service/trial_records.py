@@ -52,14 +52,14 @@ RECORDS = [
 
 
 def begin_sweep(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]:
-    """A sweep of an id of its own: MLflow's client remembers where a run's artifacts are by the run's id alone."""
+    """Begin a sweep with a new id, because MLflow's client remembers a run's artifacts by the run's id alone."""
     store = Store(uri, create=True, backend_uri=backend)
     identity = f"20260101-000000-{uuid.uuid4().hex[:8]}"
     return store, store.begin(identity, "s", {"name": "s"}, {"gradgrid.objective": "loss"}, {})
 
 
 def write(recorder: Recorder, records: Iterable[TrialRecord]) -> dict[str, str]:
-    """Record them; return trial -> run id, sorted by trial."""
+    """Record trials; return trial -> run id, sorted by trial."""
     return {trial: str(run_id) for trial, run_id in sorted(recorder.record(list(records)))}
 
 
