@@ -1,4 +1,4 @@
-"""Each test has a folder and an environment of its own: no store, no Ray and no address of the machine's is found."""
+"""Each test has a new working folder, and an environment without any store, Ray or address of this machine."""
 
 import sqlite3
 import sys
@@ -11,7 +11,7 @@ import sqlalchemy
 
 @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
 def _do_not_wait_for_the_disk(connection: Any, _: object) -> None:
-    """MLflow waits for the disk in each of its small transactions; only a power cut would tell the difference."""
+    """Keep SQLite from waiting for the disk in each of MLflow's small transactions. Only a power cut would matter."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
 
@@ -29,5 +29,5 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository."""
+    """The folder of the repository."""
     return Path(__file__).parent.parent

@@ -1,9 +1,9 @@
-"""Run the recorders' tests with the newest MLflow that can be installed, beside the one that is pinned.
+"""Run the recorders' tests with the newest MLflow that can be installed, in addition to the pinned one.
 
     python tests/newest_mlflow.py [PYTEST OPTIONS] [TESTS]
 
-It makes an environment of its own for a while: the packages of this one, and over them the newest MLflow of the index.
-Where the index has none that is newer, it says so and succeeds.
+It makes a temporary environment: the packages of this one, and over them the newest MLflow of the index. If the index
+has no newer MLflow, it says so and succeeds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 _ROOT = Path(__file__).absolute().parent.parent
-_TESTS = [f"tests/service/test_{name}.py" for name in ("recorders", "schema", "deleted_runs")]
+_TESTS = [f"tests/service/test_{name}.py" for name in ("recorder_contract", "schema", "deleted_runs")]
 _BELOW = Version("4")  # as pyproject.toml says
 _PIP = ("-m", "pip", "--disable-pip-version-check")
 
 
 def main() -> int:
-    """Returns pytest's exit code; 0 where there is nothing to test."""
+    """Run the tests; return pytest's exit code, or 0 if there is nothing to test."""
     pinned = Version(version("mlflow"))
     with tempfile.TemporaryDirectory(prefix="newest-mlflow-") as folder:
         python = _environment(Path(folder))
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _environment(folder: Path) -> Path:
-    """A new environment that sees the packages of this one after its own; returns its Python."""
+    """Make an environment that sees the packages of this one after its own; return its Python."""
     venv.create(folder, with_pip=True)
     packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (own,) = folder.glob("lib/python*/site-packages")
@@ -51,7 +51,7 @@ def _environment(folder: Path) -> Path:
 
 
 def _newer(python: Path, pinned: Version) -> list[Version]:
-    """The versions of MLflow that the index has and that are newer, the newest first."""
+    """Return the newer versions of MLflow that the index has, the newest first."""
     asked = subprocess.run(
         [str(python), *_PIP, "index", "versions", "mlflow"], capture_output=True, text=True, check=False
     )
@@ -70,7 +70,7 @@ def _version(word: str) -> Version | None:
 
 
 def _installs(python: Path, candidate: Version) -> bool:
-    """Install a version, alone if its dependencies are not all on the index: the wheel has all of its own code."""
+    """Install a version, without its dependencies if the index lacks some; return whether that succeeded."""
     for options in ((), ("--no-deps",)):
         command = [str(python), *_PIP, "install", "--quiet", *options, f"mlflow=={candidate}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -91,7 +91,7 @@ def _tested(python: Path, candidate: Version) -> int:
     arguments = sys.argv[1:]
     if not any(argument.startswith("tests") for argument in arguments):
         arguments = [*arguments, *_TESTS]
-    # what a newer version warns of is no failure yet
+    # a warning of a newer version is not a failure yet
     command = [str(python), "-m", "pytest", "-q", "-o", "filterwarnings=default", "--disable-warnings", *arguments]
     return subprocess.run(command, cwd=_ROOT, env=environment, check=False).returncode
 

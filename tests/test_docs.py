@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -19,12 +20,13 @@ from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.source import Source
 from experiments.spec import check_spec, ready_sweeps
 from service.cli import main
+from tests.pictures import is_colourful, read_png
 
 _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
 _TEXT = {page.name: page.read_text(encoding="utf-8") for page in _PAGES}
 _OF_MLFLOW = ("-W", "ignore:The ``noload`` loader strategy is deprecated")
-_ELSEWHERE = (  # tests of their own run these: they serve until stopped, or need a cluster
+_ELSEWHERE = (  # other tests run these: they serve until they are stopped, or need a cluster
     "gradgrid dashboard",
     "gradgrid submit",
     "gradgrid status",
@@ -37,7 +39,7 @@ _NAMED = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```", flags=re.MULTILINE | r
 
 
 def _commands(name: str) -> list[str]:
-    """The page's own: gradgrid's, and Python's of a file that the page shows."""
+    """Return the commands that a page prints: of gradgrid, and of Python with a file that the page shows."""
     printed = re.findall(r"^    ((?:gradgrid|python) .*)$", _TEXT[name], flags=re.MULTILINE)
     files = [file for file, _ in _NAMED.findall(_TEXT[name])]
     return [command for command in printed if command.startswith("gradgrid") or command.split()[1] in files]
@@ -55,7 +57,7 @@ def _blocks(name: str, language: str) -> list[str]:
     "name", _paged([name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS], _SLOW)
 )
 def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
-    """In a folder with the files that the page shows; and they make the pictures that it shows."""
+    """They run in a folder with the files that the page shows, and make the pictures that it shows."""
     Path("own.yaml").write_text(_blocks("README.md", "yaml")[0], encoding="utf-8")
     for file, content in _NAMED.findall(_TEXT[name]):
         Path(file).write_text(content, encoding="utf-8")
@@ -67,7 +69,8 @@ def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None
             assert done.exit_code == 0, f"{command}\n{done.output}"
     if name != "README.md":  # whose picture is that of another page
         for picture in re.findall(r"\]\(images/([\w-]+\.png)\)", _TEXT[name]):
-            assert Path(picture).exists(), picture
+            pixels = read_png(Path(picture))
+            assert len(np.unique(pixels[is_colourful(pixels)], axis=0)) > 10, picture
 
 
 def test_every_picture_is_shown_and_made_by_a_command_of_its_page() -> None:
@@ -90,7 +93,7 @@ def test_the_notebook_runs_and_shows_what_it_shows() -> None:
     kept = json.loads((_ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
     for before, now in zip(kept, _module("run_notebook").executed()["cells"], strict=True):
         if before["cell_type"] == "code":
-            assert _told(now) == _told(before), before["source"]
+            assert _output(now) == _output(before), before["source"]
 
 
 def _module(name: str) -> Any:
@@ -102,14 +105,14 @@ def _module(name: str) -> Any:
     return module
 
 
-def _told(cell: Any) -> str:
-    """What a cell has printed and returned, but for a sweep's name."""
+def _output(cell: Any) -> str:
+    """Return the text that a cell printed and returned, without names of sweeps."""
     texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell["outputs"]]
     return re.sub(r"\d{8}-\d{6}-\w{4}", "SWEEP", "".join("".join(text) for text in texts))
 
 
 def _snippets(name: str) -> list[str]:
-    """The Python that stands on a page by itself, not as a file."""
+    """Return the blocks of Python on a page that are not files."""
     files = [content for _, content in _NAMED.findall(_TEXT[name])]
     return [block for block in _blocks(name, "python") if block not in files]
 
@@ -134,11 +137,24 @@ def test_the_readmes_sweep_is_the_ready_one() -> None:
     check_spec(Source(yaml.safe_load(block), "README"))
 
 
+def _sections_on(command: str) -> str:
+    """Return a command's section of command.md, for resume that of sweep too, and what holds for every command."""
+    parts = re.split(r"^## ", _TEXT["command.md"], flags=re.MULTILINE)
+    subjects = {command, "sweep"} if command == "resume" else {command}
+    headings = {part: part.partition("\n")[0] for part in parts}
+    return "\n".join(
+        part
+        for part, heading in headings.items()
+        if not heading.startswith("gradgrid ") or subjects & set(re.findall(r"\w+", heading))
+    )
+
+
 def test_every_command_and_option_is_documented() -> None:
     for name, command in main.commands.items():
-        assert re.search(rf"^    (\$ )?gradgrid {name}\b", _TEXT["command.md"], flags=re.MULTILINE), name
+        text = _sections_on(name)
+        assert re.search(rf"^    (\$ )?gradgrid {name}\b", text, flags=re.MULTILINE), name
         for option in (o for p in command.params for o in p.opts if o.startswith("--")):
-            assert option in _TEXT["command.md"], f"{name} {option}"
+            assert re.search(rf"{option}(?![\w-])", text), f"{name} {option}"
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
 
 

@@ -1,4 +1,4 @@
-"""The house's one direction: engine <- experiments <- service; ray and mlflow each behind one door."""
+"""Imports go in one direction: engine <- experiments <- service. Ray and MLflow are each imported in one place."""
 
 import ast
 import json
@@ -38,7 +38,7 @@ def test_nothing_imports_against_the_direction(root: Path, package: str) -> None
 
 
 def _rooms_imported(module: Path) -> Iterator[str]:
-    """The rooms of service/ that a module imports from, wherever in the module it does."""
+    """Yield the rooms of service/ that a module imports from, at its top or inside a function."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
@@ -56,7 +56,7 @@ def test_the_rooms_of_service_import_in_one_direction(root: Path) -> None:
         assert set(_rooms_imported(module)) <= allowed, module.relative_to(root)
 
 
-def test_service_has_few_modules_outside_its_rooms(root: Path) -> None:
+def test_service_has_only_its_doors_outside_its_rooms(root: Path) -> None:
     assert {path.name for path in (root / "service").glob("*.py")} == {"__init__.py", "api.py", "run.py"}
 
 
@@ -76,7 +76,7 @@ def test_ray_and_mlflow_are_each_imported_in_one_place(root: Path, library: str,
 
 
 def test_the_engine_needs_only_numpy_and_llvmlite(root: Path) -> None:
-    """scipy is imported where the error function is asked for on numbers, and nowhere else."""
+    """SciPy is imported only where the error function is computed of plain numbers."""
     standard = set(sys.stdlib_module_names)
     outside = {name for module in _modules(root / "engine") for name in _imported(module)} - standard - {"engine"}
     assert outside == {"llvmlite", "numpy", "scipy"}

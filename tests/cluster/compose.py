@@ -1,4 +1,4 @@
-"""The cluster of docker-compose.yml under a project name and secrets of its own, on free ports."""
+"""The cluster of docker-compose.yml, under a project name and secrets for the tests, on free ports."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PASSWORD = "a-long-password-of-the-tests"
 
 
 def compose_command() -> list[str] | None:
-    """docker-compose, or Compose v2; None where there is no Docker Engine."""
+    """Return the words that call docker-compose or Compose v2; None without a Docker Engine."""
     if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         return None
     if shutil.which("docker-compose"):
@@ -62,7 +62,7 @@ class Cluster:
         return [*self.compose, "-p", PROJECT, "--env-file", str(self.folder / ".env")]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A Compose command."""
+        """Run a Compose command."""
         command = [*self._prefix, *arguments]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "POSTGRES_"))}
         done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
@@ -70,12 +70,12 @@ class Cluster:
         return done
 
     def shell(self, arguments: str) -> None:
-        """A Compose command with the redirections of a shell, in the cluster's folder."""
+        """Run a Compose command with a shell's redirections, in the cluster's folder."""
         prefix = shlex.join([*self._prefix, "-f", str(ROOT / "docker-compose.yml")])
         subprocess.run(["sh", "-c", f"{prefix} {arguments}"], cwd=self.folder, check=True, capture_output=True)
 
     def containers(self, service: str) -> list[str]:
-        """Ids of a service's containers, the oldest first."""
+        """Return the ids of a service's containers, the oldest first."""
         found = self.run("ps", "-q", service).stdout.split()
         return sorted(found, key=lambda c: str(self.inspect(c)["Created"]))
 
@@ -92,7 +92,7 @@ class Cluster:
         return str(network["IPAM"]["Config"][0]["Gateway"])
 
     def wait_until_healthy(self, seconds: float) -> float:
-        """Until every container is healthy; returns how long that took."""
+        """Wait until every container is healthy; return how many seconds that took."""
         began = time.monotonic()
         states: dict[str, str] = {}
         while time.monotonic() - began < seconds:
@@ -104,7 +104,7 @@ class Cluster:
         raise AssertionError(f"not healthy within {seconds} s: {states}\n{self.run('logs', '--tail=40').stdout}")
 
     def environment(self, **changes: str) -> dict[str, str]:
-        """What a user outside sets."""
+        """Return the environment of a user outside the cluster."""
         settings = {
             "RAY_API_SERVER_ADDRESS": self.ray,
             "RAY_AUTH_TOKEN": self.token,
@@ -115,7 +115,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path, workers: int) -> Iterator[tuple[Cluster, float]]:
-    """A cluster, and the seconds in which it came up, its images being there."""
+    """Yield a cluster, and the seconds in which it came up from images that were built before."""
     compose = compose_command()
     assert compose is not None
     cluster = Cluster(folder, compose)

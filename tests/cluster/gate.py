@@ -55,7 +55,7 @@ class Gate:
 
     @property
     def parts(self) -> str:
-        """The text of a parts file whose initializer `gated` waits at this gate."""
+        """Return the text of a parts file whose initializer `gated` waits at this gate."""
         return _PARTS.format(address=self.address)
 
     def close(self, allowed: int) -> None:
@@ -69,7 +69,7 @@ class Gate:
             self.allowed = float("inf")
 
     def try_pass(self) -> bool:
-        """Whether one more draw passes."""
+        """Let one more draw pass if one may; return whether it does."""
         with self._lock:
             if self._passed >= self.allowed:
                 return False
@@ -79,7 +79,7 @@ class Gate:
 
 @contextmanager
 def running_gate(host: str) -> Iterator[Gate]:
-    """A gate that listens on a free port of `host`, an address that the workers reach."""
+    """Yield a gate that listens on a free port of `host`, an address that the workers reach."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

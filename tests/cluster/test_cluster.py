@@ -26,6 +26,7 @@ from service.run import run_sweep
 from tests.cluster.compose import PASSWORD, PROJECT, ROOT, Cluster, compose_command, running_cluster
 from tests.cluster.gate import Gate, running_gate
 from tests.service.browser import keep_screenshot, open_page
+from tests.service.tables import assert_same_trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
 
@@ -41,7 +42,7 @@ _SPEC: dict[str, Any] = {
 }
 _TRIALS = 600
 _LARGEST_SHARD = 100
-"""Trials, each with a draw of its own. Two and a half such shards may pass the gate before a fault: two workers have
+"""Trials, each of which draws once. Two and a half such shards may pass the gate before a fault: two workers have
 one of them recorded at least, and most trials are left.
 """
 
@@ -54,14 +55,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster,
 
 @pytest.fixture
 def cluster(started: tuple[Cluster, float]) -> Cluster:
-    """The cluster, healthy and with two workers, whatever the test before has left."""
+    """The cluster, healthy and with two workers, also after a test that broke it."""
     found, _ = started
     _complete(found)
     return found
 
 
 def _complete(cluster: Cluster) -> None:
-    """Until all is healthy, and Ray knows of two workers and no more of those that a fault took."""
+    """Wait until all is healthy, and Ray has two workers and has forgotten those that a fault took."""
     cluster.run("up", "-d", "--scale", "ray-worker=2")
     cluster.wait_until_healthy(300)
     _wait("two workers", lambda: "2 that train" in _gradgrid(cluster, "doctor", "--cluster").stdout)
@@ -69,7 +70,7 @@ def _complete(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def swept(started: tuple[Cluster, float]) -> str:
-    """What the command says of the ready sweep breast_cancer, run on the cluster."""
+    """The output of the command that ran the ready sweep breast_cancer on the cluster."""
     cluster, _ = started
     _complete(cluster)
     done = _gradgrid(cluster, "submit", "experiments/breast_cancer.yaml", "--follow")
@@ -81,7 +82,7 @@ def swept(started: tuple[Cluster, float]) -> str:
 
 @pytest.fixture(scope="module")
 def gate(started: tuple[Cluster, float]) -> Iterator[Gate]:
-    """Where the sweeps of the fault tests wait until the test lets them go on."""
+    """The gate at which sweeps of the fault tests wait until the test lets them go on."""
     with running_gate(started[0].gateway) as gate:
         yield gate
 
@@ -114,10 +115,6 @@ def _table(cluster: Cluster, sweep: str, folder: Path) -> pd.DataFrame:
     done = _gradgrid(cluster, "export", sweep, "-o", str(file))
     assert done.returncode == 0, done.stderr
     return pd.read_parquet(file)
-
-
-def _same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(ours.drop(columns="run_id"), theirs.drop(columns="run_id"), check_exact=True)
 
 
 def _count(cluster: Cluster, statement: str) -> int:
@@ -167,7 +164,7 @@ def _succeeded(cluster: Cluster, job: str, seconds: float = 300) -> None:
 
 
 def _hosts(cluster: Cluster, name: str) -> set[str]:
-    """Which containers trained a sweep's trials."""
+    """Return the names of the containers that trained a sweep's trials."""
     experiment = requests.get(
         f"{cluster.mlflow}/api/2.0/mlflow/experiments/get-by-name",
         params={"experiment_name": f"{name}/{_json(cluster, 'show', name)['sweep']}"},
@@ -180,9 +177,9 @@ def _hosts(cluster: Cluster, name: str) -> set[str]:
 
 
 def _exact(cluster: Cluster, name: str, folder: Path, undisturbed: pd.DataFrame) -> None:
-    """Every trial once, with the figures of the sweep that nothing disturbed."""
+    """Raise AssertionError unless every trial is there once, with the figures of the undisturbed sweep."""
     assert _runs(cluster, name) == _TRIALS
-    _same(_table(cluster, name, folder), undisturbed)
+    assert_same_trials(_table(cluster, name, folder), undisturbed)
 
 
 def test_every_service_becomes_healthy(started: tuple[Cluster, float]) -> None:
@@ -223,13 +220,13 @@ def test_workers_know_no_database(cluster: Cluster) -> None:
     assert done.returncode != 0
 
 
-def test_a_ready_sweep_runs_on_both_workers_and_comes_to_what_it_comes_to_outside(
+def test_a_ready_sweep_runs_on_both_workers_with_the_results_of_one_outside(
     cluster: Cluster, swept: str, tmp_path: Path
 ) -> None:
     assert "The best of 280 trials by test_loss" in swept
     assert _runs(cluster, "breast_cancer") == 280
     outside = run_sweep(load_spec("breast_cancer"), tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", inline=True)
-    _same(_table(cluster, "breast_cancer", tmp_path), outside.table)
+    assert_same_trials(_table(cluster, "breast_cancer", tmp_path), outside.table)
     verified = _json(cluster, "verify", "breast_cancer", "--sample", "3")
     assert (verified["trials"], verified["differences"]) == (3, [])
     again = _json(cluster, "submit", "experiments/breast_cancer.yaml")
@@ -253,7 +250,7 @@ def test_the_commands_that_the_docs_print_work(cluster: Cluster, page: str) -> N
 
 
 def test_a_backup_is_taken_and_put_back(cluster: Cluster, swept: str) -> None:
-    """By the commands that the docs print."""
+    """The commands are those that the docs print."""
     text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    docker-compose exec (.*(?:mlflow\.dump|artifacts\.tar))$", text, flags=re.MULTILINE)
     assert len(commands) == 4
@@ -268,8 +265,8 @@ def test_a_backup_is_taken_and_put_back(cluster: Cluster, swept: str) -> None:
     assert _json(cluster, "verify", "breast_cancer", "--sample", "2")["differences"] == []
 
 
-def test_data_and_parts_of_ones_own_are_sent_along(cluster: Cluster, tmp_path: Path) -> None:
-    """And what came of it is promoted from outside, where the data is not."""
+def test_data_and_parts_files_are_sent_along(cluster: Cluster, tmp_path: Path) -> None:
+    """A trained network is promoted from outside, where the data is not."""
     (tmp_path / "data").mkdir()
     rows = ["x,y,kind", *(f"{n % 7},{n % 5},{'a' if n % 3 else 'b'}" for n in range(60))]
     (tmp_path / "data" / "own.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -400,7 +397,7 @@ def test_the_head_restarts_in_the_middle_and_the_sweep_is_resumed(
 
 
 @pytest.mark.usefixtures("swept")
-def test_with_accounts_on_mlflow_refuses_whoever_has_none(cluster: Cluster) -> None:
+def test_mlflow_with_accounts_refuses_users_without_one(cluster: Cluster) -> None:
     cluster.write_secrets(auth=True)
     try:
         cluster.run("up", "-d", "--scale", "ray-worker=2")

@@ -36,7 +36,7 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def trace() -> Tracer:
-    """Trace a training step of an MLP of these widths."""
+    """A function that traces a training step of an MLP."""
 
     def make(
         widths: tuple[int, ...] = (2, 4, 1),
@@ -70,7 +70,7 @@ def circle() -> Samples:
 
 @pytest.fixture(scope="session")
 def starts() -> Starts:
-    """Initial weights of the first trials of a population."""
+    """A function that draws the initial weights of a population's first trials."""
 
     def make(trials: int, widths: tuple[int, ...] = (2, 4, 1)) -> Floats:
         return np.stack([initial_weights(widths, "xavier_uniform", seed) for seed in range(trials)])

@@ -1,4 +1,4 @@
-"""The compiled kernel's polynomials: what each approximates, and the best that one of its length can do.
+"""The compiled kernel's polynomials: the function that each approximates, and the best polynomial of its length.
 
     python tests/engine/minimax.py
 
@@ -22,7 +22,7 @@ _GRID = 40
 """Points for each coefficient between which an extremum is sought."""
 
 Real = Any
-"""mpmath's number; it has no types."""
+"""A number of mpmath, which has no types."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class Fit:
     coefficients: int
 
     def error(self, coefficients: Sequence[Real], x: Real) -> Real:
-        """The weighted error of a polynomial at x."""
+        """Return the weighted error of a polynomial at x."""
         total = mp.mpf(0)
         for coefficient in reversed(coefficients):
             total = total * x + coefficient
         return self.weight(x) * (total - self.function(x))
 
     def grid(self) -> list[Real]:
-        """Points dense enough to see every extremum, densest at the ends."""
+        """Return points dense enough to see every extremum, densest at the ends."""
         count = _GRID * (self.coefficients + 1)
         return [self.low + (self.high - self.low) * (1 - mp.cos(mp.pi * k / count)) / 2 for k in range(count + 1)]
 
 
 def best(fit: Fit) -> tuple[list[Real], Real]:
-    """The coefficients whose largest weighted error is least, and that error."""
+    """Return the coefficients whose largest weighted error is least, and that error."""
     with mp.workdps(_DIGITS):
         return _exchange(fit)
 
@@ -73,7 +73,7 @@ def _exchange(fit: Fit) -> tuple[list[Real], Real]:
 
 
 def _levelled(fit: Fit, points: Sequence[Real]) -> list[Real]:
-    """The polynomial whose errors at the points are of one size, and of signs in turn."""
+    """Return the polynomial whose errors at the points have one size and alternating signs."""
     count = len(points)
     matrix, values = mp.matrix(count, count), mp.matrix(count, 1)
     for row, x in enumerate(points):
@@ -86,7 +86,7 @@ def _levelled(fit: Fit, points: Sequence[Real]) -> list[Real]:
 
 
 def _alternating(errors: Sequence[Real], count: int) -> list[int]:
-    """Where the errors are largest between two changes of sign, `count` places that follow each other."""
+    """Return the places of the largest errors between two changes of sign, `count` of them in a row."""
     peaks: list[int] = []
     for place, error in enumerate(errors):
         if peaks and errors[peaks[-1]] * error > 0:

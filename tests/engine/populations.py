@@ -1,4 +1,4 @@
-"""What the engine's tests share: small populations, and comparisons of their histories."""
+"""Small populations that the engine's tests share, and comparisons of their histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes pytorch_values.json: what PyTorch trains a small network to, for every optimiser, schedule and option.
+"""Makes pytorch_values.json: the weights that PyTorch trains, for every optimiser, schedule and option.
 
     pip install torch==2.13.0 && python tests/engine/pytorch_values.py
 

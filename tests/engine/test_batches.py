@@ -1,3 +1,5 @@
+"""The order in which minibatches see the samples."""
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_every_epoch_sees_every_sample_once(samples: int) -> None:
     assert (np.sort(order, axis=-1) == np.arange(samples)).all()
 
 
-def test_a_trials_order_is_its_seeds_and_nobody_elses() -> None:
+def test_a_trials_order_depends_on_its_seed_alone() -> None:
     together = _order([5, 9, 5], range(4), 20)
     assert (together[:, 0] == together[:, 2]).all()
     assert (together[:, 0] != together[:, 1]).any()
@@ -28,8 +30,8 @@ def test_epochs_differ() -> None:
     assert len(np.unique(order, axis=0)) == 50
 
 
-def test_permutations_are_fair() -> None:
-    """Each of the 24 orders of four samples as often: chi-squared of 23 degrees, 99.9 % of which is below 49.7."""
+def test_permutations_are_equally_frequent() -> None:
+    """Each of the 24 orders of four samples is as frequent: 99.9 % of chi-squared of 23 degrees is below 49.7."""
     order = _order(list(range(60)), range(200), 4).reshape(-1, 4)
     _, counts = np.unique(order, axis=0, return_counts=True)
     expected = len(order) / 24
@@ -38,5 +40,5 @@ def test_permutations_are_fair() -> None:
 
 
 @pytest.mark.parametrize(("samples", "size", "updates"), [(10, 4, 3), (8, 4, 2), (3, 4, 1), (5, 1, 5)])
-def test_an_epochs_last_batch_is_what_is_left(samples: int, size: int, updates: int) -> None:
+def test_an_epochs_last_batch_has_the_remaining_samples(samples: int, size: int, updates: int) -> None:
     assert Batches(size, np.zeros(1, dtype=np.uint64)).per_epoch(samples) == updates

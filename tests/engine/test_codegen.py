@@ -1,4 +1,4 @@
-"""The passes of the compiler: what each does to a small program, and that none changes what is computed."""
+"""The passes of the compiler: the effect of each on a small program; and none changes a result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +74,7 @@ def _memory(layout: Layout) -> dict[str | int, Any]:
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("widths", [(1, 1), (2, 5, 3), (3, 4, 4, 1)])
-def test_fusing_does_not_change_what_loops_compute(trace: Tracer, activation: str, widths: tuple[int, ...]) -> None:
+def test_fusing_does_not_change_the_results_of_loops(trace: Tracer, activation: str, widths: tuple[int, ...]) -> None:
     program = trace(widths, activation=activation, loss="cross_entropy", optimizer="adam")
     stages = lower(program, _TARGET, _options(program, tested=True, gradients=True))
     memory = _memory(stages.layout)

@@ -85,7 +85,7 @@ def test_tiles_and_chunks_do_not_change_a_bit(
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_memory_that_is_not_initialized_has_no_influence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_uninitialized_memory_has_no_influence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     expected, clean = compiled.train(JOBS[name]()), compiled._aligned
 
     def filled_with_nan(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

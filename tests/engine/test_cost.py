@@ -1,3 +1,5 @@
+"""The estimated cost of training, by trials, samples, instructions and kernel."""
+
 import pytest
 
 from engine.kernels.cost import compilation_seconds, training_seconds

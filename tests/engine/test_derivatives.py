@@ -32,7 +32,7 @@ def test_second_derivatives_agree_with_differences_of_the_first(name: str) -> No
     assert float(twice) == pytest.approx(difference, rel=1e-8)
 
 
-def test_nothing_is_added_to_grad_and_what_has_no_influence_is_zero() -> None:
+def test_grad_is_left_alone_and_a_weight_without_influence_has_derivative_zero() -> None:
     x, y = Parameter(2.0), Parameter(3.0)
     product, nothing = derivatives(x * x, [x, y])
     assert (product.value, nothing, x.grad) == (4.0, 0.0, 0.0)

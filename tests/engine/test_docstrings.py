@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import pkgutil
-import sys
 
 import pytest
 
@@ -17,25 +16,9 @@ _WITHOUT_EXAMPLE = {"engine.kernels.codegen.train_loop", "engine.kernels.compile
 
 @pytest.mark.parametrize("name", _MODULES)
 def test_examples_print_what_they_show(name: str) -> None:
-    """And every module of the kernels has one."""
+    """Every module of the kernels has an example."""
     module = importlib.import_module(name)
     failed, examples = doctest.testmod(module)
     assert not failed
     needs_one = name.startswith("engine.kernels.") and not hasattr(module, "__path__") and name not in _WITHOUT_EXAMPLE
     assert examples or not needs_one
-
-
-def test_the_former_module_of_networks_still_works_with_a_warning() -> None:
-    for name in _FORMER:
-        sys.modules.pop(name, None)
-        with pytest.warns(DeprecationWarning, match="engine.neuron has moved"):
-            module = importlib.import_module(name)
-        assert module.MLP is engine.MLP
-
-
-@pytest.mark.parametrize(("former", "name"), [("OPTIONS", "UPDATE_OPTIONS"), ("compiled_for", "target_description")])
-def test_former_names_still_work_with_a_warning(former: str, name: str) -> None:
-    with pytest.warns(DeprecationWarning, match=f"engine.{former} is called engine.{name} now"):
-        assert getattr(engine, former) is getattr(engine, name)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        getattr(engine, "nothing")  # noqa: B009

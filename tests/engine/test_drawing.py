@@ -1,4 +1,4 @@
-"""Pictures of graphs: DOT that Graphviz reads, and SVG that is well formed and has all that is in the graph."""
+"""Pictures of graphs: DOT that Graphviz reads, and well-formed SVG with every node and edge of the graph."""
 
 import re
 import shutil

@@ -1,3 +1,5 @@
+"""The spread of initial weights, and their seeds."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Losses and their gradients, against closed forms and scikit-learn."""
+
 import math
 
 import numpy as np

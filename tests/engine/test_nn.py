@@ -1,3 +1,5 @@
+"""Neurons, layers and MLPs compute what matrices do."""
+
 import math
 
 import numpy as np
@@ -21,7 +23,7 @@ def test_a_layer_holds_its_weights_before_its_biases() -> None:
     assert [y.value for y in layer([1.0, 1.0])] == [8.0, 13.0]
 
 
-def test_an_mlp_computes_what_matrices_do() -> None:
+def test_an_mlp_computes_products_of_matrices() -> None:
     model = MLP([3, 4, 2], "relu", "sigmoid", seed=5)
     flat = np.array([p.value for p in model.parameters()])
     first, bias, second, last = np.split(flat, np.cumsum([t.size for t in model.tensors])[:-1])

@@ -17,7 +17,7 @@ _PRINTED = re.compile(r"^(\(?Parameter | Parameter )")
 
 
 def _cells() -> list[tuple[int, str, str]]:
-    """How often each cell was run, its code and what it printed last.
+    """Return the number of times that each cell was run, its code, and its last output.
 
     The counter tells: from In [55] to In [57] the last cell was run twice, and only the second output was kept.
     """
@@ -32,7 +32,7 @@ def _cells() -> list[tuple[int, str, str]]:
 
 
 def _run(code: str, namespace: dict[str, Any]) -> str:
-    """Run a cell as a notebook does: a last expression is shown."""
+    """Run a cell as a notebook does, which shows the last expression."""
     tree = ast.parse(code)
     last = tree.body[-1] if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     bare = last is not None and not (isinstance(last.value, ast.Call) and ast.unparse(last.value.func) != "x")

@@ -40,7 +40,7 @@ def gradient(operation: Operation, point: tuple[float, ...]) -> list[float]:
 
 
 def check_derivative(operation: Operation, point: tuple[float, ...]) -> None:
-    """Central differences of order four: error about 1e-12 for these smooth functions and h."""
+    """Compare with central differences of order four, whose error is about 1e-12 for these functions and this h."""
     h = 1e-3
     for index, derivative in enumerate(gradient(operation, point)):
 
@@ -146,7 +146,7 @@ def test_every_row_has_a_peer() -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[float], list[_Step]]:
-    """Leaves and steps; a step is an operation on values made before it, so nodes are shared at random."""
+    """Draw leaves and steps. A step is an operation on earlier values, so nodes are shared at random."""
     leaves = draw(st.lists(st.floats(-3, 3).filter(lambda x: abs(x) > 1e-3), min_size=2, max_size=4))
     steps: list[_Step] = []
     for number in range(draw(st.integers(1, 12))):

@@ -1,4 +1,4 @@
-"""Training comes out where others' does: PyTorch's optimisers, scikit-learn's solutions."""
+"""Training gives the weights of PyTorch's optimisers and the solutions of scikit-learn."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def _label(case: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", _PYTORCH, ids=_label)
 def test_updates_are_those_of_pytorch(kernel: str, case: dict[str, Any]) -> None:
-    """Weights of a 2-2-1 network after 50 steps; `pytorch_values.py` has how PyTorch was asked."""
+    """The weights of a 2-2-1 network after 50 steps; `pytorch_values.py` computes them with PyTorch."""
     optimizer, schedule = OPTIMIZERS[case["optimizer"]], SCHEDULES[case["schedule"]]
     own = {*optimizer.hyperparameters, *schedule.hyperparameters}
     rule = UpdateRule(optimizer, schedule, frozenset(UPDATE_OPTIONS) & set(case["hyperparameters"]) - own)
@@ -35,14 +35,14 @@ def test_updates_are_those_of_pytorch(kernel: str, case: dict[str, Any]) -> None
     assert set(columns) == set(rule.hyperparameters)
 
 
-def test_every_optimiser_schedule_and_option_was_asked_of_pytorch() -> None:
+def test_pytorch_has_values_for_every_optimiser_schedule_and_option() -> None:
     assert {case["optimizer"] for case in _PYTORCH} == set(OPTIMIZERS)
     assert {case["schedule"] for case in _PYTORCH} == {*SCHEDULES}
     assert set(UPDATE_OPTIONS) <= {name for case in _PYTORCH for name in case["hyperparameters"]}
 
 
 def _fit(dataset: Dataset, loss: str, *, momentum: float, learning_rate: float, steps: int) -> Floats:
-    """Coefficients and intercept of one linear neuron, trained with Nesterov's momentum."""
+    """Return coefficients and intercept of one linear neuron, trained with Nesterov's momentum."""
     program = trace_step(
         MLP([dataset.feature_count, 1]), LOSSES[loss], OPTIMIZERS["nesterov"], features=dataset.feature_count, targets=1
     )

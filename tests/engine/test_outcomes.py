@@ -42,20 +42,20 @@ def _classify(
     return outcomes.name(0), int(outcomes.onset_step[0])
 
 
-def test_improving_since_the_loss_has_only_fallen() -> None:
+def test_improving_from_where_the_loss_only_falls() -> None:
     assert _classify(_FALLING) == ("improving", 0)
     assert _classify(np.array([1.0, 0.7, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])) == ("improving", 20)
 
 
-def test_stalled_since_the_loss_has_been_what_it_is() -> None:
+def test_stalled_from_where_the_loss_stays() -> None:
     assert _classify(_FLAT) == ("stalled", 30)
 
 
-def test_converged_where_the_loss_is_all_but_gone() -> None:
+def test_converged_where_the_loss_is_nearly_zero() -> None:
     assert _classify(np.geomspace(1.0, 1e-4, 11)) == ("converged", 50)
 
 
-def test_converged_where_the_gradient_is_all_but_gone_and_the_loss_has_halved() -> None:
+def test_converged_where_the_gradient_is_nearly_zero_and_the_loss_has_halved() -> None:
     gradient = np.geomspace(1.0, 1e-5, 11)
     flat = np.array([1.0, 0.8, 0.6, *[0.4] * 8])
     assert _classify(flat, gradient) == ("converged", 60)
@@ -116,7 +116,7 @@ def test_diverged_since_the_step_that_was_not_finite(loss: float, began: int) ->
 
 
 def _train(kernel: str, activation: str, rate: float, start: Floats, loss: str = "mean_squared_error") -> str:
-    """The end of a network that is to tell the sides of a line apart."""
+    """Train a network that classifies points by the side of a line that they are on."""
     widths = (2, 3, 1)
     program = trace_step(MLP(widths, activation), LOSSES[loss], OPTIMIZERS["sgd"], features=2, targets=1)
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def _train(kernel: str, activation: str, rate: float, start: Floats, loss: str =
     return history.outcome(0)
 
 
-def test_networks_come_to_these_ends(kernel: str) -> None:
+def test_networks_have_these_outcomes(kernel: str) -> None:
     start = initial_weights((2, 3, 1), "xavier_uniform", 1)
     shut = start.copy()
     shut[6:9] = -100.0  # biases of the hidden layer: no sample opens a unit

@@ -1,4 +1,8 @@
+"""Numbers that remember how they were computed: values, gradients, names."""
+
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +10,8 @@ import pytest
 from engine import Parameter, sgd
 from engine.expressions import MAX_NAME_LENGTH
 from engine.operations import maximum
+
+Expression = Callable[..., Any]
 
 
 def test_gradients_of_a_value_used_in_many_places() -> None:
@@ -53,7 +59,7 @@ def test_every_operator_with_numbers_on_either_side() -> None:
         (lambda x: x.exp().log().sqrt() ** 2, 3.0, 1.0),
     ],
 )
-def test_value_and_gradient_at_three(expression, value: float, gradient: float) -> None:  # type: ignore[no-untyped-def]
+def test_value_and_gradient_at_three(expression: Expression, value: float, gradient: float) -> None:
     x = Parameter(3)
     y = expression(x)
     y.backward()
@@ -135,7 +141,7 @@ def test_a_name_that_would_be_exponentially_long_is_cut() -> None:
         (lambda a, b: maximum(a.hard_tanh(), b), "maximum(hard_tanh(a), b)"),
     ],
 )
-def test_names_spell_the_expression(expression, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_names_spell_the_expression(expression: Expression, name: str) -> None:
     assert expression(Parameter(1.0, "a"), Parameter(2.0, "b")).name == name
 
 

@@ -18,7 +18,7 @@ def _parts(text: str) -> Parts:
     return Parts(_IMPORTS + text, "own.py")
 
 
-def test_parts_stand_beside_those_that_are_built_in() -> None:
+def test_custom_parts_are_found_like_built_in_ones() -> None:
     parts = _parts("@activation\ndef snake(x):\n    return x + sin(x) ** 2\n")
     assert parts.names("activation")[0] == "identity"
     assert parts.names("activation")[-1] == "snake"
@@ -97,7 +97,7 @@ def test_an_initializer_draws_the_weights() -> None:
         ("@initializer\ndef own(rng, shape):\n    return rng.cauchy(shape)\n", 3, "AttributeError"),
     ],
 )
-def test_what_is_no_part_is_refused_with_its_line(text: str, line: int | None, message: str) -> None:
+def test_a_wrong_parts_file_is_refused_with_its_line(text: str, line: int | None, message: str) -> None:
     with pytest.raises(PartError) as error:
         _parts(text)
     assert message in str(error.value)

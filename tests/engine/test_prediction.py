@@ -10,7 +10,7 @@ from engine.kernels.scalar import scalar_factory
 @pytest.mark.parametrize("kernel", ["compiled", "reference"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_predictions_are_what_the_kernel_computes_of_each_sample(kernel: str, dtype: str, activation: str) -> None:
+def test_predictions_are_the_kernels_for_each_sample(kernel: str, dtype: str, activation: str) -> None:
     rng = np.random.default_rng(1)
     widths = (3, 4, 2)
     weights, features = initial_weights(widths, "normal", 0), rng.normal(size=(21, 3))

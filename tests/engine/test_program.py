@@ -1,3 +1,5 @@
+"""Programs: which are refused, and that they can be compared, printed and pickled."""
+
 import pickle
 
 import numpy as np
@@ -23,12 +25,12 @@ def _program(*instructions: Instruction, outputs: tuple[int, ...] = (2,)) -> Pro
         (Instruction("mul", (0, 1)), "differs by sample"),
     ],
 )
-def test_a_program_that_makes_no_sense_is_not_built(instruction: Instruction, complaint: str) -> None:
+def test_a_wrong_program_is_not_built(instruction: Instruction, complaint: str) -> None:
     with pytest.raises(ProgramError, match=complaint):
         _program(instruction)
 
 
-def test_an_output_that_is_no_value_and_an_unknown_input_are_refused() -> None:
+def test_a_missing_output_and_an_unknown_input_are_refused() -> None:
     with pytest.raises(ProgramError, match="there are 3 values"):
         _program(Instruction("neg", (0,)), outputs=(3,))
     with pytest.raises(ProgramError, match="an input is one of"):

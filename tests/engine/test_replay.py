@@ -1,4 +1,4 @@
-"""Any step of any trial again: to the last bit what the kernel had."""
+"""A replay computes any step of any trial again, to the kernel's last bit."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ def _trial(activation: str, loss: str, optimizer: str, data: Samples, **options:
 def test_a_replayed_step_is_the_kernels_to_the_last_bit(
     kernel: str, circle: Samples, dtype: str, activation: str, loss: str, optimizer: str
 ) -> None:
-    """Also for one trial of a population whose other trials differ."""
+    """Also for a trial of a population whose other trials differ."""
     trial = _trial(activation, loss, optimizer, circle, dtype=dtype, kernel=kernel)
     program = trace_step(trial.model, trial.loss, trial.rule, features=2, targets=1)
     columns = {name: np.array([0.7 * value, value, value]) for name, value in trial.hyperparameters.items()}

@@ -1,3 +1,5 @@
+"""Random numbers that are the same on every machine."""
+
 import numpy as np
 import scipy.stats
 
@@ -13,12 +15,12 @@ def test_draws_are_normal_and_independent_of_their_shape() -> None:
 
 
 def test_the_seed_decides_to_the_last_bit() -> None:
-    """These numbers are the same on every machine; another platform's would show it."""
+    """These numbers are the same on every machine."""
     drawn = standard_normal(np.random.Generator(np.random.PCG64(1)), (3,))
     assert [x.hex() for x in drawn.tolist()] == _FIRST_OF_SEED_1
 
 
-def test_the_logarithm_is_one() -> None:
+def test_the_portable_logarithm_is_that_of_numpy() -> None:
     x = np.concatenate([np.random.default_rng(1).random(10_000), [5e-324, 1e-300, 0.5, 0.7071067811865475, 1.0]])
     np.testing.assert_allclose(portable_log(x), np.log(x), rtol=2e-15, atol=0)
 

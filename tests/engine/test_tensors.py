@@ -1,3 +1,5 @@
+"""Flat arrays of numbers as named tensors."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Programs that are traced from models: common expressions, constants, fused products."""
+
 import math
 from collections.abc import Callable
 from typing import Any

@@ -21,7 +21,7 @@ _MAY_OVERFLOW = ("grad_norm", "update_ratio")
 def test_gradients_and_losses_are_those_of_parameters(
     kernel: str, trace: Tracer, circle: Samples, starts: Starts, activation: str, loss: str
 ) -> None:
-    """One trial by hand, sample by sample, on Parameters: 1e-12 relative."""
+    """One trial, sample by sample, on Parameters: to 1e-12 relative."""
     start = starts(1)
     program = trace(activation=activation, loss=loss)
     columns = make_columns(1)
@@ -40,7 +40,7 @@ def test_gradients_and_losses_are_those_of_parameters(
 def test_a_trial_does_not_depend_on_its_neighbours(
     kernel: str, trace: Tracer, circle: Samples, starts: Starts, optimizer: str, samples: int
 ) -> None:
-    """Nor on how many there are: any slice of a population, down to one trial, gives the same bits."""
+    """Nor on their number: any slice of a population, down to one trial, gives the same bits."""
     few = Samples(circle.features[:samples], circle.targets[:samples])
     rule = OPTIMIZERS[optimizer].hyperparameters
     rates = np.geomspace(0.01, 1e4, 23)  # the last ones diverge
@@ -199,7 +199,7 @@ def test_samples_must_fit_together() -> None:
 def test_any_number_of_samples_and_trials(
     kernel: str, trace: Tracer, circle: Samples, starts: Starts, trials: int, samples: int
 ) -> None:
-    """Remainders of vectors and of samples at once: all trials as each by itself."""
+    """All trials together give the numbers of each alone, with any remainder of vectors and of samples."""
     few = Samples(circle.features[:samples], circle.targets[:samples])
     program, rates = trace(activation="silu"), np.geomspace(0.01, 1.0, trials)
     together = train(program, starts(trials), {"learning_rate": rates}, few, circle, steps=4, points=5, kernel=kernel)
@@ -239,7 +239,9 @@ def test_minibatches_move_the_weights_as_by_hand(kernel: str, trace: Tracer, cir
     assert history.final("loss")[0] == whole.curves["loss"][0, 0]  # what is recorded is of all samples
 
 
-def test_a_batch_of_all_samples_is_no_batch(kernel: str, trace: Tracer, circle: Samples, starts: Starts) -> None:
+def test_a_batch_of_all_samples_trains_as_without_batches(
+    kernel: str, trace: Tracer, circle: Samples, starts: Starts
+) -> None:
     whole = train(trace(), starts(2), make_columns(2), circle, steps=3, points=2, kernel=kernel)
     config = TrainConfig(3, points=2, batch_size=60, kernel=kernel)
     assert same(whole, train(trace(), starts(2), make_columns(2), circle, config=config, seeds=np.array([1, 2])))
@@ -279,14 +281,14 @@ def test_a_schedule_may_reckon_with_more_steps_than_are_trained(
         ({"batch_size": 5, "seeds": np.array([1])}, "minibatches need seeds, one for each of the 2 trials"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
+def test_wrong_options_are_refused(
     trace: Tracer, circle: Samples, starts: Starts, options: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         train(trace(), starts(2), make_columns(2), circle, steps=1, points=2, **options)
 
 
-def test_samples_that_a_program_does_not_fit_are_refused(
+def test_samples_that_do_not_fit_a_program_are_refused(
     kernel: str, trace: Tracer, circle: Samples, starts: Starts
 ) -> None:
     narrow = Samples(circle.features[:, :1], circle.targets)

@@ -29,7 +29,7 @@ _NEAR = {"exp": 745, "expm1": 50, "log": 4, "log1p": 4, "tanh": 20, "sin": 2000,
 
 
 def _exact(name: str, *operands: float) -> float:
-    """The correctly rounded result, by mpmath with as many digits as it takes; C's results at the ends."""
+    """Return the correctly rounded result, by mpmath with as many digits as it takes; at the ends those of C."""
     xs = [mpmath.mpf(float(x)) for x in operands]
     if any(mpmath.isnan(x) for x in xs):
         return math.nan
@@ -48,7 +48,7 @@ def _exact(name: str, *operands: float) -> float:
 
 
 def _distance(a: float, b: float) -> float:
-    """How many floats lie from one to the other; infinite where only one is NaN."""
+    """Return the number of floats from one to the other; infinite if only one is NaN."""
     if math.isnan(a) or math.isnan(b):
         return 0.0 if math.isnan(a) and math.isnan(b) else math.inf
     ordered: list[int] = [n if n >= 0 else -(n & 0x7FFFFFFFFFFFFFFF) for n in np.array([a, b]).view(np.int64).tolist()]
@@ -56,7 +56,7 @@ def _distance(a: float, b: float) -> float:
 
 
 def _points(name: str) -> Floats:
-    """Doubles of every size, those where the function bends, and those where its code does."""
+    """Return doubles of every size, and those near bends of the function and branches of its code."""
     rng = np.random.default_rng(7)
     anything = rng.integers(0, 2**64, 1500, dtype=np.uint64).view(float)
     sizes = rng.choice([-1.0, 1.0], 700) * np.exp(rng.uniform(-740, 6, 700))

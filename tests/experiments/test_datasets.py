@@ -1,3 +1,5 @@
+"""Built-in data sets and files of the user's own, from the spec to samples."""
+
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def test_curves_follow_their_function() -> None:
     np.testing.assert_allclose(sine.training_targets, np.sin(sine.training_features[:, 0]))
 
 
-def test_real_data_is_scikit_learns() -> None:
+def test_real_data_is_that_of_scikit_learn() -> None:
     data = _load(name="wine", test_fraction=0, standardize=False)
     bunch = sklearn.datasets.load_wine()
     assert (data.training_features == bunch.data).all()
@@ -82,11 +84,11 @@ def test_features_and_classes_can_be_chosen() -> None:
         ({"name": "iris", "classes": ["setosa", "versicolour"]}, "no class 'versicolour'; did you mean 'versicolor'"),
         ({"name": "iris", "classes": ["setosa", "setosa"]}, "a class is named twice"),
         ({"name": "sine", "classes": ["a", "b"]}, "regression target: it has no classes"),
-        ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
-        ({"name": "iris", "test_fraction": 0.99}, "each part needs a sample of each of the 3 classes; write another"),
-        ({"name": "diabetes", "test_fraction": 0.999}, "one of the parts would be empty; write another"),
+        ({"name": "iris", "test_fraction": 0.99}, "each part needs a sample of each of the 3 classes; set another"),
+        ({"name": "diabetes", "test_fraction": 0.999}, "one of the parts would be empty; set another"),
         ({"path": "a\0b.csv", "target": "y"}, r"the data file '.*a\\x00b.csv' can't be read"),
         ({"path": "a" * 5000, "target": "y"}, "the data file .* can't be read: File name too long"),
+        ({"name": "xor", "test_fraction": 0.1}, "4 samples can't be split with test_fraction 0.1"),
     ],
 )
 def test_messages(spec: dict[str, Any], message: str) -> None:
@@ -147,12 +149,12 @@ def test_a_csv_with_words_for_classes(tmp_path: Path) -> None:
         (" ".join(map(str, range(30))), None, "regression"),
     ],
 )
-def test_the_task_is_told_by_the_target_or_by_the_spec(tmp_path: Path, values: str, task: str, expected: str) -> None:
+def test_the_task_follows_from_the_target_or_the_spec(tmp_path: Path, values: str, task: str, expected: str) -> None:
     text = "x,y\n" + "".join(f"{n * n},{value}\n" for n, value in enumerate(values.split()))
     assert _csv(tmp_path, text, task=task).task == expected
 
 
-def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
+def test_parquet_and_csv_give_the_same_data_set(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1.5, 2.0, 3.0], "y": [0, 1, 0]})
     frame.to_parquet(tmp_path / "own.parquet")
     frame.to_csv(tmp_path / "own.csv", index=False)
@@ -226,6 +228,6 @@ def test_a_file_that_is_missing_or_no_table(tmp_path: Path) -> None:
         _load(tmp_path, path="bad.csv", target="y")
 
 
-def test_words_are_no_regression_target(tmp_path: Path) -> None:
+def test_words_are_refused_as_a_regression_target(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the target 'y' is not a number"):
         _csv(tmp_path, "x,y\n1,a\n2,b\n", task="regression")

@@ -1,4 +1,4 @@
-"""Data from Python: as a file of the same table would be."""
+"""Data from Python gives the data set of a file of the same table."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _SPEC: dict[str, Any] = {"name": "own", "steps": 3}
 
 
 def _frame() -> pd.DataFrame:
-    """Every kind of column, with empty cells."""
+    """Return a frame with every kind of column, and empty cells."""
     return pd.DataFrame(
         {
             "number": np.where(np.arange(20) == 3, np.nan, _X[:, 0]),
@@ -36,7 +36,7 @@ def _frame() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("target", ["label", "late", "flag", "number", "whole"])
-def test_a_frame_is_what_its_file_is_and_what_is_kept_of_it(tmp_path: Path, target: str) -> None:
+def test_a_frame_its_file_and_its_recorded_copy_give_one_data_set(tmp_path: Path, target: str) -> None:
     _frame().to_parquet(tmp_path / "own.parquet")
     section = {"missing": "drop", "encode": "one_hot", "task": "regression" if target in ("whole", "number") else None}
     given = load_spec({**_SPEC, "dataset": section}, frame=_frame(), target=target)
@@ -51,7 +51,7 @@ def test_a_frame_is_what_its_file_is_and_what_is_kept_of_it(tmp_path: Path, targ
     assert data.name == "data"
 
 
-def test_what_is_kept_has_had_its_words_for_empty_cells_read(tmp_path: Path) -> None:
+def test_the_recorded_copy_has_empty_cells_for_na_values(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": ["1", "?", "4", "9", "3"], "y": [0.5, 1, 2, 3, 5]})
     section = {"missing": "mean", "na_values": ["?"], "test_fraction": 0.0}
     given = load_spec({**_SPEC, "dataset": section}, frame=frame, target="y").spec.dataset

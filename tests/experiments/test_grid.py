@@ -1,3 +1,5 @@
+"""The trials of a grid: populations, defaults and identities."""
+
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ def test_hyperparameters_that_a_trial_has_no_use_for_make_no_copies_of_it() -> N
     ]  # fmt: skip
 
 
-def test_what_is_left_out_has_the_value_that_the_optimiser_or_task_gives_it() -> None:
+def test_missing_hyperparameters_have_defaults_of_the_optimiser_or_task() -> None:
     (configuration,) = _configurations(_grid(optimizer="adam"))
     assert configuration == {
         "hidden": (), "output": "identity", "loss": "cross_entropy", "optimizer": "adam", "steps": 100,
@@ -82,8 +84,8 @@ def test_a_single_neurons_activation_keeps_the_name_that_the_user_gave_it() -> N
     ]  # fmt: skip
 
 
-def test_its_identity_is_what_it_was_when_it_was_called_output() -> None:
-    """Identities that older versions gave."""
+def test_a_single_neurons_identity_is_that_of_older_versions() -> None:
+    """The identities are those of older versions."""
 
     def ids(**spec: Any) -> list[str]:
         return [trial_id(c, "data") for c in _configurations(_grid(loss="mean_squared_error", **spec))]

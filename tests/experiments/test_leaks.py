@@ -1,4 +1,4 @@
-"""Features that give the answer away, or that are none."""
+"""Features that give the answer away, and columns that are not features."""
 
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def test_the_target_among_the_features_is_refused(tmp_path: Path) -> None:
         (np.arange(1001, 1041), _PRICES, "the feature 'more' counts the rows: it looks like a row number"),
     ],
 )  # fmt: skip
-def test_what_may_give_the_answer_away_or_says_nothing_is_noted(
+def test_features_that_may_give_the_answer_away_or_say_nothing_are_noted(
     tmp_path: Path, column: Any, target: Any, note: str
 ) -> None:
     notes = _load(tmp_path, {"more": column, "y": target}, test_fraction=0).notes
@@ -92,8 +92,8 @@ def test_a_key_by_its_name_and_its_numbers_is_noted(tmp_path: Path, name: str) -
     assert _load(tmp_path, {"fluid": keys, "y": _PRICES}).notes == ()
 
 
-def test_features_that_are_as_they_should_be_have_no_note(tmp_path: Path) -> None:
-    """The ages of docs/own-data.md count too, but no rows."""
+def test_ordinary_features_have_no_note(tmp_path: Path) -> None:
+    """The ages of docs/own-data.md are counted, but do not number the rows."""
     text = "age,parents,y\n4,171,102\n5,168,108\n6,180,121\n7,175,125\n8,166,127\n9,172,135\n10,179,144\n"
     (tmp_path / "heights.csv").write_text(text + "11,169,145\n12,174,152\n13,181,162\n14,170,163\n15,177,172\n")
     spec = DatasetSpec(path="heights.csv", target="y", task="regression")

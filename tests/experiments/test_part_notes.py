@@ -1,4 +1,4 @@
-"""The notes on parts of one's own that are not finite everywhere."""
+"""Notes on custom functions that are not finite everywhere."""
 
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,13 @@ def test_an_activation_that_is_not_finite_everywhere_is_noted_once(tmp_path: Pat
     assert note.endswith("give it another value there with select, as in select(x, 0.0, 0.0, sqrt(x))")
 
 
-def test_one_that_no_trial_uses_is_not(tmp_path: Path) -> None:
+def test_an_activation_that_no_trial_uses_is_not_noted(tmp_path: Path) -> None:
     assert _notes(tmp_path, model={"hidden": [3]}, grid={"activation": ["safe", "tanh"]}) == ()
 
 
 @pytest.mark.parametrize(
     ("output", "start"), [("identity", "loss likelihood: its value at prediction = -3"), ("sigmoid", "")]
 )
-def test_a_loss_is_tried_on_what_the_output_can_be(tmp_path: Path, output: str, start: str) -> None:
+def test_a_loss_is_tried_on_the_range_of_the_output(tmp_path: Path, output: str, start: str) -> None:
     notes = _notes(tmp_path, model={"hidden": [3], "output": output}, loss="likelihood")
     assert [note[: len(start)] for note in notes] == [start] * bool(start)

@@ -45,7 +45,7 @@ def _with_gaps(rows: int = 40) -> pd.DataFrame:
 
 
 def _tested_rows(folder: Path, frame: pd.DataFrame) -> list[int]:
-    """The rows of the test part, in the order of the table."""
+    """Return the rows of the test part, in the order of the table."""
     numbered = frame.assign(row=np.arange(len(frame)) ** 2)
     data = _load(folder, numbered, features=["row"], standardize=False)
     return [int(row) for row in np.sqrt(data.test_features[:, 0]).round()]
@@ -192,7 +192,7 @@ def test_a_constant_feature_becomes_0_with_scale_1_and_is_named(tmp_path: Path) 
     assert (0.0301 - data.center[0]) / data.scale[0] == pytest.approx(1e-4)
 
 
-def test_what_differs_by_rounding_alone_is_constant(tmp_path: Path) -> None:
+def test_values_that_differ_by_rounding_alone_are_constant(tmp_path: Path) -> None:
     frame = pd.DataFrame({"sum": [0.3, 0.1 + 0.2] * 30, "x": np.arange(60) % 7, "y": np.arange(60) % 3})
     data = _load(tmp_path, frame, test_fraction=0)
     assert np.abs(data.training_features[:, 0]).max() < 1e-15

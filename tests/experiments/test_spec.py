@@ -1,4 +1,4 @@
-"""Every mistake in a sweep file gets one message that says where it stands, what is wrong and what would be right."""
+"""Every mistake in a sweep file gets one message: its place, what is wrong, and what would be right."""
 
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def test_a_huge_grid_is_refused_with_its_size_before_it_is_made(count: int) -> N
         _check(_BASE + f"grid:\n  optimizer: [sgd, adam]\n  seed: {{range: {count}}}")
 
 
-def test_several_mistakes_are_told_at_once_but_not_all_of_many() -> None:
+def test_several_mistakes_are_reported_at_once_but_not_all_of_many() -> None:
     with pytest.raises(SpecError) as caught:
         _check(_BASE + "\n".join(f"k{n}: 1" for n in range(9)))
     lines = str(caught.value).splitlines()

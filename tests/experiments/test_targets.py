@@ -1,4 +1,4 @@
-"""Targets: one rule for every kind of file, and cells that are no numbers."""
+"""Targets: one rule for every kind of file, and cells that are not numbers."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ def _load(folder: Path, file: str = "own.csv", **spec: Any) -> Dataset:
 
 
 def _nuclei(**cells: str) -> str:
-    """40 rows of numbers; `line25="?"` puts a cell into the second column of that line."""
+    """Return 40 rows of numbers; `line25="?"` puts a cell into the second column of that line."""
     rows = [[str(k % 7), str(1 + k % 9), str(k * k % 2)] for k in range(40)]
     for line, cell in cells.items():
         rows[int(line.removeprefix("line")) - 2][1] = cell
@@ -38,7 +38,9 @@ def _nuclei(**cells: str) -> str:
         ({"line3": "two"}, r"own.csv, line 3: column 'nuclei' holds 'two'"),
     ],
 )
-def test_a_cell_that_is_no_number_is_named_with_its_line(tmp_path: Path, cells: dict[str, str], message: str) -> None:
+def test_a_cell_among_numbers_that_is_not_one_is_named_with_its_line(
+    tmp_path: Path, cells: dict[str, str], message: str
+) -> None:
     (tmp_path / "own.csv").write_text(_nuclei(**cells), encoding="utf-8")
     with pytest.raises(DataError, match=message) as caught:
         _load(tmp_path)
@@ -47,7 +49,7 @@ def test_a_cell_that_is_no_number_is_named_with_its_line(tmp_path: Path, cells: 
     assert "encode: {nuclei: one_hot}" in str(caught.value)
 
 
-def test_the_message_s_ways_out_work(tmp_path: Path) -> None:
+def test_the_ways_out_that_a_message_names_work(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(_nuclei(line25="?"), encoding="utf-8")
     dropped = _load(tmp_path, na_values=["?"], missing="drop", test_fraction=0)
     assert (len(dropped.training_targets), dropped.dropped) == (39, 1)
@@ -55,7 +57,7 @@ def test_the_message_s_ways_out_work(tmp_path: Path) -> None:
     assert "nuclei=?" in encoded.feature_names
 
 
-def test_a_stray_word_makes_no_classes_of_numbers_that_are_to_be_predicted(tmp_path: Path) -> None:
+def test_a_stray_word_does_not_turn_a_numeric_target_into_classes(tmp_path: Path) -> None:
     rows = [f"{k % 13},{k * 1.5 + 0.25}" for k in range(60)]
     rows[23] = "3,?"
     (tmp_path / "own.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
@@ -67,7 +69,7 @@ def test_a_stray_word_makes_no_classes_of_numbers_that_are_to_be_predicted(tmp_p
     assert (data.task, data.dropped) == ("regression", 1)
 
 
-def test_labels_that_turn_into_words_late_are_words_throughout(tmp_path: Path) -> None:
+def test_labels_with_words_in_late_rows_are_words_throughout(tmp_path: Path) -> None:
     """400 columns x 3,000 rows, labels 0/1, from row 2,500 on `unknown`."""
     rng = np.random.default_rng(0)
     labels = [str(k % 2) for k in range(2_500)] + ["unknown"] * 500
@@ -128,7 +130,7 @@ def test_one_table_is_one_data_set_in_every_kind_of_file(
 
 
 def test_the_name_of_a_whole_class_is_that_of_its_cells(tmp_path: Path) -> None:
-    """As it was: a fingerprint holds the classes' names."""
+    """It must stay: a fingerprint holds the names of the classes."""
     for ending in ("", ".0"):
         rows = [f"{k % 7},{k % 2}{ending}" for k in range(20)]
         (tmp_path / "own.csv").write_text("\n".join(["x,y", *rows]), encoding="utf-8")
@@ -153,7 +155,7 @@ def test_a_split_that_fails_says_what_to_do(tmp_path: Path) -> None:
     assert "regression" not in str(caught.value)
 
 
-def test_booleans_are_no_regression_target(tmp_path: Path) -> None:
+def test_booleans_are_refused_as_a_regression_target(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1, 2, 4], "y": [True, False, True]}).to_parquet(tmp_path / "own.parquet")
     with pytest.raises(DataError, match="the target 'y' is not a number: it holds booleans"):
         _load(tmp_path, "own.parquet", task="regression")
@@ -171,7 +173,7 @@ def test_dates_are_refused_where_they_are_used(tmp_path: Path, column: str) -> N
         assert _load(tmp_path, "own.parquet", features=["x"], test_fraction=0).feature_names == ("x",)
 
 
-def test_a_message_is_short_whatever_the_table_holds(tmp_path: Path) -> None:
+def test_a_message_is_short_for_any_table(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": ["1", "2", "?" * 5_000, "4"], "y": [0.5, 1, 2, 4]})
     frame.to_csv(tmp_path / "own.csv", index=False)
     with pytest.raises(DataError, match=r"line 4: column 'x' holds '\?+\.\.\., .* na_values with that cell") as caught:

@@ -73,7 +73,7 @@ values = st.one_of(
 
 
 def mutated_tree(draw: Draw, data: Any) -> str:
-    """The data as YAML or JSON text after one to four edits."""
+    """Return the data as YAML or JSON text after one to four edits."""
     data = copy.deepcopy(data)
     for _ in range(draw(st.integers(1, 4))):
         draw(st.sampled_from(_EDITS))(draw, data)
@@ -83,14 +83,14 @@ def mutated_tree(draw: Draw, data: Any) -> str:
 
 
 def mutated_text(draw: Draw, text: str) -> str:
-    """The text after one to three edits of characters or lines."""
+    """Return the text after one to three edits of characters or lines."""
     for _ in range(draw(st.integers(1, 3))):
         text = draw(st.sampled_from(_TEXT_EDITS))(draw, text)
     return text
 
 
 def _containers(data: Any) -> list[Any]:
-    """Every mapping and list in the data that has something in it."""
+    """Yield every mapping and list in the data that is not empty."""
     inside = [part for value in _items(data) for part in _containers(value)]
     return [data, *inside] if isinstance(data, (dict, list)) and data else inside
 

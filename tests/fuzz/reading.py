@@ -1,4 +1,4 @@
-"""A reading of sweep files that shares no code with gradgrid, to hold an accepted file to what it says."""
+"""Reads sweep files without any code of gradgrid, to compare an accepted file with its text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf
 
 
 def read(text: str) -> Any:
-    """The YAML text as plain data; scalars as YAML 1.2 has them."""
+    """Return the YAML text as plain data, with the scalars of YAML 1.2."""
     return _plain(yaml.compose(text, Loader=yaml.BaseLoader))
 
 
@@ -37,7 +37,7 @@ def _plain(node: Any) -> Any:
 
 
 def axis_values(raw: Any) -> list[Any]:
-    """The values of an axis, counted out."""
+    """Return all values of an axis."""
     if isinstance(raw, list):
         return raw
     if not isinstance(raw, dict):
@@ -53,7 +53,7 @@ def axis_values(raw: Any) -> list[Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values say the same: lists and tuples by items, numbers up to rounding in the tenth digit."""
+    """Return whether two values mean the same: lists and tuples by items, numbers to the tenth digit."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, (int, float)) and isinstance(other, (int, float)) and not isinstance(one, bool):

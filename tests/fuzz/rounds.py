@@ -1,4 +1,4 @@
-"""How much is fuzzed: examples or seconds, by the environment."""
+"""The number of examples or seconds of fuzzing, from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as people see them, mutated and written in many dialects; and what a reader would say is in each cell."""
+"""Tables as people see them, mutated and written in many dialects; and the number that a reader sees in a cell."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ BASES = (
 
 
 def mutated_sheet(draw: Draw) -> Sheet:
-    """One of the base sheets after up to three edits."""
+    """Return one of the base sheets after up to three edits."""
     sheet: Sheet = draw(st.sampled_from(BASES))
     for _ in range(draw(st.integers(0, 3))):
         sheet = draw(st.sampled_from(_EDITS))(draw, sheet)
@@ -143,7 +143,7 @@ _EDITS = (_change_cell, _change_cell, _change_column, _rename, _copy_column, _ch
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a sheet is written."""
+    """The signs, line ends and encoding that a sheet is written with."""
 
     separator: str = ","
     decimal: str = "."
@@ -167,7 +167,7 @@ dialects = st.builds(
 
 
 def written(sheet: Sheet, dialect: Dialect) -> bytes:
-    """The sheet as the bytes of a CSV file; characters that the encoding lacks become `?`."""
+    """Return the sheet as the bytes of a CSV file; characters that the encoding lacks become `?`."""
     end = dialect.separator * dialect.trailing + dialect.end
     lines = [f"sep={dialect.separator}{dialect.end}"] if dialect.named_separator else []
     lines += [
@@ -184,7 +184,7 @@ def _field(cell: str, dialect: Dialect) -> str:
 
 
 def number(cell: str) -> float | None:
-    """The number that a reader sees in a cell; None where it is none."""
+    """Return the number that a reader sees in a cell; None if it is not a number."""
     cell = cell.strip()
     if cell.lower() in ("true", "false"):
         return float(cell.lower() == "true")

@@ -1,4 +1,4 @@
-"""Sweep files, mutated: each is refused with a message or trains what a reader of it would say. `make fuzz`."""
+"""Sweep files, mutated: each is refused with a message, or trains what it says. `make fuzz`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LARGEST_DATA = 5_000
 
 @pytest.fixture(scope="module", autouse=True)
 def _traced_once() -> Iterator[None]:
-    """Tracing takes most of a plan's time; a model that was traced before, for data of the same shape, is not again."""
+    """Trace each model once for data of one shape, because tracing takes most of a plan's time."""
     programs: dict[Any, Any] = {}
     trace = Architecture.trace
 
@@ -88,7 +88,7 @@ def _check_message(message: str) -> None:
 
 
 def _check_command(file: Path, folder: Path) -> None:
-    """The command refuses it too, and leaves no store behind."""
+    """Check that the command refuses it too, and makes no store."""
     store = folder / "untouched.db"
     result = run_command("sweep", str(file), "--inline", "--tracking-uri", f"sqlite:///{store}")
     assert result.exit_code == 2, result.output
@@ -96,7 +96,7 @@ def _check_command(file: Path, folder: Path) -> None:
 
 
 def _check_meaning(file: Any, plan: Plan) -> None:
-    """Every key of the file is heeded, and nothing else is trained."""
+    """Check that every key of the file has its effect, and nothing else is trained."""
     spec = plan.sweepable.spec
     grid = {name: axis_values(raw) for name, raw in (file.get("grid") or {}).items()}
     given = {**file, **(file.get("model") or {})}
@@ -144,7 +144,7 @@ def _is_cheap(plan: Plan) -> bool:
 
 
 def _check_run(plan: Plan, uri: str) -> None:
-    """It runs to its end, each trial once."""
+    """Check that it runs to its end, with each trial once."""
     event("run")
     result = run_sweep(plan.sweepable, tracking_uri=uri, inline=True)
     assert result.trials == plan.trials == result.table["trial"].nunique()

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, for looking at pages as a user does."""
+"""A real Chromium without a window, which shows pages as a user sees them."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ _FLAGS = [
 
 
 def chromium() -> str | None:
-    """The browser's program; None where it isn't installed."""
+    """Return the browser's program; None if it isn't installed."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
 def open_page(width: int = 1400, height: int = 900, *, dark: bool = False, scale: float = 1) -> Iterator[Page]:
-    """A page of a new browser. Skips the test where there is no browser."""
+    """Yield a page of a new browser. Skip the test if no browser is installed."""
     program = chromium()
     if program is None:
         pytest.skip("Chromium is not installed; .ci/run installs it")
@@ -53,7 +53,7 @@ def open_page(width: int = 1400, height: int = 900, *, dark: bool = False, scale
 
 
 def visit(page: Page, address: str, until: Locator) -> None:
-    """Open an address of MLflow's and wait for something on it; once more where a busy machine made MLflow give up."""
+    """Open an address of MLflow and wait for something on its page; again if MLflow gave up on a busy machine."""
     gave_up = page.get_by_role("heading", name="Something went wrong")
     page.goto(address)
     expect(until.or_(gave_up).first).to_be_visible(timeout=90_000)
@@ -63,7 +63,7 @@ def visit(page: Page, address: str, until: Locator) -> None:
 
 
 def keep_screenshot(page: Page, name: str) -> None:
-    """A picture of the page in the folder that GRADGRID_SCREENSHOTS names, to be looked at."""
+    """Save a picture of the page in the folder that GRADGRID_SCREENSHOTS names, for people to look at."""
     folder = os.environ.get("GRADGRID_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""One small sweep, trained in this process and recorded once, that many tests look at."""
+"""One small sweep, trained in this process and recorded once, which many tests read; and stores of every kind."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,6 +28,9 @@ SPEC = {
     "record": {"points": 6},
 }
 
+LONG = {**SPEC, "name": "long", "steps": 200_000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
+"""400 trials that take some seconds, so that a test can stop the sweep half-way."""
+
 TINY = {"name": "tiny", "dataset": {"name": "xor"}, "steps": 5, "grid": {"seed": {"range": 3}}}
 
 
@@ -54,19 +57,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
 
 
 def run_command(*arguments: str) -> Result:
-    """The command, in this process."""
+    """Run the command in this process."""
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
 
 def run_for_json(*arguments: str) -> Any:
-    """What the command prints with --json."""
+    """Run the command with --json and return the values that it prints; it must succeed."""
     result = run_command(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
 
 def write_spec(folder: Path, spec: dict[str, Any]) -> str:
-    """The spec as a file; returns its path."""
+    """Write the spec into a file of its name, and return the path."""
     file = folder / f"{spec['name']}.yaml"
     file.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML
     return str(file)
@@ -98,12 +101,12 @@ def _postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def make_postgres(_postgres_server: str) -> Callable[[], str]:
-    """Makes a new database and returns its tracking URI."""
+    """A function that makes a new database and returns its tracking URI."""
     return lambda: new_database(_postgres_server)
 
 
 @pytest.fixture(scope="session")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
-    """A real `mlflow server` on a store of its own."""
+    """A real `mlflow server` on a new store."""
     with running_server(tmp_path_factory.mktemp("server")) as server:
         yield server

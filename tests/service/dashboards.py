@@ -1,4 +1,4 @@
-"""`gradgrid dashboard` as a process of its own."""
+"""`gradgrid dashboard` in another process."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.ports import free_port
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A dashboard that runs: the address that it printed, and where it serves."""
+    """A running dashboard. address: the one that it printed. base: host and port, as http://host:port."""
 
     address: str
     base: str
@@ -24,7 +24,7 @@ class Dashboard:
 def running_dashboard(
     uri: str, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[Dashboard]:
-    """The dashboard of a store, once it has printed its address; its stderr is in `folder/dashboard.log`."""
+    """Yield the dashboard of a store, once it has printed its address; its stderr is in `folder/dashboard.log`."""
     port = free_port()
     command = [sys.executable, "-m", "service.cli", "dashboard", *arguments, "--port", str(port)]
     log = folder / "dashboard.log"

@@ -6,7 +6,7 @@ from service.recording.infos import SweepInfo
 
 
 class Interrupting(NullObserver):
-    """Presses Ctrl-C after so many trials. `done`: how many were recorded before it began."""
+    """Presses Ctrl-C after a number of trials. done: the trials that were recorded before it began."""
 
     def __init__(self, after: int) -> None:
         self.left = after

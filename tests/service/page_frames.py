@@ -1,4 +1,4 @@
-"""Reads frames and texts out of a report's page as a browser has drawn them."""
+"""Reads frames and texts from a report's page, as a browser has drawn them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class DrawnFrame:
     lines: list[list[float | None]]
 
     def span(self, low: float, high: float) -> float:
-        """The distance between two values on this frame's axis, as a share of the axis."""
+        """Return the distance between two values on this frame's axis, as a share of the axis."""
         return abs(self._height(high) - self._height(low))
 
     @property
@@ -95,7 +95,7 @@ class DrawnFrame:
         return [value for line in self.lines for value in line if value is not None]
 
     def filled(self) -> float:
-        """The share of the frame's height between its lowest and its highest mark."""
+        """Return the share of the frame's height between its lowest and its highest mark."""
         heights = [min(max(self._height(value), 0.0), 1.0) for value in self.values]
         return max(heights) - min(heights) if heights else 0.0
 
@@ -109,7 +109,7 @@ class DrawnFrame:
 
 @contextmanager
 def read_page(path: Path, width: int) -> Iterator[Page]:
-    """The page in a browser that notes every text it draws."""
+    """Yield the page in a browser that notes every text it draws."""
     with open_page(width, 900) as page:
         page.add_init_script(_KEEP_TEXTS)
         page.goto(path.as_uri())
@@ -118,7 +118,7 @@ def read_page(path: Path, width: int) -> Iterator[Page]:
 
 
 def open_tabs(page: Page) -> Iterator[None]:
-    """Opens the tabs of each section one after another, and yields when all figures are drawn."""
+    """Open the tabs of each section one after another; yield when all figures are drawn."""
     yield
     for k in range(page.get_by_role("tab").count()):
         button = page.get_by_role("tab").nth(k)
@@ -129,12 +129,12 @@ def open_tabs(page: Page) -> Iterator[None]:
 
 
 def visible_frames(page: Page) -> list[DrawnFrame]:
-    """The frames of the tabs that are open."""
+    """Return the frames of the tabs that are open."""
     return [DrawnFrame(**frame) for frame in page.evaluate(_FRAMES)]
 
 
 def overlapping_texts(page: Page) -> list[tuple[str, str]]:
-    """Pairs of texts that lie over one another by more than a pixel."""
+    """Return pairs of texts that overlap by more than a pixel."""
     boxes = page.evaluate("allTexts()")
     assert len(boxes) > 50, "no texts were noted"
     texts = [box["text"] for box in boxes]
@@ -146,7 +146,7 @@ def overlapping_texts(page: Page) -> list[tuple[str, str]]:
 
 
 def _overlap(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same_text: bool) -> bool:
-    """Whether two boxes, which may be tilted, overlap by more than a pixel; not if one is drawn again in its place."""
+    """Return whether two boxes, maybe tilted, overlap by more than a pixel and are not one text drawn twice."""
     if same_text and np.allclose(one, other, atol=0.5):
         return False
     for box in (one, other):

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: Debian's, in a folder of its own, on a free port of the loopback interface."""
+"""A real PostgreSQL for the tests: Debian's, in a new folder, on a free port of the loopback interface."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ from tests.ports import free_port
 
 
 def binaries() -> Path | None:
-    """The folder with initdb and postgres; None where PostgreSQL isn't installed."""
+    """Return the folder with initdb and postgres; None if PostgreSQL isn't installed."""
     found = shutil.which("initdb")
     if found:
         return Path(found).parent
@@ -25,7 +25,7 @@ def binaries() -> Path | None:
 
 
 def _user() -> str | None:
-    """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
+    """Return the user to run PostgreSQL as: it refuses to run as root, and Debian's package brings a user for it."""
     return "postgres" if os.geteuid() == 0 else None
 
 
@@ -66,7 +66,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(password: str = "") -> Iterator[Postgres]:
-    """A server with every check of its own left on, that asks for this password, or for none."""
+    """Yield a server in its usual configuration, which asks for this password, or for none."""
     user = _user()
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         if user:
@@ -84,7 +84,7 @@ def running_postgres(password: str = "") -> Iterator[Postgres]:
 
 
 def new_database(address: str, template: str = "template1") -> str:
-    """Make a new database of the server at this address, a copy of another; returns its tracking URI."""
+    """Make a new database of the server at this address, a copy of another; return its tracking URI."""
     name = f"d{uuid.uuid4().hex}"
     with _connected(f"{address}/postgres") as connection:
         connection.execute(f"create database {name} template {template}")

@@ -55,6 +55,6 @@ def test_a_notebook_shows_the_leaderboard(found: RecordedSweep) -> None:
     assert "relu" in page
 
 
-def test_a_sweep_that_is_not_there_is_told(recorded: Recorded) -> None:
+def test_a_missing_sweep_is_reported(recorded: Recorded) -> None:
     with pytest.raises(NotFoundError, match="has no sweep 'nothing'"):
         load_sweep("nothing", tracking_uri=recorded.uri)

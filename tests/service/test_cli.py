@@ -1,20 +1,17 @@
 """The command, as a user meets it: what it prints, where, and its exit code."""
 
-import json
 import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from experiments.data.builtin_data import BUILTINS
 from service.cli import main
-from service.recording.infos import TrialInfo
+from service.execution import cluster
 from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
 
@@ -51,7 +48,7 @@ def test_the_store_is_mlflows_default_in_the_folder_or_the_environments(
     assert run_for_json("sweep", spec, "--inline")["tracking_uri"] == uri
 
 
-def test_a_dry_run_tells_the_size_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_size_and_writes_nothing(tmp_path: Path) -> None:
     result = run_command("sweep", "moons", "--dry-run", "--workers", "2")
     assert "1,000 trials (4 activation x 25 learning_rate x 10 seed)" in result.stdout
     assert "325,000 metric rows" in result.stdout
@@ -191,82 +188,6 @@ def test_list_shows_the_sweeps(recorded: Recorded, uri: str) -> None:
     assert "no sweeps yet" in empty.stderr
 
 
-@pytest.mark.parametrize(
-    ("ending", "read"), [("parquet", pd.read_parquet), ("csv", pd.read_csv), ("json", pd.read_json)]
-)
-def test_export_writes_every_trial(recorded: Recorded, ending: str, read: Any) -> None:
-    values = run_for_json("export", "small", "-o", f"t.{ending}", "--tracking-uri", recorded.uri)
-    assert values == {"sweep": recorded.result.sweep, "file": f"t.{ending}", "trials": 12}
-    table = read(f"t.{ending}")
-    assert list(table.columns) == list(recorded.result.table.columns)
-    finished = table["outcome"] != "diverged"
-    assert table.loc[finished, "metrics.loss"].to_numpy() == pytest.approx(
-        recorded.result.table.loc[finished.to_numpy(), "metrics.loss"].to_numpy(), rel=1e-14
-    )
-    assert [file.name for file in Path.cwd().iterdir()] == [f"t.{ending}"]
-
-
-def test_verify_finds_every_figure_equal(recorded: Recorded) -> None:
-    result = run_command("verify", "small", "--tracking-uri", recorded.uri)
-    assert result.exit_code == 0
-    figures = re.search(
-        r"^12 trials trained again, ([\d,]+) figures compared: \1 equal to the last bit$", result.stdout
-    )
-    assert figures is not None, result.stdout
-    points = sum(len(recorded.store.curve(t.run_id, name)) for t in _trials(recorded) for name in t.metrics)
-    assert int(figures[1].replace(",", "")) == points + 12 * 13
-    sampled = run_for_json("verify", "small", "--sample", "4", "--tracking-uri", recorded.uri)
-    assert (sampled["trials"], sampled["differences"]) == (4, [])
-    run = _trials(recorded)[0].run_id
-    assert run_for_json("verify", run, "--tracking-uri", recorded.uri)["trials"] == 1
-    assert run_command("verify", run, "--tracking-uri", recorded.uri).stdout.startswith("1 trial trained again")
-
-
-def _trials(recorded: Recorded) -> list[TrialInfo]:
-    return list(recorded.store.trials(recorded.store.find_sweep("small")))
-
-
-@pytest.mark.parametrize(("kernel", "code"), [("compiled", 1), ("reference", 0)])
-def test_verify_wants_the_same_bits_of_the_compiled_kernel_alone(
-    tmp_path: Path, uri: str, kernel: str, code: int
-) -> None:
-    sweep = run_for_json("sweep", write_spec(tmp_path, {**TINY, "kernel": kernel}), "--inline", "--tracking-uri", uri)
-    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        change = "update metrics set value = value * (1 + 1e-15) where run_uuid = ? and key = 'loss' and step = 2"
-        connection.execute(change, [sweep["best"]["run_id"]])
-    connection.close()
-    result = run_command("verify", "tiny", "--tracking-uri", uri)
-    assert result.exit_code == code
-    assert ("1 DIFFERENT" if code else "1 within 1e-9") in result.stdout
-
-
-@pytest.mark.parametrize("what", ["a point", "a weight", "a missing point"])
-def test_verify_finds_what_was_changed(tmp_path: Path, uri: str, what: str) -> None:
-    sweep = run_for_json("sweep", write_spec(tmp_path, TINY), "--inline", "--tracking-uri", uri)
-    run = sweep["best"]["run_id"]
-    if what == "a weight":
-        (file,) = Path.cwd().rglob(f"{run}/artifacts/final_weights.json")
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content["tensors"][0]["values"][1] += 1e-6
-        file.write_text(json.dumps(content), encoding="utf-8")
-    else:
-        change = "delete from metrics" if what == "a missing point" else "update metrics set value = value * (1 + 1e-8)"
-        with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-            connection.execute(f"{change} where run_uuid = ? and key = 'loss' and step = 2", [run])
-        connection.close()
-    result = run_command("verify", "tiny", "--tracking-uri", uri)
-    assert result.exit_code == 1
-    assert "1 DIFFERENT" in result.stdout
-    assert ("layer1.weight[1]" if what == "a weight" else "loss at step 2") in result.stdout
-
-
-def test_export_says_what_it_cannot_do(recorded: Recorded) -> None:
-    wrong = run_command("export", "small", "-o", "t.xlsx", "--tracking-uri", recorded.uri)
-    assert (wrong.exit_code, "end it in .parquet, .csv, .json" in wrong.stderr) == (2, True)
-    nowhere = run_command("export", "small", "-o", "nowhere/t.csv", "--tracking-uri", recorded.uri)
-    assert (nowhere.exit_code, "nowhere/t.csv can't be written" in nowhere.stderr) == (1, True)
-
-
 def test_a_deleted_sweep_is_gone_until_mlflow_restores_it(tmp_path: Path, uri: str) -> None:
     sweep = run_for_json("sweep", write_spec(tmp_path, TINY), "--inline", "--tracking-uri", uri)
     refused = CliRunner().invoke(main, ["delete", "tiny", "--tracking-uri", uri], input="n\n")
@@ -280,7 +201,7 @@ def test_a_deleted_sweep_is_gone_until_mlflow_restores_it(tmp_path: Path, uri: s
     assert len(run_for_json("top", "tiny", "--tracking-uri", uri)["top"]) == 3
 
 
-def test_the_lists_of_what_there_is() -> None:
+def test_the_catalog_lists_data_sets_activations_and_optimizers() -> None:
     assert [row["name"] for row in run_for_json("datasets")["datasets"]] == list(BUILTINS)
     assert {"relu", "gelu", "mish"} <= {row["name"] for row in run_for_json("activations")["activations"]}
     optimizers = {row["name"]: row["hyperparameters"] for row in run_for_json("optimizers")["optimizers"]}
@@ -289,29 +210,19 @@ def test_the_lists_of_what_there_is() -> None:
         assert run_command(command).exit_code == 0
 
 
-def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(recorded: Recorded) -> None:
-    well = run_command("doctor", "--tracking-uri", recorded.uri)
-    assert well.exit_code == 0, well.stdout
-    assert "1 sweep" in well.stdout
-    assert "trials in a vector" in well.stdout
-    assert "starts on this machine" in well.stdout
-    ill = run_command("doctor", "--tracking-uri", "sqlite:////nowhere/m.db", "--address", "127.0.0.1:1")
-    assert ill.exit_code == 1
-    assert ill.stdout.count("WRONG") == 2
-    assert "store: " in ill.stderr
-    assert "ray: start Ray there" in ill.stderr
-    listed = run_command("doctor", "--tracking-uri", "sqlite:////nowhere/m.db", "--address", "127.0.0.1:1", "--json")
-    findings = {finding["subject"]: finding["ok"] for finding in json.loads(listed.stdout)["findings"]}
-    assert {name for name, ok in findings.items() if not ok} == {"store", "ray"}
-    assert {"python", "mlflow", "numpy", "kernels", "cores"} <= findings.keys()
-
-
-def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
+def test_a_dry_run_of_resume_runs_nothing(recorded: Recorded) -> None:
     before = [sweep.status for sweep in recorded.store.sweeps()]
-    told = run_command("sweep", "--resume", "small", "--dry-run", "--inline", "--tracking-uri", recorded.uri)
-    assert (told.exit_code, "small: 12 trials" in told.stdout) == (0, True)
-    assert "recorded already" not in told.stderr
+    result = run_command("sweep", "--resume", "small", "--dry-run", "--inline", "--tracking-uri", recorded.uri)
+    assert (result.exit_code, "small: 12 trials" in result.stdout) == (0, True)
+    assert "recorded already" not in result.stderr
     assert [sweep.status for sweep in recorded.store.sweeps()] == before
+
+
+_UNSURE = "interrupted: run the command again, or look in the model registry whether it is there"
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
@@ -326,14 +237,30 @@ def test_a_dry_run_of_what_is_resumed_runs_nothing(recorded: Recorded) -> None:
         (["explain", "small"], "interrupted"),
         (["resume", "small"], "interrupted before anything more was recorded"),
         (["sweep", "xor", "--inline"], "interrupted before anything was recorded"),
+        (["export", "small"], "interrupted: the file is not complete; run the command again"),
+        (["promote", "small", "--name", "m"], _UNSURE),
     ],
 )
-def test_ctrl_c_is_told_in_the_words_of_the_command(
+def test_ctrl_c_is_reported_in_the_words_of_the_command(
     arguments: list[str], message: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Store, "__init__", interrupt)
+    monkeypatch.setattr(Store, "__init__", _interrupt)
     result = run_command(*arguments, "--tracking-uri", recorded.uri)
+    assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["submit", "xor"], "interrupted: `gradgrid status` shows whether the job has arrived"),
+        (["cancel", "xor"], "interrupted: `gradgrid status` shows whether the job still runs"),
+        (["status", "xor"], "interrupted"),
+        (["logs", "xor"], "interrupted"),
+    ],
+)
+def test_ctrl_c_while_a_cluster_is_asked_is_reported_in_the_words_of_the_command(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "check_jobs", _interrupt)
+    result = run_command(*arguments)
     assert (result.exit_code, result.stderr) == (130, f"gradgrid: {message}\n")

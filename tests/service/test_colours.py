@@ -19,7 +19,7 @@ _SEEN = {
 
 
 def _lab(colour: str, seen: Floats) -> Floats:
-    """CIE L*a*b* of an sRGB colour, white point D65."""
+    """Return the CIE L*a*b* values of an sRGB colour, white point D65."""
     encoded = np.array(list(bytes.fromhex(colour[1:]))) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])

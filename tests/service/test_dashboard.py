@@ -1,4 +1,4 @@
-"""What leads to a sweep's pages in MLflow: `gradgrid dashboard`, links in the terminal, descriptions, saved views."""
+"""Ways to a sweep's pages in MLflow: `gradgrid dashboard`, links in the terminal, descriptions, saved views."""
 
 import http.server
 import json
@@ -44,9 +44,7 @@ def _page(uri: str, sweep: str, base: str = "http://host") -> str:
     return sweep_pages(store, store.find_sweep(sweep), base).trials
 
 
-def test_the_dashboard_prints_where_the_newest_sweeps_trials_are_or_those_of_a_named_one(
-    tmp_path: Path, uri: str
-) -> None:
+def test_the_dashboard_prints_the_address_of_the_newest_or_of_a_named_sweep(tmp_path: Path, uri: str) -> None:
     older, newer = (run_sweep(load_spec({**TINY, "name": n}), tracking_uri=uri, inline=True) for n in ("a", "b"))
     with running_dashboard(uri, tmp_path) as dashboard:
         assert dashboard.address == _best_first(dashboard.base, newer.experiment_id)
@@ -76,15 +74,15 @@ def test_open_gives_the_address_to_the_browser(tmp_path: Path, uri: str) -> None
         assert opened.read_text(encoding="utf-8") == dashboard.address
 
 
-def test_for_a_server_the_dashboard_and_other_commands_print_its_address(
+def test_the_dashboard_and_other_commands_print_the_address_of_a_server(
     tracking_server: TrackingServer, tmp_path: Path
 ) -> None:
     at = ("--tracking-uri", tracking_server.uri)
     made = run_command("sweep", write_spec(tmp_path, TINY), "--inline", *at)
     assert made.exit_code == 0, made.stderr
-    told = re.search(r"sweep (\S+): 3 trials", made.stderr)
-    assert told is not None
-    sweep = Store(tracking_server.uri).find_sweep(told[1])
+    match = re.search(r"sweep (\S+): 3 trials", made.stderr)
+    assert match is not None
+    sweep = Store(tracking_server.uri).find_sweep(match[1])
     page = _best_first(tracking_server.uri, sweep.experiment_id)
     assert f"the dashboard: {page}\n" in made.stderr
     assert run_command("dashboard", sweep.sweep, *at).stdout == f"{page}\n"
@@ -106,7 +104,7 @@ def test_without_a_server_the_terminal_names_the_command_that_serves(tmp_path: P
 
 @contextmanager
 def _recording_proxy() -> Iterator[tuple[str, list[str]]]:
-    """A proxy that answers nothing but 502, and what it was asked."""
+    """Yield the address of a proxy that answers only 502, and the requests that it got."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -178,7 +176,7 @@ def test_with_another_mlflow_links_lead_to_the_plain_table_and_no_view_is_writte
 
 
 @pytest.mark.parametrize("refused", ["set-experiment-tag", "/version"])
-def test_where_a_server_takes_no_views_the_sweep_goes_on_with_plain_links(
+def test_a_sweep_goes_on_with_plain_links_if_a_server_refuses_views(
     tracking_server: TrackingServer, refused: str
 ) -> None:
     with flaky(tracking_server, lambda path: "refuse" if refused in path else "pass") as proxy:
@@ -190,7 +188,7 @@ def test_where_a_server_takes_no_views_the_sweep_goes_on_with_plain_links(
         assert _sorted("", made.experiment_id).removeprefix("/") in run.tags[_NOTE]
 
 
-def test_a_sweep_whose_trials_have_no_runs_is_led_to_by_its_own_run(uri: str) -> None:
+def test_the_dashboard_leads_to_the_sweeps_own_run_if_trials_have_none(uri: str) -> None:
     made = run_sweep(load_spec({**TINY, "record": {"runs": "summary"}}), tracking_uri=uri, inline=True)
     client = MlflowClient(uri)
     sweep = Store(uri).find_sweep(made.sweep)
@@ -212,7 +210,7 @@ def test_both_experiments_describe_where_their_pages_are(recorded: Recorded) -> 
     assert re.findall(r"\]\((\S+)\)", sweeps) == [table, pages.trials, pages.run]
 
 
-def test_the_sweeps_description_leads_to_the_newest_and_what_somebody_wrote_stays(uri: str) -> None:
+def test_the_sweeps_description_leads_to_the_newest_and_keeps_the_users_text(uri: str) -> None:
     first = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     client, store = MlflowClient(uri), Store(uri)
     parent = store.find_sweep(first.sweep).parent_id
@@ -224,7 +222,7 @@ def test_the_sweeps_description_leads_to_the_newest_and_what_somebody_wrote_stay
     assert client.get_experiment(first.experiment_id).tags[_NOTE] == "my own words"
 
 
-def test_values_of_odd_signs_are_plain_text_in_the_description(recorded: Recorded) -> None:
+def test_values_with_odd_signs_are_plain_text_in_the_description(recorded: Recorded) -> None:
     from service.execution.plan import make_plan
 
     plan = make_plan(recorded.sweepable)
@@ -250,8 +248,10 @@ def test_the_weights_file_is_what_the_docs_say(recorded: Recorded, root: Path, t
     assert best is not None
     path = recorded.client.download_artifacts(best["run_id"], "final_weights.json", str(tmp_path))
     content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    (told,) = re.findall(r"`final_weights\.json`: (an object .*?) \|", (root / "docs" / "mlflow.md").read_text("utf-8"))
-    named = re.findall(r"`(\w+)`", told)
+    (description,) = re.findall(
+        r"`final_weights\.json`: (an object .*?) \|", (root / "docs" / "mlflow.md").read_text("utf-8")
+    )
+    named = re.findall(r"`(\w+)`", description)
     assert named == [*content, *content["tensors"][0]]
     assert isinstance(content, dict)
     assert isinstance(content["tensors"], list)

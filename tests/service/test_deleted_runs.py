@@ -1,4 +1,4 @@
-"""Runs that were deleted in MLflow: what is said of them, and that `resume` brings back each once."""
+"""Runs that were deleted in MLflow: messages about them, and `resume`, which brings back each once."""
 
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,21 @@ def _active(client: MlflowClient, result: SweepResult) -> list[str]:
 
 
 def _remove_for_good(client: MlflowClient, run: str) -> None:
-    """As `mlflow gc` does."""
+    """Remove a run as `mlflow gc` does."""
     client.delete_run(run)
     client._tracking_client.store._hard_delete_run(run)
 
 
-def test_what_is_shown_of_a_sweep_says_which_runs_were_deleted_and_links_to_none(uri: str, tmp_path: Path) -> None:
+def test_commands_report_deleted_runs_and_link_to_none(uri: str, tmp_path: Path) -> None:
     result = _sweep(uri)
     client, option = MlflowClient(uri), ("--tracking-uri", uri)
     ranked = result.table.sort_values("metrics.loss")["run_id"].tolist()
     client.delete_run(ranked[0])
     _remove_for_good(client, ranked[1])
-    told = f"2 of the 6 runs of {result.sweep} were deleted in MLflow; `gradgrid resume {result.sweep} --tracking-uri"
+    note = f"2 of the 6 runs of {result.sweep} were deleted in MLflow; `gradgrid resume {result.sweep} --tracking-uri"
     for command in ("top", "show"):
         shown = run_command(command, "tiny", *option)
-        assert told in shown.stderr
+        assert note in shown.stderr
         assert ranked[0][:8] not in shown.stdout
     table = run_for_json("top", "tiny", "--trials", *option)
     assert [entry["run_id"] for entry in table["entries"]][:3] == [None, None, ranked[2]]
@@ -75,7 +75,7 @@ def test_resume_brings_back_each_once_and_says_so(uri: str, tmp_path: Path) -> N
     assert "deleted" not in run_command("top", "tiny", *option).stderr
 
 
-def test_the_same_for_a_sweep_that_was_cut_off(uri: str, tmp_path: Path) -> None:
+def test_resume_brings_back_runs_of_a_sweep_that_was_cut_off(uri: str, tmp_path: Path) -> None:
     result = _sweep(uri)
     client = MlflowClient(uri)
     client.update_run(result.sweep_run_id, status="RUNNING")  # as SIGKILL leaves it
@@ -90,7 +90,7 @@ def test_the_same_for_a_sweep_that_was_cut_off(uri: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("runs", "expected"), [({"top": 2}, 2), ("summary", 0)])
-def test_where_only_the_best_have_runs(uri: str, runs: Any, expected: int) -> None:
+def test_resume_brings_back_the_best_if_only_those_have_runs(uri: str, runs: Any, expected: int) -> None:
     result = _sweep(uri, record={"runs": runs})
     client, store = MlflowClient(uri), Store(uri)
     had = result.table["run_id"].dropna().tolist()

@@ -1,4 +1,4 @@
-"""A step of a recorded trial from inside: the figures are those that were recorded, and NumPy's."""
+"""A step of a recorded trial from inside: its figures are the recorded ones, and those of NumPy."""
 
 import math
 import re
@@ -34,7 +34,7 @@ class _Troubled:
     table: pd.DataFrame
 
     def run(self, outcome: str) -> str:
-        """The run of the first trial that came to this."""
+        """Return the run of the first trial with this outcome."""
         return str(self.table[self.table["outcome"] == outcome]["run_id"].iloc[0])
 
 
@@ -56,7 +56,7 @@ def test_norms_and_loss_are_those_that_were_recorded(troubled: _Troubled, outcom
 
 
 def test_a_dead_unit_is_one_that_relu_shuts_for_every_sample(troubled: _Troubled) -> None:
-    """By the weights alone, in NumPy."""
+    """The units are found from the weights alone, in NumPy."""
     trial = troubled.store.find_trial(troubled.run("dead"))
     assert trial.params["activation"] == "relu"
     seen = explain(troubled.store, trial)
@@ -72,14 +72,14 @@ def test_a_dead_unit_is_one_that_relu_shuts_for_every_sample(troubled: _Troubled
     assert f"layer1[{shut.index(True)}]" in sentence
 
 
-def test_a_diverged_trial_is_looked_at_where_it_last_lived(troubled: _Troubled) -> None:
+def test_a_diverged_trial_is_explained_at_its_last_finite_step(troubled: _Troubled) -> None:
     trial = troubled.store.find_trial(troubled.run("diverged"))
     seen = explain(troubled.store, trial)
     assert seen.replay.step <= int(trial.tags["gradgrid.last_step"])
     assert re.match(r"it left the finite numbers after step \d+: the learning rate is 1e\+300", seen.findings[0])
 
 
-def test_any_step_can_be_asked_for_but_none_that_there_was_not(troubled: _Troubled) -> None:
+def test_any_step_of_the_trial_can_be_explained_and_no_other(troubled: _Troubled) -> None:
     trial = troubled.store.find_trial(troubled.run("improving"))
     assert explain(troubled.store, trial, 40).replay.step == 40
     with pytest.raises(UserError, match="the trial has steps 0 to 40, not 41"):
@@ -88,13 +88,13 @@ def test_any_step_can_be_asked_for_but_none_that_there_was_not(troubled: _Troubl
         explain(troubled.store, trial, 0).graph(99)
 
 
-def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> None:
+def test_the_command_prints_and_draws_an_explanation(troubled: _Troubled, tmp_path: Path) -> None:
     run = troubled.run("dead")
     at = ("explain", run[:8], "--tracking-uri", troubled.uri)
-    told = run_command(*at, "-o", str(tmp_path / "graph.svg"))
-    assert told.exit_code == 0, told.stderr
-    assert f"run {run}: dead from step" in told.stdout
-    assert "layer1.weight" in told.stdout
+    result = run_command(*at, "-o", str(tmp_path / "graph.svg"))
+    assert result.exit_code == 0, result.stderr
+    assert f"run {run}: dead from step" in result.stdout
+    assert "layer1.weight" in result.stdout
     assert (tmp_path / "graph.svg").read_text(encoding="utf-8").startswith("<svg")
     assert run_command(*at, "-o", str(tmp_path / "graph.dot"), "--sample", "3").exit_code == 0
     values = run_for_json(*at)
@@ -105,7 +105,7 @@ def test_the_command_tells_and_draws_it(troubled: _Troubled, tmp_path: Path) -> 
     assert (wrong.exit_code, "end it in .svg or .dot" in wrong.stderr) == (2, True)
 
 
-def test_a_sweep_is_no_trial(troubled: _Troubled) -> None:
+def test_a_sweep_is_refused_where_a_trial_is_needed(troubled: _Troubled) -> None:
     with pytest.raises(NotFoundError, match=r"'troubled' is a sweep; give a trial's run"):
         troubled.store.find_trial("troubled")
 
@@ -129,8 +129,8 @@ _VANISHING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", _VANISHING)
-def test_a_trial_that_is_called_vanishing_and_no_other_is_said_to_fade(name: str, uri: str) -> None:
-    """By the norm per weight; by the norms themselves, the first two networks would be called otherwise."""
+def test_the_gradient_is_said_to_fade_exactly_for_a_vanishing_trial(name: str, uri: str) -> None:
+    """The norm per weight decides; by the norms themselves, the first two networks would have another outcome."""
     spec = load_spec({"name": "a", "steps": 60, "record": {"points": 61}, **_VANISHING[name]})
     table = run_sweep(spec, tracking_uri=uri, inline=True).table
     assert table["outcome"].tolist() == ["vanishing", "stalled"]
@@ -140,7 +140,7 @@ def test_a_trial_that_is_called_vanishing_and_no_other_is_said_to_fade(name: str
         assert any("the gradient fades on its way back: per weight" in s for s in found) == (outcome == "vanishing")
 
 
-def test_a_trial_that_vanishes_as_a_whole_is_told_so(uri: str) -> None:
+def test_a_gradient_that_vanishes_as_a_whole_is_reported(uri: str) -> None:
     """Steps of 10 have saturated every unit, in the first layer as in the last."""
     network = {"dataset": {"name": "moons"}, "model": {"hidden": [4], "activation": "sigmoid"}}
     rule = {"loss": "mean_squared_error", "optimizer": "adam", "learning_rate": 10.0, "steps": 400}

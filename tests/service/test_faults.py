@@ -8,12 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from experiments.errors import StoreError, StoreUnavailableError, SweepInterruptedError
-from service.execution.disk_queue import DiskQueue
 from service.execution.observer import NullObserver
 from service.execution.result import SweepResult
 from service.execution.retry import Retry
@@ -25,15 +23,16 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, write_spec
 from tests.service.postgres import binaries, new_database, running_postgres
+from tests.service.tables import assert_same_trials
 from tests.service.tracking import PASSWORD, TrackingServer, flaky, running_server
 from tests.service.trial_records import RECORDS, begin_sweep, make_record, write
 
 
 class _Watch(NullObserver):
-    """An observer that does something once, after so many trials, and once the store is waited for."""
+    """An observer that strikes after a number of trials, and repairs once the store has been waited for."""
 
-    def __init__(self, after: int, strike: Callable[[], object], mend: Callable[[], object]) -> None:
-        self.left, self.strike, self.mend = after, strike, mend
+    def __init__(self, after: int, strike: Callable[[], object], repair: Callable[[], object]) -> None:
+        self.left, self.strike, self.repair = after, strike, repair
         self.reasons: list[str] = []
         self.returned = 0
 
@@ -45,18 +44,18 @@ class _Watch(NullObserver):
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         self.reasons.append(why)
         if len(self.reasons) == 3:
-            self.mend()
+            self.repair()
 
     def back(self) -> None:
         self.returned += 1
 
 
-def _same(result: SweepResult, recorded: Recorded) -> None:
-    ours, theirs = (r.table.drop(columns="run_id") for r in (result, recorded.result))
-    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+def _assert_complete(result: SweepResult, recorded: Recorded) -> None:
+    """Raise AssertionError unless table and store hold each trial once, with the figures of an undisturbed sweep."""
+    assert_same_trials(result.table, recorded.result.table)
     store = Store(result.tracking_uri)
     trials = [t.tags["gradgrid.trial"] for t in store.trials(store.find_sweep(result.sweep))]
-    assert sorted(trials) == sorted(theirs["trial"])
+    assert sorted(trials) == sorted(recorded.result.table["trial"])
 
 
 def _sweep(recorded: Recorded, uri: str, watch: _Watch, **options: Any) -> SweepResult:
@@ -69,7 +68,7 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
     with running_postgres() as server:
         watch = _Watch(4, server.stop, server.start)
         result = _sweep(recorded, new_database(server.address), watch)
-        _same(result, recorded)
+        _assert_complete(result, recorded)
     assert watch.returned == 1
     assert "the database failed" in watch.reasons[0]
 
@@ -78,7 +77,7 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
 def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Recorded, tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         watch = _Watch(4, server.stop, server.start)
-        _same(_sweep(recorded, server.uri, watch), recorded)
+        _assert_complete(_sweep(recorded, server.uri, watch), recorded)
     assert watch.returned == 1
 
 
@@ -87,14 +86,14 @@ def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, m
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: lock.execute("ROLLBACK"))
     with closing(lock):
-        _same(_sweep(recorded, uri, watch), recorded)
+        _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
 def test_sqlite_is_locked_while_the_recorder_opens_it(
     recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by another sweep, which makes the new store a log at that moment."""
+    """Another sweep, which gives the new store its log, may lock it at that moment."""
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     watch = _Watch(-1, lambda: None, lambda: None)
@@ -111,7 +110,7 @@ def test_sqlite_is_locked_while_the_recorder_opens_it(
 
     monkeypatch.setattr(SqliteDatabase, "_connect", connect_while_locked)
     with closing(lock):
-        _same(_sweep(recorded, uri, watch), recorded)
+        _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
@@ -135,7 +134,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
-    _same(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
+    _assert_complete(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
 
 
 def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,10 +171,10 @@ def test_a_full_disk_is_waited_for_and_leaves_no_half_written_batch(uri: str) ->
 
 @pytest.mark.parametrize("what", ["refuse", "swallow"])
 @pytest.mark.parametrize("call", ["create", "log-batch", "update", "final_weights.json"])
-def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
+def test_every_trial_is_written_once_if_requests_fail_or_answers_are_lost(
     tracking_server: TrackingServer, call: str, what: str
 ) -> None:
-    """Every second request of the kind fails; a created run whose answer was lost is found, not created again."""
+    """Every second request of the kind fails. A run whose creation got no answer is found, not created again."""
     count, lock = 0, threading.Lock()
 
     def fault(path: str) -> str:
@@ -205,7 +204,7 @@ def test_requests_that_fail_or_whose_answer_is_lost_write_every_trial_once(
 
 
 def test_a_run_that_was_created_twice_is_deleted_in_the_end(tracking_server: TrackingServer) -> None:
-    """As when a request without an answer is carried out after it was looked for in vain."""
+    """A request without an answer may be carried out after the run was looked for."""
     store, sweep = begin_sweep(tracking_server.uri)
     recorder = store.recorder(sweep)
     assert isinstance(recorder, RestRecorder)
@@ -230,7 +229,7 @@ def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
         assert "not authenticated" in refused.stderr
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-        _same(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
+        _assert_complete(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
 
 
 def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingServer, uri: str) -> None:
@@ -238,63 +237,3 @@ def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingS
     store, sweep = begin_sweep(tracking_server.uri, backend=uri)
     with pytest.raises(StoreError, match=r"is not the one behind http://127\.0\.0\.1"):
         store.recorder(sweep)
-
-
-@pytest.mark.parametrize("records", [1, 7])
-def test_the_disk_queue_gives_back_what_it_was_given_in_order(records: int) -> None:
-    queue: DiskQueue[int] = DiskQueue(in_memory=2)
-    for item in range(records):
-        queue.put(item)
-    assert len(queue) == records
-    queue.end()
-    assert list(queue) == list(range(records))
-    queue.close()
-
-
-def test_the_disk_queue_keeps_little_in_memory_and_leaves_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    queue: DiskQueue[bytes] = DiskQueue(in_memory=1)
-    for _ in range(5):
-        queue.put(bytes(1000))
-    assert len(list(tmp_path.rglob("*.pickle"))) == 4
-    queue.close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_queue_makes_training_wait() -> None:
-    queue: DiskQueue[int] = DiskQueue(in_memory=1, max_bytes=0)
-    queue.put(0)
-    thread = threading.Thread(target=lambda: queue.put(1), daemon=True)
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive()
-    assert next(iter(queue)) == 0
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(queue) == 1
-    queue.close()
-
-
-def test_retries_end_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = 0
-
-    def away() -> None:
-        nonlocal attempts
-        attempts += 1
-        raise StoreUnavailableError("away")
-
-    began = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match=r"away\ngave up after waiting"):
-        Retry(0.5, NullObserver()).call(away)
-    assert 0.4 < time.monotonic() - began < 5
-    assert attempts >= 2
-
-
-def test_a_lasting_error_is_not_retried() -> None:
-    def wrong() -> None:
-        raise StoreError("wrong")
-
-    with pytest.raises(StoreError, match=r"wrong$"):
-        Retry(60, NullObserver()).call(wrong)

@@ -1,4 +1,4 @@
-"""Sweeps and trials are found by their own runs, whatever the user does to experiments."""
+"""Sweeps and trials are found by their own runs, even if the user changes experiments."""
 
 from contextlib import closing
 from pathlib import Path
@@ -78,7 +78,16 @@ def test_a_trial_is_found_by_its_run_and_its_sweep_by_the_trial(uri: str) -> Non
             store.find(name)
 
 
-def test_what_was_deleted_is_said_with_the_way_back(uri: str) -> None:
+def test_the_beginning_of_several_run_ids_is_refused(uri: str) -> None:
+    ids = _tiny(uri).table["run_id"].tolist()
+    common = next(ids[0][:length] for length in range(32, 0, -1) if len({run_id[:length] for run_id in ids}) == 1)
+    with pytest.raises(NotFoundError, match=f"several runs begin with '{common}'; give more of the run id"):
+        Store(uri).find(common)
+    for run_id in ids:
+        assert Store(uri).find(run_id[: len(common) + 1]).run_id == run_id
+
+
+def test_deleted_runs_are_reported_with_the_way_back(uri: str) -> None:
     result = _tiny(uri)
     client, store = MlflowClient(uri), Store(uri)
     sweep, trial = store.find_sweep("tiny"), str(result.table["run_id"].iloc[0])

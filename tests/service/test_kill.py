@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -30,6 +29,7 @@ from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
 from service.run import run_sweep
+from tests.service.tables import assert_same_trials
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def _start(spec: Path, uri: str, *options: str) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
-    """Until its experiment is there: before, there is nothing to resume."""
+    """Wait until the sweep's experiment exists: before, there is nothing to resume."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         path = Path(uri.removeprefix("sqlite:///"))
@@ -69,7 +69,7 @@ def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _training_worker(driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """A process of Ray's that is training a shard right now."""
+    """Return a process of Ray that is training a shard right now."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and driver.poll() is None:
         for process in psutil.Process(driver.pid).children(recursive=True):
@@ -92,9 +92,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
     store = Store(uri)
     (sweep,) = store.sweeps()
     result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=sweep.sweep)
-    pd.testing.assert_frame_equal(
-        result.table.drop(columns="run_id"), undisturbed.table.drop(columns="run_id"), check_exact=True
-    )
+    assert_same_trials(result.table, undisturbed.table)
     trials = list(store.trials(sweep))
     expected = {run_id(sweep.sweep, trial, number) for number, trial in enumerate(undisturbed.table["trial"])}
     assert {t.run_id for t in trials} == expected
@@ -107,7 +105,7 @@ def _check_exact(uri: str, undisturbed: SweepResult) -> None:
 
 
 class _Telling(NullObserver):
-    """An observer that sets an event once so many trials are recorded; at the latest when the work ends."""
+    """An observer that sets an event after a number of trials, at the latest when the work ends."""
 
     def __init__(self, reached: Event, trials: int) -> None:
         self._reached = reached
@@ -129,13 +127,13 @@ class _Telling(NullObserver):
 
 
 def _drive(uri: str, resume: str | None, reached: Event, trials: int) -> None:
-    """The driver of a sweep, in a process of its own."""
+    """Run a sweep; a process of the test does nothing else."""
     observer = _Telling(reached, trials)
     run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=resume, observer=observer, shard_size=10)
 
 
 def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
-    """Whatever is recorded is there once, with the undisturbed sweep's figures; returns how many trials that is."""
+    """Check that each recorded trial is there once, with the undisturbed sweep's figures; return their number."""
     store = Store(uri)
     expected = undisturbed.table.set_index("trial")
     trials = [trial for sweep in store.sweeps() for trial in store.trials(sweep)]
@@ -150,7 +148,7 @@ def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
 
 
 def test_the_driver_is_killed_again_and_again(tmp_path: Path, undisturbed: SweepResult) -> None:
-    """Each round resumes the sweep of the one before, and kills it in the middle of its work or before that.
+    """Each round resumes the sweep of the one before, and kills it in the middle of its work or earlier.
 
     A sweep that is complete is checked, and the next round begins a new one.
     """

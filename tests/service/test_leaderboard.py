@@ -1,4 +1,4 @@
-"""The leaderboard over seeds: means, intervals, ties and conditions, against figures worked out elsewhere."""
+"""The leaderboard over seeds: means, intervals, ties and conditions, against independent figures."""
 
 import csv
 import io
@@ -57,7 +57,7 @@ def test_entries_are_means_over_seeds_with_students_interval() -> None:
     assert math.isclose(first.mean - first.low, half, rel_tol=1e-4)
 
 
-def test_what_the_data_cant_separate_has_one_rank() -> None:
+def test_entries_that_the_data_can_not_separate_share_a_rank() -> None:
     entries = ranked(_table(), "loss", ["activation", "seed"])
     assert stats.ttest_ind(_SEEDS["relu"], _SEEDS["gelu"], equal_var=False).pvalue > 0.05
     assert stats.ttest_ind(_SEEDS["relu"], _SEEDS["tanh"], equal_var=False).pvalue < 0.05
@@ -91,7 +91,7 @@ def test_a_single_seed_has_no_interval_and_no_ties_but_of_equals() -> None:
 
 @pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e307])
 def test_means_of_any_size_are_compared(size: float) -> None:
-    """The squares of such losses are no doubles. What is tied does not depend on the unit."""
+    """The squares of such losses are not finite doubles. Ties do not depend on the unit."""
     ordinary = ranked(_table(), "loss", ["activation", "seed"])
     scaled = ranked(
         _table({name: [loss * size for loss in losses] for name, losses in _SEEDS.items()}),
@@ -126,15 +126,15 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "message"),
     [
         ("activation", "write NAME=VALUE"),
         ("activatoin=relu", "no trial has 'activatoin'; did you mean 'activation'"),
         ("loss<small", "'small' is not a number"),
     ],
 )
-def test_a_condition_that_makes_no_sense_is_refused(condition: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_wrong_condition_is_refused(condition: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         ranked(_table(), "loss", ["activation"], [condition])
 
 
@@ -187,7 +187,7 @@ def test_trials_one_by_one_take_the_same_options(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("runs", ["all", "summary"])
-def test_the_json_lists_the_best_trials_of_those_that_fit(runs: str, uri: str) -> None:
+def test_the_json_lists_the_best_of_the_trials_that_fit(runs: str, uri: str) -> None:
     run_sweep(load_spec({**SPEC, "record": {"points": 2, "runs": runs}}), tracking_uri=uri, inline=True)
     at = ("top", "small", "--tracking-uri", uri)
     for by in ("test_loss", "accuracy"):

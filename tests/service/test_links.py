@@ -76,7 +76,7 @@ def test_without_a_base_an_address_is_relative() -> None:
 
 
 def _opened(value: str) -> dict[str, Any]:
-    """A view's state, read as MLflow's page reads it."""
+    """Return a view's state, read as MLflow's page reads it."""
     envelope = json.loads(value)
     assert {name: type(envelope[name]) for name in ("name", "createdAt", "state")} == {
         "name": str,
@@ -105,7 +105,7 @@ _AXES: dict[str, list[Any]] = {
 _METRICS = ["loss", "grad_norm", "accuracy", "test_loss", "grad_norm.layer1.weight", "test_accuracy"]
 
 
-def test_the_views_columns_are_what_was_swept_the_outcome_and_the_main_metrics_best_first() -> None:
+def test_the_views_columns_are_axes_outcome_and_main_metrics_best_first() -> None:
     best, every = _views(Subject(_AXES, "test_loss", _METRICS))
     columns = ["metrics.`test_loss`", *(f"params.`{name}`" for name in _AXES), "tags.`gradgrid.outcome`"]
     columns += ["metrics.`test_accuracy`", "metrics.`loss`", "metrics.`accuracy`"]

@@ -1,4 +1,4 @@
-"""Trained networks: what they predict, and as registered models of MLflow."""
+"""Trained networks: their predictions, and as registered models of MLflow."""
 
 import json
 import math
@@ -47,7 +47,7 @@ print(json.dumps({"predicted": model.predict(data).to_dict("list"), "engine": sy
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:
-    """Classes by name, an activation of one's own, and no weights in the store."""
+    """A sweep with classes by name, a custom activation, and no weights in the store."""
     folder = tmp_path_factory.mktemp("flowers")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -55,7 +55,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:
         return sweep(_IRIS, tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", inline=True)
 
 
-def test_a_model_predicts_what_was_recorded(recorded: Recorded) -> None:
+def test_a_models_predictions_have_the_recorded_figures(recorded: Recorded) -> None:
     found = load_sweep("small", tracking_uri=recorded.uri)
     data = load_dataset(recorded.sweepable.spec.dataset, Path())
     given = data.test_features * data.scale + data.center
@@ -83,7 +83,7 @@ def test_classes_have_their_names_and_an_output_each(flowers: RecordedSweep) -> 
 
 
 def test_a_registered_model_predicts_the_same_bits_in_another_process(flowers: RecordedSweep) -> None:
-    """It brings its engine, and the activation that the user has written, along."""
+    """It brings its engine along, and the activation that the user has written."""
     store, run_id = flowers._store, str(flowers.trials.iloc[0]["run_id"])
     registered = promote(store, store.find_trial(run_id), "flowers")
     assert (registered.version, registered.uri) == (1, "models:/flowers/1")
@@ -102,7 +102,7 @@ def _loaded(uri: str, model: str, given: pd.DataFrame) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_data_need_not_be_there(uri: str, tmp_path: Path) -> None:
+def test_a_model_is_loaded_without_its_data(uri: str, tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text("a,b,kind\n" + "".join(f"{k + 3},{k * k},{'even' if k % 2 else 'odd'}\n" for k in range(20)))
     spec = {"name": "own", "dataset": {"path": str(file), "target": "kind"}, "steps": 3}
@@ -115,7 +115,7 @@ def test_the_data_need_not_be_there(uri: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordedSweep, pd.DataFrame, Any]:
-    """Ages with gaps, words, a boolean and whole numbers: the sweep, its table, the registered model."""
+    """A sweep of ages with gaps, words, a boolean and whole numbers; its table; and the registered model."""
     rng = np.random.default_rng(2)
     frame = pd.DataFrame(
         {
@@ -136,7 +136,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordedSweep, pd.
 
 
 def test_a_registered_model_prepares_the_tables_columns_itself(people: tuple[RecordedSweep, pd.DataFrame, Any]) -> None:
-    """To the bit: the losses of what it predicts are the recorded ones."""
+    """The losses of its predictions are the recorded ones, to the last bit."""
     found, frame, model = people
     data = recorded_plan(found._store, found.info, "tested").dataset
     spec = recorded_spec(found._store, found.info).spec.dataset
@@ -176,7 +176,7 @@ def test_numbers_of_every_type_are_numbers(people: tuple[RecordedSweep, pd.DataF
     assert (model.predict(changed)["prediction"].to_numpy() == expected).all()
 
 
-def test_a_model_fills_what_its_data_were_filled_with(people: tuple[RecordedSweep, pd.DataFrame, Any]) -> None:
+def test_a_model_fills_empty_cells_as_its_data_were_filled(people: tuple[RecordedSweep, pd.DataFrame, Any]) -> None:
     found, frame, model = people
     fill = recorded_plan(found._store, found.info, "tested").dataset.columns[0].fill
     row = frame.iloc[[0]]
@@ -184,7 +184,9 @@ def test_a_model_fills_what_its_data_were_filled_with(people: tuple[RecordedSwee
     assert len(set(predicted)) == 1
 
 
-def test_a_word_that_the_training_data_had_not_is_0_everywhere(people: tuple[RecordedSweep, pd.DataFrame, Any]) -> None:
+def test_a_word_that_is_not_in_the_training_data_is_0_everywhere(
+    people: tuple[RecordedSweep, pd.DataFrame, Any],
+) -> None:
     found, frame, model = people
     row = frame.iloc[[0]].assign(age=30.0)
     with pytest.warns(UserWarning, match="column 'city': the training data had no 'Bergen'; all inputs"):
@@ -230,7 +232,7 @@ def test_columns_that_are_missing_are_named(people: tuple[RecordedSweep, pd.Data
         network.predict(pd.concat([frame, frame[["age"]]], axis=1))
 
 
-def test_whole_numbers_are_taken_where_numbers_are(uri: str, tmp_path: Path) -> None:
+def test_a_model_takes_whole_numbers_for_numbers(uri: str, tmp_path: Path) -> None:
     """The example of docs/own-data.md, promoted."""
     page = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
     for name, text in re.findall(r"^`(heights\.\w+)`:\n\n```\w+\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
@@ -293,7 +295,7 @@ def test_the_command_promotes_and_mlflow_predicts(recorded: Recorded, tmp_path: 
     assert predicted["output"] == found.model(run_id).outputs(np.array([[0.5, 0.25]]))[0, 0]
 
 
-def test_what_can_not_be_promoted_is_told(recorded: Recorded) -> None:
+def test_a_target_that_can_not_be_promoted_is_reported(recorded: Recorded) -> None:
     store = Store(recorded.uri)
     trial = store.find_trial(str(recorded.result.table["run_id"].iloc[0]))
     with pytest.raises(UserError, match="can't be called 'a/b'"):

@@ -1,4 +1,4 @@
-"""The user's own data on its way through a sweep: what a dry run tells, and data from Python from start to report."""
+"""The user's data on its way through a sweep: the notes of a dry run, and data from Python from start to report."""
 
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
 from tests.service.observers import Interrupting
+from tests.service.tables import assert_same_trials
 
 _SPEC: dict[str, Any] = {"name": "people", "steps": 5, "model": {"hidden": [2]}, "grid": {"seed": {"range": 4}}}
 _SECTION = {"encode": "one_hot", "missing": {"age": "median", "member": "drop"}}
@@ -51,20 +52,20 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:
         return sweep(spec, "dataset.encode=one_hot", data=_people(), target="kind", tracking_uri=uri, inline=True)
 
 
-def test_a_dry_run_tells_how_columns_become_inputs(tmp_path: Path) -> None:
+def test_a_dry_run_shows_how_columns_become_inputs(tmp_path: Path) -> None:
     spec = _file_spec(tmp_path)
-    told = run_command("sweep", spec, "--dry-run").stdout
-    assert "data      people, classification: 28 samples, 10 to test on, 6 inputs\n" in told
-    assert "encoded   4 columns make 6 inputs: city (Oslo, Paris, Rome)\n" in told
-    assert "empty     2 rows dropped, 4 cells filled\n" in told
-    assert "note      2 rows were left out for an empty cell; 38 remain\n" in told
-    assert "note      constant in the training part, so nothing can be learned from it: 'fee'\n" in told
+    output = run_command("sweep", spec, "--dry-run").stdout
+    assert "data      people, classification: 28 samples, 10 to test on, 6 inputs\n" in output
+    assert "encoded   4 columns make 6 inputs: city (Oslo, Paris, Rome)\n" in output
+    assert "empty     2 rows dropped, 4 cells filled\n" in output
+    assert "note      2 rows were left out for an empty cell; 38 remain\n" in output
+    assert "note      constant in the training part, so nothing can be learned from it: 'fee'\n" in output
     data = run_for_json("sweep", spec, "--dry-run")["data"]
     assert (data["columns"], data["inputs"], data["encoded"]) == (4, 6, {"city": ["Oslo", "Paris", "Rome"]})
     assert (data["rows_dropped"], data["cells_filled"], len(data["notes"])) == (2, 4, 3)
 
 
-def test_a_sweep_tells_the_notes_on_stderr_as_it_begins(tmp_path: Path, uri: str) -> None:
+def test_a_sweep_prints_its_notes_on_stderr_as_it_begins(tmp_path: Path, uri: str) -> None:
     result = run_command("sweep", _file_spec(tmp_path), "--inline", "--tracking-uri", uri)
     assert "\nnote: 2 rows were left out for an empty cell; 38 remain\n" in result.stderr
     assert "'fee'" in result.stderr
@@ -82,24 +83,23 @@ def test_refusals_name_the_keys(tmp_path: Path) -> None:
     assert "people.csv, line 3: column 'member' is empty (2 such cells; 'age' has empty cells too)" in result.stderr
 
 
-def test_data_from_python_are_what_a_file_of_them_is(given: RecordedSweep, tmp_path: Path, uri: str) -> None:
+def test_data_from_python_give_the_sweep_of_a_file_of_them(given: RecordedSweep, tmp_path: Path, uri: str) -> None:
     with pytest.warns(DataWarning, match="people: 2 rows were left out for an empty cell"):
         of_file = sweep(_file_spec(tmp_path), tracking_uri=uri, inline=True)
     assert of_file.info.tags["gradgrid.fingerprint"] == given.info.tags["gradgrid.fingerprint"]
     assert of_file.notes == given.notes
-    ours, theirs = (found.trials.drop(columns="run_id") for found in (given, of_file))
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(given.trials, of_file.trials)
 
 
-def test_what_looks_at_a_sweep_needs_the_store_alone(given: RecordedSweep) -> None:
+def test_inspecting_a_sweep_needs_the_store_alone(given: RecordedSweep) -> None:
     store = Store(given._store.uri)
     verdict = verify(store, store.find_sweep(given.id))
     assert (verdict.trials, verdict.differences) == (4, ())
     run_id = str(given.best()["run_id"])
     assert explain(store, store.find_trial(run_id)).units
     assert "people" in make_report(store, store.find_sweep(given.id)).page
-    told = given.model(run_id).predict(_people().drop(index=[1, 2]))
-    assert set(told["prediction"]) <= {"a", "b"}
+    predictions = given.model(run_id).predict(_people().drop(index=[1, 2]))
+    assert set(predictions["prediction"]) <= {"a", "b"}
 
 
 def test_an_interrupted_sweep_of_data_from_python_is_resumed_from_the_store(given: RecordedSweep, uri: str) -> None:
@@ -115,11 +115,10 @@ def test_an_interrupted_sweep_of_data_from_python_is_resumed_from_the_store(give
         )
     assert run_command("resume", "people", "--inline", "--tracking-uri", uri).exit_code == 0
     again = load_sweep("people", tracking_uri=uri)
-    ours, theirs = (found.trials.drop(columns="run_id") for found in (given, again))
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(given.trials, again.trials)
 
 
-def test_other_data_are_not_resumed_with(uri: str) -> None:
+def test_a_sweep_is_not_resumed_with_other_data(uri: str) -> None:
     frame, target = given_frame(_people(), "kind")
     spec = {**_SPEC, "dataset": _SECTION}
     result = run_sweep(load_spec(spec, frame=frame, target=target), tracking_uri=uri, inline=True)
@@ -129,7 +128,7 @@ def test_other_data_are_not_resumed_with(uri: str) -> None:
 
 
 def test_arrays_travel_through_ray(uri: str) -> None:
-    """To the same bits as in this process."""
+    """The results are the bits of a sweep in this process."""
     features = np.random.default_rng(0).normal(size=(30, 2))
     targets = (features.sum(axis=1) > 0).astype(int)
     found = [
@@ -137,8 +136,7 @@ def test_arrays_travel_through_ray(uri: str) -> None:
         for how in ({"inline": True}, {"workers": 1})
     ]
     assert found[0]._store.spec(found[0].info)["dataset"] == {"target": "target"}
-    ours, theirs = (one.trials.drop(columns="run_id") for one in found)
-    pd.testing.assert_frame_equal(ours, theirs)
+    assert_same_trials(found[0].trials, found[1].trials)
     model = found[0].model(str(found[0].best()["run_id"]))
     assert model.features == ["x0", "x1"]
     assert len(model.predict(features)) == 30

@@ -1,4 +1,4 @@
-"""Parts of one's own in a sweep: named in its file, trained by every kernel, kept with it, sent along."""
+"""Custom functions in a sweep: named in its file, trained by every kernel, recorded with it, sent with a job."""
 
 from pathlib import Path
 
@@ -53,7 +53,9 @@ def spec(tmp_path: Path) -> str:
     return write_spec(tmp_path, _SPEC)
 
 
-def test_they_train_in_ray_tasks_as_here_and_are_kept_with_the_sweep(spec: str, uri: str, tmp_path: Path) -> None:
+def test_custom_parts_train_in_ray_tasks_as_here_and_are_recorded_with_the_sweep(
+    spec: str, uri: str, tmp_path: Path
+) -> None:
     through_ray = run_sweep(load_spec(spec), tracking_uri=uri, workers=1)
     here = run_sweep(load_spec(spec), tracking_uri=f"sqlite:///{tmp_path / 'other.db'}", inline=True)
     assert through_ray.table["metrics.loss"].tolist() == here.table["metrics.loss"].tolist()
@@ -64,7 +66,7 @@ def test_they_train_in_ray_tasks_as_here_and_are_kept_with_the_sweep(spec: str, 
     assert run_command("verify", "own", "--tracking-uri", uri).exit_code == 0
 
 
-def test_a_trial_that_uses_one_is_another_when_the_file_changes(spec: str, uri: str, tmp_path: Path) -> None:
+def test_a_trial_with_a_custom_part_gets_a_new_id_if_the_file_changes(spec: str, uri: str, tmp_path: Path) -> None:
     first = make_plan(load_spec(spec, ("model.initializer=zeros", "loss=huber")))
     run_sweep(load_spec(spec), tracking_uri=uri, inline=True)
     (tmp_path / "parts.py").write_text(_TEXT + "\n# changed\n", encoding="utf-8")
@@ -75,7 +77,7 @@ def test_a_trial_that_uses_one_is_another_when_the_file_changes(spec: str, uri: 
         run_sweep(load_spec(spec), tracking_uri=uri, inline=True, resume="own")
 
 
-def test_a_job_takes_them_along(spec: str) -> None:
+def test_a_job_takes_custom_parts_along(spec: str) -> None:
     with _package(load_spec(spec)) as folder:
         assert (folder / "parts.py").read_text(encoding="utf-8") == _TEXT
         assert make_plan(load_spec(folder / "own.yaml")).trial_ids == make_plan(load_spec(spec)).trial_ids
@@ -95,9 +97,7 @@ def test_a_job_takes_them_along(spec: str) -> None:
         (_TEXT, ("loss=snake",), "no loss is called 'snake'"),
     ],
 )
-def test_what_can_not_be_used_is_refused(
-    tmp_path: Path, text: str | None, changes: tuple[str, ...], message: str
-) -> None:
+def test_unusable_parts_are_refused(tmp_path: Path, text: str | None, changes: tuple[str, ...], message: str) -> None:
     if text is not None:
         (tmp_path / "parts.py").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
@@ -121,7 +121,7 @@ def logarithm(x):
 
 
 def test_a_branch_that_is_not_taken_does_no_harm(uri: str, tmp_path: Path) -> None:
-    """At and below 0 sqrt has no finite derivative; the trials train nevertheless, in every kernel and dtype."""
+    """At and below 0 sqrt has no finite derivative. The trials train all the same, in every kernel and dtype."""
     (tmp_path / "parts.py").write_text(_ROOT, encoding="utf-8")
     axes = {"activation": ["root"], "kernel": ["compiled", "reference"], "dtype": ["float64", "float32"]}
     spec = {

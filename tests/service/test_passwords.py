@@ -1,4 +1,4 @@
-"""Passwords with every sign that an address gives a meaning: they open the store, and are never said."""
+"""Passwords with every sign that has a meaning in an address: they open the store, and no output shows them."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from experiments.errors import StoreError
 from service.inspection.doctor import _store
 from service.recording.redaction import redacted, remember, tracking_option, without_passwords, without_user
 from service.recording.store import Store
+from tests.ports import free_port
 from tests.service.conftest import TINY, run_command, write_spec
 from tests.service.postgres import Postgres, binaries, new_database, running_postgres
 from tests.service.tracking import TrackingServer, flaky
@@ -23,7 +24,7 @@ _QUOTED = quote(_SECRET, safe="")
 
 
 class _Heard:
-    """Everything that commands said, which must hold no password."""
+    """Collects the output of commands, which must hold no password."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -56,7 +57,7 @@ def _with_password(address: str, password: str = _QUOTED) -> str:
 
 
 def _recorded_texts(uri: str, folder: Path) -> Iterator[str]:
-    """Every tag and param of the store, and every artifact."""
+    """Yield every tag and param of the store, and every artifact."""
     client = MlflowClient(uri)
     experiments = client.search_experiments(ViewType.ALL)
     for run in client.search_runs([e.experiment_id for e in experiments], run_view_type=ViewType.ALL):
@@ -65,7 +66,7 @@ def _recorded_texts(uri: str, folder: Path) -> Iterator[str]:
     yield from (path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
-def test_no_command_on_postgresql_says_the_password(
+def test_no_command_on_postgresql_shows_the_password(
     guarded: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where MLflow puts the artifacts
@@ -94,7 +95,7 @@ def test_no_command_on_postgresql_says_the_password(
     assert any("MLFLOW_TRACKING_URI=postgresql+psycopg://gradgrid:***@" in text for text in heard.texts)
 
 
-@pytest.mark.parametrize("command", ["sweep {spec} --inline", "list", "resume tiny", "dashboard --port 1"])
+@pytest.mark.parametrize("command", ["sweep {spec} --inline", "list", "resume tiny", "dashboard --port {port}"])
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -109,8 +110,8 @@ def test_no_command_on_postgresql_says_the_password(
         f"mysql+nothing://u:{_QUOTED}@127.0.0.1:1/d",
     ],
 )
-def test_no_failure_says_the_password(guarded: Postgres, wrong: str, command: str, tmp_path: Path) -> None:
-    words = command.format(spec=write_spec(tmp_path, TINY)).split()
+def test_no_failure_shows_the_password(guarded: Postgres, wrong: str, command: str, tmp_path: Path) -> None:
+    words = command.format(spec=write_spec(tmp_path, TINY), port=free_port()).split()
     failed = _Heard().run(*words, "--tracking-uri", wrong.replace("PORT", str(guarded.port)), code=1)
     assert "Traceback" not in failed.stderr
     assert failed.stderr.startswith("gradgrid: ")
@@ -122,7 +123,7 @@ def test_an_address_that_is_not_encoded_says_how_it_would_be(guarded: Postgres) 
 
 
 @pytest.mark.parametrize("how", ["address", "variables"])
-def test_no_command_through_a_server_says_the_password(
+def test_no_command_through_a_server_shows_the_password(
     tracking_server: TrackingServer, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard, spec, page = _Heard(), write_spec(tmp_path, TINY), tmp_path / "page.html"
@@ -180,7 +181,7 @@ def test_the_password_of_an_address_is_hidden(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-def test_messages_of_libraries_are_searched_for_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_libraries_are_searched_for_known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(f"postgresql://u:{_QUOTED}@host/d")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-long-token")
     assert redacted(f'invalid percent-encoded token: "{_SECRET}"') == 'invalid percent-encoded token: "***"'

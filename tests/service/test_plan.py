@@ -1,3 +1,5 @@
+"""From a spec to shards, and the notes and figures of a dry run."""
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_shards_are_cut_by_cost() -> None:
     assert len(_plan(grid={"seed": {"range": 5000}}).shards(2)) >= 3  # bounded by what the driver holds
 
 
-def test_trials_that_are_done_are_left_out() -> None:
+def test_recorded_trials_are_left_out() -> None:
     plan = _plan(grid={"seed": {"range": 10}})
     shards = plan.shards(1, done=frozenset({0, 3, 9}))
     assert [n for shard in shards for n in shard.numbers] == [1, 2, 4, 5, 6, 7, 8]
@@ -48,7 +50,7 @@ def test_ids_and_configurations_go_with_the_numbers() -> None:
     assert [shard.configuration(0)["activation"] for shard in shards] == ["relu", "relu", "tanh", "tanh"]
 
 
-def test_what_a_dry_run_tells_is_what_is_recorded() -> None:
+def test_a_dry_run_gives_the_figures_that_are_recorded() -> None:
     plan = _plan(steps=10, record={"points": 4}, grid={"seed": {"range": 3}})
     (shard,) = plan.shards(1)
     history = train_shard(shard, plan.dataset).history
@@ -60,7 +62,7 @@ def test_what_a_dry_run_tells_is_what_is_recorded() -> None:
     assert plan.trials == history.trials == 3
 
 
-def test_a_worker_trains_what_the_shard_says() -> None:
+def test_a_worker_trains_the_trials_of_its_shard() -> None:
     plan = _plan(grid={"initializer": ["zeros", "normal"], "init_scale": [0.5, 2.0], "seed": [1, 2]}, steps=1)
     (shard,) = plan.shards(1)
     history = train_shard(shard, plan.dataset).history
@@ -73,7 +75,7 @@ def test_a_worker_trains_what_the_shard_says() -> None:
     assert (alone.weights == history.weights[zeros][0]).all()
 
 
-def test_a_data_error_says_where_the_data_set_stands() -> None:
+def test_a_data_error_names_the_place_of_the_data_set() -> None:
     with pytest.raises(DataError, match=r"^spec: dataset: no data set is called 'moonz'; did you mean 'moons'"):
         _plan(dataset={"name": "moonz"})
 
@@ -86,8 +88,15 @@ def test_a_data_error_says_where_the_data_set_stands() -> None:
         ({"grid": {"loss": ["hinge", "cross_entropy"]}}, "test_accuracy"),
     ],
 )
-def test_what_trials_are_ranked_by(changes: dict[str, object], objective: str) -> None:
+def test_trials_are_ranked_by_this_objective(changes: dict[str, object], objective: str) -> None:
     assert _plan(**changes).objective == objective
+
+
+def test_networks_that_are_too_large_to_be_compiled_are_noted() -> None:
+    large = _plan(grid={"hidden": [[3], [70, 70]]}, steps=1)
+    assert large.note == "2-70-70-1: too many weights to be compiled, the reference kernel trains them"
+    assert _plan(model={"hidden": [3]}).note == ""
+    assert _plan(model={"hidden": [70, 70]}, kernel="reference", steps=1).note == ""  # as the user wants it
 
 
 @pytest.mark.slow

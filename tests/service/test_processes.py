@@ -1,11 +1,10 @@
-"""The command in processes of its own: signals, servers, a running Ray."""
+"""The command in other processes: signals, servers, a running Ray."""
 
 import http.server
 import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,42 +18,40 @@ import requests
 
 from service.recording.store import Store
 from tests.ports import free_port
-from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
-
-
-def _start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "service.cli", *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+from tests.service.conftest import LONG, SPEC, TINY, Recorded, run_command, run_for_json, write_spec
+from tests.service.processes import recorded_trials, start_command, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
-    spec = {**SPEC, "steps": 200_000, "grid": {"activation": ["relu", "tanh"], "seed": {"range": 200}}}
-    process = _start("sweep", write_spec(tmp_path, spec), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and _recorded_count(uri) < 5:
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    process = start_command("sweep", write_spec(tmp_path, LONG), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
+    try:
+        wait_until(lambda: recorded_trials(uri) >= 5, process)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    told = re.search(
+    match = re.search(
         r"(\d+) of 400 trials are recorded; `gradgrid resume (\S+) --tracking-uri \S+` trains the rest", stderr
     )
-    assert told is not None, stderr
+    assert match is not None, stderr
     store = Store(uri)
-    trials = list(store.trials(store.find_sweep(told[2])))
-    assert 5 <= len(trials) == int(told[1]) < 400
-    values = run_for_json("resume", told[2], "--inline", "--tracking-uri", uri)
+    trials = list(store.trials(store.find_sweep(match[2])))
+    assert 5 <= len(trials) == int(match[1]) < 400
+    values = run_for_json("resume", match[2], "--inline", "--tracking-uri", uri)
     assert values["trials"] == 400
-    trials = list(store.trials(store.find_sweep(told[2])))
+    trials = list(store.trials(store.find_sweep(match[2])))
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 400
 
 
 def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     spec = write_spec(tmp_path, {**TINY, "steps": 20, "grid": {"seed": {"range": 300}}})
-    processes = [_start("sweep", spec, "--inline", "--json", "--tracking-uri", uri, cwd=tmp_path) for _ in range(3)]
+    processes = [
+        start_command("sweep", spec, "--inline", "--json", "--tracking-uri", uri, cwd=tmp_path) for _ in range(3)
+    ]
     outputs = [process.communicate(timeout=120) for process in processes]  # of all: none is left running
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     results = [json.loads(stdout) for stdout, _ in outputs]
@@ -65,24 +62,11 @@ def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path:
         assert result["best"]["metrics"] == results[0]["best"]["metrics"]
 
 
-def _recorded_count(uri: str) -> int:
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not path.exists():
-        return 0
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            count = connection.execute("select count(*) from runs where status = 'FINISHED'").fetchone()[0]
-        connection.close()
-    except sqlite3.OperationalError:
-        return 0
-    return int(count)
-
-
 def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path, uri: str) -> None:
     spec, port = write_spec(tmp_path, TINY), free_port()
     sweep = run_for_json("sweep", spec, "--inline", "--tracking-uri", uri)
     server = f"http://127.0.0.1:{port}"
-    process = _start("dashboard", "--port", str(port), "--tracking-uri", uri, cwd=tmp_path)
+    process = start_command("dashboard", "--port", str(port), "--tracking-uri", uri, cwd=tmp_path)
     try:
         assert process.stdout is not None
         assert server in process.stdout.readline()
@@ -107,7 +91,7 @@ def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path,
 
 @pytest.fixture
 def running_ray() -> Iterator[str]:
-    """The address of a Ray head of two cores, in a folder whose name is short enough for its sockets."""
+    """The address of a Ray head with two cores, in a folder whose name is short enough for its sockets."""
     address = f"127.0.0.1:{free_port()}"
     ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
     options = [
@@ -140,7 +124,7 @@ def running_ray() -> Iterator[str]:
 
 def test_a_sweep_on_a_running_ray(recorded: Recorded, running_ray: str, tmp_path: Path, uri: str) -> None:
     arguments = ("sweep", write_spec(tmp_path, SPEC), "--address", running_ray, "--json", "--tracking-uri", uri)
-    process = _start(*arguments, cwd=tmp_path)
+    process = start_command(*arguments, cwd=tmp_path)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     best = recorded.result.best

@@ -1,16 +1,12 @@
-"""Profiles, and what the commands for a cluster say where there is none."""
+"""Profiles: the places and secrets of clusters, under a name in a file."""
 
-import http.server
-import json
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from experiments.errors import UserError
 from service.execution.profiles import use_profile
-from tests.ports import free_port
 from tests.service.conftest import run_command
 
 _FILE = """
@@ -44,73 +40,27 @@ def test_a_profile_sets_what_the_environment_does_not(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("lap", "no profile is called 'lap'; did you mean 'lab'"),
         ("wrong", r"profiles\.wrong\.tokn: not a text that a profile holds; did you mean 'token'"),
     ],
 )
-def test_a_profile_that_is_wrong_is_refused(name: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_profile_that_is_wrong_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         use_profile(name)
 
 
-def test_a_file_that_is_not_there_or_no_toml_is_told(config: Path) -> None:
+def test_a_missing_file_and_one_that_is_not_toml_are_reported(config: Path) -> None:
     config.write_text("[profiles", encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.toml: "):
         use_profile("lab")
     config.unlink()
-    told = run_command("--profile", "lab", "list", "--jobs")
-    assert (told.exit_code, "docs/cluster.md shows one" in told.stderr) == (2, True)
+    result = run_command("--profile", "lab", "list", "--jobs")
+    assert (result.exit_code, "docs/cluster.md shows one" in result.stderr) == (2, True)
 
 
 def test_the_command_takes_the_profile() -> None:
-    told = run_command("--profile", "lab", "list", "--jobs")
-    assert told.exit_code == 1
-    assert "no Ray dashboard answers at http://127.0.0.1:1" in told.stderr
-
-
-@pytest.mark.parametrize("command", [["submit", "xor"], ["status", "x"], ["logs", "x"], ["cancel", "x"]])
-def test_no_cluster_is_one_message(command: list[str]) -> None:
-    told = run_command(*command, "--jobs-address", f"http://127.0.0.1:{free_port()}")
-    assert told.exit_code == 1
-    assert "docker-compose up -d" in told.stderr
-    assert "Traceback" not in told.stderr
-
-
-def test_a_mistake_in_the_spec_is_told_before_a_cluster_is_looked_for() -> None:
-    told = run_command("submit", "xor", "--set", "stepz=3")
-    assert (told.exit_code, "unknown key 'stepz'" in told.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "said"),
-    [
-        (401, {}, "asks for a token: set RAY_AUTH_TOKEN"),
-        (200, {"hello": 1}, "is not a Ray dashboard: check host and port"),
-    ],
-)
-def test_what_answers_otherwise_is_told(status: int, body: dict[str, int], said: str) -> None:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        told = run_command("list", "--jobs", "--jobs-address", f"http://127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert told.exit_code == 1
-    assert said in told.stderr
-
-
-def test_an_address_that_is_none_is_told() -> None:
-    told = run_command("list", "--jobs", "--jobs-address", "127.0.0.1:8265")
-    assert (told.exit_code, "write http://host:port" in told.stderr) == (1, True)
+    result = run_command("--profile", "lab", "list", "--jobs")
+    assert result.exit_code == 1
+    assert "no Ray dashboard answers at http://127.0.0.1:1" in result.stderr

@@ -1,4 +1,4 @@
-"""What a report's page shows, read from its figures in a real browser: scales, marks and texts."""
+"""The figures of a report's page, read in a real browser: scales, marks and texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LOST = {
 """Nine tenths of these trials diverge."""
 
 _FACTORS = {"curves": 1.5, "gradients": 3.0, "trials": 1.5}
-"""How many times as long as its data a frame's axis may be. Frames of gradients span two powers of ten if they can."""
+"""The greatest length of a frame's axis, as a multiple of its data. Frames of gradients may span two powers of ten."""
 _CONSTANT = 0.02
 
 
@@ -54,7 +54,7 @@ class _Sweep:
     metric: str
 
     def undiverged(self, frame: DrawnFrame) -> np.ndarray[Any, Any]:
-        """The values that a frame's scale may be chosen from."""
+        """Return the values that a frame's scale may be chosen from."""
         calm = self.trials[~self.trials["outcome"].isin(_WILD)]
         if frame.section == "trials":
             return np.asarray(calm[f"metrics.{self.metric}"], dtype=float)
@@ -69,7 +69,7 @@ class _Sweep:
 
 
 def check_page(path: Path, recorded: _Sweep, widths: tuple[int, ...] = (1280, 390)) -> list[str]:
-    """What is wrong with the frames and texts of a page, a sentence each."""
+    """Return the faults of a page's frames and texts, a sentence each."""
     faults: list[str] = []
     drawn: dict[tuple[str, str, str], DrawnFrame] = {}
     for width in widths:
@@ -122,7 +122,7 @@ def _written(found: RecordedSweep, folder: Path) -> Path:
     return path
 
 
-def test_frames_show_what_has_not_diverged(uri: str, tmp_path: Path) -> None:
+def test_frames_show_the_trials_that_have_not_diverged(uri: str, tmp_path: Path) -> None:
     found = sweep(_SMALL, tracking_uri=uri, inline=True)
     assert (found.trials["outcome"] == "diverged").mean() > 0.4
     assert check_page(_written(found, tmp_path), _recorded(found), widths=(390,)) == []
@@ -130,7 +130,7 @@ def test_frames_show_what_has_not_diverged(uri: str, tmp_path: Path) -> None:
 
 @pytest.mark.pages
 @pytest.mark.parametrize("name", ["deep", "moons", "breast_cancer", "xor", "lost"])
-def test_frames_of_the_ready_sweeps_show_what_has_not_diverged(name: str, uri: str, tmp_path: Path) -> None:
+def test_frames_of_the_ready_sweeps_show_the_trials_that_have_not_diverged(name: str, uri: str, tmp_path: Path) -> None:
     found = sweep(_LOST if name == "lost" else name, tracking_uri=uri, inline=True)
     if name == "lost":
         assert (found.trials["outcome"] == "diverged").mean() > 0.9

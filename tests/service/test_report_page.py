@@ -41,11 +41,13 @@ def page_file(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @contextmanager
 def _opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Page]:
-    """The page with all its figures drawn. Fails on a complaint in the console, and on any request but for itself."""
+    """Yield the page with all its figures drawn. Fail on a complaint in the console, and on any other request."""
     with open_page(width, 900, dark=dark) as page:
         complaints: list[str] = []
         asked: list[str] = []
-        page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
@@ -78,7 +80,7 @@ def test_the_page_can_be_read(page_file: Path, width: int, dark: bool) -> None:
         keep_screenshot(page, f"report-{width}-{'dark' if dark else 'light'}")
 
 
-def test_hovering_tells_and_a_click_leads_to_the_run(page_file: Path, recorded: Recorded) -> None:
+def test_hovering_shows_a_trial_and_a_click_leads_to_its_run(page_file: Path, recorded: Recorded) -> None:
     with _opened(page_file) as page:
         place = page.locator("#phase .figure").first
         box = place.bounding_box()

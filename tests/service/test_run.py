@@ -1,4 +1,4 @@
-"""The main job: the same numbers however it is run, and nothing half-made when it can't be."""
+"""The main job: the same numbers in every way to run it, and no half-made sweep if it can't run."""
 
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,23 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 from tests.service.observers import Interrupting
-
-
-def _numbers(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns="run_id")
-
-
-def _assert_same(a: pd.DataFrame, b: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(_numbers(a), _numbers(b), check_exact=True)
+from tests.service.tables import assert_same_trials
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 5])
-def test_the_same_bits_whatever_the_shard_size(recorded: Recorded, uri: str, shard_size: int) -> None:
+def test_the_same_bits_with_any_shard_size(recorded: Recorded, uri: str, shard_size: int) -> None:
     result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, shard_size=shard_size)
-    _assert_same(result.table, recorded.result.table)
+    assert_same_trials(result.table, recorded.result.table)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_bits_from_ray_with_any_number_of_workers(recorded: Recorded, uri: str, workers: int) -> None:
     result = run_sweep(recorded.sweepable, tracking_uri=uri, workers=workers, shard_size=3)
-    _assert_same(result.table, recorded.result.table)
+    assert_same_trials(result.table, recorded.result.table)
     written = Store(uri).find_sweep(result.sweep)
     client = MlflowClient(uri)
     parquet = pd.read_parquet(client.download_artifacts(written.run_id, "trials.parquet", str(Path.cwd())))
-    _assert_same(parquet, recorded.result.table)
+    assert_same_trials(parquet, recorded.result.table)
 
 
 def test_the_result_counts_outcomes_and_names_the_best(recorded: Recorded) -> None:
@@ -77,7 +70,7 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
     result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep, observer=watching)
     assert watching.done == 5
     assert result.sweep == sweep.sweep
-    _assert_same(result.table, recorded.result.table)
+    assert_same_trials(result.table, recorded.result.table)
     trials = list(store.trials(sweep))
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 12
     assert MlflowClient(uri).get_run(half.info.run_id).info.lifecycle_stage == "deleted"
@@ -98,7 +91,7 @@ def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Rec
     (sweep,) = Store(uri).sweeps()
     assert (sweep.status, sweep.metrics["trials"]) == ("KILLED", 0)
     result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
-    _assert_same(result.table, recorded.result.table)
+    assert_same_trials(result.table, recorded.result.table)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +101,9 @@ def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Rec
         ({"dataset": {**SPEC["dataset"], "seed": 1}}, "its data and its spec"),  # type: ignore[dict-item]
     ],
 )
-def test_a_sweep_is_not_resumed_with_something_else(recorded: Recorded, change: dict[str, Any], differs: str) -> None:
+def test_a_sweep_is_not_resumed_with_another_spec_or_data(
+    recorded: Recorded, change: dict[str, Any], differs: str
+) -> None:
     other = load_spec({**SPEC, **change})
     with pytest.raises(SpecError, match=f"can't be resumed: {differs} changed since"):
         run_sweep(other, tracking_uri=recorded.uri, inline=True, resume=recorded.result.sweep)

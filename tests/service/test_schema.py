@@ -1,4 +1,4 @@
-"""In which databases runs are written in bulk: what counts is the shape of the tables that are written."""
+"""Databases in which runs are written in bulk: the shape of the written tables decides."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def _is_sqlite(uri: str) -> bool:
 
 @pytest.fixture(scope="module")
 def _postgres_store(_postgres_server: str) -> str:
-    """Made in a process of its own: a database that anybody is connected to can't be copied."""
+    """A store made in another process: a database with a connection can't be copied."""
     uri = new_database(_postgres_server)
     script = f"from service.recording.store import Store; Store({uri!r}, create=True)"
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
@@ -40,14 +40,14 @@ def _postgres_store(_postgres_server: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def made(request: pytest.FixtureRequest) -> str:
-    """A new MLflow store in a database of each kind, copied, for MLflow takes seconds to make one."""
+    """A new MLflow store in a database of each kind: a copy, because MLflow takes seconds to make one."""
     if request.param == "sqlite":
         return str(request.getfixturevalue("uri"))
     return new_database(*request.getfixturevalue("_postgres_store").rsplit("/", 1))
 
 
 def test_revision_and_other_tables_do_not_matter(made: str) -> None:
-    """As with MLflow 3.18, whose three new revisions are about other tables."""
+    """MLflow 3.18, for example, has three new revisions, which are about other tables."""
     store, sweep = begin_sweep(made)
     _change(
         made,
@@ -66,7 +66,7 @@ def test_revision_and_other_tables_do_not_matter(made: str) -> None:
 
 
 def _rebuilt(table: str, old: str, new: str) -> Callable[[str], list[str]]:
-    """Statements that make an SQLite table again with a definition that is changed: SQLite can't alter that."""
+    """Return statements that make an SQLite table again with a changed definition, which SQLite can't alter."""
 
     def statements(uri: str) -> list[str]:
         engine = sqlalchemy.create_engine(uri)
@@ -146,7 +146,7 @@ def test_a_shape_that_is_not_known_is_refused_with_its_reason(
     assert found.startswith(reason) if reason else found == ""
 
 
-def test_where_the_shape_is_not_known_the_client_writes_and_says_why(uri: str) -> None:
+def test_the_client_writes_into_tables_of_an_unknown_shape_and_says_why(uri: str) -> None:
     store, sweep = begin_sweep(uri)
     _change(
         uri, *_rebuilt("tags", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, a TEXT NOT NULL,")(uri)
@@ -179,7 +179,7 @@ def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
     assert seen == set(runs.values())
 
 
-def test_the_store_of_another_mlflow_is_refused_with_what_to_do(made: str) -> None:
+def test_the_store_of_another_mlflow_is_refused_with_a_remedy(made: str) -> None:
     head, known = schema_revision()
     check_revision(made, head)
     with pytest.raises(StoreError, match="back it up and run `mlflow db upgrade"):

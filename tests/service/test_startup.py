@@ -1,4 +1,4 @@
-"""How a command begins and ends: what it imports, and reading a store without MLflow."""
+"""The beginning and end of a command: its imports, and reading a store without MLflow."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from tests.service.conftest import Recorded
 
 
 def _modules_after(script: str, *arguments: str, **environment: str) -> set[str]:
-    """The modules that a process has imported in the end."""
+    """Return the modules that a process has imported at its end."""
     listed = f"import json, sys\n{script}\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", listed, *arguments],
@@ -52,17 +52,17 @@ def test_top_imports_no_mlflow(recorded: Recorded) -> None:
     assert not _modules_after(_COMMAND, "top", "small", "--tracking-uri", recorded.uri) & _TRACKING
 
 
-def test_a_worker_imports_only_what_trains() -> None:
+def test_a_worker_imports_only_what_training_needs() -> None:
     loaded = _modules_after("import service.execution.worker")
     assert not loaded & (_TRACKING | {"pandas", "pyarrow", "scipy", "rich", "click", "requests"})
 
 
 def test_ray_is_started_before_mlflow_is_imported() -> None:
-    """So that the one is waited for while the other is done."""
+    """MLflow is imported while Ray starts."""
     assert not _modules_after("import service.run") & (_TRACKING - {"ray"})
 
 
-def test_a_command_collects_garbage_seldom_and_freezes_what_is_left_at_its_end(recorded: Recorded) -> None:
+def test_a_command_collects_garbage_seldom_and_freezes_the_rest_at_its_end(recorded: Recorded) -> None:
     script = (
         "import atexit, gc\n"
         "atexit.register(lambda: print(gc.get_freeze_count(), gc.get_threshold()[0]))\n"  # runs last
@@ -78,7 +78,7 @@ def test_a_command_collects_garbage_seldom_and_freezes_what_is_left_at_its_end(r
 
 
 def _shown(trial: TrialInfo) -> str:
-    """All of a trial as text, in which NaN equals NaN."""
+    """Return all of a trial as text, in which NaN equals NaN."""
     parts = (sorted(part.items()) for part in (trial.params, trial.metrics, trial.tags))
     return f"{trial.run_id} {trial.name} {trial.experiment_id} {trial.outcome} {list(parts)}"
 
@@ -92,7 +92,7 @@ def test_the_store_is_read_without_mlflow_as_with_it(recorded: Recorded) -> None
     pd.testing.assert_frame_equal(read_table(direct, sweep), read_table(by_client, sweep))
 
 
-def test_what_was_deleted_is_not_read_and_nan_is_nan(tmp_path: Path, uri: str) -> None:
+def test_deleted_runs_are_not_read_and_nan_is_nan(tmp_path: Path, uri: str) -> None:
     client, reader = MlflowClient(uri), SqliteReader(tmp_path / "mlflow.db")
     tags = {"gradgrid.kind": "sweep", "gradgrid.sweep": "s", "gradgrid.spec": "x", "gradgrid.experiment": "0"}
     parents = [client.create_experiment(name) for name in ("x", "y")]
@@ -134,7 +134,7 @@ def test_mlflow_reads_a_store_that_can_not_be_read_without_it(
     assert len(store.table(sweep)) == len(list(store.trials(sweep))) == recorded.result.trials
 
 
-def test_a_file_that_is_no_mlflow_store_is_told_of_as_before(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_mlflow_store_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
     sqlite3.connect(file).execute("create table runs (a)").connection.close()
     command = [sys.executable, "-m", "service.cli", "list", "--tracking-uri", f"sqlite:///{file}"]
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_mlflow_store_is_told_of_as_before(tmp_path: Path) -> 
 @pytest.mark.parametrize("variable", [None, "", "sqlite:///elsewhere.db", "http://127.0.0.1:5000"])
 @pytest.mark.parametrize("kept", ["nothing", "our artifacts", "an old store"])
 def test_the_default_store_is_mlflows(variable: str | None, kept: str) -> None:
-    """In a process that has not imported MLflow, and in this one, which has."""
+    """It is the same in a process that has not imported MLflow, and in this one, which has."""
     if kept != "nothing":
         folder = Path("mlruns/1") if kept == "our artifacts" else Path("mlruns/0")
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A file of parts that comes out of somebody else's store does not run unless the user says so."""
+"""A parts file from another user's store does not run unless the user allows it."""
 
 import os
 import pty
@@ -59,7 +59,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> _Foreign:
 
 @pytest.fixture
 def foreign(elsewhere: _Foreign) -> Iterator[_Foreign]:
-    """The same while the file is not there."""
+    """The sweep, while the file is not there."""
     elsewhere.file.unlink()
     yield elsewhere
     elsewhere.file.write_text(_TEXT, encoding="utf-8")
@@ -84,7 +84,7 @@ _COMMANDS = {
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
-def test_a_command_runs_foreign_parts_only_if_it_is_told_to(name: str, foreign: _Foreign, mark: Path) -> None:
+def test_a_command_runs_foreign_parts_only_if_the_user_allows_it(name: str, foreign: _Foreign, mark: Path) -> None:
     command = [foreign.run if word == "RUN" else word for word in _COMMANDS[name]]
     refused = run_command(*command, "--tracking-uri", foreign.uri)
     assert refused.exit_code == 2
@@ -103,7 +103,7 @@ def test_other_commands_run_no_parts(command: list[str], foreign: _Foreign, mark
     assert not mark.exists()
 
 
-def test_python_runs_foreign_parts_only_if_it_is_told_to(foreign: _Foreign, mark: Path) -> None:
+def test_python_runs_foreign_parts_only_if_the_user_allows_it(foreign: _Foreign, mark: Path) -> None:
     found = load_sweep("theirs", tracking_uri=foreign.uri)
     assert len(found.trials) == 2
     with pytest.raises(UntrustedPartsError, match="trust_parts=True"):
@@ -127,7 +127,7 @@ def test_the_users_own_file_with_the_same_text_may_run(elsewhere: _Foreign, mark
     elsewhere.file.write_text(_TEXT, encoding="utf-8")
 
 
-def test_what_the_user_ran_may_run_again_without_its_file(uri: str, tmp_path: Path, mark: Path) -> None:
+def test_parts_that_the_user_ran_may_run_again_without_their_file(uri: str, tmp_path: Path, mark: Path) -> None:
     (tmp_path / "parts.py").write_text(_TEXT, encoding="utf-8")
     at = ("--tracking-uri", uri)
     assert run_command("sweep", write_spec(tmp_path, _SPEC), "--inline", *at).exit_code == 0
@@ -188,7 +188,7 @@ def test_a_yes_is_remembered_and_a_no_is_not(tmp_path: Path) -> None:
 
 
 def _at_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
-    """The command at a terminal where somebody types an answer; its exit code, and what the terminal shows."""
+    """Run the command at a terminal where a user types an answer; return its exit code and the terminal's text."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "r+b", buffering=0) as terminal:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A recorded sweep in the MLflow UI, in a real browser: by clicks from the address that `gradgrid dashboard` prints."""
+"""A recorded sweep in the MLflow UI, in a real browser, from the address that `gradgrid dashboard` prints."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,18 @@ from tests.service.conftest import Recorded
 from tests.service.dashboards import Dashboard, running_dashboard
 
 _WIDE = 2_200  # every column of the table beside MLflow's assistant
+
+
+_SIZE_AND_COLOURS = """async (image) => {
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+  return [image.naturalWidth, new Set(new Uint32Array(data.buffer)).size];
+}"""
+"""The width of a picture in pixels, and how many colours are in it."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +49,7 @@ def _shown(page: Page, text: str | re.Pattern[str]) -> None:
 
 
 def _row(page: Page, run_id: str) -> Locator:
-    """A row of the table of runs; each of the table's parts has one."""
+    """Return a row of the table of runs; each of the table's parts has one."""
     return page.locator(f"[role=row][row-id='{run_id}']")
 
 
@@ -46,7 +58,7 @@ def _cell(page: Page, run_id: str, column: str) -> Locator:
 
 
 def _in_training_mode(page: Page) -> None:
-    """The page of runs, not that of traces or evaluations."""
+    """Check that the page is that of runs, not of traces or evaluations."""
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     _shown(page, "Model registry")
 
@@ -57,7 +69,7 @@ def _best(result: SweepResult) -> tuple[str, dict[str, float], dict[str, object]
 
 
 def _first(page: Page) -> Locator:
-    """The link to the first run of the table."""
+    """Return the link to the first run of the table."""
     return page.locator("[role=row][row-index='0'] a[href*='/runs/']").first
 
 
@@ -66,7 +78,7 @@ def _open_table(page: Page, dashboard: Dashboard) -> None:
 
 
 def _open_best(page: Page, dashboard: Dashboard, result: SweepResult) -> None:
-    """From the printed address to the page of the first run in the table."""
+    """Go from the printed address to the page of the first run in the table."""
     _open_table(page, dashboard)
     run_id, _, _ = _best(result)
     expect(_first(page)).to_have_attribute("href", re.compile(run_id))
@@ -74,7 +86,7 @@ def _open_best(page: Page, dashboard: Dashboard, result: SweepResult) -> None:
     expect(page.get_by_role("heading", name=re.compile("relu|tanh"))).to_be_visible()
 
 
-def test_the_printed_address_shows_what_was_swept_and_what_came_of_it_best_first(
+def test_the_printed_address_shows_axes_and_outcomes_best_first(
     page: Page, dashboard: Dashboard, recorded: Recorded
 ) -> None:
     _open_table(page, dashboard)
@@ -169,7 +181,7 @@ def test_runs_are_compared(page: Page, dashboard: Dashboard, recorded: Recorded)
 
 
 def _open_sweep(page: Page, dashboard: Dashboard) -> Page:
-    """From the printed address to the page of the sweep's own run, which opens in another tab."""
+    """Go from the printed address to the page of the sweep's own run; return its tab."""
     _open_table(page, dashboard)
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="the sweep's run and report").click()
@@ -194,12 +206,14 @@ def test_the_sweeps_run_leads_to_its_trials_and_shows_its_picture(
     run.get_by_text("heat_map.png").first.click()
     picture = run.locator("img[src^='blob:'], img[src*='heat_map'], .image-container img").first
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 300
+    width, colours = picture.evaluate(_SIZE_AND_COLOURS)
+    assert width > 300
+    assert colours > 50
     keep_screenshot(run, "picture")
 
 
 def test_the_report_opens_inside_the_dashboard(page: Page, dashboard: Dashboard, recorded: Recorded) -> None:
-    """In a frame that may open no window: a click tells the run's address instead."""
+    """Its frame may not open a window: a click shows the run's address instead."""
     run = _open_sweep(page, dashboard)
     run.get_by_text("Artifacts", exact=True).first.click()
     run.get_by_text("report", exact=True).first.click()
@@ -214,7 +228,7 @@ def test_the_report_opens_inside_the_dashboard(page: Page, dashboard: Dashboard,
 
 
 def test_a_trials_page_leads_back_to_the_sweep(page: Page, dashboard: Dashboard, recorded: Recorded) -> None:
-    """MLflow leaves the training mode on the way to a run; the description of the experiment leads back into it."""
+    """MLflow leaves the training mode on the way to a run. The experiment's description leads back into it."""
     _open_best(page, dashboard, recorded.result)
     page.get_by_role("link", name=f"small/{recorded.result.sweep}").last.click()
     with page.context.expect_page() as opened:
@@ -225,7 +239,7 @@ def test_a_trials_page_leads_back_to_the_sweep(page: Page, dashboard: Dashboard,
 
 
 def test_mlflows_home_page_leads_to_the_newest_trials(page: Page, dashboard: Dashboard, recorded: Recorded) -> None:
-    """MLflow opens in another mode there, and an experiment's name stays in it: its description leads out of it."""
+    """MLflow opens in another mode there, and a click on an experiment stays in it. Its description leads out of it."""
     name = page.get_by_role("link", name="small", exact=True)
     visit(page, dashboard.base, name)
     name.click()
@@ -242,10 +256,8 @@ def test_mlflows_home_page_leads_to_the_newest_trials(page: Page, dashboard: Das
     expect(_cell(opened.value, run_id, "params.`learning_rate`")).to_have_text("0.1")
 
 
-def test_where_the_views_were_deleted_the_table_is_plain_but_in_order(
-    page: Page, dashboard: Dashboard, recorded: Recorded
-) -> None:
-    """The address that stands in for a view's."""
+def test_without_its_views_a_table_is_plain_but_in_order(page: Page, dashboard: Dashboard, recorded: Recorded) -> None:
+    """Another address takes the place of a view's."""
     from service.recording.links import sorted_runs_link
     from service.recording.saved_views import FINISHED
 

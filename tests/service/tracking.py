@@ -1,4 +1,4 @@
-"""A real MLflow tracking server for the tests, and a proxy before it that loses what it is told to."""
+"""A real MLflow tracking server for the tests, and a proxy before it that loses requests or answers."""
 
 import base64
 import http.client
@@ -24,7 +24,7 @@ PASSWORD = "a long password of the tests"
 
 @dataclass
 class TrackingServer:
-    """`mlflow server` in a folder of its own; can be stopped and started again."""
+    """`mlflow server` in a folder; it can be stopped and started again."""
 
     folder: Path
     store: str
@@ -68,7 +68,7 @@ class TrackingServer:
 
 @contextmanager
 def running_server(folder: Path, *, auth: bool = False, prefix: str = "") -> Iterator[TrackingServer]:
-    """A tracking server on an SQLite store in the folder, artifacts served from there too."""
+    """Yield a tracking server on an SQLite store in the folder, which serves artifacts from there too."""
     server = TrackingServer(folder, f"sqlite:///{folder / 'mlflow.db'}", auth=auth, prefix=prefix)
     server.start()
     try:
@@ -94,10 +94,12 @@ def flaky(
     certificate: Path | None = None,
     password: str = "",
 ) -> Iterator[str]:
-    """The address of a proxy before the server.
+    """Yield the address of a proxy before the server.
 
-    prefix: of the paths that it passes on, without it. certificate: a file with the key too, of a proxy that speaks
-    TLS. password: what it asks for, of the user `u`.
+    fault: decides by a request's path whether it is passed on.
+    prefix: of the paths that it passes on; the server gets them without it.
+    certificate: a file that has the key too, for a proxy that speaks TLS.
+    password: the one that it asks for, of the user `u`.
     """
     wanted = f"Basic {base64.b64encode(f'u:{password}'.encode()).decode()}" if password else ""
 

@@ -25,7 +25,13 @@ def make_record(number: int, **changes: Any) -> TrialRecord:
         name=f"relu, 0.1, {number}",
         status="FINISHED",
         params={"learning_rate": "0.1", "hidden": "[8, 8]", "seed": str(number)},
-        tags={"gradgrid.trial": f"trial{number:04}", "gradgrid.outcome": "finished", "gradgrid.last_step": "20"},
+        tags={
+            "gradgrid.trial": f"trial{number:04}",
+            "gradgrid.number": str(number),
+            "gradgrid.outcome": "finished",
+            "gradgrid.outcome_step": "0",
+            "gradgrid.last_step": "20",
+        },
         curves={
             "loss": [(0, 1.5 + number, BEGAN), (10, 0.1 + 0.2, BEGAN + 5), (20, 5e-324 * number, BEGAN + 9)],
             "grad_norm.layer1.weight": [(0, -0.0, BEGAN), (20, 1e300, BEGAN + 9)],
@@ -46,13 +52,14 @@ RECORDS = [
 
 
 def begin_sweep(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]:
-    """A sweep of an id of its own: MLflow's client remembers where a run's artifacts are by the run's id alone."""
+    """Begin a sweep with a new id, because MLflow's client remembers a run's artifacts by the run's id alone."""
     store = Store(uri, create=True, backend_uri=backend)
-    return store, store.begin(f"20260101-000000-{uuid.uuid4().hex[:8]}", "s", {"name": "s"}, {}, {})
+    identity = f"20260101-000000-{uuid.uuid4().hex[:8]}"
+    return store, store.begin(identity, "s", {"name": "s"}, {"gradgrid.objective": "loss"}, {})
 
 
 def write(recorder: Recorder, records: Iterable[TrialRecord]) -> dict[str, str]:
-    """Record them; return trial -> run id, sorted by trial."""
+    """Record trials; return trial -> run id, sorted by trial."""
     return {trial: str(run_id) for trial, run_id in sorted(recorder.record(list(records)))}
 
 

@@ -33,7 +33,7 @@ from tests.service.trial_records import RECORDS, begin_sweep, recorded_runs, wri
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, SweepResult]:
-    """A folder as users have it, with a sweep in mlflow.db and mlruns/; the working folder is another one then."""
+    """A user's folder, with a sweep in mlflow.db and mlruns/; the working folder is another one afterwards."""
     folder = tmp_path / "before" / "lab"
     folder.mkdir(parents=True)
     with monkeypatch.context() as patch:
@@ -45,7 +45,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, SweepRe
 
 
 def _works(folder: Path, result: SweepResult, tmp_path: Path) -> None:
-    """Everything that reads."""
+    """Check that every command that reads works."""
     option = ("--tracking-uri", f"sqlite:///{folder / 'mlflow.db'}")
     assert run_for_json("list", *option)["sweeps"][0]["sweep"] == result.sweep
     assert len(run_for_json("top", "tiny", *option)["top"]) == 3
@@ -113,7 +113,7 @@ def test_a_store_without_its_artifacts_says_what_to_do(made: tuple[Path, SweepRe
 
 
 def _without_privilege() -> list[str]:
-    """Root may write whatever permissions say, unless this is taken from it."""
+    """Return the words that take from root the right to write against permissions."""
     if os.geteuid():
         return []
     if not shutil.which("setpriv"):
@@ -128,7 +128,7 @@ def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def locked(made: tuple[Path, SweepResult]) -> Iterator[Path]:
-    """The folder, read-only with all that is in it."""
+    """The folder, read-only with all its contents."""
     folder, _ = made
     paths = [folder, *folder.rglob("*")]
     for path in paths:
@@ -191,7 +191,7 @@ def _dashboard_serves(*option: str) -> None:
 def test_a_read_only_store_whose_last_changes_are_in_its_log_says_so(
     made: tuple[Path, SweepResult], tmp_path: Path
 ) -> None:
-    """A copy of a store that is being written: without the log it would be an older one."""
+    """The store is copied while it is written: without the log it would be an older one."""
     import sqlite3
 
     folder, _ = made
@@ -214,7 +214,7 @@ def test_a_read_only_store_whose_last_changes_are_in_its_log_says_so(
 
 
 def _checked(uri: str, tmp_path: Path) -> None:
-    """A sweep through a server at this address, with its artifacts."""
+    """Check that a sweep is recorded through a server at this address, with its artifacts."""
     store, sweep = begin_sweep(uri)
     with closing(store.recorder(sweep)) as recorder:
         assert isinstance(recorder, RestRecorder)

@@ -1,4 +1,4 @@
-"""How much of a sweep is recorded: every run, the best, or the table alone; with or without weights."""
+"""Levels of recording: every run, the best, or the table alone; with or without weights."""
 
 import json
 from pathlib import Path
@@ -16,23 +16,20 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 from tests.service.observers import Interrupting
+from tests.service.tables import assert_same_trials
 
 
 def _spec(**record: Any) -> dict[str, Any]:
     return {**SPEC, "record": {"points": 6, **record}}
 
 
-def _without_runs(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns="run_id")
-
-
 @pytest.mark.parametrize(("runs", "count"), [("summary", 0), ({"top": 3}, 3), ({"top": 99}, 6)])
-def test_the_table_holds_every_trial_whatever_has_a_run(recorded: Recorded, uri: str, runs: Any, count: int) -> None:
-    """Half of the trials diverge; those are never among the best."""
+def test_the_table_holds_every_trial_with_or_without_runs(recorded: Recorded, uri: str, runs: Any, count: int) -> None:
+    """Half of the trials diverge. Those are never among the best."""
     result = run_sweep(load_spec(_spec(runs=runs)), tracking_uri=uri, inline=True)
     store = Store(uri)
     sweep = store.find_sweep(result.sweep)
-    pd.testing.assert_frame_equal(_without_runs(store.table(sweep)), _without_runs(recorded.result.table))
+    assert_same_trials(store.table(sweep), recorded.result.table)
     assert result.recorded == 12
     trials = list(store.trials(sweep))
     assert len(trials) == count == result.table["run_id"].notna().sum()
@@ -58,7 +55,7 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
     assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert result.recorded == 7
-    pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
+    assert_same_trials(result.table, recorded.result.table)
     verdict = verify(store, store.find_sweep(sweep.sweep))
     assert (verdict.trials, verdict.differences) == (12, ())
     again = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
@@ -73,17 +70,12 @@ def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Record
     (sweep,) = store.sweeps()
     client = MlflowClient(uri)
     folder = Path(client.get_run(sweep.run_id).info.artifact_uri.removeprefix("file://"))
-    store.write_rows(sweep, result_rows(recorded).iloc[6:8])
+    store.write_rows(sweep, recorded.result.table.drop(columns="run_id").iloc[6:8])
     (part,) = (folder / "rows").iterdir()
     part.write_bytes(part.read_bytes()[:100])
     assert len(store.read_rows(sweep)) == 5
     result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
-    pd.testing.assert_frame_equal(_without_runs(result.table), _without_runs(recorded.result.table))
-
-
-def result_rows(recorded: Recorded) -> pd.DataFrame:
-    """The rows of a whole sweep, as they are kept while one runs."""
-    return recorded.result.table.drop(columns="run_id")
+    assert_same_trials(result.table, recorded.result.table)
 
 
 def test_a_verdict_of_rows_finds_a_figure_that_was_changed(recorded: Recorded, uri: str) -> None:
@@ -121,12 +113,12 @@ def test_commands_show_a_sweep_without_runs(recorded: Recorded, uri: str, tmp_pa
     assert top[0]["metrics"] == values["best"]["metrics"]
     shown = run_command("show", "small", "--tracking-uri", uri)
     assert shown.exit_code == 0
-    told = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
-    assert "all in trials.parquet" in told.stderr
+    result = run_command("sweep", str(spec), "--inline", "--tracking-uri", uri)
+    assert "all in trials.parquet" in result.stderr
 
 
 @pytest.mark.parametrize("runs", ["al", 3, {"top": 0}, {"top": True}, {"top": 3, "x": 1}, {"best": 3}, None])
-def test_what_makes_no_sense_is_refused(runs: Any) -> None:
+def test_wrong_levels_are_refused(runs: Any) -> None:
     with pytest.raises(SpecError, match=r"record\.runs: should be all, summary, or \{top: N\}"):
         load_spec(_spec(runs=runs))
 

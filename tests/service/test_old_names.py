@@ -15,6 +15,7 @@ from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.observers import Interrupting
+from tests.service.tables import assert_same_trials
 
 _SPEC: dict[str, Any] = {
     "name": "neuron",
@@ -53,7 +54,7 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def test_params_names_and_table_say_activation(uri: str) -> None:
+def test_params_names_and_table_call_it_activation(uri: str) -> None:
     result = _run(uri)
     assert _names(result.table) == _EXPECTED
     store = Store(uri)
@@ -77,7 +78,7 @@ def test_a_single_neuron_alone_has_one_axis_by_its_name(uri: str) -> None:
     assert "<th>output" not in page.read_text(encoding="utf-8")
 
 
-def test_what_the_user_calls_output_stays_output(uri: str) -> None:
+def test_an_output_that_the_user_gave_stays_output(uri: str) -> None:
     table = _run(uri, grid={"output": ["tanh", "relu"], "seed": [0, 1]}).table
     assert "params.activation" not in table
     entries = run_for_json("top", "neuron", "--tracking-uri", uri)["entries"]
@@ -120,5 +121,5 @@ def test_a_half_done_sweep_of_an_older_version_is_resumed(
     spec = load_spec({**_SPEC, "record": {"points": 3, "runs": runs}})
     resumed = run_sweep(spec, tracking_uri=uri, inline=True, resume="neuron").table
     whole = _run(f"sqlite:///{tmp_path / 'other.db'}", runs).table
-    pd.testing.assert_frame_equal(resumed.drop(columns="run_id"), whole.drop(columns="run_id"), check_exact=True)
+    assert_same_trials(resumed, whole)
     assert _names(load_sweep("neuron", tracking_uri=uri).trials) == _EXPECTED

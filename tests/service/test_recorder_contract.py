@@ -1,4 +1,4 @@
-"""One contract for every way of recording: the same runs, field by field, whichever wrote them."""
+"""One contract for every recorder: each writes the same runs, field by field."""
 
 import sqlite3
 import subprocess
@@ -55,8 +55,8 @@ def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
         yield store, sweep, recorder
 
 
-def test_every_kind_writes_what_the_client_writes(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Into a database of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
+def test_every_recorder_writes_the_clients_runs(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The databases are of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
     store, sweep, recorder = kind
     assert list(write(recorder, RECORDS)) == [r.trial for r in RECORDS]
     recorder.finish()
@@ -92,7 +92,7 @@ def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
     assert store.find(runs["trial0002"][:12]).run_id == runs["trial0002"]
 
 
-def test_a_trial_is_never_there_twice(kind: Kind) -> None:
+def test_a_trial_is_never_recorded_twice(kind: Kind) -> None:
     store, sweep, recorder = kind
     before, runs = write(recorder, RECORDS[:3]), write(recorder, RECORDS)
     assert list(runs) == [r.trial for r in RECORDS]
@@ -102,9 +102,7 @@ def test_a_trial_is_never_there_twice(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("where", ["uri", "make_postgres"])
-def test_bulk_writes_a_trial_once_even_if_it_forgot_or_another_was_first(
-    where: str, request: pytest.FixtureRequest
-) -> None:
+def test_bulk_writes_a_trial_once_also_after_another_recorder(where: str, request: pytest.FixtureRequest) -> None:
     given = request.getfixturevalue(where)
     store, sweep = begin_sweep(given if isinstance(given, str) else given())
     for part in (RECORDS[:3], RECORDS[2:], RECORDS):
@@ -115,7 +113,7 @@ def test_bulk_writes_a_trial_once_even_if_it_forgot_or_another_was_first(
     assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002", 2), "loss")) == 3
 
 
-def test_users_can_do_with_a_run_what_they_do_with_any_other(kind: Kind) -> None:
+def test_users_can_change_a_trials_run_like_any_other(kind: Kind) -> None:
     store, sweep, recorder = kind
     run = write(recorder, RECORDS)["trial0001"]
     client = MlflowClient(store.uri)
@@ -136,7 +134,7 @@ def test_users_can_do_with_a_run_what_they_do_with_any_other(kind: Kind) -> None
 
 
 def test_the_tables_hold_the_same_rows(tmp_path: Path) -> None:
-    """Column by column, what no API shows included; only ids and places may differ."""
+    """Every column is compared, also those that no API shows; only ids and places may differ."""
     tables = {}
     for kind in ("client", "bulk"):
         uri = f"sqlite:///{tmp_path / kind}.db"
@@ -213,9 +211,7 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
     assert len(list(store.trials(sweep))) == 200
 
 
-def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why(
-    uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_client_writes_into_an_unknown_database_and_says_why(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, sweep = begin_sweep(uri)
     monkeypatch.setattr(chooser, "_database", lambda uri: None)
     recorder = store.recorder(sweep)
@@ -226,8 +222,9 @@ def test_where_there_is_no_database_that_is_known_the_client_writes_and_says_why
 
 
 def _resumed(kind: Kind) -> tuple[list[str], int]:
-    """Resume as a sweep does: discard, restore, and record all that is missing; returns what was restored, and how many
-    deleted runs could not be.
+    """Resume as a sweep does: discard, restore, and record all that is missing.
+
+    Return the trials that were restored, and the number of deleted runs that could not be.
     """
     store, sweep, recorder = kind
     store.discard_unfinished(sweep)
@@ -245,13 +242,13 @@ def _resumed(kind: Kind) -> tuple[list[str], int]:
 
 
 def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> None:
-    """As `mlflow gc` does, in the database behind a server too."""
+    """Remove a run as `mlflow gc` does, in the database behind a server too."""
     where = request.getfixturevalue("tracking_server").store if store.uri.startswith("http") else store.uri
     MlflowClient(where)._tracking_client.store._hard_delete_run(run)
 
 
-def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Restored, or recorded again where that is not enough; and a second time there is nothing to do."""
+def test_each_deleted_run_comes_back_once(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """They are restored, or recorded again if that is not enough. A second time there is nothing to do."""
     store, sweep, recorder = kind
     runs = write(recorder, RECORDS)
     client = MlflowClient(store.uri)
@@ -284,7 +281,7 @@ def test_deleted_runs_come_back_each_once(kind: Kind, request: pytest.FixtureReq
     assert len(client.search_runs([sweep.experiment_id])) == len(RECORDS)
 
 
-def test_a_run_that_lost_its_tags_is_whole_again_and_keeps_what_is_the_users(uri: str) -> None:
+def test_a_run_that_lost_its_tags_gets_them_back_and_keeps_the_users(uri: str) -> None:
     store, sweep = begin_sweep(uri)
     with closing(store.recorder(sweep)) as recorder:
         run = write(recorder, RECORDS)["trial0003"]
@@ -299,7 +296,7 @@ def test_a_run_that_lost_its_tags_is_whole_again_and_keeps_what_is_the_users(uri
     assert len(client.get_metric_history(run, "loss")) == 3
 
 
-def test_the_users_own_runs_beside_the_trials_are_neither_seen_nor_touched(kind: Kind) -> None:
+def test_the_users_runs_among_the_trials_are_neither_read_nor_changed(kind: Kind) -> None:
     store, sweep, recorder = kind
     list(recorder.record(RECORDS))
     client = MlflowClient(store.uri)

@@ -1,0 +1,39 @@
+"""Two ways to divide the text of a CSV into rows, which agree."""
+
+import csv
+import io
+from typing import Any
+
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from experiments.data.csv_dialect import Dialect
+from experiments.data.csv_rows import _split_exactly, _split_fast
+
+
+@settings(max_examples=300, deadline=None)
+@example(rows=[["", '""1']], quoting=csv.QUOTE_MINIMAL, raw=True)
+@given(
+    rows=st.lists(st.lists(st.text('a1.,; "\r\n\t', max_size=4), min_size=2, max_size=2), min_size=1, max_size=5),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    raw=st.booleans(),
+)
+def test_the_fast_way_to_divide_rows_agrees_with_the_exact_one(rows: list[list[str]], quoting: Any, raw: bool) -> None:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+    file.write("x,y\n")
+    for row in rows:
+        file.write(",".join(row) + "\n") if raw else writer.writerow(row)
+    data = file.getvalue().encode()
+    fast = _split_fast(data, 1, 2, Dialect(","))
+    assume(fast is not None)
+    assert fast is not None
+    exact = _split_exactly(data, 1, ["x", "y"], Dialect(","), "own.csv")
+    assert [[_trimmed(c) for c in column.to_pylist()] for column in fast[0]] == [
+        [_trimmed(c) for c in column.to_pylist()] for column in exact[0]
+    ]
+    assert fast[1].tolist() == exact[1].tolist()
+
+
+def _trimmed(cell: str) -> str:
+    return cell.strip()

@@ -1,0 +1,85 @@
+"""Phase diagrams: each cell's outcomes and medians, against the plainest way to compute them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from service import sweep
+from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
+from service.results.phase_diagram import make_phase_diagram, scale_of_median
+from tests.service.conftest import Recorded
+
+
+def test_a_phase_diagram_counts_outcomes(recorded: Recorded) -> None:
+    table = recorded.result.table
+    across, down = axis_pairs(swept_axes(table, ["activation", "learning_rate"]))[0]
+    phase = make_phase_diagram(table, "test_loss", across, down)
+    assert (across.name, down.name) == ("learning_rate", "activation")
+    for i, activation in enumerate(down.values):
+        for j, rate in enumerate(across.values):
+            cell = table[(table["params.activation"] == activation) & (table["params.learning_rate"] == rate)]
+            assert phase.trials[i, j] == len(cell) == 3
+            for name, share in phase.shares.items():
+                assert share[i, j] == pytest.approx((cell["outcome"] == name).mean())
+            finished = cell[cell["outcome"] != "diverged"]
+            if len(finished) * 2 >= len(cell):
+                assert phase.median[i, j] == finished["metrics.test_loss"].median()
+                assert phase.best[i, j] == finished.loc[finished["metrics.test_loss"].idxmin(), "run_id"]
+            else:
+                assert math.isnan(phase.median[i, j])
+                assert phase.onset_step[i, j] == cell["outcome_step"].median()
+            assert phase.modal_outcome[i, j] in set(cell["outcome"])
+    one = make_phase_diagram(table, "test_loss", across, NO_AXIS)
+    assert one.trials.tolist() == [[6, 6]]
+
+
+def test_an_empty_cell_has_nothing() -> None:
+    table = pd.DataFrame(
+        {
+            "params.a": [1, 2], "params.b": ["x", "y"], "outcome": ["diverged", "dead"], "outcome_step": [3, 5],
+            "run_id": ["r", "s"], "metrics.loss": [math.nan, 0.5],
+        }
+    )  # fmt: skip
+    phase = make_phase_diagram(table, "loss", Axis("a", (1, 2)), Axis("b", ("x", "y")))
+    assert phase.trials.tolist() == [[1, 0], [0, 1]]
+    assert phase.modal_outcome.tolist() == [["diverged", ""], ["", "dead"]]
+    assert phase.best.tolist() == [["", ""], ["", "s"]]
+    np.testing.assert_equal(phase.onset_step, [[3, math.nan], [math.nan, 5]])
+    np.testing.assert_equal(phase.median, [[math.nan, math.nan], [math.nan, 0.5]])
+
+
+def test_a_share_that_is_nowhere_has_no_map(recorded: Recorded) -> None:
+    table = recorded.result.table
+    columns, rows = axis_pairs(swept_axes(table, ["activation", "learning_rate"]))[0]
+    phase = make_phase_diagram(table, "test_loss", columns, rows)
+    assert list(phase.shown_shares()) == ["improving", "diverged"]
+    assert phase.diverged_cells.tolist() == [[False, True], [False, True]]
+    scale = scale_of_median(phase)
+    assert scale is not None
+    assert scale.high < 10
+
+
+@pytest.mark.pages
+def test_the_deep_networks_diagram_agrees_with_the_literature(uri: str) -> None:
+    """As in docs/phase-diagram.md: sigmoid's gradient vanishes with depth, relu dies, past an edge all diverge."""
+    found = sweep("deep", tracking_uri=uri, inline=True)
+    across, down = axis_pairs(swept_axes(found.trials, ["activation", "learning_rate"]))[0]
+    phase = make_phase_diagram(found.trials, "test_loss", across, down)
+    rates = np.array(across.values)
+    rows = {name: row for row, name in enumerate(down.values)}
+    assert (phase.shares["diverged"][:, rates > 2.5] == 1).all()
+    assert (phase.shares["diverged"][:, rates < 0.3] == 0).all()
+    assert (phase.shares["dead"][rows["relu"], (rates > 0.45) & (rates < 1.1)] >= 0.5).all()
+    assert phase.shares["dead"][[rows["gelu"], rows["tanh"]]].max() == 0
+    chance = 0.25  # the squared error of predicting the mean of 0 and 1
+    assert np.nanmin(phase.median[rows["sigmoid"], rates < 0.3]) > 0.8 * chance
+    assert np.nanmin(phase.median[rows["tanh"]]) < 0.05 * chance
+    curves = found._store.curves(found.info)
+    begun = curves[curves["step"] == 0].set_index("number")
+    ratio = (begun["grad_norm.layer1.weight"] / begun["grad_norm.layer5.weight"]).groupby(
+        found.trials.set_index("number")["params.activation"]
+    )
+    medians = ratio.median()
+    assert medians["sigmoid"] < 0.01 < 0.3 < medians.drop("sigmoid").min()
