@@ -117,7 +117,7 @@ def test_learned_functions_are_left_out_if_the_data_file_has_changed(uri: str, t
 def test_a_sweep_without_trials_is_reported(recorded: Recorded) -> None:
     store = Store(recorded.uri)
     begun = store.begin("20260101-000000-abcd", "begun", {"name": "begun"}, {"gradgrid.objective": "loss"}, {})
-    with pytest.raises(NotFoundError, match="nothing to see"):
+    with pytest.raises(NotFoundError, match="nothing to show"):
         gather(store, begun)
     store.delete(begun)
 
