@@ -33,6 +33,7 @@ def _terminals_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLORTERM", "truecolor")  # Rich keeps a style's codes as it has first written them
     monkeypatch.setenv("COLUMNS", "80")
 
 
