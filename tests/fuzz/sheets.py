@@ -176,9 +176,24 @@ def written(sheet: Sheet, dialect: Dialect) -> bytes:
     return "".join(lines).encode(dialect.encoding, errors="replace")
 
 
+def in_dialect(cell: str, dialect: Dialect) -> str:
+    """Return a cell's text as it is in the file, without the quotation marks around it."""
+    is_number = _PLAIN.fullmatch(cell) or cell in _OTHER_NUMBERS
+    return cell.translate(_SWAPPED) if dialect.decimal == "," and is_number else cell
+
+
+def shows_its_decimal_sign(sheet: Sheet, dialect: Dialect) -> bool:
+    """Return whether the file tells 1234 from 1.234.
+
+    Where the decimal sign is a comma, 1,234 is written as 1.234. A number with a fraction must show then what is meant.
+    """
+    cells = {cell for row in sheet.rows for cell in row}
+    has_fraction = any(_PLAIN.fullmatch(cell) and "." in cell for cell in cells)
+    return dialect.decimal == "." or "1,234" not in cells or has_fraction
+
+
 def _field(cell: str, dialect: Dialect) -> str:
-    if dialect.decimal == "," and (_PLAIN.fullmatch(cell) or cell in _OTHER_NUMBERS):
-        cell = cell.translate(_SWAPPED)
+    cell = in_dialect(cell, dialect)
     needs_quotes = dialect.quote_all or any(sign in cell for sign in (dialect.separator, '"', "\n", "\r"))
     return '"' + cell.replace('"', '""') + '"' if needs_quotes else cell
 
