@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import TypeVar
 
 from experiments.data.columns import Column
+from experiments.data.names import as_seen
 from experiments.data.number_formats import TextColumn, is_number
 from experiments.errors import DataError, quoted
 
@@ -83,9 +83,3 @@ def _alike(names: Sequence[str]) -> list[str]:
                 f"column {quoted(name)} may be a second {quoted(renamed[1])} that was renamed; remove it if so."
             )
     return notes
-
-
-def as_seen(name: str) -> str:
-    """Return a name without case, blanks and invisible characters."""
-    signs = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(sign for sign in signs if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc"))

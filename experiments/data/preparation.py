@@ -11,7 +11,7 @@ import numpy as np
 from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.data.columns import Column
-from experiments.data.headers import as_seen
+from experiments.data.names import as_seen
 from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
 

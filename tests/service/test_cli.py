@@ -237,7 +237,7 @@ def _interrupt(*_: object, **__: object) -> None:
         (["explain", "small"], "interrupted"),
         (["resume", "small"], "interrupted before anything more was recorded"),
         (["sweep", "xor", "--inline"], "interrupted before anything was recorded"),
-        (["export", "small"], "interrupted: the file is not complete; run the command again"),
+        (["export", "small"], "interrupted: the file was not written; run the command again"),
         (["promote", "small", "--name", "m"], _UNSURE),
     ],
 )

@@ -16,7 +16,7 @@ def test_a_store_that_another_process_is_opening_is_waited_for_a_while(
     assert isinstance(path, Path)
     with connection._alone(path):
         monkeypatch.setattr(connection, "_OPENING_SECONDS", 0.2)
-        message = f"the store {path} is being opened by another process for 0.2 s already"
+        message = f"another process has been opening the store {path} for 0.2 s"
         with pytest.raises(StoreUnavailableError, match=message):
             Store(uri, create=True)
     assert Store(uri, create=True).sweeps() == []  # the lock is free again

@@ -106,7 +106,7 @@ def test_the_command_prints_and_draws_an_explanation(troubled: _Troubled, tmp_pa
 
 
 def test_a_sweep_is_refused_where_a_trial_is_needed(troubled: _Troubled) -> None:
-    with pytest.raises(NotFoundError, match=r"'troubled' is a sweep; give a trial's run"):
+    with pytest.raises(NotFoundError, match=r"'troubled' is a sweep: give a trial's run"):
         troubled.store.find_trial("troubled")
 
 

@@ -81,7 +81,7 @@ def test_a_trial_is_found_by_its_run_and_its_sweep_by_the_trial(uri: str) -> Non
 def test_the_beginning_of_several_run_ids_is_refused(uri: str) -> None:
     ids = _tiny(uri).table["run_id"].tolist()
     common = next(ids[0][:length] for length in range(32, 0, -1) if len({run_id[:length] for run_id in ids}) == 1)
-    with pytest.raises(NotFoundError, match=f"several runs begin with '{common}'; give more of the run id"):
+    with pytest.raises(NotFoundError, match=f"several runs begin with '{common}': give more of the run id"):
         Store(uri).find(common)
     for run_id in ids:
         assert Store(uri).find(run_id[: len(common) + 1]).run_id == run_id

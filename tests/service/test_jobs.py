@@ -51,7 +51,7 @@ def test_a_job_is_found_by_its_id_the_beginning_of_it_or_its_spec() -> None:
     ("name", "message"),
     [
         ("moons-aa", "2 jobs begin with 'moons-aa': moons-aa22, moons-aa11"),
-        ("moonz", "the cluster has no job 'moonz'; `gradgrid list --jobs` shows those that it has"),
+        ("moonz", "the cluster has no job 'moonz': `gradgrid list --jobs` shows its jobs"),
     ],
 )
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
