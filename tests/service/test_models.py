@@ -105,7 +105,7 @@ def _loaded(uri: str, model: str, given: pd.DataFrame) -> Any:
 def test_a_model_is_loaded_without_its_data(uri: str, tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text(
-        "a,b,kind\n" + "".join(f"{k * 7 % 20},{k * k % 11},{'even' if k % 2 else 'odd'}\n" for k in range(20))
+        "a,b,kind\n" + "".join(f"{k * 7 % 13},{k * k % 11},{'even' if k % 2 else 'odd'}\n" for k in range(20))
     )
     spec = {"name": "own", "dataset": {"path": str(file), "target": "kind"}, "steps": 3}
     found = sweep(spec, tracking_uri=uri, inline=True)
