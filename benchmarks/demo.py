@@ -118,9 +118,9 @@ def main() -> None:
 
     from experiments.grid import make_grid
 
-    sweepable = load_spec("breast_cancer", (_PEER_GRID,))
-    data = load_dataset(sweepable.spec.dataset, sweepable.source.folder)
-    everything = [p.configuration(n) for p in make_grid(sweepable, data) for n in range(p.trials)]
+    resolved = load_spec("breast_cancer", (_PEER_GRID,))
+    data = load_dataset(resolved.spec.dataset, resolved.source.folder)
+    everything = [p.configuration(n) for p in make_grid(resolved, data) for n in range(p.trials)]
     chosen = everything[:: max(1, len(everything) // arguments.trials)][: arguments.trials]
 
     rates: dict[str, list[float]] = {"plain loop": [], "gradgrid sweep": []}

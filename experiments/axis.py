@@ -15,7 +15,7 @@ _FORMS = "a list, {values: [...]}, {range: ...}, {linspace: [a, b], points: n} o
 
 
 @dataclass(frozen=True)
-class Axis:
+class LazyAxis:
     """The values of one hyperparameter.
 
     length: number of values.
@@ -26,15 +26,15 @@ class Axis:
     make: Callable[[], Sequence[Any]]
 
 
-def parse_axis(raw: Any) -> Axis:
+def parse_axis(raw: Any) -> LazyAxis:
     """Return the axis that a form of the sweep file describes. A plain value is an axis of one value.
 
     Raises ValueError for a form that is unknown or has wrong numbers.
     """
     if isinstance(raw, list):
-        return _checked(Axis(len(raw), lambda: raw))
+        return _checked(LazyAxis(len(raw), lambda: raw))
     if not isinstance(raw, dict):
-        return Axis(1, lambda: [raw])
+        return LazyAxis(1, lambda: [raw])
     form = next((name for name in _PARSERS if name in raw), None)
     extra = sorted(set(map(str, raw)) - {form, "points"}) if form else []
     if form is None or extra:
@@ -44,20 +44,20 @@ def parse_axis(raw: Any) -> Axis:
     return _checked(_PARSERS[form](raw))
 
 
-def _checked(axis: Axis) -> Axis:
+def _checked(axis: LazyAxis) -> LazyAxis:
     if axis.length == 0:
         raise ValueError("has no values; give at least one, or leave the axis out")
     return axis
 
 
-def _values(raw: dict[str, Any]) -> Axis:
+def _values(raw: dict[str, Any]) -> LazyAxis:
     if not isinstance(raw["values"], list):
         raise ValueError(f"values should be a list, not {raw['values']!r}")
     values: list[Any] = raw["values"]
-    return Axis(len(values), lambda: values)
+    return LazyAxis(len(values), lambda: values)
 
 
-def _range(raw: dict[str, Any]) -> Axis:
+def _range(raw: dict[str, Any]) -> LazyAxis:
     numbers = raw["range"] if isinstance(raw["range"], list) else [raw["range"]]
     if not 1 <= len(numbers) <= 3 or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
         raise ValueError(
@@ -68,7 +68,7 @@ def _range(raw: dict[str, Any]) -> Axis:
     span = range(*numbers)
     # len() fails for a range of more than 2**63 - 1 values
     length = max(0, -(-(span.stop - span.start) // span.step))
-    return Axis(length, lambda: span)
+    return LazyAxis(length, lambda: span)
 
 
 def _ends(raw: dict[str, Any], form: str) -> tuple[float, float, int]:
@@ -81,16 +81,16 @@ def _ends(raw: dict[str, Any], form: str) -> tuple[float, float, int]:
     return float(ends[0]), float(ends[1]), points
 
 
-def _linspace(raw: dict[str, Any]) -> Axis:
+def _linspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "linspace")
-    return Axis(points, lambda: _rounded(np.linspace(first, last, points)))
+    return LazyAxis(points, lambda: _rounded(np.linspace(first, last, points)))
 
 
-def _logspace(raw: dict[str, Any]) -> Axis:
+def _logspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "logspace")
     if first <= 0 or last <= 0:
         raise ValueError(f"logspace needs two numbers above 0, not {raw['logspace']!r}")
-    return Axis(points, lambda: _rounded(np.geomspace(first, last, points)))
+    return LazyAxis(points, lambda: _rounded(np.geomspace(first, last, points)))
 
 
 def _rounded(values: Any) -> list[float]:
@@ -98,7 +98,7 @@ def _rounded(values: Any) -> list[float]:
     return [float(f"{value:.10g}") for value in values]
 
 
-_PARSERS: dict[str, Callable[[dict[str, Any]], Axis]] = {
+_PARSERS: dict[str, Callable[[dict[str, Any]], LazyAxis]] = {
     "values": _values,
     "range": _range,
     "linspace": _linspace,

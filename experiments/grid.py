@@ -31,7 +31,7 @@ from experiments.data.datasets import Dataset, accuracy_threshold
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
-from experiments.spec import Sweepable
+from experiments.spec import ResolvedSpec
 
 _Value = TypeVar("_Value")
 
@@ -42,7 +42,7 @@ _OF_TRAINING = ("steps", "batch_size", "dtype", "kernel")
 _FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
 
-_MAX_EACH = 200
+MAX_PER_WEIGHT_GRADIENTS = 200
 """Largest number of weights whose gradients are recorded one by one: MLflow's pages are slow with more metrics."""
 
 
@@ -176,7 +176,7 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
+def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> list[Population]:
     """Return the trials of the sweep, grouped by architecture, in the order of the axes.
 
     A trial has only the hyperparameters that apply to it: no momentum under sgd. Trials that are equal without the
@@ -187,18 +187,18 @@ def make_grid(sweepable: Sweepable, dataset: Dataset) -> list[Population]:
     architectures: set[Architecture] = set()
     used: set[str] = set()
     first = 0
-    for structure in _structures(sweepable):
-        architecture = _architecture(structure, sweepable, dataset, used)
+    for structure in _structures(resolved):
+        architecture = _architecture(structure, resolved, dataset, used)
         if architecture in architectures:
             continue
         architectures.add(architecture)
-        population = Population(architecture, _columns(architecture, sweepable), first)
+        population = Population(architecture, _columns(architecture, resolved), first)
         used.update(population.columns)
         populations.append(population)
         first += population.trials
-    for name in [*sweepable.axes, *sweepable.fixed]:
+    for name in [*resolved.axes, *resolved.fixed]:
         if name not in used:
-            raise sweepable.refuse(name, f"no trial of this sweep uses {name}{_why_unused(name)}; leave it out")
+            raise resolved.error_at(name, f"no trial of this sweep uses {name}{_why_unused(name)}; leave it out")
     return populations
 
 
@@ -210,22 +210,24 @@ def _why_unused(name: str) -> str:
     return f": it belongs to {owners[0][0]} {' and '.join(owner for _, owner in owners)}" if owners else ""
 
 
-def _structures(sweepable: Sweepable) -> Iterator[dict[str, Any]]:
-    swept = [name for name in sweepable.axes if name in _STRUCTURE]
-    fixed = {name: sweepable.fixed.get(name, HYPERPARAMETERS[name].default) for name in _STRUCTURE}
-    for values in itertools.product(*(sweepable.axes[name] for name in swept)):
+def _structures(resolved: ResolvedSpec) -> Iterator[dict[str, Any]]:
+    swept = [name for name in resolved.axes if name in _STRUCTURE]
+    fixed = {name: resolved.fixed.get(name, HYPERPARAMETERS[name].default) for name in _STRUCTURE}
+    for values in itertools.product(*(resolved.axes[name] for name in swept)):
         yield {**fixed, **dict(zip(swept, values, strict=True))}
 
 
-def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: Dataset, used: set[str]) -> Architecture:
+def _architecture(
+    structure: Mapping[str, Any], resolved: ResolvedSpec, dataset: Dataset, used: set[str]
+) -> Architecture:
     """Fill in defaults, add the applicable hyperparameters to `used`, and refuse those that do not fit together."""
     hidden, activation, output = structure["hidden"], structure["activation"], structure["output"]
     loss = structure["loss"] or (_FROM_LOGITS if dataset.task == CLASSIFICATION else "mean_squared_error")
     used.update(("hidden", "loss", "optimizer", "schedule", "steps", "batch_size", "dtype", "kernel"))
     if dataset.task != CLASSIFICATION and loss in (_FROM_LOGITS, "hinge"):
-        raise sweepable.refuse("loss", f"{loss} needs classes, but {dataset.name} has a regression target")
+        raise resolved.error_at("loss", f"{loss} needs classes, but {dataset.name} has a regression target")
     if loss == _FROM_LOGITS and output not in (None, "identity"):
-        raise sweepable.refuse("output", f"cross_entropy takes logits, so the output is linear; leave out {output}")
+        raise resolved.error_at("output", f"cross_entropy takes logits, so the output is linear; leave out {output}")
     if output is not None:
         used.add("output")
     if hidden:
@@ -237,22 +239,22 @@ def _architecture(structure: Mapping[str, Any], sweepable: Sweepable, dataset: D
     else:
         activation, output = None, output or "identity"
     widths = (dataset.feature_count, *hidden, dataset.output_count)
-    weights = _checked_size(widths, sweepable)
+    weights = _checked_size(widths, resolved)
     return Architecture(
         hidden=hidden,
         activation=activation,
         output=output,
         loss=loss,
-        options=_options(structure, sweepable),
-        config=_config(structure, resolve_kernel(structure["kernel"], weights), sweepable),
-        parts=sweepable.parts,
-        neuron=is_neuron(hidden, loss, {*sweepable.axes, *sweepable.fixed}),
+        options=_options(structure, resolved),
+        config=_config(structure, resolve_kernel(structure["kernel"], weights), resolved),
+        parts=resolved.parts,
+        neuron=is_neuron(hidden, loss, {*resolved.axes, *resolved.fixed}),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
 
 
-def _config(structure: Mapping[str, Any], kernel: str, sweepable: Sweepable) -> TrainConfig:
-    record = sweepable.spec.record
+def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -> TrainConfig:
+    record = resolved.spec.record
     return TrainConfig(
         **{name: structure[name] for name in ("steps", "batch_size", "dtype")},
         kernel=kernel,
@@ -261,37 +263,37 @@ def _config(structure: Mapping[str, Any], kernel: str, sweepable: Sweepable) -> 
     )
 
 
-def _options(structure: Mapping[str, Any], sweepable: Sweepable) -> tuple[str, ...]:
+def _options(structure: Mapping[str, Any], resolved: ResolvedSpec) -> tuple[str, ...]:
     """Return the update options in the sweep file that the optimiser and the schedule do not have themselves."""
     own = {
         *OPTIMIZERS[structure["optimizer"]].hyperparameters,
         *SCHEDULES[structure["schedule"]].hyperparameters,
     }
-    names = {*sweepable.axes, *sweepable.fixed}
+    names = {*resolved.axes, *resolved.fixed}
     return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
 
 
-def _checked_size(widths: tuple[int, ...], sweepable: Sweepable) -> int:
+def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
     """Return the number of weights of a network. Raises SpecError if there are too many."""
     weights = sum(tensor.size for tensor in layer_tensors(widths))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
-        raise sweepable.refuse("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
-    if sweepable.spec.record.gradients == "each" and weights > _MAX_EACH:
+        raise resolved.error_at("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
+    if resolved.spec.record.gradients == "each" and weights > MAX_PER_WEIGHT_GRADIENTS:
         raise SpecError(
-            f"{sweepable.source.place(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many to "
-            f"record the gradient of each (at most {_MAX_EACH}); write tensor"
+            f"{resolved.source.location(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many "
+            f"to record the gradient of each (at most {MAX_PER_WEIGHT_GRADIENTS}); write tensor"
         )
     return weights
 
 
-def _columns(architecture: Architecture, sweepable: Sweepable) -> dict[str, Array]:
+def _columns(architecture: Architecture, resolved: ResolvedSpec) -> dict[str, Array]:
     rule = architecture.rule
     relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
-    swept = [name for name in sweepable.axes if name in relevant]
+    swept = [name for name in resolved.axes if name in relevant]
     defaults = {**{name: HYPERPARAMETERS[name].default for name in _ALWAYS}, **rule.hyperparameters}
-    fixed = {name: sweepable.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
-    columns = _product({name: sweepable.axes[name] for name in swept})
+    fixed = {name: resolved.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
+    columns = _product({name: resolved.axes[name] for name in swept})
     trials = len(next(iter(columns.values()))) if columns else 1
     columns.update({name: np.repeat(_array([value]), trials) for name, value in fixed.items()})
     return {name: columns[name] for name in relevant}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo
 
 from engine import DTYPES, KERNELS, OPTIMIZERS, SCHEDULES, Parts
-from experiments.errors import nearest
+from experiments.errors import did_you_mean
 
 AUTO = "auto"
 MAX_STEPS = 10_000_000
@@ -37,7 +37,7 @@ def _part(kind: str) -> Any:
 
 def _known(kind: str, value: str, names: Iterable[str]) -> str:
     if value not in (allowed := list(names)):
-        raise ValueError(f"no {kind} is called {value!r}{nearest(value, allowed)}")
+        raise ValueError(f"no {kind} is called {value!r}{did_you_mean(value, allowed)}")
     return value
 
 

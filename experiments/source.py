@@ -52,13 +52,13 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 @dataclass(frozen=True)
-class Source:
+class SpecSource:
     """The raw data of a spec, with the location of each key for messages.
 
     data: a mapping, if the spec is right; not checked yet.
     origin: the name of the file, for messages.
     folder: start of relative paths.
-    places: path of a key -> `moons.yaml:7`.
+    locations: path of a key -> `moons.yaml:7`.
     parts: the text of the file of custom functions; None if it has to be read.
     frame: returns the data from Python; None if the data comes from elsewhere.
     """
@@ -66,19 +66,19 @@ class Source:
     data: Any
     origin: str
     folder: Path = field(default_factory=Path)
-    places: Mapping[KeyPath, str] = field(default_factory=dict)
+    locations: Mapping[KeyPath, str] = field(default_factory=dict)
     parts: str | None = None
     frame: Callable[[], pd.DataFrame] | None = None
 
-    def place(self, path: KeyPath) -> str:
+    def location(self, path: KeyPath) -> str:
         """Return the location of a key, such as `moons.yaml:7`, or that of the nearest key above it."""
         for length in range(len(path), -1, -1):
-            if path[:length] in self.places:
-                return self.places[path[:length]]
+            if path[:length] in self.locations:
+                return self.locations[path[:length]]
         return self.origin
 
 
-def read_yaml(text: str, origin: str, folder: Path) -> Source:
+def read_yaml(text: str, origin: str, folder: Path) -> SpecSource:
     """Parse one YAML document of plain data.
 
     text: the document.
@@ -92,8 +92,8 @@ def read_yaml(text: str, origin: str, folder: Path) -> Source:
         node = loader.get_single_node()
         if node is None:
             raise SpecError(f"{origin}: the file is empty; `gradgrid sweep moons --dry-run` shows a ready sweep")
-        places = {path: f"{origin}:{line + 1}" for path, line in _walk(node, (), origin)}
-        return Source(loader.construct_document(node), origin, folder, places)
+        locations = {path: f"{origin}:{line + 1}" for path, line in _walk(node, (), origin)}
+        return SpecSource(loader.construct_document(node), origin, folder, locations)
     except yaml.MarkedYAMLError as error:
         raise _translated(error, origin) from None
     except yaml.YAMLError as error:
@@ -139,10 +139,10 @@ def _walk(node: yaml.Node, path: KeyPath, origin: str) -> Iterator[tuple[KeyPath
             yield from _walk(item, (*path, index), origin)
 
 
-def override(source: Source, assignments: tuple[str, ...]) -> Source:
+def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
     """Return the source with each `key.path=value` applied; values are YAML. Raises SpecError for a wrong one."""
     data: Any = copy.deepcopy(source.data)
-    places = dict(source.places)
+    locations = dict(source.locations)
     for assignment in assignments:
         keys, equals, text = assignment.partition("=")
         origin = f"--set {assignment}"
@@ -153,10 +153,10 @@ def override(source: Source, assignments: tuple[str, ...]) -> Source:
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
-        places = {key: place for key, place in places.items() if key[: len(path)] != path}
+        locations = {key: place for key, place in locations.items() if key[: len(path)] != path}
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
-        places.update({path[:length]: origin for length in range(own, len(path) + 1)})
-    return replace(source, data=data, places=places)
+        locations.update({path[:length]: origin for length in range(own, len(path) + 1)})
+    return replace(source, data=data, locations=locations)
 
 
 def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:

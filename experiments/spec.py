@@ -18,11 +18,11 @@ from pydantic import (
 )
 
 from engine import PartError, Parts
-from experiments.axis import MAX_TRIALS, Axis, parse_axis
+from experiments.axis import MAX_TRIALS, LazyAxis, parse_axis
 from experiments.data.dataset_spec import DatasetSpec, Section
-from experiments.errors import SpecError, nearest
+from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS, section_fields
-from experiments.source import KeyPath, Source, override, read_yaml
+from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ FullSpec: type[Spec] = create_model("FullSpec", __base__=Spec, model=(ModelSpec,
 
 
 @dataclass(frozen=True)
-class Sweepable:
+class ResolvedSpec:
     """A checked spec with the values of its axes.
 
     spec: the checked sweep file.
@@ -137,17 +137,17 @@ class Sweepable:
     """
 
     spec: Spec
-    source: Source
+    source: SpecSource
     fixed: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
     parts: Parts = field(default_factory=Parts)
 
-    def refuse(self, hyperparameter: str, message: str) -> SpecError:
+    def error_at(self, hyperparameter: str, message: str) -> SpecError:
         """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
         section = HYPERPARAMETERS[hyperparameter].section
         swept: KeyPath = ("grid", hyperparameter)
         path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
-        return SpecError(f"{self.source.place(path)}: {'.'.join(map(str, path))}: {message}")
+        return SpecError(f"{self.source.location(path)}: {'.'.join(map(str, path))}: {message}")
 
 
 def ready_sweeps() -> dict[str, Path]:
@@ -162,7 +162,7 @@ def load_spec(
     *,
     frame: pd.DataFrame | None = None,
     target: str | None = None,
-) -> Sweepable:
+) -> ResolvedSpec:
     """Read and check a sweep file.
 
     spec: a path, the name of a ready sweep, or a mapping.
@@ -179,15 +179,15 @@ def load_spec(
     return check_spec(source)
 
 
-def _source(spec: str | Path | Mapping[str, Any]) -> Source:
+def _source(spec: str | Path | Mapping[str, Any]) -> SpecSource:
     if isinstance(spec, Mapping):
-        return Source(dict(spec), "spec", Path.cwd())
+        return SpecSource(dict(spec), "spec", Path.cwd())
     path = Path(spec)
     ready = ready_sweeps()
     if _is_ready(spec):
         path = ready[str(spec)]
     elif not path.exists():
-        raise SpecError(f"{spec}: neither a file nor a ready sweep has this name{nearest(spec, ready)}")
+        raise SpecError(f"{spec}: neither a file nor a ready sweep has this name{did_you_mean(spec, ready)}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -200,28 +200,28 @@ def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
     return not isinstance(spec, Mapping) and not Path(spec).exists() and str(spec) in ready_sweeps()
 
 
-def _with_frame(source: Source, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> Source:
+def _with_frame(source: SpecSource, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> SpecSource:
     """Return the source with data from Python. A ready sweep's dataset section is dropped: it names other data."""
     data = dict(source.data) if isinstance(source.data, dict) else {}
     section = {} if is_ready else data.get("dataset") or {}
     if not isinstance(section, dict):
-        place = source.place(("dataset",))
+        place = source.location(("dataset",))
         raise SpecError(f"{place}: dataset should be a mapping of keys to values, not {section!r}")
     if target is not None and section.get("target", target) != target:
         raise SpecError(
-            f"{source.place(('dataset', 'target'))}: dataset.target is {section['target']!r}, but the data came with "
-            f"target={target!r}; give only one of them"
+            f"{source.location(('dataset', 'target'))}: dataset.target is {section['target']!r}, but the data came "
+            f"with target={target!r}; give only one of them"
         )
     if target is not None:
         section = {**section, "target": target}
     return replace(source, data={**data, "dataset": section}, frame=lambda: frame)
 
 
-def check_spec(source: Source) -> Sweepable:
+def check_spec(source: SpecSource) -> ResolvedSpec:
     """Check a source against the schema, and every axis against its hyperparameter. Raises SpecError."""
     if not isinstance(source.data, dict):
         raise SpecError(
-            f"{source.place(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
+            f"{source.location(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
         )
     parts = _parts(source)
     try:
@@ -233,13 +233,15 @@ def check_spec(source: Source) -> Sweepable:
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
     for name in axes:
         if name in fixed:
-            raise SpecError(f"{source.place(('grid', name))}: {name} is in the grid and outside it; remove one of them")
-    return Sweepable(spec, source, fixed, axes, parts)
+            raise SpecError(
+                f"{source.location(('grid', name))}: {name} is in the grid and outside it; remove one of them"
+            )
+    return ResolvedSpec(spec, source, fixed, axes, parts)
 
 
-def _parts(source: Source) -> Parts:
+def _parts(source: SpecSource) -> Parts:
     """Return the custom functions of the file that the spec names, or of `source.parts`, its text."""
-    name, place = source.data.get("parts"), source.place(("parts",))
+    name, place = source.data.get("parts"), source.location(("parts",))
     if not isinstance(name, str):
         return Parts()
     try:
@@ -251,12 +253,12 @@ def _parts(source: Source) -> Parts:
         raise SpecError(f"{place}: parts: {error}") from error
 
 
-def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict[str, Sequence[Any]]:
-    axes: dict[str, Axis] = {}
+def _checked_axes(grid: Mapping[str, Any], source: SpecSource, parts: Parts) -> dict[str, Sequence[Any]]:
+    axes: dict[str, LazyAxis] = {}
     for name, raw in grid.items():
-        place = source.place(("grid", name))
+        place = source.location(("grid", name))
         if name not in HYPERPARAMETERS:
-            raise SpecError(f"{place}: no hyperparameter is called {name!r}{nearest(name, HYPERPARAMETERS)}")
+            raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
         try:
             axes[name] = parse_axis(raw)
         except ValueError as error:
@@ -265,18 +267,18 @@ def _checked_axes(grid: Mapping[str, Any], source: Source, parts: Parts) -> dict
     if size > MAX_TRIALS:
         factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
         raise SpecError(
-            f"{source.place(('grid',))}: the grid has {size:,} trials ({factors}); "
+            f"{source.location(('grid',))}: the grid has {size:,} trials ({factors}); "
             f"a sweep has at most {MAX_TRIALS:,}: shorten an axis or split the sweep"
         )
     return {name: _checked_values(name, axis, source, parts) for name, axis in axes.items()}
 
 
-def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list[Any]:
+def _checked_values(name: str, axis: LazyAxis, source: SpecSource, parts: Parts) -> list[Any]:
     row = HYPERPARAMETERS[name]
     values: list[Any] = []
     unique: set[Any] = set()
     for index, raw in enumerate(axis.make()):
-        place = source.place(("grid", name, index))
+        place = source.location(("grid", name, index))
         try:
             value = row.checked(raw, parts)
         except ValidationError as error:
@@ -288,15 +290,15 @@ def _checked_values(name: str, axis: Axis, source: Source, parts: Parts) -> list
     return values
 
 
-def _messages(error: ValidationError, source: Source) -> list[str]:
+def _messages(error: ValidationError, source: SpecSource) -> list[str]:
     mistakes = error.errors(include_url=False)
     lines = [_message(mistake, source) for mistake in mistakes[:MAX_LISTED]]
     return lines if len(mistakes) <= MAX_LISTED else [*lines, f"and {len(mistakes) - MAX_LISTED} more"]
 
 
-def _message(mistake: Any, source: Source) -> str:
+def _message(mistake: Any, source: SpecSource) -> str:
     path: KeyPath = mistake["loc"]
-    place, subject = source.place(path), ".".join(map(str, path)) or "the file"
+    place, subject = source.location(path), ".".join(map(str, path)) or "the file"
     if mistake["type"] == "extra_forbidden":
         section = _SECTIONS.get(path[:-1], FullSpec)
         return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
@@ -330,4 +332,4 @@ def _where_it_belongs(path: KeyPath, section: type[Section]) -> str:
     for location, other in _SECTIONS.items():
         if path[-1] in other.model_fields and location != path[:-1]:
             return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
-    return nearest(path[-1], section.model_fields)
+    return did_you_mean(path[-1], section.model_fields)

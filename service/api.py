@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.spec import Sweepable
+    from experiments.spec import ResolvedSpec
     from service.execution.observer import ProgressObserver
     from service.execution.plan import Plan
     from service.recording.gradgrid_model import GradgridModel
@@ -104,13 +104,13 @@ class RecordedSweep:
         """
         import pandas as pd
 
-        from experiments.errors import NotFoundError, nearest
+        from experiments.errors import NotFoundError, did_you_mean
 
         rows = self.trials if trials is None else trials
         points = self._store.curves(self.info)
         if len(points):
             if metric not in points:
-                raise NotFoundError(f"no curve of {self.id} is called {metric!r}{nearest(metric, list(points))}")
+                raise NotFoundError(f"no curve of {self.id} is called {metric!r}{did_you_mean(metric, list(points))}")
             run_ids = dict(zip(rows["number"], rows["run_id"], strict=True))
             curves = points.loc[points["number"].isin(list(run_ids)), ["number", "step", metric]].dropna()
             curves.insert(1, "run_id", curves["number"].map(run_ids))
@@ -201,7 +201,7 @@ def sweep(
     from service.run import run_sweep
 
     result = run_sweep(
-        _sweepable(spec, assignments, data, target),
+        _resolved_spec(spec, assignments, data, target),
         tracking_uri=tracking_uri,
         workers=workers,
         address=address,
@@ -211,7 +211,9 @@ def sweep(
     return load_sweep(result.sweep, tracking_uri=tracking_uri)
 
 
-def _sweepable(spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...], data: Any, target: Any) -> Sweepable:
+def _resolved_spec(
+    spec: str | Path | Mapping[str, Any], assignments: tuple[str, ...], data: Any, target: Any
+) -> ResolvedSpec:
     from experiments.errors import DataError
     from experiments.spec import load_spec
 
@@ -234,7 +236,7 @@ def _warning_observer() -> ProgressObserver:
 
     class WarningObserver(NullObserver):
         def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
-            if plan.dataset.notes and plan.sweepable.spec.dataset.name is None:
+            if plan.dataset.notes and plan.resolved.spec.dataset.name is None:
                 warnings.warn(f"{plan.dataset.name}: {'; '.join(plan.dataset.notes)}", DataWarning, stacklevel=2)
 
     return WarningObserver()

@@ -17,7 +17,7 @@ import pandas as pd
 
 from engine import DIVERGED
 from experiments.errors import GradgridError, StoreError, SweepInterruptedError
-from experiments.spec import Sweepable
+from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import Pool, open_pool
@@ -43,7 +43,7 @@ from service.results.trials_table import best_trials
 
 
 def run_sweep(
-    sweepable: Sweepable,
+    resolved: ResolvedSpec,
     *,
     tracking_uri: str | None = None,
     workers: int | None = None,
@@ -67,7 +67,7 @@ def run_sweep(
     Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
     start = time.monotonic()
-    plan = make_plan(sweepable)
+    plan = make_plan(resolved)
     observer = observer or NullObserver()
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts

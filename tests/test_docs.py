@@ -17,7 +17,7 @@ import yaml
 from click.testing import CliRunner
 
 from experiments.hyperparameters import HYPERPARAMETERS
-from experiments.source import Source
+from experiments.source import SpecSource
 from experiments.spec import check_spec, ready_sweeps
 from service.cli import main
 from tests.pictures import is_colourful, read_png
@@ -134,7 +134,7 @@ def test_the_pages_python_runs(name: str, tmp_path: Path) -> None:
 def test_the_readmes_sweep_is_the_ready_one() -> None:
     (block,) = _blocks("README.md", "yaml")
     assert yaml.safe_load(block) == yaml.safe_load(ready_sweeps()["moons"].read_text(encoding="utf-8"))
-    check_spec(Source(yaml.safe_load(block), "README"))
+    check_spec(SpecSource(yaml.safe_load(block), "README"))
 
 
 def _sections_on(command: str) -> str:

@@ -13,7 +13,7 @@ from engine.arrays import Floats
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.tables import Table, number_table
 from experiments.data.targets import CLASSIFICATION, REGRESSION
-from experiments.errors import DataError, nearest
+from experiments.errors import DataError, did_you_mean
 
 DEFAULT_TEST_FRACTION = 0.25
 
@@ -42,7 +42,7 @@ def find_builtin(spec: DatasetSpec) -> Builtin:
     """Return the data set that `spec.name` names. Raises DataError for an unknown name and for keys that don't fit."""
     if spec.name not in BUILTINS:
         raise DataError(
-            f"no data set is called {spec.name!r}{nearest(spec.name, BUILTINS)}; for a file, set dataset.path"
+            f"no data set is called {spec.name!r}{did_you_mean(spec.name, BUILTINS)}; for a file, set dataset.path"
         )
     builtin = BUILTINS[spec.name]
     if builtin.real and (spec.samples is not None or spec.noise is not None):

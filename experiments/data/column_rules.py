@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.data.columns import Column, RawTable
-from experiments.errors import DataError, nearest, quoted
+from experiments.errors import DataError, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from experiments.data.dataset_spec import DatasetSpec
@@ -94,4 +94,4 @@ def missing_rules(
 def _refuse_unknown(raw: RawTable, key: str, named: Collection[str], known: Sequence[str], kind: str) -> None:
     for name in named:
         if name not in known:
-            raise DataError(f"{raw.name}: dataset.{key}: no {kind} is called {quoted(name)}{nearest(name, known)}")
+            raise DataError(f"{raw.name}: dataset.{key}: no {kind} is called {quoted(name)}{did_you_mean(name, known)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from experiments.errors import nearest
+from experiments.errors import did_you_mean
 
 if TYPE_CHECKING:
     from experiments.data.dataset_spec import DatasetSpec
@@ -76,7 +76,7 @@ def checked_encoding(value: str | None) -> str | None:
         codecs.lookup(value)
         "".encode(value)  # codecs between bytes, such as base64, fail here
     except (LookupError, ValueError):
-        raise ValueError(f"no encoding is called {value!r}{nearest(value, _COMMON_ENCODINGS)}") from None
+        raise ValueError(f"no encoding is called {value!r}{did_you_mean(value, _COMMON_ENCODINGS)}") from None
     return value
 
 

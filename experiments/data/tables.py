@@ -13,7 +13,7 @@ from experiments.data.column_rules import DROP, REFUSE, encoded_columns, missing
 from experiments.data.columns import Column, RawTable
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_words
-from experiments.errors import DataError, nearest, quoted
+from experiments.errors import DataError, did_you_mean, quoted
 
 Rows = Flags
 
@@ -71,7 +71,7 @@ class Table:
             raise DataError(f"{self.name} has a regression target: it has no classes; leave dataset.classes out")
         for name in classes:
             if name not in self.classes:
-                raise DataError(f"{self.name} has no class {quoted(name)}{nearest(name, self.classes)}")
+                raise DataError(f"{self.name} has no class {quoted(name)}{did_you_mean(name, self.classes)}")
         indices = [self.classes.index(name) for name in classes]
         rows = np.isin(self.targets, indices)
         targets = np.array([indices.index(int(k)) for k in self.targets[rows]], dtype=float)
@@ -146,7 +146,7 @@ def _target_column(raw: RawTable, name: str) -> Column:
         if column.name == name:
             return column
     names = [column.name for column in raw.columns]
-    hint = nearest(name, names)
+    hint = did_you_mean(name, names)
     if raw.unit == "line" and any(_NUMBER.fullmatch(other) for other in names):
         hint += " " if hint.endswith("?") else ". "
         hint += "The first line names the columns: if it holds data, write a line of names above it"
@@ -174,7 +174,7 @@ def _selected(columns: Sequence[Column], names: Sequence[str], kind: str, table:
     by_name = {column.name: column for column in columns}
     for name in names:
         if name not in by_name:
-            raise DataError(f"{table} has no {kind} {quoted(name)}{nearest(name, by_name)}")
+            raise DataError(f"{table} has no {kind} {quoted(name)}{did_you_mean(name, by_name)}")
     return tuple(by_name[name] for name in names)
 
 

@@ -39,13 +39,13 @@ def submit(
     from service.execution.plan import make_plan
     from service.recording.trust import remember_parts
 
-    sweepable = load_spec(spec, assignments)
-    remember_parts(sweepable.parts.text)
-    make_plan(sweepable)  # raises its errors here instead of in the job
+    resolved = load_spec(spec, assignments)
+    remember_parts(resolved.parts.text)
+    make_plan(resolved)  # raises its errors here instead of in the job
     with open_jobs(jobs_address, token) as client:
         jobs = Jobs(client)
         # the option's old name: a job's id is a digest of it, and the cluster may run an older gradgrid
-        job, new = jobs.submit(sweepable, [f"--patience={store_timeout:g}"], again=again)
+        job, new = jobs.submit(resolved, [f"--patience={store_timeout:g}"], again=again)
         state = "submitted" if new else f"was submitted before and is {job.status.lower()}"
         click.echo(f"job {job.id} {state}; `gradgrid logs {job.id} --follow` prints its output", err=True)
         if follow:

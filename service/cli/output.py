@@ -87,7 +87,7 @@ def print_plan(plan: Plan, workers: int) -> None:
     from experiments.axis import MAX_TRIALS
 
     values = plan_json(plan, workers)
-    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.sweepable.axes.items())
+    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.resolved.axes.items())
     weights = sorted({program.weight_count for program in plan.programs})
     lines = [
         f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",

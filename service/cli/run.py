@@ -10,7 +10,7 @@ import click
 from service.cli import options
 
 if TYPE_CHECKING:
-    from experiments.spec import Sweepable
+    from experiments.spec import ResolvedSpec
 
 
 @click.command()
@@ -38,15 +38,15 @@ def sweep(
 
     if spec is None and resume is None:
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready_sweeps()}.")
-    sweepable = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
+    resolved = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
     if not dry_run:
-        _run(sweepable, tracking_uri, resume, as_json, workers=workers, **run_options)
+        _run(resolved, tracking_uri, resume, as_json, workers=workers, **run_options)
         return
     from service.cli.output import plan_json, print_plan
     from service.execution.cores import available_cores
     from service.execution.plan import make_plan
 
-    plan = make_plan(sweepable)
+    plan = make_plan(resolved)
     cores = workers or available_cores()
     options.emit(as_json, lambda: plan_json(plan, cores), lambda: print_plan(plan, cores))
 
@@ -62,7 +62,7 @@ def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: boo
     _run(_recorded(sweep, tracking_uri, trust_parts), tracking_uri, sweep, as_json, **run_options)
 
 
-def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepable:
+def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> ResolvedSpec:
     """Return the spec of a recorded sweep."""
     from service.execution.recorded_plan import recorded_spec
     from service.recording.store import Store
@@ -71,7 +71,9 @@ def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> Sweepa
     return recorded_spec(store, store.find_sweep(sweep))
 
 
-def _run(sweepable: Sweepable, tracking_uri: str | None, resume: str | None, as_json: bool, **run_options: Any) -> None:
+def _run(
+    resolved: ResolvedSpec, tracking_uri: str | None, resume: str | None, as_json: bool, **run_options: Any
+) -> None:
     """Run a sweep, or the rest of the sweep `resume`, and print the result."""
     if run_options["inline"] and run_options["address"]:
         raise click.UsageError("--inline trains without Ray; leave --address out.")
@@ -81,7 +83,7 @@ def _run(sweepable: Sweepable, tracking_uri: str | None, resume: str | None, as_
 
     job = os.environ.get("GRADGRID_JOB")
     result = run_sweep(
-        sweepable, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **run_options
+        resolved, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **run_options
     )
     options.emit(as_json, lambda: result_json(result), lambda: print_result(result, tracking_uri))
 

@@ -24,8 +24,8 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
 
     job: the cluster's job that runs it. Raises StoreError.
     """
-    source = plan.sweepable.source
-    parts = plan.sweepable.parts.text
+    source = plan.resolved.source
+    parts = plan.resolved.parts.text
     remember_parts(parts)  # the user has agreed to run it: no need to ask when the sweep is resumed
     tags = {
         **sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, _runs_tag(plan)),
@@ -35,7 +35,7 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     }
     frame = b""
     if source.frame is not None:
-        frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.sweepable.spec.dataset)))
+        frame = kept_bytes(read_frame(source.frame(), options=read_options(plan.resolved.spec.dataset)))
     sweep = store.begin(
         f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}",
         plan.name,
@@ -46,7 +46,7 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
         plan.dataset.facts,
         frame,
     )
-    guide(store, sweep, Subject(plan.sweepable.axes, plan.objective))
+    guide(store, sweep, Subject(plan.resolved.axes, plan.objective))
     return sweep
 
 
@@ -63,9 +63,9 @@ def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepI
     sweep = store.find_sweep(name)
     _check_at_rest(sweep, job)
     mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
-    if sweep.spec != plan.name or store.spec(sweep) != plan.sweepable.source.data:
+    if sweep.spec != plan.name or store.spec(sweep) != plan.resolved.source.data:
         mismatches.append("its spec")
-    if store.parts(sweep) != plan.sweepable.parts.text:
+    if store.parts(sweep) != plan.resolved.parts.text:
         mismatches.append("its parts")
     if mismatches:
         raise SpecError(

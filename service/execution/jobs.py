@@ -18,7 +18,7 @@ import yaml
 
 from engine import ENGINE_VERSION
 from experiments.errors import ClusterError, NotFoundError, SpecError
-from experiments.spec import Sweepable
+from experiments.spec import ResolvedSpec
 from service.execution.cluster import JobClient
 from service.recording.tags import Tag
 
@@ -60,7 +60,7 @@ class Jobs:
     def __init__(self, client: JobClient) -> None:
         self._client = client
 
-    def submit(self, sweepable: Sweepable, options: Sequence[str] = (), *, again: str = "") -> tuple[Job, bool]:
+    def submit(self, resolved: ResolvedSpec, options: Sequence[str] = (), *, again: str = "") -> tuple[Job, bool]:
         """Submit a sweep; return its job, and whether it is new.
 
         options: of `gradgrid sweep`, for the job.
@@ -68,20 +68,20 @@ class Jobs:
         The job's id is a digest of spec, data, options and `again`, so that a sweep is not run twice. A job that failed
         or was cancelled runs again under its id, and resumes its sweep.
         """
-        with _package(sweepable) as folder:
-            identity = _identity(sweepable, folder, options, again)
+        with _package(resolved) as folder:
+            identity = _identity(resolved, folder, options, again)
             earlier = {job.id: job for job in self.all()}.get(identity)
             if earlier is not None and earlier.status not in ("FAILED", "STOPPED"):
                 return earlier, False
             if earlier is not None:
                 self._client.delete_job(identity)
-            file = shlex.quote(f"{sweepable.spec.name}.yaml")
+            file = shlex.quote(f"{resolved.spec.name}.yaml")
             self._client.submit_job(
                 # exec: the signal that stops the job reaches the sweep, not a shell around it
                 entrypoint=" ".join([f"exec gradgrid sweep {file}", *map(shlex.quote, options)]),
                 submission_id=identity,
                 runtime_env={"working_dir": str(folder), "env_vars": {JOB_VARIABLE: identity}},
-                metadata={Tag.SPEC: sweepable.spec.name},
+                metadata={Tag.SPEC: resolved.spec.name},
             )
         return self.find(identity), True
 
@@ -143,33 +143,33 @@ def _job(details: Any) -> Job:
 
 
 @contextmanager
-def _package(sweepable: Sweepable) -> Iterator[Path]:
+def _package(resolved: ResolvedSpec) -> Iterator[Path]:
     """Make a temporary folder with the spec, its data file and its parts, which Ray sends to the job."""
-    spec = dict(sweepable.source.data)
+    spec = dict(resolved.source.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sweep"
         folder.mkdir()
-        path = sweepable.spec.dataset.path
+        path = resolved.spec.dataset.path
         if path is not None:
-            data = sweepable.source.folder / path
+            data = resolved.source.folder / path
             if data.stat().st_size > _MAX_BYTES:
                 raise SpecError(
-                    f"{sweepable.source.place(('dataset', 'path'))}: dataset.path: {path} is larger than "
+                    f"{resolved.source.location(('dataset', 'path'))}: dataset.path: {path} is larger than "
                     f"{_MAX_BYTES >> 20} MiB, and Ray sends no more; put it on the cluster, and run `gradgrid sweep` "
                     "there"
                 )
             shutil.copyfile(data, folder / data.name)
             spec["dataset"] = {**spec["dataset"], "path": data.name}
-        if sweepable.parts.text:
-            (folder / sweepable.parts.origin).write_text(sweepable.parts.text, encoding="utf-8")
-            spec["parts"] = sweepable.parts.origin
+        if resolved.parts.text:
+            (folder / resolved.parts.origin).write_text(resolved.parts.text, encoding="utf-8")
+            spec["parts"] = resolved.parts.origin
         text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
-        (folder / f"{sweepable.spec.name}.yaml").write_text(text, encoding="utf-8")
+        (folder / f"{resolved.spec.name}.yaml").write_text(text, encoding="utf-8")
         yield folder
 
 
-def _identity(sweepable: Sweepable, folder: Path, options: Sequence[str], again: str) -> str:
+def _identity(resolved: ResolvedSpec, folder: Path, options: Sequence[str], again: str) -> str:
     digest = hashlib.sha256(json.dumps([ENGINE_VERSION, list(options), again]).encode())
     for file in sorted(folder.iterdir()):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return f"{sweepable.spec.name}-{digest.hexdigest()[:12]}"
+    return f"{resolved.spec.name}-{digest.hexdigest()[:12]}"

@@ -18,7 +18,7 @@ from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
 from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.part_notes import part_notes
-from experiments.spec import RecordSpec, Sweepable
+from experiments.spec import RecordSpec, ResolvedSpec
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
@@ -59,13 +59,13 @@ class Shard:
 class Plan:
     """Everything that a sweep will train, decided before anything runs.
 
-    sweepable: the spec with its axes.
+    resolved: the spec with its axes.
     dataset: the training and test data.
     populations: the trials that share a program, and their hyperparameters.
     programs: the training step of each population.
     """
 
-    sweepable: Sweepable
+    resolved: ResolvedSpec
     dataset: Dataset
     populations: tuple[Population, ...]
     programs: tuple[Program, ...]
@@ -73,17 +73,17 @@ class Plan:
     @property
     def name(self) -> str:
         """The sweep's name."""
-        return self.sweepable.spec.name
+        return self.resolved.spec.name
 
     @property
     def record(self) -> RecordSpec:
         """The spec's section `record`: how much of each trial to record."""
-        return self.sweepable.spec.record
+        return self.resolved.spec.record
 
     @property
     def swept(self) -> tuple[str, ...]:
         """The swept hyperparameters, in the order of the axes."""
-        return tuple(self.sweepable.axes)
+        return tuple(self.resolved.axes)
 
     @property
     def trials(self) -> int:
@@ -103,7 +103,7 @@ class Plan:
         slow = {
             p.architecture.widths(self.dataset) for p in self.populations if p.architecture.config.kernel == "reference"
         }
-        kernels = {*self.sweepable.axes.get("kernel", ()), self.sweepable.fixed.get("kernel")}
+        kernels = {*self.resolved.axes.get("kernel", ()), self.resolved.fixed.get("kernel")}
         if not slow or "reference" in kernels:
             return ""
         networks = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
@@ -121,7 +121,7 @@ class Plan:
         Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """
         by = "loss"
-        if "loss" in self.sweepable.axes and self.dataset.task == CLASSIFICATION:
+        if "loss" in self.resolved.axes and self.dataset.task == CLASSIFICATION:
             by = "accuracy"
         return f"test_{by}" if len(self.dataset.test_targets) else by
 
@@ -152,7 +152,7 @@ class Plan:
     def trial_ids(self) -> list[str]:
         """The id of each trial, by its number."""
         return [
-            trial_id(population.configuration(trial), self.dataset.fingerprint, self.sweepable.parts)
+            trial_id(population.configuration(trial), self.dataset.fingerprint, self.resolved.parts)
             for population in self.populations
             for trial in range(population.trials)
         ]
@@ -187,15 +187,15 @@ class Plan:
         return Shard(program, population.architecture, columns, numbers)
 
 
-def make_plan(sweepable: Sweepable) -> Plan:
+def make_plan(resolved: ResolvedSpec) -> Plan:
     """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
-    spec, frame = sweepable.spec, sweepable.source.frame
+    spec, frame = resolved.spec, resolved.source.frame
     try:
-        dataset = load_dataset(spec.dataset, sweepable.source.folder, frame() if frame else None)
+        dataset = load_dataset(spec.dataset, resolved.source.folder, frame() if frame else None)
     except DataError as error:
-        line = sweepable.source.place(("dataset", "name" if spec.dataset.path is None else "path"))
+        line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
-    populations = tuple(make_grid(sweepable, dataset))
+    populations = tuple(make_grid(resolved, dataset))
     traced: dict[Architecture, Program] = {}
     programs = []
     for population in populations:
@@ -203,7 +203,7 @@ def make_plan(sweepable: Sweepable) -> Plan:
         if key not in traced:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
-    return Plan(sweepable, dataset, populations, tuple(programs))
+    return Plan(resolved, dataset, populations, tuple(programs))
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:

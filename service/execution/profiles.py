@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from experiments.errors import UserError, nearest
+from experiments.errors import UserError, did_you_mean
 
 _VARIABLES = {
     "jobs_address": "RAY_API_SERVER_ADDRESS",
@@ -46,8 +46,10 @@ def use_profile(name: str) -> None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     if not isinstance(profiles, dict) or name not in profiles:
-        raise UserError(f"{path}: no profile is called {name!r}{nearest(name, profiles)}")
+        raise UserError(f"{path}: no profile is called {name!r}{did_you_mean(name, profiles)}")
     for key, value in profiles[name].items():
         if key not in _VARIABLES or not isinstance(value, str):
-            raise UserError(f"{path}: profiles.{name}.{key}: not a text that a profile holds{nearest(key, _VARIABLES)}")
+            raise UserError(
+                f"{path}: profiles.{name}.{key}: not a text that a profile holds{did_you_mean(key, _VARIABLES)}"
+            )
         os.environ.setdefault(_VARIABLES[key], value)

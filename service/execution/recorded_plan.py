@@ -7,15 +7,15 @@ from pathlib import Path
 from engine import Trial
 from experiments.data.frames import frame_of_bytes
 from experiments.errors import SpecError
-from experiments.source import Source
-from experiments.spec import Sweepable, check_spec
+from experiments.source import SpecSource
+from experiments.spec import ResolvedSpec, check_spec
 from service.execution.plan import Plan, make_plan
 from service.execution.worker import initial, program_columns
 from service.recording.infos import SweepInfo, identity_mismatches
 from service.recording.store import Store
 
 
-def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
+def recorded_spec(store: Store, sweep: SweepInfo) -> ResolvedSpec:
     """Return the spec that a sweep began with. Its relative paths start from the same folder as then.
 
     Raises UntrustedPartsError if the sweep has custom code that the user has not run before.
@@ -27,7 +27,7 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> Sweepable:
         store.trust.check(parts, Path(name).name, f"the sweep {sweep.spec}/{sweep.sweep}", folder / name)
     frame = (lambda: frame_of_bytes(store.frame(sweep))) if sweep.has_frame else None
     origin = f"the spec of {sweep.sweep}"
-    return check_spec(Source(spec, origin, folder, parts=parts, frame=frame))
+    return check_spec(SpecSource(spec, origin, folder, parts=parts, frame=frame))
 
 
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:

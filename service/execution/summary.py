@@ -22,9 +22,9 @@ _MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # signs that M
 
 def sweep_params(plan: Plan) -> dict[str, str]:
     """Return the spec as params, a few words each."""
-    sweepable = plan.sweepable
-    fixed = {name: as_text(value) for name, value in sweepable.fixed.items()}
-    axes = {f"grid.{name}": _axis_text(values) for name, values in sweepable.axes.items()}
+    resolved = plan.resolved
+    fixed = {name: as_text(value) for name, value in resolved.fixed.items()}
+    axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
     return {"dataset": plan.dataset.name, **fixed, **axes}
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 
 from engine import DIVERGED
 from engine.arrays import Array
-from experiments.errors import NotFoundError, UserError, nearest
+from experiments.errors import NotFoundError, UserError, did_you_mean
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import none_if_missing
 
@@ -88,7 +88,7 @@ def ranked(
         return []
     if column not in table:
         metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
-        raise NotFoundError(f"no trial has the metric {metric!r}{nearest(metric, metrics)}")
+        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean(metric, metrics)}")
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
@@ -186,7 +186,7 @@ def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
     short = {c.removeprefix(prefix): c for prefix in (PARAMS, METRICS) for c in table.columns if c.startswith(prefix)}
     columns = {**{c: c for c in table.columns}, **short}
     if name not in columns:
-        raise UserError(f"--where {condition!r}: no trial has {name!r}{nearest(name, [*short, 'outcome'])}")
+        raise UserError(f"--where {condition!r}: no trial has {name!r}{did_you_mean(name, [*short, 'outcome'])}")
     values = table[columns[name]]
     number = pd.to_numeric(values, errors="coerce")
     try:
@@ -210,7 +210,7 @@ def _known_word(values: pd.Series, text: str, condition: str) -> str:
         word = word[1:-1]
     words = list(dict.fromkeys(_words(values)))
     if word not in words and str(values.name).startswith(PARAMS):
-        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{nearest(word, words)}")
+        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{did_you_mean(word, words)}")
     return word
 
 

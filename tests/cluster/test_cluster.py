@@ -91,10 +91,10 @@ def gate(started: tuple[Cluster, float]) -> Iterator[Gate]:
 def undisturbed(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The table of a sweep on this machine, without containers."""
     file = _write_spec("fault", gate, tmp_path_factory.mktemp("undisturbed"))
-    sweepable = load_spec(file)
-    shards = make_plan(sweepable).shards(workers=2)
+    resolved = load_spec(file)
+    shards = make_plan(resolved).shards(workers=2)
     assert max(shard.trials for shard in shards) == _LARGEST_SHARD
-    return run_sweep(sweepable, tracking_uri=f"sqlite:///{file.parent / 'mlflow.db'}").table
+    return run_sweep(resolved, tracking_uri=f"sqlite:///{file.parent / 'mlflow.db'}").table
 
 
 def _gradgrid(cluster: Cluster, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -126,8 +126,8 @@ def test_the_target_is_named_once() -> None:
 
 
 def test_a_ready_sweep_trains_on_the_data_that_are_given() -> None:
-    sweepable = load_spec("moons", ("dataset.encode=one_hot",), frame=_frame(), target="label")
-    assert sweepable.source.data["dataset"] == {"target": "label", "encode": "one_hot"}
+    resolved = load_spec("moons", ("dataset.encode=one_hot",), frame=_frame(), target="label")
+    assert resolved.source.data["dataset"] == {"target": "label", "encode": "one_hot"}
 
 
 def test_a_table_too_large_to_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

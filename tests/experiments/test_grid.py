@@ -9,8 +9,8 @@ from experiments.spec import load_spec
 
 
 def _grid(**spec: Any) -> list[Population]:
-    sweepable = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
-    return make_grid(sweepable, load_dataset(sweepable.spec.dataset, Path()))
+    resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
+    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
 
 
 def _configurations(grid: list[Population]) -> list[dict[str, Any]]:

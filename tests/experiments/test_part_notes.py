@@ -32,9 +32,9 @@ def likelihood(predictions, targets):
 def _notes(folder: Path, **changes: Any) -> tuple[str, ...]:
     (folder / "parts.py").write_text(_TEXT, encoding="utf-8")
     data = {"name": "own", "parts": str(folder / "parts.py"), "dataset": {"name": "moons"}, **changes}
-    sweepable = load_spec(data)
-    dataset = load_dataset(sweepable.spec.dataset, folder)
-    return part_notes([population.architecture for population in make_grid(sweepable, dataset)], dataset)
+    resolved = load_spec(data)
+    dataset = load_dataset(resolved.spec.dataset, folder)
+    return part_notes([population.architecture for population in make_grid(resolved, dataset)], dataset)
 
 
 def test_an_activation_that_is_not_finite_everywhere_is_noted_once(tmp_path: Path) -> None:

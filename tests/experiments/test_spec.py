@@ -10,12 +10,12 @@ from experiments.data.datasets import load_dataset
 from experiments.errors import SpecError
 from experiments.grid import make_grid
 from experiments.source import override, read_yaml
-from experiments.spec import Sweepable, check_spec, load_spec, ready_sweeps
+from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
 
 _BASE = "name: a\ndataset: {name: moons}\n"
 
 
-def _check(text: str, *assignments: str) -> Sweepable:
+def _check(text: str, *assignments: str) -> ResolvedSpec:
     source = read_yaml(text, "a.yaml", Path())
     return check_spec(override(source, assignments) if assignments else source)
 
@@ -36,8 +36,8 @@ def test_scalars_mean_what_they_look_like(scalar: str, value: object) -> None:
 
 
 def _grid(text: str) -> None:
-    sweepable = _check(text)
-    make_grid(sweepable, load_dataset(sweepable.spec.dataset, Path()))
+    resolved = _check(text)
+    make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,9 @@ def test_layers_can_be_swept() -> None:
 
 def test_overrides_set_add_and_change_the_form_of_an_axis() -> None:
     text = _BASE + "grid:\n  seed: [1, 2]\n  learning_rate: {linspace: [0.1, 0.2], points: 2}"
-    sweepable = _check(
-        text, "grid.seed.range=3", "grid.learning_rate.logspace=[0.1, 10]", "model.hidden=[4]", "steps=7"
-    )
-    assert sweepable.axes == {"seed": [0, 1, 2], "learning_rate": [0.1, 10.0]}
-    assert sweepable.fixed == {"hidden": (4,), "steps": 7}
+    resolved = _check(text, "grid.seed.range=3", "grid.learning_rate.logspace=[0.1, 10]", "model.hidden=[4]", "steps=7")
+    assert resolved.axes == {"seed": [0, 1, 2], "learning_rate": [0.1, 10.0]}
+    assert resolved.fixed == {"hidden": (4,), "steps": 7}
 
 
 @pytest.mark.parametrize(
@@ -214,9 +212,9 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
 def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
     assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep"}
     for name in ready_sweeps():
-        sweepable = load_spec(name)
-        assert sweepable.spec.name == name
-        assert make_grid(sweepable, load_dataset(sweepable.spec.dataset, Path()))
+        resolved = load_spec(name)
+        assert resolved.spec.name == name
+        assert make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
     axes = load_spec("breast_cancer").axes
     assert len(axes["activation"]) >= 6
     assert len(axes["learning_rate"]) >= 8

@@ -97,7 +97,7 @@ def _check_command(file: Path, folder: Path) -> None:
 
 def _check_meaning(file: Any, plan: Plan) -> None:
     """Check that every key of the file has its effect, and nothing else is trained."""
-    spec = plan.sweepable.spec
+    spec = plan.resolved.spec
     grid = {name: axis_values(raw) for name, raw in (file.get("grid") or {}).items()}
     given = {**file, **(file.get("model") or {})}
     fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
@@ -123,7 +123,7 @@ def _check_meaning(file: Any, plan: Plan) -> None:
 def _check_data(asked: Any, plan: Plan) -> None:
     for name, value in asked.items():
         if value is not None:
-            assert same(getattr(plan.sweepable.spec.dataset, name), value), name
+            assert same(getattr(plan.resolved.spec.dataset, name), value), name
     data = plan.dataset
     training, test = len(data.training_targets), len(data.test_targets)
     assert data.name == asked["name"]
@@ -146,6 +146,6 @@ def _is_cheap(plan: Plan) -> bool:
 def _check_run(plan: Plan, uri: str) -> None:
     """Check that it runs to its end, with each trial once."""
     event("run")
-    result = run_sweep(plan.sweepable, tracking_uri=uri, inline=True)
+    result = run_sweep(plan.resolved, tracking_uri=uri, inline=True)
     assert result.trials == plan.trials == result.table["trial"].nunique()
     assert Store(uri).find_sweep(result.sweep).status == "FINISHED"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
-from experiments.spec import Sweepable, load_spec
+from experiments.spec import ResolvedSpec, load_spec
 from service.cli import main
 from service.execution.result import SweepResult
 from service.recording.store import Store
@@ -39,7 +39,7 @@ class Recorded:
     """A finished sweep and the store that it is in."""
 
     uri: str
-    sweepable: Sweepable
+    resolved: ResolvedSpec
     result: SweepResult
     client: MlflowClient
     store: Store
@@ -51,9 +51,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         uri = f"sqlite:///{folder / 'mlflow.db'}"
-        sweepable = load_spec(SPEC)
-        result = run_sweep(sweepable, tracking_uri=uri, inline=True)
-        yield Recorded(uri, sweepable, result, MlflowClient(uri), Store(uri))
+        resolved = load_spec(SPEC)
+        result = run_sweep(resolved, tracking_uri=uri, inline=True)
+        yield Recorded(uri, resolved, result, MlflowClient(uri), Store(uri))
 
 
 def run_command(*arguments: str) -> Result:

@@ -225,7 +225,7 @@ def test_the_sweeps_description_leads_to_the_newest_and_keeps_the_users_text(uri
 def test_values_with_odd_signs_are_plain_text_in_the_description(recorded: Recorded) -> None:
     from service.execution.plan import make_plan
 
-    plan = make_plan(recorded.sweepable)
+    plan = make_plan(recorded.resolved)
     table = recorded.result.table.copy()
     odd = "a|b](http://x) <b>*c*_d_ `e` @f :g:"
     table["params.activation"] = odd

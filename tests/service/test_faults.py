@@ -59,7 +59,7 @@ def _assert_complete(result: SweepResult, recorded: Recorded) -> None:
 
 
 def _sweep(recorded: Recorded, uri: str, watch: _Watch, **options: Any) -> SweepResult:
-    return run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=watch, shard_size=1, **options)
+    return run_sweep(recorded.resolved, tracking_uri=uri, inline=True, observer=watch, shard_size=1, **options)
 
 
 def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded) -> None:
@@ -134,7 +134,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     unlock.join()
     (sweep,) = Store(uri).sweeps()
     assert len(list(Store(uri).trials(sweep))) == 4
-    _assert_complete(run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
+    _assert_complete(run_sweep(recorded.resolved, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
 
 
 def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ def test_a_server_that_asks_for_a_password_gets_the_one_of_mlflows_variables(
         assert "not authenticated" in refused.stderr
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-        _assert_complete(run_sweep(recorded.sweepable, tracking_uri=server.uri, inline=True), recorded)
+        _assert_complete(run_sweep(recorded.resolved, tracking_uri=server.uri, inline=True), recorded)
 
 
 def test_a_backend_store_of_another_server_is_refused(tracking_server: TrackingServer, uri: str) -> None:

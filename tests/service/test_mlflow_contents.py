@@ -81,7 +81,7 @@ def test_curves_have_their_points_at_the_recorded_steps(recorded: Recorded) -> N
 
 def test_the_last_point_is_that_of_the_final_weights(recorded: Recorded, tmp_path: Path) -> None:
     """It is computed again on Parameters, from final_weights.json alone."""
-    data = load_dataset(recorded.sweepable.spec.dataset, Path())
+    data = load_dataset(recorded.resolved.spec.dataset, Path())
     samples = data.training("mean_squared_error", "identity")
     finished = [run for run in _runs(recorded) if run.info.status == "FINISHED"]
     assert len(finished) == 6
@@ -145,7 +145,7 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
     from service.execution.records import trial_records
     from service.execution.worker import train_shard
 
-    plan = make_plan(recorded.sweepable)
+    plan = make_plan(recorded.resolved)
     trained = train_shard(plan.shards(1)[0], plan.dataset)
     sweep = recorded.store.find_sweep(recorded.result.sweep)
     known = {run.data.tags["gradgrid.trial"]: run.info.run_id for run in _runs(recorded)}

@@ -57,7 +57,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:
 
 def test_a_models_predictions_have_the_recorded_figures(recorded: Recorded) -> None:
     found = load_sweep("small", tracking_uri=recorded.uri)
-    data = load_dataset(recorded.sweepable.spec.dataset, Path())
+    data = load_dataset(recorded.resolved.spec.dataset, Path())
     given = data.test_features * data.scale + data.center
     for _, row in found.trials[found.trials["outcome"] != "diverged"].iterrows():
         model = found.model(row["run_id"])

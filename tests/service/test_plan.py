@@ -54,7 +54,7 @@ def test_a_dry_run_gives_the_figures_that_are_recorded() -> None:
     plan = _plan(steps=10, record={"points": 4}, grid={"seed": {"range": 3}})
     (shard,) = plan.shards(1)
     history = train_shard(shard, plan.dataset).history
-    record = plan.sweepable.spec.record
+    record = plan.resolved.spec.record
     assert plan.metric_rows == 3 * 4 * len(kept_curves(history.curves, record))
     assert set(history.curves) - set(kept_curves(history.curves, record)) == {
         "update_ratio.layer1.weight", "update_ratio.layer1.bias"

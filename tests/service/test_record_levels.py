@@ -47,25 +47,25 @@ def test_the_table_holds_every_trial_with_or_without_runs(recorded: Recorded, ur
 
 @pytest.mark.parametrize("runs", ["summary", {"top": 3}])
 def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, uri: str, runs: Any) -> None:
-    sweepable = load_spec(_spec(runs=runs))
+    resolved = load_spec(_spec(runs=runs))
     with pytest.raises(SweepInterruptedError, match="5 of 12 trials are recorded"):
-        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
+        run_sweep(resolved, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     assert len(store.read_rows(sweep)) == 5
-    result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    result = run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert result.recorded == 7
     assert_same_trials(result.table, recorded.result.table)
     verdict = verify(store, store.find_sweep(sweep.sweep))
     assert (verdict.trials, verdict.differences) == (12, ())
-    again = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    again = run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert (again.recorded, again.trials) == (0, 12)
 
 
 def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
-    sweepable = load_spec(_spec(runs="summary"))
+    resolved = load_spec(_spec(runs="summary"))
     with pytest.raises(SweepInterruptedError):
-        run_sweep(sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
+        run_sweep(resolved, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     client = MlflowClient(uri)
@@ -74,7 +74,7 @@ def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Record
     (part,) = (folder / "rows").iterdir()
     part.write_bytes(part.read_bytes()[:100])
     assert len(store.read_rows(sweep)) == 5
-    result = run_sweep(sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    result = run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert_same_trials(result.table, recorded.result.table)
 
 

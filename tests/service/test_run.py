@@ -22,13 +22,13 @@ from tests.service.tables import assert_same_trials
 
 @pytest.mark.parametrize("shard_size", [1, 2, 5])
 def test_the_same_bits_with_any_shard_size(recorded: Recorded, uri: str, shard_size: int) -> None:
-    result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, shard_size=shard_size)
+    result = run_sweep(recorded.resolved, tracking_uri=uri, inline=True, shard_size=shard_size)
     assert_same_trials(result.table, recorded.result.table)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_same_bits_from_ray_with_any_number_of_workers(recorded: Recorded, uri: str, workers: int) -> None:
-    result = run_sweep(recorded.sweepable, tracking_uri=uri, workers=workers, shard_size=3)
+    result = run_sweep(recorded.resolved, tracking_uri=uri, workers=workers, shard_size=3)
     assert_same_trials(result.table, recorded.result.table)
     written = Store(uri).find_sweep(result.sweep)
     client = MlflowClient(uri)
@@ -60,14 +60,14 @@ def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, 
         SweepInterruptedError,
         match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
     ):
-        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
+        run_sweep(recorded.resolved, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)
     (sweep,) = store.sweeps()
     assert sweep.status == "KILLED"
     assert len(list(store.trials(sweep))) == 5
     half = MlflowClient(uri).create_run(sweep.experiment_id, tags={"gradgrid.trial": "half-written"})
     watching = Interrupting(1000)
-    result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep, observer=watching)
+    result = run_sweep(recorded.resolved, tracking_uri=uri, inline=True, resume=sweep.sweep, observer=watching)
     assert watching.done == 5
     assert result.sweep == sweep.sweep
     assert_same_trials(result.table, recorded.result.table)
@@ -87,10 +87,10 @@ class _StoppingAtOnce(NullObserver):
 
 def test_a_sweep_interrupted_before_its_first_trial_is_resumed_too(recorded: Recorded, uri: str) -> None:
     with pytest.raises(SweepInterruptedError, match="0 of 12 trials are recorded"):
-        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_StoppingAtOnce())
+        run_sweep(recorded.resolved, tracking_uri=uri, inline=True, observer=_StoppingAtOnce())
     (sweep,) = Store(uri).sweeps()
     assert (sweep.status, sweep.metrics["trials"]) == ("KILLED", 0)
-    result = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    result = run_sweep(recorded.resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert_same_trials(result.table, recorded.result.table)
 
 
@@ -111,7 +111,7 @@ def test_a_sweep_is_not_resumed_with_another_spec_or_data(
 
 def test_resuming_a_sweep_that_is_not_there(recorded: Recorded) -> None:
     with pytest.raises(NotFoundError, match="has no sweep 'nope'"):
-        run_sweep(recorded.sweepable, tracking_uri=recorded.uri, inline=True, resume="nope")
+        run_sweep(recorded.resolved, tracking_uri=recorded.uri, inline=True, resume="nope")
 
 
 class _Failing(NullObserver):
@@ -129,19 +129,19 @@ class _Failing(NullObserver):
 
 def test_a_sweep_that_fails_says_so_and_how_to_go_on(recorded: Recorded, uri: str) -> None:
     with pytest.raises(StoreError, match=r"the disk is full\nrecorded trials stay; `gradgrid resume"):
-        run_sweep(recorded.sweepable, tracking_uri=uri, inline=True, observer=_Failing())
+        run_sweep(recorded.resolved, tracking_uri=uri, inline=True, observer=_Failing())
     assert [sweep.status for sweep in Store(uri).sweeps()] == ["FAILED"]
 
 
 def test_nothing_is_written_when_ray_cannot_be_reached(recorded: Recorded, uri: str) -> None:
     with pytest.raises(ClusterError, match=r"nothing listens at 127\.0\.0\.1:1 .*ray start --head"):
-        run_sweep(recorded.sweepable, tracking_uri=uri, address="127.0.0.1:1")
+        run_sweep(recorded.resolved, tracking_uri=uri, address="127.0.0.1:1")
     assert Store(uri, create=True).sweeps() == []
 
 
 def test_two_sweeps_of_a_spec_are_kept_apart(recorded: Recorded, uri: str) -> None:
-    first = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True)
-    second = run_sweep(recorded.sweepable, tracking_uri=uri, inline=True)
+    first = run_sweep(recorded.resolved, tracking_uri=uri, inline=True)
+    second = run_sweep(recorded.resolved, tracking_uri=uri, inline=True)
     store = Store(uri)
     assert {s.sweep for s in store.sweeps()} == {first.sweep, second.sweep}
     assert store.find_sweep("small").sweep == second.sweep
