@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,12 +74,18 @@ def _range(raw: dict[str, Any]) -> LazyAxis:
 
 def _ends(raw: dict[str, Any], form: str) -> tuple[float, float, int]:
     ends, points = raw[form], raw["points"]
-    numbers = isinstance(ends, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in ends)
-    if not numbers or len(ends) != 2 or not np.isfinite(ends).all():
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_finite, ends)):
         raise ValueError(f"{form} should be [first, last], two finite numbers, not {ends!r}")
     if not isinstance(points, int) or isinstance(points, bool) or points < 0:
         raise ValueError(f"points should be the number of values, a whole number, not {points!r}")
     return float(ends[0]), float(ends[1]), points
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a value is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return bool(abs(value) <= sys.float_info.max)
 
 
 def _linspace(raw: dict[str, Any]) -> LazyAxis:
