@@ -23,7 +23,8 @@ from service.execution.worker import TrainedShard, train_shard
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
-_HEALTH_SECONDS = 9
+_HEALTH_SECONDS = 60  # a second on an idle machine; a busy one takes long to start the check
+_NODES_SECONDS = 9
 _TASKS_IN_FLIGHT = 2  # per worker: one trains, one waits. More would pile up results
 
 
@@ -231,14 +232,16 @@ def _cluster_cores() -> int:
 
 
 def check_reachable(address: str) -> None:
-    """Raise ClusterError within 15 s if no Ray listens at the address. `ray.init` itself would try for minutes."""
+    """Raise ClusterError if no Ray listens at the address. `ray.init` itself would try for minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ClusterError(f"{address!r} is not a Ray address: write host:port, for example 127.0.0.1:6379, or auto")
     try:
-        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=_REACH_SECONDS) as connection:
+            if _speaks_http(connection, host):
+                raise ClusterError(_not_ray(address))
     except OSError as error:
         raise ClusterError(
             f"nothing listens at {address} ({error.strerror or error}): start Ray there with `ray start --head`, "
@@ -262,10 +265,23 @@ def _check_health(address: str) -> None:
     except subprocess.TimeoutExpired:
         healthy = False
     if not healthy:
-        raise ClusterError(
-            f"the server at {address} does not answer as a Ray head of this version: check host and port (Ray's own is "
-            "6379, not the dashboard's 8265), and the token if the cluster asks for one"
-        )
+        raise ClusterError(_not_ray(address))
+
+
+def _speaks_http(connection: socket.socket, host: str) -> bool:
+    """Return whether a server answers a request of HTTP/1. Ray's dashboard does; a Ray head speaks gRPC."""
+    try:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return connection.recv(5) == b"HTTP/"
+    except OSError:
+        return False
+
+
+def _not_ray(address: str) -> str:
+    return (
+        f"the server at {address} does not answer as a Ray head of this version: check host and port (Ray's own is "
+        "6379, not the dashboard's 8265), and the token if the cluster asks for one"
+    )
 
 
 @contextmanager
@@ -334,9 +350,7 @@ def cluster_nodes(address: str, token: str | None) -> list[dict[str, Any]]:
     import requests
 
     try:
-        answer = requests.get(
-            f"{address}/api/v0/nodes?detail=1", headers=_authorization(token), timeout=_HEALTH_SECONDS
-        )
+        answer = requests.get(f"{address}/api/v0/nodes?detail=1", headers=_authorization(token), timeout=_NODES_SECONDS)
         nodes = answer.json()["data"]["result"]["result"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
         raise ClusterError(

@@ -141,6 +141,6 @@ def test_an_address_that_is_not_rays_is_refused_soon() -> None:
     finally:
         server.shutdown()
         server.server_close()
-    assert time.monotonic() - began < 60  # some ten seconds on an idle machine; Ray itself tries for minutes
+    assert time.monotonic() - began < 60  # Ray itself tries for minutes
     assert result.exit_code == 1
     assert "does not answer as a Ray head" in result.stderr
