@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -91,15 +93,15 @@ class Cluster:
         (network,) = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         return str(network["IPAM"]["Config"][0]["Gateway"])
 
-    def wait_until_healthy(self, seconds: float) -> float:
-        """Wait until every container is healthy; return how many seconds that took."""
-        began = time.monotonic()
+    def wait_until_healthy(self, seconds: float = 300) -> None:
+        """Wait until every container is healthy. Raises AssertionError with their last words."""
+        deadline = time.monotonic() + seconds
         states: dict[str, str] = {}
-        while time.monotonic() - began < seconds:
+        while time.monotonic() < deadline:
             containers = [self.inspect(c) for c in self.run("ps", "-q").stdout.split()]
             states = {str(c["Name"]): str(c["State"].get("Health", {}).get("Status")) for c in containers}
             if states and set(states.values()) == {"healthy"}:
-                return time.monotonic() - began
+                return
             time.sleep(0.5)
         raise AssertionError(f"not healthy within {seconds} s: {states}\n{self.run('logs', '--tail=40').stdout}")
 
@@ -114,17 +116,20 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, workers: int) -> Iterator[tuple[Cluster, float]]:
-    """Yield a cluster, and the seconds in which it came up from images that were built before."""
+def running_cluster(folder: Path, workers: int) -> Iterator[Cluster]:
+    """Yield a cluster whose containers are healthy; remove it in the end."""
     compose = compose_command()
     assert compose is not None
     cluster = Cluster(folder, compose)
     cluster.write_secrets()
     cluster.run("build")
-    began = time.monotonic()
     try:
         cluster.run("up", "-d", "--scale", f"ray-worker={workers}")
-        cluster.wait_until_healthy(300)
-        yield cluster, time.monotonic() - began
+        cluster.wait_until_healthy()
+        yield cluster
     finally:
         cluster.run("--profile", "launcher", "down", "-v", "--remove-orphans", "-t", "2", check=False)
+
+
+MARKS = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
+"""The marks of the tests that need the cluster."""
