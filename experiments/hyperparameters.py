@@ -87,27 +87,30 @@ class Hyperparameter:
         return TypeAdapter(self.type, config=ConfigDict(strict=True))
 
 
-def _structural(
-    name: str, section: str, kind: Any, description: str, default: Any = None, part: str = ""
+def _structural(name: str, section: str, kind: Any, description: str, default: Any = None) -> Hyperparameter:
+    return Hyperparameter(name, section, kind, description, default, structural=True)
+
+
+def _function(
+    name: str, section: str, part: str, description: str, default: Any = None, *, structural: bool = True
 ) -> Hyperparameter:
-    return Hyperparameter(name, section, kind, description, default, structural=True, part=part)
+    """Return the row of a function's name, built in or custom."""
+    return Hyperparameter(name, section, _part(part), description, default, structural, part)
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
     row.name: row
     for row in (
         _structural("hidden", "model", _Widths, "widths of the hidden layers; [] is a single neuron", ()),
-        _structural(
-            "activation", "model", _part("activation"), "of the hidden layers, or of a single neuron", part="activation"
-        ),
-        _structural("output", "model", _part("activation"), "activation of the last layer", part="activation"),
-        Hyperparameter(
+        _function("activation", "model", "activation", "of the hidden layers, or of a single neuron"),
+        _function("output", "model", "activation", "activation of the last layer"),
+        _function(
             "initializer",
             "model",
-            _part("initializer"),
+            "initializer",
             "distribution of the initial weights",
             "xavier_uniform",
-            part="initializer",
+            structural=False,
         ),
         Hyperparameter(
             "init_scale",
@@ -116,7 +119,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "multiplies the initial weights",
             1.0,
         ),
-        _structural("loss", "", _part("loss"), "the function to minimise; by the task when left out", part="loss"),
+        _function("loss", "", "loss", "the function to minimise; by the task when left out"),
         _structural("optimizer", "", _one_of("optimizer", OPTIMIZERS), "the update rule", "sgd"),
         _structural("steps", "", Annotated[int, Field(ge=1, le=MAX_STEPS)], "updates of the weights", 100),
         _structural("batch_size", "", Annotated[int, Field(ge=1, le=10**9)], "samples of an update; all when left out"),

@@ -84,22 +84,6 @@ def run_sweep(
     return _result(run, start)
 
 
-def _result(run: _Run, start: float) -> SweepResult:
-    table, sweep = run.state.table(), run.sweep
-    return SweepResult(
-        sweep=sweep.sweep,
-        sweep_run_id=sweep.run_id,
-        experiment_id=sweep.experiment_id,
-        tracking_uri=run.store.uri,
-        seconds=time.monotonic() - start,
-        objective=run.plan.objective,
-        swept=run.plan.swept,
-        recorded=len(table) - len(run.state.done),
-        table=table,
-        page=served_page(run.store, sweep),
-    )
-
-
 @dataclass
 class _Run:
     """A running sweep."""
@@ -139,8 +123,9 @@ class _Run:
         def write(trained: TrainedShard) -> Generator[None, None, None]:
             if curves:
                 writer.write_curves(trained)
-            self.state.stage(trial_rows(trained, self.plan))
-            for recorded in writer.write_trials(trained):
+            rows = trial_rows(trained, self.plan)
+            self.state.stage(rows)
+            for recorded in writer.write_trials(trained, rows):
                 if self.state.commit(recorded):
                     self.observer.advance(self.state.best)
                 yield
@@ -203,3 +188,19 @@ def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str
     for _, best in best_trials(table, objective, 1).iterrows():
         metrics[f"best_{objective}"] = float(best[METRICS + objective])
     return metrics
+
+
+def _result(run: _Run, start: float) -> SweepResult:
+    table, sweep = run.state.table(), run.sweep
+    return SweepResult(
+        sweep=sweep.sweep,
+        sweep_run_id=sweep.run_id,
+        experiment_id=sweep.experiment_id,
+        tracking_uri=run.store.uri,
+        seconds=time.monotonic() - start,
+        objective=run.plan.objective,
+        swept=run.plan.swept,
+        recorded=len(table) - len(run.state.done),
+        table=table,
+        page=served_page(run.store, sweep),
+    )

@@ -152,7 +152,8 @@ def _in_order(table: Table, feature: _Feature) -> str:
     if feature.column.kind == "number" and _has_many(feature.cells):
         return f"the target {target} is in the order of the feature {name}" if _is_monotone(feature) else ""
     codes = np.unique(feature.cells, return_inverse=True)[1]
-    return f"each value of the feature {name} goes with a range of {target}" * _are_apart(codes, feature.targets)
+    apart = _are_apart(codes, feature.targets)
+    return f"each value of the feature {name} goes with a range of {target}" if apart else ""
 
 
 def _has_many(numbers: Cells) -> bool:

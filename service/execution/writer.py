@@ -7,10 +7,12 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from types import TracebackType
 
+import pandas as pd
+
 from service.execution.disk_queue import DiskQueue
 from service.execution.interrupts import deferred_interrupts
 from service.execution.plan import Plan
-from service.execution.records import trial_records, trial_rows
+from service.execution.records import trial_records
 from service.execution.retry import Retry
 from service.execution.worker import TrainedShard
 from service.recording import Recorder
@@ -35,11 +37,14 @@ class ShardWriter:
         self._recorder = retry.call(self._make_recorder) if runs else None
         self.note = self._recorder.note if self._recorder else ""
 
-    def write_trials(self, trained: TrainedShard) -> Iterator[RecordedTrial]:
-        """Write a shard; yield each trial once it is recorded. Raises StoreError."""
+    def write_trials(self, trained: TrainedShard, rows: pd.DataFrame) -> Iterator[RecordedTrial]:
+        """Write a shard; yield each trial once it is recorded.
+
+        rows: the shard's rows of the trials' table.
+        Raises StoreError.
+        """
         recorder = self._recorder
         if recorder is None:
-            rows = trial_rows(trained, self._plan)
             self._retry.call(lambda: self._store.write_rows(self._sweep, rows))
             yield from (RecordedTrial(trial, None) for trial in rows["trial"])
             return

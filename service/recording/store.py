@@ -275,13 +275,11 @@ class Store(Finder):
 
     def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
         """Return the best finished trials of a sweep by a metric at the final weights, best first."""
-        from engine import DIVERGED
-
         if not sweep.has_every_run:
+            from service.results.trials_table import best_trials
+
             rows = self.table(sweep) if sweep.ended else self.read_rows(sweep)
-            finished = rows[(rows["outcome"] != DIVERGED) & rows[f"metrics.{metric}"].notna()]
-            order = finished.sort_values([f"metrics.{metric}", "number"], ascending=[lower_is_better(metric), True])
-            return [trial_from_row(row, sweep) for row in order.head(count).to_dict("records")]
+            return [trial_from_row(row, sweep) for row in best_trials(rows, metric, count).to_dict("records")]
         by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
         with translated_errors(self.uri):
             runs = self._client.search_runs(

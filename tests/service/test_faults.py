@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -81,21 +81,26 @@ def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Rec
     assert watch.returned == 1
 
 
-def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def lock(uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """Another user's connection to the store, which can lock it. Recorders wait for it only a moment."""
     monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
-    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    with closing(
+        sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    ) as lock:
+        yield lock
+
+
+def test_sqlite_is_locked_by_another_for_a_while(recorded: Recorded, uri: str, lock: sqlite3.Connection) -> None:
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), lambda: lock.execute("ROLLBACK"))
-    with closing(lock):
-        _assert_complete(_sweep(recorded, uri, watch), recorded)
+    _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
 def test_sqlite_is_locked_while_the_recorder_opens_it(
-    recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
+    recorded: Recorded, uri: str, lock: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another sweep, which gives the new store its log, may lock it at that moment."""
-    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
-    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     watch = _Watch(-1, lambda: None, lambda: None)
     connect = SqliteDatabase._connect
 
@@ -109,16 +114,13 @@ def test_sqlite_is_locked_while_the_recorder_opens_it(
             lock.execute("ROLLBACK")
 
     monkeypatch.setattr(SqliteDatabase, "_connect", connect_while_locked)
-    with closing(lock):
-        _assert_complete(_sweep(recorded, uri, watch), recorded)
+    _assert_complete(_sweep(recorded, uri, watch), recorded)
     assert "database is locked" in watch.reasons[0]
 
 
 def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
-    recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
+    recorded: Recorded, uri: str, lock: sqlite3.Connection
 ) -> None:
-    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
-    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
     unlock = threading.Timer(5, lambda: lock.execute("ROLLBACK"))  # long after the store timeout
 
     def strike() -> None:
@@ -126,10 +128,7 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
         unlock.start()
 
     watch = _Watch(4, strike, lambda: None)
-    with (
-        closing(lock),
-        pytest.raises(StoreError, match=r"(?s)database is locked.*gave up after waiting \d+ s.*gradgrid resume"),
-    ):
+    with pytest.raises(StoreError, match=r"(?s)database is locked.*gave up after waiting \d+ s.*gradgrid resume"):
         _sweep(recorded, uri, watch, store_timeout=1.0)
     unlock.join()
     (sweep,) = Store(uri).sweeps()
@@ -137,17 +136,14 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_be_resumed(
     _assert_complete(run_sweep(recorded.resolved, tracking_uri=uri, inline=True, resume=sweep.sweep), recorded)
 
 
-def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "_BUSY_SECONDS", 0.05)
-    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
-
+def test_an_interruption_ends_the_waiting(recorded: Recorded, uri: str, lock: sqlite3.Connection) -> None:
     def interrupt() -> None:
         lock.execute("ROLLBACK")
         raise KeyboardInterrupt
 
     watch = _Watch(4, lambda: lock.execute("BEGIN IMMEDIATE"), interrupt)
     began = time.monotonic()
-    with closing(lock), pytest.raises(SweepInterruptedError, match="4 of 12 trials are recorded"):
+    with pytest.raises(SweepInterruptedError, match="4 of 12 trials are recorded"):
         _sweep(recorded, uri, watch)
     assert time.monotonic() - began < 30
 
