@@ -57,6 +57,7 @@ def _sweep_file() -> Iterator[str]:
     yield from _keys("record", _fields(RecordSpec))
     yield from ("", "### grid", "", "Any hyperparameter of the tables above, as a list of values or as an axis:")
     yield "`{values: [...]}`, `{range: N}`, `{linspace: [FROM, TO], points: N}`, `{logspace: [FROM, TO], points: N}`."
+    yield "`null` leaves a hyperparameter out. [Blocks, `zip` and `only`](sweep-file.md#grid) make other sets."
     yield f"The product of the axes has at most {MAX_TRIALS:,} trials."
     names = [
         (kind, ", ".join(f"`{name}`" for name in choices)) for kind, choices in _CHOICES_OF.items() if kind != "output"

@@ -13,6 +13,14 @@ MAX_TRIALS = 10_000_000
 """Largest number of trials in one sweep."""
 
 _FORMS = "a list, {values: [...]}, {range: ...}, {linspace: [a, b], points: n} or {logspace: [a, b], points: n}"
+FORMS = ("values", "range", "linspace", "logspace")
+"""The keys that give an axis its values."""
+
+BESIDE = ("points", "with")
+"""The keys that may stand beside some of them."""
+
+_EXTRA = {"linspace": ("points", "with"), "logspace": ("points", "with")}
+"""Form of an axis -> the keys that may stand beside it."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +43,29 @@ def parse_axis(raw: Any) -> LazyAxis:
     if isinstance(raw, list):
         return _checked(LazyAxis(len(raw), lambda: raw))
     if not isinstance(raw, dict):
-        return LazyAxis(1, lambda: [raw])
+        return _checked(LazyAxis(0 if raw is None else 1, lambda: [raw]))
     form = next((name for name in _PARSERS if name in raw), None)
-    extra = sorted(set(map(str, raw)) - {form, "points"}) if form else []
+    extra = set(map(str, raw)) - {form, *BESIDE} if form else set()
     if form is None or extra:
         raise ValueError(f"{', '.join(map(str, raw)) or '{}'} is not a form of an axis; write {_FORMS}")
     if ("points" in raw) != form.endswith("space"):
         raise ValueError(f"{form} {'needs' if form.endswith('space') else 'takes no'} points; write {_FORMS}")
-    return _checked(_PARSERS[form](raw))
+    if "with" in raw and "with" not in _EXTRA.get(form, ()):
+        raise ValueError(f"{form} takes no with, which gives logspace and linspace more values")
+    axis = _PARSERS[form](raw)
+    return _checked(_with_more(axis, raw["with"]) if "with" in raw else axis)
+
+
+def _with_more(axis: LazyAxis, more: Any) -> LazyAxis:
+    """Return the axis with the values of `with` before its own."""
+    if not isinstance(more, list):
+        raise ValueError(f"with should be a list of values, not {more!r}")
+    return LazyAxis(len(more) + axis.length, lambda: [*more, *axis.make()])
+
+
+def takes(form: str, key: str) -> bool:
+    """Return whether a key such as `points` may stand beside a form of an axis."""
+    return key in _EXTRA.get(form, ())
 
 
 def _checked(axis: LazyAxis) -> LazyAxis:

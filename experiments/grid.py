@@ -1,166 +1,82 @@
-"""The grid: from a spec's axes to populations. A population is the trials that one program trains."""
+"""The grid: from a spec's blocks of axes to populations of trials."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, overload
 
-import numpy as np
-
-from engine import (
-    ENGINE_VERSION,
-    MLP,
-    OPTIMIZERS,
-    SCHEDULES,
-    UPDATE_OPTIONS,
-    Parts,
-    Program,
-    TrainConfig,
-    UpdateRule,
-    resolve_kernel,
-    trace_step,
-)
-from engine.arrays import Array
-from engine.tensors import layer_tensors
-from experiments.data.datasets import Dataset, accuracy_threshold
-from experiments.data.targets import CLASSIFICATION
-from experiments.errors import SpecError
-from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
+from engine import ENGINE_VERSION, OPTIMIZERS, SCHEDULES, Parts
+from experiments.blocks import Block
+from experiments.candidates import Candidates
+from experiments.data.datasets import Dataset
+from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.population import Population
+from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
 
-_Value = TypeVar("_Value")
-
-_STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
-_ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
-_STATIC = ("hidden", "activation", "output", "loss", "optimizer", "schedule")
-_OF_TRAINING = ("steps", "batch_size", "dtype", "kernel")
-_FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
-
-MAX_PER_WEIGHT_GRADIENTS = 200
-"""Largest number of weights whose gradients are recorded one by one: MLflow's pages are slow with more metrics."""
+_CHUNK, _KEPT_CHUNKS = 256, 64  # ids that are computed at once, and chunks of them in memory
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """The structural hyperparameters: they determine a program and how it runs.
+class BlockCounts:
+    """What became of the points of a block.
 
-    hidden: widths of the hidden layers.
-    activation: of the hidden layers; None if there are none.
-    output: activation of the last layer.
-    loss, optimizer, schedule: their names.
-    options: those of `engine.UPDATE_OPTIONS` that apply.
-    config: steps, batch size, dtype, kernel and recorded points.
-    parts: the custom functions.
-    neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
+    block: the block.
+    unmet: the trials that do not meet its conditions.
+    trials: the trials that it adds to the sweep.
     """
 
-    hidden: tuple[int, ...]
-    activation: str | None
-    output: str
-    loss: str
-    optimizer: str
-    schedule: str
-    options: tuple[str, ...]
-    config: TrainConfig
-    parts: Parts
-    neuron: bool = False
-
-    @cached_property
-    def hyperparameters(self) -> Mapping[str, Any]:
-        """The structural hyperparameters that apply, by the names in a trial's identity."""
-        values = {name: getattr(self, name) for name in _STATIC}
-        values |= {name: getattr(self.config, name) for name in _OF_TRAINING}
-        return {name: value for name, value in values.items() if value is not None}
-
-    @cached_property
-    def params(self) -> Mapping[str, Any]:
-        """`hyperparameters` by the names in the sweep file."""
-        return as_written(self.hyperparameters) if self.neuron else self.hyperparameters
+    block: Block
+    unmet: int
+    trials: int
 
     @property
-    def rule(self) -> UpdateRule:
-        """The optimiser, the schedule and the options of an update."""
-        return UpdateRule(OPTIMIZERS[self.optimizer], SCHEDULES[self.schedule], frozenset(self.options))
-
-    def widths(self, dataset: Dataset) -> tuple[int, ...]:
-        """Return the layer widths, inputs first."""
-        return (dataset.feature_count, *self.hidden, dataset.output_count)
-
-    def model(self, widths: Sequence[int]) -> MLP:
-        """Return the network with all weights zero."""
-        hidden, output = (self.parts.activation(name or "identity") for name in (self.activation, self.output))
-        return MLP(widths, hidden, output, initializer="zeros")
-
-    def trace(self, dataset: Dataset) -> Program:
-        """Return the program of one training step on this data set."""
-        threshold = accuracy_threshold(self.loss, self.output) if dataset.task == CLASSIFICATION else None
-        return trace_step(
-            self.model(self.widths(dataset)),
-            self.parts.loss(self.loss),
-            self.rule,
-            features=dataset.feature_count,
-            targets=dataset.output_count,
-            threshold=threshold,
-        )
+    def equal(self) -> int:
+        """The points that are equal to an earlier point of this block or of another."""
+        return self.block.points - self.unmet - self.trials
 
 
 @dataclass(frozen=True)
-class Population:
-    """Trials that share an architecture.
+class Grid:
+    """The trials of a sweep.
 
-    architecture: their structural hyperparameters.
-    columns: other hyperparameter -> (trials,) values.
-    first: number of the first trial in the sweep.
+    populations: the trials, in the order of their numbers.
+    blocks: the number of trials of each block.
     """
 
-    architecture: Architecture
-    columns: Mapping[str, Array]
-    first: int
+    populations: tuple[Population, ...]
+    blocks: tuple[BlockCounts, ...]
 
     @property
     def trials(self) -> int:
-        """Number of trials."""
-        return len(next(iter(self.columns.values())))
+        """The number of trials."""
+        return sum(population.trials for population in self.populations)
 
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Return every hyperparameter that applies to one trial, by the names in its identity.
+    def population(self, number: int) -> Population:
+        """Return the population of the trial with this number in the sweep. Raises IndexError if there is none."""
+        population = self.populations[max(bisect_right(self._firsts, number) - 1, 0)]
+        if population.index_of(number) is None:
+            raise IndexError(f"the sweep has no trial {number}")
+        return population
 
-        trial: its index in the population.
-        """
-        return {**self.architecture.hyperparameters, **self._values(trial)}
+    def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the configuration of each trial with a number from `start` to before `stop`, in order."""
+        stop = self.trials if stop is None else min(stop, self.trials)
+        while start < stop:
+            population = self.population(start)
+            last = min(stop, population.first + population.trials)
+            yield from population.configurations(start - population.first, last - population.first)
+            start = last
 
-    def params(self, trial: int) -> dict[str, Any]:
-        """Return `configuration(trial)` by the names in the sweep file."""
-        return {**self.architecture.params, **self._values(trial)}
-
-    def _values(self, trial: int) -> dict[str, Any]:
-        return {name: column[trial].item() for name, column in self.columns.items()}
-
-
-def is_neuron(hidden: Any, loss: Any, given: Collection[str]) -> bool:
-    """Return whether a network is a single neuron whose activation the user wrote as `activation`.
-
-    hidden: widths of the hidden layers; empty if there are none.
-    loss: its name.
-    given: the hyperparameters in the sweep file.
-    """
-    return not hidden and loss != _FROM_LOGITS and "activation" in given and "output" not in given
-
-
-def as_written(params: Mapping[str, _Value]) -> dict[str, _Value]:
-    """Return a single neuron's hyperparameters with `output` renamed to `activation`, as in the sweep file."""
-    return {"activation" if name == "output" else name: value for name, value in params.items()}
-
-
-def population_of(populations: Iterable[Population], number: int) -> Population:
-    """Return the population of the trial with this number in the sweep."""
-    return next(p for p in populations if p.first <= number < p.first + p.trials)
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [population.first for population in self.populations]
 
 
 def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:
@@ -176,30 +92,76 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> list[Population]:
-    """Return the trials of the sweep, grouped by architecture, in the order of the axes.
+class TrialIds(Sequence[str]):
+    """The id of each trial of a grid, by its number. Ids are computed when they are asked for, some at a time."""
+
+    def __init__(self, grid: Grid, fingerprint: str, parts: Parts = _BUILT_IN) -> None:
+        self._grid, self._fingerprint, self._parts = grid, fingerprint, parts
+        self._some = lru_cache(maxsize=_KEPT_CHUNKS)(self._chunk)
+
+    def __len__(self) -> int:
+        return self._grid.trials
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"the sweep has no trial {index}")
+        chunk, place = divmod(int(index), _CHUNK)
+        return self._some(chunk)[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._id, self._grid.configurations())
+
+    def _chunk(self, chunk: int) -> list[str]:
+        return list(map(self._id, self._grid.configurations(chunk * _CHUNK, (chunk + 1) * _CHUNK)))
+
+    def _id(self, configuration: Mapping[str, Any]) -> str:
+        return trial_id(configuration, self._fingerprint, self._parts)
+
+
+def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> Grid:
+    """Return the trials of the sweep, grouped by architecture, in the order of the blocks and of their axes.
 
     A trial has only the hyperparameters that apply to it: no momentum under sgd. Trials that are equal without the
     others become one.
-    Raises SpecError for hyperparameters that do not fit together, and for one that no trial uses.
+    Raises SpecError for hyperparameters that do not fit together, for one that no trial uses, and for a condition that
+    no trial can meet.
     """
+    earlier, used = Earlier(), set[str]()
     populations: list[Population] = []
-    architectures: set[Architecture] = set()
-    used: set[str] = set()
-    first = 0
-    for structure in _structures(resolved):
-        architecture = _architecture(structure, resolved, dataset, used)
-        if architecture in architectures:
-            continue
-        architectures.add(architecture)
-        population = Population(architecture, _columns(architecture, resolved), first)
-        used.update(population.columns)
-        populations.append(population)
-        first += population.trials
-    for name in [*resolved.axes, *resolved.fixed]:
+    counts = []
+    for block in resolved.blocks:
+        candidates = Candidates(block, resolved, dataset)
+        every = list(candidates)
+        given = [name for name, values in block.axes.items() if any(value is not None for value in values)]
+        _check_used([block], given, candidates.used)
+        used |= candidates.used
+        meeting = meeting_conditions(block, every)
+        new = [rest for rest in map(earlier.without_equal, meeting) if rest.trials]
+        counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new)))
+        for population in new:
+            populations.append(replace(population, first=_trials(populations)))
+    _check_used(resolved.blocks, resolved.fixed, used)
+    return Grid(tuple(populations), tuple(counts))
+
+
+def _trials(populations: list[Population]) -> int:
+    return sum(population.trials for population in populations)
+
+
+def _check_used(blocks: Sequence[Block], names: Iterable[str], used: set[str]) -> None:
+    """Raise SpecError for a hyperparameter of these blocks that no trial uses."""
+    for name in names:
         if name not in used:
-            raise resolved.error_at(name, f"no trial of this sweep uses {name}{_why_unused(name)}; leave it out")
-    return populations
+            block = next((block for block in blocks if name not in block.axes), blocks[0])
+            raise block.error_at(name, f"no trial of this sweep uses {name}{_why_unused(name)}; leave it out")
 
 
 def _why_unused(name: str) -> str:
@@ -208,103 +170,3 @@ def _why_unused(name: str) -> str:
     owners = [("optimizer", row.name) for row in OPTIMIZERS.values() if name in row.hyperparameters]
     owners += [("schedule", row.name) for row in SCHEDULES.values() if name in row.hyperparameters]
     return f": it belongs to {owners[0][0]} {' and '.join(owner for _, owner in owners)}" if owners else ""
-
-
-def _structures(resolved: ResolvedSpec) -> Iterator[dict[str, Any]]:
-    swept = [name for name in resolved.axes if name in _STRUCTURE]
-    fixed = {name: resolved.fixed.get(name, HYPERPARAMETERS[name].default) for name in _STRUCTURE}
-    for values in itertools.product(*(resolved.axes[name] for name in swept)):
-        yield {**fixed, **dict(zip(swept, values, strict=True))}
-
-
-def _architecture(
-    structure: Mapping[str, Any], resolved: ResolvedSpec, dataset: Dataset, used: set[str]
-) -> Architecture:
-    """Fill in defaults, add the applicable hyperparameters to `used`, and refuse those that do not fit together."""
-    hidden, activation, output = structure["hidden"], structure["activation"], structure["output"]
-    loss = structure["loss"] or (_FROM_LOGITS if dataset.task == CLASSIFICATION else "mean_squared_error")
-    used.update(("hidden", "loss", "optimizer", "schedule", "steps", "batch_size", "dtype", "kernel"))
-    if dataset.task != CLASSIFICATION and loss in (_FROM_LOGITS, "hinge"):
-        raise resolved.error_at("loss", f"{loss} needs classes, but {dataset.name} has a regression target")
-    if loss == _FROM_LOGITS and output not in (None, "identity"):
-        raise resolved.error_at("output", f"cross_entropy takes logits, so the output is linear; leave out {output}")
-    if output is not None:
-        used.add("output")
-    if hidden:
-        used.add("activation")
-        activation, output = activation or "tanh", output or "identity"
-    elif output is None and loss != _FROM_LOGITS:
-        used.add("activation")
-        activation, output = None, activation or "identity"
-    else:
-        activation, output = None, output or "identity"
-    widths = (dataset.feature_count, *hidden, dataset.output_count)
-    weights = _checked_size(widths, resolved)
-    return Architecture(
-        hidden=hidden,
-        activation=activation,
-        output=output,
-        loss=loss,
-        options=_options(structure, resolved),
-        config=_config(structure, resolve_kernel(structure["kernel"], weights), resolved),
-        parts=resolved.parts,
-        neuron=is_neuron(hidden, loss, {*resolved.axes, *resolved.fixed}),
-        **{name: structure[name] for name in ("optimizer", "schedule")},
-    )
-
-
-def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -> TrainConfig:
-    record = resolved.spec.record
-    return TrainConfig(
-        **{name: structure[name] for name in ("steps", "batch_size", "dtype")},
-        kernel=kernel,
-        points=record.points,
-        gradients=record.gradients == "each",
-    )
-
-
-def _options(structure: Mapping[str, Any], resolved: ResolvedSpec) -> tuple[str, ...]:
-    """Return the update options in the sweep file that the optimiser and the schedule do not have themselves."""
-    own = {
-        *OPTIMIZERS[structure["optimizer"]].hyperparameters,
-        *SCHEDULES[structure["schedule"]].hyperparameters,
-    }
-    names = {*resolved.axes, *resolved.fixed}
-    return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
-
-
-def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
-    """Return the number of weights of a network. Raises SpecError if there are too many."""
-    weights = sum(tensor.size for tensor in layer_tensors(widths))
-    if weights > MAX_WEIGHTS:
-        shown = "-".join(map(str, widths))
-        raise resolved.error_at("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
-    if resolved.spec.record.gradients == "each" and weights > MAX_PER_WEIGHT_GRADIENTS:
-        raise SpecError(
-            f"{resolved.source.location(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many "
-            f"to record the gradient of each (at most {MAX_PER_WEIGHT_GRADIENTS}); write tensor"
-        )
-    return weights
-
-
-def _columns(architecture: Architecture, resolved: ResolvedSpec) -> dict[str, Array]:
-    rule = architecture.rule
-    relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
-    swept = [name for name in resolved.axes if name in relevant]
-    defaults = {**{name: HYPERPARAMETERS[name].default for name in _ALWAYS}, **rule.hyperparameters}
-    fixed = {name: resolved.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
-    columns = _product({name: resolved.axes[name] for name in swept})
-    trials = len(next(iter(columns.values()))) if columns else 1
-    columns.update({name: np.repeat(_array([value]), trials) for name, value in fixed.items()})
-    return {name: columns[name] for name in relevant}
-
-
-def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
-    """Return the columns of the axes' product; the last axis varies fastest."""
-    grids = np.meshgrid(*(_array(values) for values in axes.values()), indexing="ij")
-    return {name: grid.ravel() for name, grid in zip(axes, grids, strict=True)}
-
-
-def _array(values: Sequence[Any]) -> Array:
-    """Return integers as int64, numbers as float64, words as text."""
-    return np.array(values)

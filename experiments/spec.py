@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,26 +18,17 @@ from pydantic import (
 )
 
 from engine import PartError, Parts
-from experiments.axis import MAX_TRIALS, LazyAxis, parse_axis
+from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS, section_fields
+from experiments.messages import value_message
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-}
-"""Our words for pydantic errors that would name a Python type."""
-
-_NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
-
 MAX_TOP = 100_000
 """Largest N of `record: {runs: {top: N}}`."""
 
@@ -107,7 +98,9 @@ class Spec(Section):
     )
     dataset: DatasetSpec
     model: Section = ModelSpec()
-    grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
+    grid: Any = Field(
+        default_factory=dict, description="hyperparameter -> axis; their product is the sweep; or a list of such blocks"
+    )
     record: RecordSpec = RecordSpec()
 
     @field_validator("name")
@@ -132,22 +125,34 @@ class ResolvedSpec:
     spec: the checked sweep file.
     source: its raw data and line numbers, for messages.
     fixed: hyperparameter -> value, for those given outside the grid.
-    axes: hyperparameter -> values, for those of the grid, in the order of the file.
+    blocks: the grid.
     parts: the custom functions that it may name.
     """
 
     spec: Spec
     source: SpecSource
     fixed: Mapping[str, Any]
-    axes: Mapping[str, Sequence[Any]]
+    blocks: tuple[Block, ...]
     parts: Parts = field(default_factory=Parts)
 
-    def error_at(self, hyperparameter: str, message: str) -> SpecError:
-        """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
-        section = HYPERPARAMETERS[hyperparameter].section
-        swept: KeyPath = ("grid", hyperparameter)
-        path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
-        return SpecError(f"{self.source.location(path)}: {'.'.join(map(str, path))}: {message}")
+    @cached_property
+    def axes(self) -> Mapping[str, Sequence[Any]]:
+        """Hyperparameter -> its values in all blocks, in the order of the file. None stands for leaving it out."""
+        values: dict[str, list[Sequence[Any]]] = {}
+        for block in self.blocks:
+            for name, axis in block.axes.items():
+                values.setdefault(name, []).append(axis)
+        return {name: axes[0] if len(axes) == 1 else distinct(axes) for name, axes in values.items()}
+
+    @property
+    def given(self) -> Set[str]:
+        """The hyperparameters in the sweep file, swept or fixed."""
+        return self.axes.keys() | self.fixed.keys()
+
+
+def distinct(axes: Iterable[Sequence[Any]]) -> Sequence[Any]:
+    """Return the values of several axes, each once, in order of appearance."""
+    return list(dict.fromkeys(value for axis in axes for value in axis))
 
 
 def ready_sweeps() -> dict[str, Path]:
@@ -228,15 +233,9 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
         spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
-    axes = _checked_axes(spec.grid, source, parts)
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    for name in axes:
-        if name in fixed:
-            raise SpecError(
-                f"{source.location(('grid', name))}: {name} is in the grid and outside it; remove one of them"
-            )
-    return ResolvedSpec(spec, source, fixed, axes, parts)
+    return ResolvedSpec(spec, source, fixed, check_grid(spec.grid, source, fixed, parts), parts)
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -253,43 +252,6 @@ def _parts(source: SpecSource) -> Parts:
         raise SpecError(f"{place}: parts: {error}") from error
 
 
-def _checked_axes(grid: Mapping[str, Any], source: SpecSource, parts: Parts) -> dict[str, Sequence[Any]]:
-    axes: dict[str, LazyAxis] = {}
-    for name, raw in grid.items():
-        place = source.location(("grid", name))
-        if name not in HYPERPARAMETERS:
-            raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
-        try:
-            axes[name] = parse_axis(raw)
-        except ValueError as error:
-            raise SpecError(f"{place}: grid.{name}: {error}") from None
-    size = math.prod(axis.length for axis in axes.values())
-    if size > MAX_TRIALS:
-        factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
-        raise SpecError(
-            f"{source.location(('grid',))}: the grid has {size:,} trials ({factors}); "
-            f"a sweep has at most {MAX_TRIALS:,}: shorten an axis or split the sweep"
-        )
-    return {name: _checked_values(name, axis, source, parts) for name, axis in axes.items()}
-
-
-def _checked_values(name: str, axis: LazyAxis, source: SpecSource, parts: Parts) -> list[Any]:
-    row = HYPERPARAMETERS[name]
-    values: list[Any] = []
-    unique: set[Any] = set()
-    for index, raw in enumerate(axis.make()):
-        place = source.location(("grid", name, index))
-        try:
-            value = row.checked(raw, parts)
-        except ValidationError as error:
-            raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
-        if value in unique:
-            raise SpecError(f"{place}: grid.{name}: {raw!r} is listed twice; remove one of them")
-        unique.add(value)
-        values.append(value)
-    return values
-
-
 def _messages(error: ValidationError, source: SpecSource) -> list[str]:
     mistakes = error.errors(include_url=False)
     lines = [_message(mistake, source) for mistake in mistakes[:MAX_LISTED]]
@@ -302,21 +264,7 @@ def _message(mistake: Any, source: SpecSource) -> str:
     if mistake["type"] == "extra_forbidden":
         section = _SECTIONS.get(path[:-1], FullSpec)
         return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
-    return _value_message(mistake, place, subject)
-
-
-def _value_message(mistake: Any, place: str, subject: str) -> str:
-    """Return pydantic's message about a value in our words."""
-    kind, value = mistake["type"], mistake["input"]
-    if kind == "missing":
-        return f"{place}: {subject} is missing"
-    if kind == "value_error":
-        return f"{place}: {subject}: {mistake['ctx']['error']}"
-    if kind in _NO_MAPPING:
-        return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
-    message = _TYPES.get(kind) or mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    plain = "; convert it to Python numbers with its .tolist()" if hasattr(value, "tolist") else ""
-    return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}{plain}"
+    return value_message(mistake, place, subject)
 
 
 _SECTIONS: dict[KeyPath, type[Section]] = {

@@ -73,6 +73,18 @@ def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None
             assert len(np.unique(pixels[is_colourful(pixels)], axis=0)) > 10, picture
 
 
+def test_the_counts_on_the_page_are_those_of_the_dry_runs() -> None:
+    text = _TEXT["sweep-file.md"]
+    printed = ""
+    for file, content in _NAMED.findall(text):
+        Path(file).write_text(content, encoding="utf-8")
+        printed += CliRunner().invoke(main, ["sweep", file, "--dry-run"], catch_exceptions=False).stdout
+    counts = re.findall(r"`(\d[\d,]* (?:trials|points)[^`]*)`", text)
+    assert len(counts) >= 5
+    for count in counts:
+        assert " ".join(count.split()) in printed, count
+
+
 def test_every_picture_is_shown_and_made_by_a_command_of_its_page() -> None:
     shown = {name: re.findall(r"images/([\w-]+)\.png", text) for name, text in _TEXT.items()}
     assert {f"{picture}.png" for pictures in shown.values() for picture in pictures} == {

@@ -17,6 +17,7 @@ from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
     from experiments.data.datasets import Dataset
+    from experiments.grid import BlockCounts
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.execution.result import SweepResult
@@ -36,6 +37,7 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
     return {
         "name": plan.name,
         "trials": plan.trials,
+        "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(plan.programs)),
         "shards": len(plan.shards(workers)),
         "runs": plan.runs,
@@ -44,6 +46,13 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
         "data": _data_json(plan.dataset),
         "notes": list(plan.notes),
     }
+
+
+def _block_json(counts: BlockCounts) -> dict[str, Any]:
+    block = counts.block
+    factors = [{"axes": list(names), "values": len(block.axes[names[0]])} for names in block.together]
+    numbers = {"points": block.points, "unmet": counts.unmet, "equal": counts.equal, "trials": counts.trials}
+    return {"block": block.name, "factors": factors, **numbers}
 
 
 def _data_json(data: Dataset) -> dict[str, Any]:
@@ -87,10 +96,12 @@ def print_plan(plan: Plan, workers: int) -> None:
     from experiments.axis import MAX_TRIALS
 
     values = plan_json(plan, workers)
-    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.resolved.axes.items())
+    blocks = plan.grid.blocks
+    axes = blocks[0].block.factors if len(blocks) == 1 else ""
     weights = sorted({program.weight_count for program in plan.programs})
     lines = [
         f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        *_block_lines(blocks),
         *_data_lines(plan.dataset),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
@@ -99,6 +110,24 @@ def print_plan(plan: Plan, workers: int) -> None:
         *(f"note      {text}" for text in plan.notes),
     ]
     click.echo("\n".join(lines))
+
+
+def _block_lines(blocks: Sequence[BlockCounts]) -> list[str]:
+    """Return the lines of the blocks, if there are several or if some points are no trials."""
+    if len(blocks) == 1:
+        left_out = _left_out(blocks[0])
+        return [f"grid      {blocks[0].block.points:,} points{left_out}"] if left_out else []
+    return [
+        f"{counts.block.name:9} {counts.trials:,} trials: {counts.block.factors or 'no axes'}{_left_out(counts)}"
+        for counts in blocks
+    ]
+
+
+def _left_out(counts: BlockCounts) -> str:
+    """Return how many points of a block are no trials, and why; empty if all are."""
+    unmet = f", {counts.unmet:,} left out by only" if counts.unmet else ""
+    equal = f", {counts.equal:,} equal to earlier ones" if counts.equal else ""
+    return unmet + equal
 
 
 def result_json(result: SweepResult) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from engine import Program, TrainConfig
 from engine.arrays import Array, Integers
 from engine.kernels.cost import compilation_seconds, training_seconds
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, load_dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
-from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
+from experiments.grid import Grid, TrialIds, make_grid
 from experiments.part_notes import part_notes
+from experiments.population import Population
 from experiments.spec import RecordSpec, ResolvedSpec
 from service.results.curves import kept_curves
 
@@ -48,11 +50,14 @@ class Shard:
 
     def configuration(self, trial: int) -> dict[str, Any]:
         """Return the hyperparameters that the id of the trial at this position is made of."""
-        return Population(self.architecture, self.columns, 0).configuration(trial)
+        return {**self.architecture.hyperparameters, **self._values(trial)}
 
     def params(self, trial: int) -> dict[str, Any]:
         """Return the hyperparameters of the trial at this position by the user's names."""
-        return Population(self.architecture, self.columns, 0).params(trial)
+        return {**self.architecture.params, **self._values(trial)}
+
+    def _values(self, trial: int) -> dict[str, Any]:
+        return {name: column[trial].item() for name, column in self.columns.items()}
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,19 @@ class Plan:
 
     resolved: the spec with its axes.
     dataset: the training and test data.
-    populations: the trials that share a program, and their hyperparameters.
+    grid: the trials, as populations that share a program.
     programs: the training step of each population.
     """
 
     resolved: ResolvedSpec
     dataset: Dataset
-    populations: tuple[Population, ...]
+    grid: Grid
     programs: tuple[Program, ...]
+
+    @property
+    def populations(self) -> tuple[Population, ...]:
+        """The trials that share a program, and their hyperparameters."""
+        return self.grid.populations
 
     @property
     def name(self) -> str:
@@ -88,7 +98,7 @@ class Plan:
     @property
     def trials(self) -> int:
         """The number of trials."""
-        return sum(population.trials for population in self.populations)
+        return self.grid.trials
 
     @property
     def seconds(self) -> float:
@@ -149,42 +159,79 @@ class Plan:
         return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
 
     @cached_property
-    def trial_ids(self) -> list[str]:
+    def trial_ids(self) -> TrialIds:
         """The id of each trial, by its number."""
-        return [
-            trial_id(population.configuration(trial), self.dataset.fingerprint, self.resolved.parts)
-            for population in self.populations
-            for trial in range(population.trials)
-        ]
+        return TrialIds(self.grid, self.dataset.fingerprint, self.resolved.parts)
 
     def population(self, number: int) -> Population:
         """Return the population of the trial with this number."""
-        return population_of(self.populations, number)
+        return self.grid.population(number)
 
-    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
-        """Return the shards to train.
+    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> Shards:
+        """Return the shards to train. Each is made when it is asked for.
 
         workers: how many tasks run at once.
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
-        shards: list[Shard] = []
+        parts: list[_Part] = []
+        left_out = np.array(sorted(done), dtype=np.int64)
         target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         for population, program in zip(self.populations, self.programs, strict=True):
-            numbers = np.arange(population.first, population.first + population.trials)
-            if done:
-                numbers = numbers[[number not in done for number in numbers]]
-            if not len(numbers):
+            missing = _missing(population, left_out)
+            if not len(missing):
                 continue
-            seconds = _cost(len(numbers), population, program, self.dataset)
-            count = max(math.ceil(seconds / target), math.ceil(len(numbers) / _MAX_TRIALS))
-            count = math.ceil(len(numbers) / size) if size else min(count, len(numbers))
-            shards.extend(self._shard(population, program, part) for part in np.array_split(numbers, count))
-        return shards
+            seconds = _cost(len(missing), population, program, self.dataset)
+            count = max(math.ceil(seconds / target), math.ceil(len(missing) / _MAX_TRIALS))
+            count = math.ceil(len(missing) / size) if size else min(count, len(missing))
+            parts += [_Part(population, program, missing, part, count) for part in range(count)]
+        return Shards(parts)
 
-    def _shard(self, population: Population, program: Program, numbers: Integers) -> Shard:
-        columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
-        return Shard(program, population.architecture, columns, numbers)
+
+@dataclass(frozen=True)
+class _Part:
+    """One of `count` parts of a population's trials. missing: the indices of the trials to train."""
+
+    population: Population
+    program: Program
+    missing: range | Integers
+    part: int
+    count: int
+
+    def shard(self) -> Shard:
+        length, longer = divmod(len(self.missing), self.count)  # the first parts have one more, as numpy.array_split's
+        start = self.part * length + min(self.part, longer)
+        indices = np.asarray(self.missing[start : start + length + (self.part < longer)], dtype=np.int64)
+        population = self.population
+        return Shard(self.program, population.architecture, population.at(indices), population.numbers_at(indices))
+
+
+class Shards(Sequence[Shard]):
+    """The shards of a sweep, each made when it is asked for: together they would hold every trial in memory."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Shards: ...
+
+    def __getitem__(self, index: int | slice) -> Shard | Shards:
+        return Shards(self._parts[index]) if isinstance(index, slice) else self._parts[index].shard()
+
+
+def _missing(population: Population, left_out: Integers) -> range | Integers:
+    """Return the indices of a population's trials without those whose numbers are left out."""
+    indices = range(population.trials)
+    if not len(left_out):
+        return indices
+    kept = np.arange(population.trials)
+    return kept[~np.isin(population.numbers_at(kept), left_out)]
 
 
 def make_plan(resolved: ResolvedSpec) -> Plan:
@@ -195,15 +242,15 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     except DataError as error:
         line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
-    populations = tuple(make_grid(resolved, dataset))
+    grid = make_grid(resolved, dataset)
     traced: dict[Architecture, Program] = {}
     programs = []
-    for population in populations:
+    for population in grid.populations:
         key = replace(population.architecture, config=TrainConfig(steps=1))  # a program does not depend on the config
         if key not in traced:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
-    return Plan(resolved, dataset, populations, tuple(programs))
+    return Plan(resolved, dataset, grid, tuple(programs))
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:

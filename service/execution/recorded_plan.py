@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from engine import Trial
 from experiments.data.frames import frame_of_bytes
 from experiments.errors import SpecError
@@ -48,8 +50,7 @@ def planned_trial(plan: Plan, number: int) -> Trial:
     """Return the trial with this number, in the form that the engine takes."""
     population = plan.population(number)
     architecture, data = population.architecture, plan.dataset
-    position = slice(number - population.first, number - population.first + 1)
-    columns = {name: column[position] for name, column in population.columns.items()}
+    columns = population.at(np.array([population.index_of(number)]))
     return Trial(
         model=architecture.model(architecture.widths(data)),
         loss=architecture.parts.loss(architecture.loss),

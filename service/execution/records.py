@@ -103,7 +103,7 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     numbers: trial id -> number.
     recorded: the trials as the store has them.
     """
-    params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
+    params = [values for population in plan.populations for values in population.every_params()]
     rows = []
     for info in recorded:
         number = numbers[info.trial]

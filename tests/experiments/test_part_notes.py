@@ -34,7 +34,7 @@ def _notes(folder: Path, **changes: Any) -> tuple[str, ...]:
     data = {"name": "own", "parts": str(folder / "parts.py"), "dataset": {"name": "moons"}, **changes}
     resolved = load_spec(data)
     dataset = load_dataset(resolved.spec.dataset, folder)
-    return part_notes([population.architecture for population in make_grid(resolved, dataset)], dataset)
+    return part_notes([population.architecture for population in make_grid(resolved, dataset).populations], dataset)
 
 
 def test_an_activation_that_is_not_finite_everywhere_is_noted_once(tmp_path: Path) -> None:
