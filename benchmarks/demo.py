@@ -116,7 +116,7 @@ def main() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
-    from experiments.grid import make_grid
+    from experiments.trials import make_grid
 
     resolved = load_spec("breast_cancer", (_PEER_GRID,))
     data = load_dataset(resolved.spec.dataset, resolved.source.folder)

@@ -10,16 +10,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import Parts
-from experiments.axis import MAX_TRIALS, LazyAxis, parse_axis
+from experiments.axis import MAX_TRIALS, Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.messages import value_message
+from experiments.search import MOST_WHOLE, SearchSpec
 from experiments.source import KeyPath, SpecSource
 
 _GRID: KeyPath = ("grid",)
 _ZIP, _ONLY = "zip", "only"
+_CROSSED = ("seed",)  # a factor of which a search trains every value
 _LISTED = 5  # axes in a message
+_EVERY_POINT = SearchSpec()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Block:
     axes: hyperparameter -> values, in the order of the file. None stands for leaving it out.
     together: the names of each factor of the product: those of `zip` are one factor, any other axis is its own.
     only: conditions; the trials that meet all of them stay.
+    search: which points of the product are trials.
     """
 
     path: KeyPath
@@ -40,6 +44,7 @@ class Block:
     axes: Mapping[str, Sequence[Any]]
     together: tuple[tuple[str, ...], ...]
     only: tuple[Condition, ...] = ()
+    search: SearchSpec = _EVERY_POINT
 
     @property
     def name(self) -> str:
@@ -48,13 +53,26 @@ class Block:
 
     @property
     def points(self) -> int:
-        """The number of points of the product."""
-        return math.prod(len(self.axes[names[0]]) for names in self.together)
+        """The number of points of the product, or of the search."""
+        return self.search.points * math.prod(len(self.axes[names[0]]) for names in self.crossed)
+
+    @property
+    def crossed(self) -> tuple[tuple[str, ...], ...]:
+        """The factors of which every value is trained: all, or the seed alone if a search draws the others."""
+        return self.together if self.search.is_grid else tuple(names for names in self.together if names == _CROSSED)
+
+    @property
+    def drawn(self) -> tuple[tuple[str, ...], ...]:
+        """The factors from which a search draws values."""
+        return tuple(names for names in self.together if names not in self.crossed)
 
     @property
     def factors(self) -> str:
         """The lengths of the product's factors for readers, such as `4 activation x 10 seed`."""
-        return " x ".join(f"{len(self.axes[names[0]]):,} {' and '.join(names)}" for names in self.together)
+        crossed = [f"{len(self.axes[names[0]]):,} {' and '.join(names)}" for names in self.crossed]
+        drawn = ", ".join(" and ".join(names) for names in self.drawn)
+        points = [] if self.search.is_grid else [f"{self.search.points:,} {self.search.method} points of {drawn}"]
+        return " x ".join(points + crossed)
 
     def error_at(self, hyperparameter: str, message: str) -> SpecError:
         """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
@@ -71,19 +89,22 @@ class Block:
         return SpecError(f"{place}: {self.name}.{_ONLY}: {condition.text!r}: {message}")
 
 
-def check_grid(raw: Any, source: SpecSource, fixed: Mapping[str, Any], parts: Parts) -> tuple[Block, ...]:
+def check_grid(
+    raw: Any, source: SpecSource, fixed: Mapping[str, Any], parts: Parts, search: SearchSpec = _EVERY_POINT
+) -> tuple[Block, ...]:
     """Return the blocks of a grid.
 
     raw: the section `grid`: a mapping, which is one block, or a list of blocks.
     source: the sweep file, for messages.
     fixed: hyperparameter -> value, for those given outside the grid.
     parts: the custom functions that an axis may name.
+    search: which points of each block are trials.
     Raises SpecError with file and line.
     """
     if isinstance(raw, Mapping):
-        blocks = [_Reader(raw, _GRID, source, parts)]
+        blocks = [_Reader(raw, _GRID, source, parts, search)]
     elif isinstance(raw, list) and raw:
-        blocks = [_Reader(block, (*_GRID, index), source, parts) for index, block in enumerate(raw)]
+        blocks = [_Reader(block, (*_GRID, index), source, parts, search) for index, block in enumerate(raw)]
     else:
         place = source.location(_GRID)
         raise SpecError(f"{place}: grid should be a mapping of keys to values, or a list of such blocks, not {raw!r}")
@@ -104,12 +125,12 @@ def check_grid(raw: Any, source: SpecSource, fixed: Mapping[str, Any], parts: Pa
 class _Reader:
     """Reads one block, in two steps: the size of its product is known before any value is computed."""
 
-    def __init__(self, raw: Any, path: KeyPath, source: SpecSource, parts: Parts) -> None:
-        self.path, self._source, self._parts = path, source, parts
+    def __init__(self, raw: Any, path: KeyPath, source: SpecSource, parts: Parts, search: SearchSpec) -> None:
+        self.path, self._source, self._parts, self._search = path, source, parts, search
         if not isinstance(raw, Mapping):
             raise self._error((), f"should be a mapping of keys to values, not {raw!r}", colon=False)
         self._paths: dict[str, KeyPath] = {}
-        self.axes: dict[str, LazyAxis] = {}
+        self.axes: dict[str, LazyAxis | Interval] = {}
         self._together: list[tuple[str, ...]] = []
         for key, value in raw.items():
             if key == _ZIP:
@@ -118,16 +139,29 @@ class _Reader:
                 self._read_axis((key,), value)
                 self._together.append((key,))
         self._only = tuple(self._read_only(raw[_ONLY])) if _ONLY in raw else ()
+        if not search.is_grid and set(self._together) <= {_CROSSED}:
+            raise self._error((), f"a search by {search.method} needs an axis to draw from, and the seed is none")
 
     @property
     def size(self) -> int:
-        """The number of points of the product."""
-        return math.prod(self.axes[names[0]].length for names in self._together)
+        """The number of points of the product, or of the search."""
+        return self._search.points * math.prod(self._lengths.values())
 
     @property
     def factors(self) -> str:
         """The product for a message."""
-        return " x ".join(f"{'+'.join(names)} {self.axes[names[0]].length:,}" for names in self._together)
+        points = [] if self._search.is_grid else [f"points {self._search.points:,}"]
+        return " x ".join([*points, *(f"{names} {length:,}" for names, length in self._lengths.items())])
+
+    @property
+    def _lengths(self) -> Mapping[str, int]:
+        """The length of each factor of which every value is trained."""
+        crossed = [names for names in self._together if self._search.is_grid or names == _CROSSED]
+        return {"+".join(names): self._length(names[0]) for names in crossed}
+
+    def _length(self, name: str) -> int:
+        axis = self.axes[name]
+        return axis.length if isinstance(axis, LazyAxis) else len(axis)
 
     def _read_axis(self, key: KeyPath, raw: Any) -> None:
         name = key[-1]
@@ -140,7 +174,27 @@ class _Reader:
             self.axes[str(name)] = parse_axis(raw)
         except ValueError as error:
             raise self._error(key, str(error)) from None
+        if isinstance(axis := self.axes[str(name)], Interval):
+            self._check_interval(key, axis)
         self._paths[str(name)] = (*self.path, *key)
+
+    def _check_interval(self, key: KeyPath, axis: Interval) -> None:
+        """Raise SpecError if no search draws from an interval, or if it has no numbers for its hyperparameter."""
+        name, form = str(key[-1]), axis.form
+        if self._search.is_grid or key == _CROSSED:
+            way = (
+                "list the seeds, or write {range: N}"
+                if key == _CROSSED
+                else ("write search: {method: sobol, trials: N}, or a list, linspace or logspace")
+            )
+            raise self._error(key, f"{form} has no list of values, and every value is to be trained; {way}")
+        if key[0] == _ZIP:
+            raise self._error(key, f"{form} has no list of values to go together with others; write a list")
+        kind = HYPERPARAMETERS[name].number_type
+        if kind is None:
+            raise self._error(key, f"{form} draws numbers, and {name} is none; write a list")
+        if kind is int and axis.high - axis.low >= MOST_WHOLE:
+            raise self._error(key, f"{form} draws whole numbers that are at most {MOST_WHOLE - 1:,} apart")
 
     def _read_zip(self, raw: Any) -> Iterator[str]:
         if not isinstance(raw, Mapping) or not raw:
@@ -148,7 +202,7 @@ class _Reader:
         for name, value in raw.items():
             self._read_axis((_ZIP, name), value)
             yield name
-        lengths = {name: self.axes[name].length for name in raw}
+        lengths = {name: self._length(name) for name in raw}
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"{name} has {length:,}" for name, length in list(lengths.items())[:_LISTED])
             raise self._error((_ZIP,), f"the axes should have one length, but {shown}")
@@ -167,9 +221,12 @@ class _Reader:
         """Return the block with all values of its axes."""
         axes = {name: self._checked_values(name, axis) for name, axis in self.axes.items()}
         others = {name: value for name, value in fixed.items() if name not in axes}
-        return Block(self.path, self._source, others, axes, tuple(self._together), self._only)
+        return Block(self.path, self._source, others, axes, tuple(self._together), self._only, self._search)
 
-    def _checked_values(self, name: str, axis: LazyAxis) -> Sequence[Any]:
+    def _checked_values(self, name: str, axis: LazyAxis | Interval) -> Sequence[Any]:
+        if isinstance(axis, Interval):
+            low, high = (self._checked_value(name, end, 0) for end in axis)
+            return Interval(low, high, axis.form)
         raw = axis.make()
         if isinstance(raw, range):  # both ends are right, so all are
             ends = [self._checked_value(name, value, 0) for value in (raw[0], raw[-1])]

@@ -68,15 +68,21 @@ class Population:
     def _values(self, trial: int) -> dict[str, Any]:
         return {name: column[0].item() for name, column in self.at(np.array([trial])).items()}
 
-    def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the configuration of each trial, in order. start, stop: the ends of the trials' indices."""
-        return self._every(self.architecture.hyperparameters, start, stop)
+    def configurations_of(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield number and configuration of each trial with a number from `start` to before `stop`, in order."""
+        if self.numbers is None:
+            first, end = (min(max(number - self.first, 0), self.trials) for number in (start, stop))
+        else:
+            first, end = np.searchsorted(self.numbers, (start, stop)).tolist()
+        numbers = self.numbers_at(np.arange(first, end)).tolist()
+        return zip(numbers, self._every(self.architecture.hyperparameters, first, end), strict=True)
 
-    def every_params(self) -> Iterator[dict[str, Any]]:
-        """Yield the hyperparameters of each trial by the names in the sweep file, in order."""
-        return self._every(self.architecture.params)
+    def every_params(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield number and hyperparameters of each trial by the names in the sweep file, in order."""
+        params = self._every(self.architecture.params, 0, self.trials)
+        return zip(self.numbers_at(np.arange(self.trials)).tolist(), params, strict=True)
 
-    def _every(self, shared: Mapping[str, Any], start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+    def _every(self, shared: Mapping[str, Any], start: int, stop: int) -> Iterator[dict[str, Any]]:
         for columns in self.product.chunks(start, stop):
             lists = [column.tolist() for column in columns.values()]
             for values in zip(*lists, strict=True):

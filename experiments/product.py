@@ -38,10 +38,16 @@ class Factor:
             return None
         if len(columns) == len(self.columns) == 1 and isinstance(next(iter(columns.values())), range):
             return self
+        factor = Factor(columns)
+        return factor.rows(factor.first_rows())
+
+    def first_rows(self) -> Integers:
+        """Return the indices of the rows that are equal to no earlier row, ascending."""
         first: dict[tuple[Any, ...], int] = {}
-        for index, key in enumerate(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True)):
+        lists = [np.asarray(values).tolist() for values in self.columns.values()]
+        for index, key in enumerate(zip(*lists, strict=True)):
             first.setdefault(key, index)
-        return Factor(columns).rows(np.array(list(first.values())))
+        return np.array(list(first.values()))
 
     def find(self, columns: Mapping[str, Array]) -> Integers:
         """Return the index of the row with these values, (trials,); -1 where there is none."""

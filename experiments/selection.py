@@ -69,7 +69,8 @@ def _kept(population: Population, holds: Callable[[Mapping[str, Array], Architec
     """Return the population with the trials for which `holds` returns true."""
     product = population.product
     flags = np.concatenate([holds(columns, population.architecture) for columns in product.chunks()])
-    return replace(population, product=product.keep(flags))
+    numbers = None if population.numbers is None else population.numbers[flags]
+    return replace(population, product=product.keep(flags), numbers=numbers)
 
 
 class _Names:

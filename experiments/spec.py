@@ -23,6 +23,7 @@ from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS, section_fields
 from experiments.messages import value_message
+from experiments.search import SearchSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Spec(Section):
     grid: Any = Field(
         default_factory=dict, description="hyperparameter -> axis; their product is the sweep; or a list of such blocks"
     )
+    search: SearchSpec = SearchSpec()
     record: RecordSpec = RecordSpec()
 
     @field_validator("name")
@@ -235,7 +237,7 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
         raise SpecError("\n".join(_messages(error, source))) from None
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    return ResolvedSpec(spec, source, fixed, check_grid(spec.grid, source, fixed, parts), parts)
+    return ResolvedSpec(spec, source, fixed, check_grid(spec.grid, source, fixed, parts, spec.search), parts)
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -272,6 +274,7 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
     ("dataset",): DatasetSpec,
     ("model",): ModelSpec,
     ("record",): RecordSpec,
+    ("search",): SearchSpec,
 }
 
 

@@ -17,7 +17,7 @@ from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
     from experiments.data.datasets import Dataset
-    from experiments.grid import BlockCounts
+    from experiments.trials import BlockCounts
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.execution.result import SweepResult
@@ -50,9 +50,16 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
 
 def _block_json(counts: BlockCounts) -> dict[str, Any]:
     block = counts.block
-    factors = [{"axes": list(names), "values": len(block.axes[names[0]])} for names in block.together]
+    factors = [{"axes": list(names), "values": _values_json(block.axes[names[0]])} for names in block.together]
     numbers = {"points": block.points, "unmet": counts.unmet, "equal": counts.equal, "trials": counts.trials}
     return {"block": block.name, "factors": factors, **numbers}
+
+
+def _values_json(values: Sequence[Any]) -> int | list[float]:
+    """Return how many values an axis has; the two ends of one from which a search draws."""
+    from experiments.axis import Interval
+
+    return [values.low, values.high] if isinstance(values, Interval) else len(values)
 
 
 def _data_json(data: Dataset) -> dict[str, Any]:

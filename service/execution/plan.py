@@ -17,10 +17,10 @@ from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, load_dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
-from experiments.grid import Grid, TrialIds, make_grid
 from experiments.part_notes import part_notes
 from experiments.population import Population
 from experiments.spec import RecordSpec, ResolvedSpec
+from experiments.trials import Grid, TrialIds, make_grid
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     numbers: trial id -> number.
     recorded: the trials as the store has them.
     """
-    params = [values for population in plan.populations for values in population.every_params()]
+    params = dict(itertools.chain.from_iterable(population.every_params() for population in plan.populations))
     rows = []
     for info in recorded:
         number = numbers[info.trial]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from engine import DIVERGED
+from experiments.axis import Interval
 from service.execution.plan import Plan
 from service.recording.links import run_link
 from service.recording.pages import SweepPages
@@ -25,10 +26,13 @@ def sweep_params(plan: Plan) -> dict[str, str]:
     resolved = plan.resolved
     fixed = {name: as_text(value) for name, value in resolved.fixed.items()}
     axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
-    return {"dataset": plan.dataset.name, **fixed, **axes}
+    search = {} if resolved.spec.search.is_grid else {"search": resolved.spec.search.method}
+    return {"dataset": plan.dataset.name, **fixed, **search, **axes}
 
 
 def _axis_text(values: Sequence[Any]) -> str:
+    if isinstance(values, Interval):
+        return str(values)
     if len(values) <= _LISTED:
         return ", ".join(map(as_text, values))
     return f"{len(values)} values, {as_text(values[0])} to {as_text(values[-1])}"

@@ -12,7 +12,7 @@ from engine import replay
 from engine.arrays import Floats
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
-from experiments.grid import make_grid
+from experiments.trials import make_grid
 from service.execution.recorded_plan import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel
 from service.recording.infos import SweepInfo, TrialInfo

@@ -11,9 +11,9 @@ import pytest
 
 from experiments.data.datasets import load_dataset
 from experiments.errors import SpecError
-from experiments.grid import Grid, TrialIds, make_grid
 from experiments.source import override, read_yaml
 from experiments.spec import check_spec, load_spec
+from experiments.trials import Grid, TrialIds, make_grid
 
 _BASE = "name: a\ndataset: {name: xor}\n"
 
@@ -24,7 +24,7 @@ def _grid(grid: Any, **spec: Any) -> Grid:
 
 
 def _trials(grid: Grid, *names: str) -> list[tuple[Any, ...]]:
-    return [tuple(values.get(name) for name in names) for p in grid.populations for values in p.every_params()]
+    return [tuple(values.get(name) for name in names) for p in grid.populations for _, values in p.every_params()]
 
 
 def _counts(grid: Grid) -> list[tuple[int, int, int, int]]:
@@ -81,7 +81,7 @@ def test_zip_takes_the_values_of_its_axes_together() -> None:
 
 def test_null_leaves_a_hyperparameter_out() -> None:
     grid = _grid({"clip_norm": [None, 1.0], "batch_size": [2, None]})
-    trials = [values for p in grid.populations for values in p.every_params()]
+    trials = [values for p in grid.populations for _, values in p.every_params()]
     assert [(t.get("clip_norm"), t.get("batch_size")) for t in trials] == [
         (None, 2), (None, None), (1.0, 2), (1.0, None),
     ]  # fmt: skip
@@ -132,9 +132,9 @@ _AXES: dict[str, Any] = {
     ],
 )
 def test_the_trials_that_meet_every_condition_stay(conditions: list[str], meets: Any) -> None:
-    every = [values for p in _grid(_AXES).populations for values in p.every_params()]
+    every = [values for p in _grid(_AXES).populations for _, values in p.every_params()]
     grid = _grid({**_AXES, "only": conditions})
-    kept = [values for p in grid.populations for values in p.every_params()]
+    kept = [values for p in grid.populations for _, values in p.every_params()]
     assert kept == [values for values in every if meets(values)]
     assert 0 < len(kept) < len(every)
     assert grid.blocks[0].unmet == len(every) - len(kept)

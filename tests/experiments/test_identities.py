@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from experiments.data.datasets import load_dataset
-from experiments.grid import TrialIds, make_grid
 from experiments.spec import load_spec
+from experiments.trials import TrialIds, make_grid
 
 _XOR: dict[str, Any] = {"name": "a", "dataset": {"name": "xor"}}
 _OPTIONS = {

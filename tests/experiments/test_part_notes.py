@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from experiments.data.datasets import load_dataset
-from experiments.grid import make_grid
 from experiments.part_notes import part_notes
 from experiments.spec import load_spec
+from experiments.trials import make_grid
 
 _TEXT = """
 from engine.operations import log, select, sqrt

@@ -8,9 +8,9 @@ import pytest
 
 from experiments.data.datasets import load_dataset
 from experiments.errors import SpecError
-from experiments.grid import make_grid
 from experiments.source import override, read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
+from experiments.trials import make_grid
 
 _BASE = "name: a\ndataset: {name: moons}\n"
 

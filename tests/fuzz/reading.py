@@ -45,10 +45,20 @@ def blocks(grid: Any) -> list[dict[str, Any]]:
     return read
 
 
-def points(grid: Any) -> int:
-    """Return how many points the products of all blocks have."""
+class Between(list[Any]):
+    """The numbers between two ends, both included, of which it is the list."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and self[0] <= value <= self[1]
+
+
+def points(grid: Any, drawn: int | None = None) -> int:
+    """Return how many points the products of all blocks have. drawn: how many a search draws from each."""
     count = 0
     for raw, axes in zip(grid if isinstance(grid, list) else [grid or {}], blocks(grid), strict=True):
+        if drawn is not None:
+            count += drawn * len(axes.get("seed", [0]) if "seed" not in raw.get("zip", {}) else [0])
+            continue
         together = list(raw.get("zip", {}))[1:]
         count += math.prod(len(values) for name, values in axes.items() if name not in together)
     return count
@@ -86,6 +96,8 @@ def axis_values(raw: Any) -> list[Any]:
         return [raw]
     if "values" in raw:
         return list(raw["values"])
+    if "uniform" in raw or "loguniform" in raw:
+        return Between(raw.get("uniform") or raw["loguniform"])
     if "range" in raw:
         return list(range(*raw["range"])) if isinstance(raw["range"], list) else list(range(raw["range"]))
     form = "linspace" if "linspace" in raw else "logspace"

@@ -43,7 +43,25 @@ grid:
   clip_norm: [null, 0.5, 1.0]
   seed: {range: [2, 6]}
 """
-_BASES = {"blocks": _BLOCKS, **{name: path.read_text(encoding="utf-8") for name, path in ready_sweeps().items()}}
+_SEARCH = """\
+name: search
+dataset: {name: xor}
+model: {hidden: [3]}
+steps: 20
+search: {method: sobol, trials: 20, seed: 3}
+grid:
+  learning_rate: {loguniform: [0.001, 10]}
+  init_scale: {uniform: [0.5, 2]}
+  optimizer: [sgd, momentum]
+  momentum: [null, 0.5]
+  batch_size: {uniform: [1, 3]}
+  seed: {range: 2}
+"""
+_BASES = {
+    "blocks": _BLOCKS,
+    "search": _SEARCH,
+    **{name: path.read_text(encoding="utf-8") for name, path in ready_sweeps().items()},
+}
 _CHEAP_SECONDS, _CHEAP_TRIALS, _CHEAP_STEPS = 0.5, 80, 2_000
 _LARGEST_DATA = 5_000
 
@@ -129,8 +147,10 @@ def _check_meaning(file: Any, plan: Plan) -> None:
                 for block, axes in zip(raw, grid, strict=True)
             ), configuration
     assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) or "output" in used
-    assert 1 <= plan.trials <= points(file.get("grid"))
-    is_product = len(raw) == 1 and not {"only", "zip"} & raw[0].keys() and not _has_null(grid[0])
+    search = file.get("search") or {}
+    draws = search.get("method", "grid") != "grid"
+    assert 1 <= plan.trials <= points(file.get("grid"), search.get("trials") if draws else None)
+    is_product = not draws and len(raw) == 1 and not {"only", "zip"} & raw[0].keys() and not _has_null(grid[0])
     if is_product and all(swept <= set(p.configuration(0)) for p in plan.populations):
         assert plan.trials == points(file.get("grid"))
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
@@ -144,7 +164,8 @@ def _is_point(configuration: dict[str, Any], axes: dict[str, Any], fixed: dict[s
     """Return whether a trial may come from a block. null stands for a default or for no hyperparameter."""
     for name in {*fixed, *axes}:
         allowed = axes.get(name, [fixed.get(name)])
-        is_allowed = None in allowed or any(same(configuration.get(name), value) for value in allowed)
+        value = configuration.get(name)
+        is_allowed = None in allowed or value in allowed or any(same(value, other) for other in allowed)
         if name in configuration and not is_allowed:
             return False
     return True

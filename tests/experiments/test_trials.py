@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.datasets import load_dataset
-from experiments.grid import make_grid, trial_id
 from experiments.population import Population
 from experiments.spec import load_spec
+from experiments.trials import make_grid, trial_id
 
 
 def _grid(**spec: Any) -> tuple[Population, ...]:

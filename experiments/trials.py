@@ -1,14 +1,19 @@
-"""The grid: from a spec's blocks of axes to populations of trials."""
+"""The trials of a sweep: from a spec's blocks of axes to populations of trials."""
 
 from __future__ import annotations
 
 import hashlib
+import heapq
+import itertools
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any, overload
+
+import numpy as np
 
 from engine import ENGINE_VERSION, OPTIMIZERS, SCHEDULES, Parts
 from experiments.blocks import Block
@@ -20,6 +25,7 @@ from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
 
 _BUILT_IN = Parts()
+_LONGEST = 1 << 16  # configurations that are computed at once
 _CHUNK, _KEPT_CHUNKS = 256, 64  # ids that are computed at once, and chunks of them in memory
 
 
@@ -60,18 +66,25 @@ class Grid:
 
     def population(self, number: int) -> Population:
         """Return the population of the trial with this number in the sweep. Raises IndexError if there is none."""
-        population = self.populations[max(bisect_right(self._firsts, number) - 1, 0)]
-        if population.index_of(number) is None:
-            raise IndexError(f"the sweep has no trial {number}")
-        return population
+        for population in self._group(number):
+            if population.index_of(number) is not None:
+                return population
+        raise IndexError(f"the sweep has no trial {number}")
+
+    def _group(self, number: int) -> Sequence[Population]:
+        """Return the populations that may have the trial: one, or those of a search, whose numbers are mixed."""
+        end = bisect_right(self._firsts, number)
+        return self.populations[bisect_left(self._firsts, self._firsts[max(end - 1, 0)]) : end]
 
     def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the configuration of each trial with a number from `start` to before `stop`, in order."""
         stop = self.trials if stop is None else min(stop, self.trials)
         while start < stop:
-            population = self.population(start)
-            last = min(stop, population.first + population.trials)
-            yield from population.configurations(start - population.first, last - population.first)
+            group = self._group(start)
+            last = min(stop, start + _LONGEST, group[0].first + _trials(group))
+            parts = [population.configurations_of(start, last) for population in group]
+            for _, configuration in heapq.merge(*parts, key=itemgetter(0)):
+                yield configuration
             start = last
 
     @cached_property
@@ -146,13 +159,28 @@ def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> Grid:
         meeting = meeting_conditions(block, every)
         new = [rest for rest in map(earlier.without_equal, meeting) if rest.trials]
         counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new)))
-        for population in new:
-            populations.append(replace(population, first=_trials(populations)))
+        populations += _numbered(new, _trials(populations))
     _check_used(resolved.blocks, resolved.fixed, used)
     return Grid(tuple(populations), tuple(counts))
 
 
-def _trials(populations: list[Population]) -> int:
+def _numbered(populations: list[Population], first: int) -> list[Population]:
+    """Return the new populations of a block with the numbers of their trials, which begin with `first`.
+
+    A search numbers them in the order in which it drew them. Then the numbers of several populations are mixed.
+    """
+    orders = [population.numbers for population in populations if population.numbers is not None]
+    if not orders:
+        starts = itertools.accumulate((population.trials for population in populations), initial=first)
+        return [replace(population, first=start) for population, start in zip(populations, starts, strict=False)]
+    ranks = np.empty(sum(map(len, orders)), dtype=np.int64)
+    ranks[np.argsort(np.concatenate(orders), kind="stable")] = np.arange(first, first + len(ranks))
+    ends = list(itertools.accumulate(map(len, orders)))
+    parts = np.split(ranks, ends[:-1])
+    return [replace(p, first=first, numbers=numbers) for p, numbers in zip(populations, parts, strict=True)]
+
+
+def _trials(populations: Sequence[Population]) -> int:
     return sum(population.trials for population in populations)
 
 
