@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ class Block:
     together: the names of each factor of the product: those of `zip` are one factor, any other axis is its own.
     only: conditions; the trials that meet all of them stay.
     search: which points of the product are trials.
+    extension: the number of the extension that the block belongs to; 0 for the sweep file itself.
     """
 
     path: KeyPath
@@ -45,11 +46,18 @@ class Block:
     together: tuple[tuple[str, ...], ...]
     only: tuple[Condition, ...] = ()
     search: SearchSpec = _EVERY_POINT
+    extension: int = 0
 
     @property
     def name(self) -> str:
-        """Its name for readers, such as `grid` or `grid.1`."""
-        return _dotted(self.path)
+        """Its name for readers, such as `grid`, `grid.1`, or `extend.1` for the grid of an extension."""
+        path = self.path if not self.extension else (f"extend.{self.extension}", *self.path[1:])
+        return _dotted(path)
+
+    @property
+    def given(self) -> Set[str]:
+        """The hyperparameters of its trials that the sweep file gives."""
+        return self.axes.keys() | self.fixed.keys()
 
     @property
     def points(self) -> int:
@@ -90,7 +98,7 @@ class Block:
 
 
 def check_grid(
-    raw: Any, source: SpecSource, fixed: Mapping[str, Any], parts: Parts, search: SearchSpec = _EVERY_POINT
+    raw: Any, source: SpecSource, fixed: Mapping[str, Any], parts: Parts, search: SearchSpec, extension: int
 ) -> tuple[Block, ...]:
     """Return the blocks of a grid.
 
@@ -99,6 +107,7 @@ def check_grid(
     fixed: hyperparameter -> value, for those given outside the grid.
     parts: the custom functions that an axis may name.
     search: which points of each block are trials.
+    extension: the number of the extension that the grid belongs to; 0 for the sweep file itself.
     Raises SpecError with file and line.
     """
     if isinstance(raw, Mapping):
@@ -119,7 +128,7 @@ def check_grid(
         if all(name in block.axes for block in blocks):
             place = source.location((*blocks[0].path, name))
             raise SpecError(f"{place}: {name} is in the grid and outside it; remove one of them")
-    return tuple(block.checked(fixed) for block in blocks)
+    return tuple(block.checked(fixed, extension) for block in blocks)
 
 
 class _Reader:
@@ -217,11 +226,11 @@ class _Reader:
             except ValueError as error:
                 raise self._error((_ONLY, index), f"{text!r}: {error}") from None
 
-    def checked(self, fixed: Mapping[str, Any]) -> Block:
+    def checked(self, fixed: Mapping[str, Any], extension: int) -> Block:
         """Return the block with all values of its axes."""
         axes = {name: self._checked_values(name, axis) for name, axis in self.axes.items()}
         others = {name: value for name, value in fixed.items() if name not in axes}
-        return Block(self.path, self._source, others, axes, tuple(self._together), self._only, self._search)
+        return Block(self.path, self._source, others, axes, tuple(self._together), self._only, self._search, extension)
 
     def _checked_values(self, name: str, axis: LazyAxis | Interval) -> Sequence[Any]:
         if isinstance(axis, Interval):

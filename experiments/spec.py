@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -21,8 +21,9 @@ from engine import PartError, Parts
 from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.errors import SpecError, did_you_mean
+from experiments.extensions import extended_source
 from experiments.hyperparameters import HYPERPARAMETERS, section_fields
-from experiments.messages import value_message
+from experiments.messages import schema_messages
 from experiments.search import SearchSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MAX_TOP = 100_000
 """Largest N of `record: {runs: {top: N}}`."""
-
-MAX_LISTED = 5
-"""Largest number of mistakes in one message."""
-
 
 ModelSpec: type[Section] = create_model("ModelSpec", __base__=Section, **section_fields("model"))
 """The `model` section of a sweep file: the network's hyperparameters."""
@@ -104,6 +101,9 @@ class Spec(Section):
     )
     search: SearchSpec = SearchSpec()
     record: RecordSpec = RecordSpec()
+    extensions: list[list[str]] = Field(
+        default_factory=list, description="the assignments of each `gradgrid extend`; it adds them to a recorded sweep"
+    )
 
     @field_validator("name")
     @classmethod
@@ -121,40 +121,63 @@ FullSpec: type[Spec] = create_model("FullSpec", __base__=Spec, model=(ModelSpec,
 
 
 @dataclass(frozen=True)
+class Stage:
+    """The sweep file, or the sweep file after an extension.
+
+    source: its raw data and line numbers, for messages.
+    fixed: hyperparameter -> value, for those given outside the grid.
+    blocks: the grid.
+    """
+
+    source: SpecSource
+    fixed: Mapping[str, Any]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
 class ResolvedSpec:
     """A checked spec with the values of its axes.
 
     spec: the checked sweep file.
     source: its raw data and line numbers, for messages.
-    fixed: hyperparameter -> value, for those given outside the grid.
-    blocks: the grid.
+    stages: the sweep file, then the same with each of its extensions. The sweep is their union.
     parts: the custom functions that it may name.
     """
 
     spec: Spec
     source: SpecSource
-    fixed: Mapping[str, Any]
-    blocks: tuple[Block, ...]
+    stages: tuple[Stage, ...]
     parts: Parts = field(default_factory=Parts)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of all stages."""
+        return tuple(block for stage in self.stages for block in stage.blocks)
+
+    @cached_property
+    def fixed(self) -> Mapping[str, Any]:
+        """Hyperparameter -> value, for those given outside the grid with one value in all stages."""
+        first, *rest = (stage.fixed for stage in self.stages)
+        return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}
 
     @cached_property
     def axes(self) -> Mapping[str, Sequence[Any]]:
-        """Hyperparameter -> its values in all blocks, in the order of the file. None stands for leaving it out."""
-        values: dict[str, list[Sequence[Any]]] = {}
-        for block in self.blocks:
-            for name, axis in block.axes.items():
-                values.setdefault(name, []).append(axis)
-        return {name: axes[0] if len(axes) == 1 else distinct(axes) for name, axes in values.items()}
+        """Hyperparameter -> its values, in the order of the file. None stands for leaving it out."""
+        swept = dict.fromkeys(name for block in self.blocks for name in block.axes)
+        swept |= dict.fromkeys(name for stage in self.stages for name in stage.fixed if name not in self.fixed)
+        return {name: self._values(name) for name in swept}
+
+    def _values(self, name: str) -> Sequence[Any]:
+        """Return the values of a hyperparameter in all blocks, each once, in order of appearance."""
+        axes = [block.axes.get(name, [block.fixed.get(name)]) for block in self.blocks if name in block.given]
+        if any(all(name not in block.given for block in stage.blocks) for stage in self.stages):
+            axes.append([None])  # a stage leaves it out
+        return axes[0] if len(axes) == 1 else list(dict.fromkeys(value for axis in axes for value in axis))
 
     @property
     def given(self) -> Set[str]:
         """The hyperparameters in the sweep file, swept or fixed."""
         return self.axes.keys() | self.fixed.keys()
-
-
-def distinct(axes: Iterable[Sequence[Any]]) -> Sequence[Any]:
-    """Return the values of several axes, each once, in order of appearance."""
-    return list(dict.fromkeys(value for axis in axes for value in axis))
 
 
 def ready_sweeps() -> dict[str, Path]:
@@ -231,13 +254,25 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
             f"{source.location(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
         )
     parts = _parts(source)
+    spec = _validated(source, parts)
+    stages = [_stage(spec, source, parts)]
+    for number in range(1, len(spec.extensions) + 1):
+        extended = extended_source(source, spec.extensions[:number])
+        stages.append(_stage(_validated(extended, parts), extended, parts, number))
+    return ResolvedSpec(spec, source, tuple(stages), parts)
+
+
+def _validated(source: SpecSource, parts: Parts) -> Spec:
     try:
-        spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
+        return FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
-        raise SpecError("\n".join(_messages(error, source))) from None
+        raise SpecError("\n".join(schema_messages(error, source, _SECTIONS))) from None
+
+
+def _stage(spec: Spec, source: SpecSource, parts: Parts, number: int = 0) -> Stage:
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    return ResolvedSpec(spec, source, fixed, check_grid(spec.grid, source, fixed, parts, spec.search), parts)
+    return Stage(source, fixed, check_grid(spec.grid, source, fixed, parts, spec.search, number))
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -254,21 +289,6 @@ def _parts(source: SpecSource) -> Parts:
         raise SpecError(f"{place}: parts: {error}") from error
 
 
-def _messages(error: ValidationError, source: SpecSource) -> list[str]:
-    mistakes = error.errors(include_url=False)
-    lines = [_message(mistake, source) for mistake in mistakes[:MAX_LISTED]]
-    return lines if len(mistakes) <= MAX_LISTED else [*lines, f"and {len(mistakes) - MAX_LISTED} more"]
-
-
-def _message(mistake: Any, source: SpecSource) -> str:
-    path: KeyPath = mistake["loc"]
-    place, subject = source.location(path), ".".join(map(str, path)) or "the file"
-    if mistake["type"] == "extra_forbidden":
-        section = _SECTIONS.get(path[:-1], FullSpec)
-        return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
-    return value_message(mistake, place, subject)
-
-
 _SECTIONS: dict[KeyPath, type[Section]] = {
     (): FullSpec,
     ("dataset",): DatasetSpec,
@@ -276,11 +296,3 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
     ("record",): RecordSpec,
     ("search",): SearchSpec,
 }
-
-
-def _where_it_belongs(path: KeyPath, section: type[Section]) -> str:
-    """Return the end of the message: the section that has the key, or the nearest key of this section."""
-    for location, other in _SECTIONS.items():
-        if path[-1] in other.model_fields and location != path[:-1]:
-            return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
-    return did_you_mean(path[-1], section.model_fields)

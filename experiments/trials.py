@@ -16,9 +16,11 @@ from typing import Any, overload
 import numpy as np
 
 from engine import ENGINE_VERSION, OPTIMIZERS, SCHEDULES, Parts
+from experiments.axis import MAX_TRIALS
 from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.datasets import Dataset
+from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.population import Population
 from experiments.selection import Earlier, meeting_conditions
@@ -147,21 +149,31 @@ def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> Grid:
     Raises SpecError for hyperparameters that do not fit together, for one that no trial uses, and for a condition that
     no trial can meet.
     """
-    earlier, used = Earlier(), set[str]()
+    earlier = Earlier()
     populations: list[Population] = []
     counts = []
-    for block in resolved.blocks:
-        candidates = Candidates(block, resolved, dataset)
-        every = list(candidates)
-        given = [name for name, values in block.axes.items() if any(value is not None for value in values)]
-        _check_used([block], given, candidates.used)
-        used |= candidates.used
-        meeting = meeting_conditions(block, every)
-        new = [rest for rest in map(earlier.without_equal, meeting) if rest.trials]
-        counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new)))
-        populations += _numbered(new, _trials(populations))
-    _check_used(resolved.blocks, resolved.fixed, used)
+    for stage in resolved.stages:
+        used = set[str]()
+        for block in stage.blocks:
+            candidates = Candidates(block, resolved, dataset)
+            every = list(candidates)
+            given = [name for name, values in block.axes.items() if any(value is not None for value in values)]
+            _check_used([block], given, candidates.used)
+            used |= candidates.used
+            meeting = meeting_conditions(block, every)
+            new = [rest for rest in map(earlier.without_equal, meeting) if rest.trials]
+            counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new)))
+            populations += _numbered(new, _trials(populations))
+        _check_used(stage.blocks, stage.fixed, used)
+    _check_size(resolved, _trials(populations))
     return Grid(tuple(populations), tuple(counts))
+
+
+def _check_size(resolved: ResolvedSpec, trials: int) -> None:
+    """Raise SpecError if the extensions of a sweep make it too large."""
+    if trials > MAX_TRIALS:
+        place = resolved.stages[-1].source.location(("grid",))
+        raise SpecError(f"{place}: with its extensions the sweep has {trials:,} trials, of {MAX_TRIALS:,} at most")
 
 
 def _numbered(populations: list[Population], first: int) -> list[Population]:

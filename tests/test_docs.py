@@ -150,9 +150,12 @@ def test_the_readmes_sweep_is_the_ready_one() -> None:
 
 
 def _sections_on(command: str) -> str:
-    """Return a command's section of command.md, for resume that of sweep too, and what holds for every command."""
+    """Return a command's section of command.md, and what holds for every command.
+
+    resume and extend have the options of sweep too.
+    """
     parts = re.split(r"^## ", _TEXT["command.md"], flags=re.MULTILINE)
-    subjects = {command, "sweep"} if command == "resume" else {command}
+    subjects = {command, "sweep"} if command in ("resume", "extend") else {command}
     headings = {part: part.partition("\n")[0] for part in parts}
     return "\n".join(
         part

@@ -32,17 +32,19 @@ _START_SECONDS = 6.0  # that Ray and MLflow take to start
 
 
 def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
-    """Return a dry run's result."""
-    recording = plan.runs * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
+    """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
+    new = plan.newest
+    recording = new.runs * SECONDS_A_RUN + new.metric_rows * SECONDS_A_ROW
     return {
         "name": plan.name,
         "trials": plan.trials,
+        "new": new.trials,
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
-        "programs": len(set(plan.programs)),
-        "shards": len(plan.shards(workers)),
-        "runs": plan.runs,
-        "metric_rows": plan.metric_rows,
-        "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "programs": len(set(new.programs)),
+        "shards": len(new.shards(workers)),
+        "runs": new.runs,
+        "metric_rows": new.metric_rows,
+        "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),
         "data": _data_json(plan.dataset),
         "notes": list(plan.notes),
     }
@@ -105,14 +107,15 @@ def print_plan(plan: Plan, workers: int) -> None:
     values = plan_json(plan, workers)
     blocks = plan.grid.blocks
     axes = blocks[0].block.factors if len(blocks) == 1 else ""
-    weights = sorted({program.weight_count for program in plan.programs})
+    weights = sorted({program.weight_count for program in plan.newest.programs})
+    of_which = f", {values['new']:,} of them new" if values["new"] < plan.trials else ""
     lines = [
-        f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
         *_block_lines(blocks),
         *_data_lines(plan.dataset),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
-        f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
+        f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",
         f"time      about {values['seconds']:,.0f} s",
         *(f"note      {text}" for text in plan.notes),
     ]

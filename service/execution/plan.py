@@ -167,6 +167,16 @@ class Plan:
         """Return the population of the trial with this number."""
         return self.grid.population(number)
 
+    @property
+    def newest(self) -> Plan:
+        """The plan of the trials that the spec's last extension adds; the whole plan if there is none."""
+        last = len(self.resolved.stages) - 1
+        blocks = tuple(counts for counts in self.grid.blocks if counts.block.extension == last)
+        first = self.trials - sum(counts.trials for counts in blocks)
+        kept = [(p, program) for p, program in zip(self.populations, self.programs, strict=True) if p.first >= first]
+        grid = Grid(tuple(population for population, _ in kept), blocks)
+        return replace(self, grid=grid, programs=tuple(program for _, program in kept))
+
     def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> Shards:
         """Return the shards to train. Each is made when it is asked for.
 

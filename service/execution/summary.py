@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,6 +28,14 @@ def sweep_params(plan: Plan) -> dict[str, str]:
     axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
     search = {} if resolved.spec.search.is_grid else {"search": resolved.spec.search.method}
     return {"dataset": plan.dataset.name, **fixed, **search, **axes}
+
+
+def extension_params(plan: Plan, recorded: Mapping[str, str]) -> dict[str, str]:
+    """Return the params that the last extension adds to those of the sweep's run, which can't change."""
+    extensions = plan.resolved.spec.extensions
+    axes = {name: value for name, value in sweep_params(plan).items() if name.startswith("grid.")}
+    new = {name: value for name, value in axes.items() if name not in recorded}
+    return {**new, f"extend.{len(extensions)}": " ".join(extensions[-1])}
 
 
 def _axis_text(values: Sequence[Any]) -> str:
