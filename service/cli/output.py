@@ -37,7 +37,7 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
         "name": plan.name,
         "trials": plan.trials,
         "programs": len(set(plan.programs)),
-        "shards": len(plan.shards(workers)),
+        "shards": sum(1 for _ in plan.shards(workers)),
         "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
