@@ -1,5 +1,6 @@
 """Stores that are away for a while: each sweep ends complete, every trial once, or says how it is resumed."""
 
+import functools
 import sqlite3
 import threading
 import time
@@ -189,7 +190,7 @@ def test_every_trial_is_written_once_if_requests_fail_or_answers_are_lost(
         done: list[str] = []
         with closing(recorder):
             for table in tables(sweep, RECORDS):
-                done += retry.call(lambda table=table: recorder.record(table))
+                done += retry.call(functools.partial(recorder.record, table))
             recorder.finish()
     client = MlflowClient(tracking_server.uri)
     runs = client.search_runs([sweep.experiment_id])
