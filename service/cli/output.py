@@ -41,7 +41,7 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
         "new": new.trials,
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(new.programs)),
-        "shards": len(new.shards(workers)),
+        "shards": new.shard_count(workers),
         "runs": new.runs,
         "metric_rows": new.metric_rows,
         "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
-_MAX_TRIALS = 2_000  # a shard: the driver holds its curves in memory
+_MAX_TRIALS = 2_000  # a shard: a worker and a recorder hold its curves in memory
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Plan:
         """The number of trials."""
         return self.grid.trials
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """The estimated training time on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)
@@ -177,62 +177,42 @@ class Plan:
         grid = Grid(tuple(population for population, _ in kept), blocks)
         return replace(self, grid=grid, programs=tuple(program for _, program in kept))
 
-    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> Shards:
-        """Return the shards to train. Each is made when it is asked for.
+    def shards(
+        self, workers: int, done: frozenset[int] | Integers = frozenset(), size: int | None = None
+    ) -> Iterator[Shard]:
+        """Yield the shards to train. Each is made when it is asked for.
 
         workers: how many tasks run at once.
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
-        parts: list[_Part] = []
-        left_out = np.array(sorted(done), dtype=np.int64)
-        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        left_out = np.asarray(sorted(done), np.int64)
         for population, program in zip(self.populations, self.programs, strict=True):
             missing = _missing(population, left_out)
-            if not len(missing):
-                continue
-            seconds = _cost(len(missing), population, program, self.dataset)
-            count = max(math.ceil(seconds / target), math.ceil(len(missing) / _MAX_TRIALS))
-            count = math.ceil(len(missing) / size) if size else min(count, len(missing))
-            parts += [_Part(population, program, missing, part, count) for part in range(count)]
-        return Shards(parts)
+            count = self._shard_count(population, program, len(missing), workers, size)
+            yield from (_shard(population, program, missing, part, count) for part in range(count))
+
+    def shard_count(self, workers: int) -> int:
+        """Return the number of shards of the whole sweep. workers: how many tasks run at once."""
+        pairs = zip(self.populations, self.programs, strict=True)
+        return sum(self._shard_count(*pair, pair[0].trials, workers, None) for pair in pairs)
+
+    def _shard_count(
+        self, population: Population, program: Program, trials: int, workers: int, size: int | None
+    ) -> int:
+        if size is not None:
+            return math.ceil(trials / size)
+        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        seconds = _cost(trials, population, program, self.dataset)
+        return min(max(math.ceil(seconds / target), math.ceil(trials / _MAX_TRIALS)), trials)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One of `count` parts of a population's trials. missing: the indices of the trials to train."""
-
-    population: Population
-    program: Program
-    missing: range | Integers
-    part: int
-    count: int
-
-    def shard(self) -> Shard:
-        length, longer = divmod(len(self.missing), self.count)  # the first parts have one more, as numpy.array_split's
-        start = self.part * length + min(self.part, longer)
-        indices = np.asarray(self.missing[start : start + length + (self.part < longer)], dtype=np.int64)
-        population = self.population
-        return Shard(self.program, population.architecture, population.at(indices), population.numbers_at(indices))
-
-
-class Shards(Sequence[Shard]):
-    """The shards of a sweep, each made when it is asked for: together they would hold every trial in memory."""
-
-    def __init__(self, parts: Sequence[_Part]) -> None:
-        self._parts = parts
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    @overload
-    def __getitem__(self, index: int) -> Shard: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Shards: ...
-
-    def __getitem__(self, index: int | slice) -> Shard | Shards:
-        return Shards(self._parts[index]) if isinstance(index, slice) else self._parts[index].shard()
+def _shard(population: Population, program: Program, missing: range | Integers, part: int, count: int) -> Shard:
+    """Return one of `count` shards of a population. missing: the indices of the trials to train."""
+    length, longer = divmod(len(missing), count)  # the first shards have one more, as numpy.array_split's parts
+    start = part * length + min(part, longer)
+    indices = np.asarray(missing[start : start + length + (part < longer)], dtype=np.int64)
+    return Shard(program, population.architecture, population.at(indices), population.numbers_at(indices))
 
 
 def _missing(population: Population, left_out: Integers) -> range | Integers:

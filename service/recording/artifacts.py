@@ -77,6 +77,10 @@ class Artifacts:
         root = self._moved.get(folder.parent) if folder else None
         return str(root / folder.name) if root and folder else experiment_location
 
+    def run_location(self, run_id: str) -> str:
+        """Return where a run's artifacts are now."""
+        return str(self._repository(run_id).artifact_uri)
+
     def _open(self, run_id: str) -> ArtifactRepository:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

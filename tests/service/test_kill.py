@@ -74,7 +74,7 @@ def _training_worker(driver: subprocess.Popen[bytes]) -> psutil.Process:
     while time.monotonic() < deadline and driver.poll() is None:
         for process in psutil.Process(driver.pid).children(recursive=True):
             try:
-                if any("ray::train_shard" in part for part in process.cmdline()):
+                if any("ray::train_tables" in part for part in process.cmdline()):
                     return process
             except psutil.NoSuchProcess:
                 continue
@@ -114,8 +114,8 @@ class _Telling(NullObserver):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self._check()
 
-    def advance(self, best: float | None) -> None:
-        self._left -= 1
+    def advance(self, trials: int, best: float | None) -> None:
+        self._left -= trials
         self._check()
 
     def end(self) -> None:
