@@ -109,7 +109,7 @@ class _Run:
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
             shards = self.plan.shards(self.pool.workers, self.state.done, shard_size)
-            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.dataset, settings)
+            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
         finally:
             self.observer.end()
         if not isinstance(runs, str):
@@ -137,7 +137,7 @@ class _Run:
         settings = TableSettings.of(self.plan, self.sweep, curves=False)
         shards = self.plan.shards(self.pool.workers, left_out, shard_size)
         recipe = self.retry.call(lambda: self._recipe(runs=True))
-        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.dataset, settings)
+        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
         weights = self.plan.record.weights == "artifact"

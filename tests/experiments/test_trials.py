@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.population import Population
 from experiments.spec import load_spec
 from experiments.trials import make_grid, trial_id
@@ -12,7 +12,7 @@ from experiments.trials import make_grid, trial_id
 
 def _grid(**spec: Any) -> tuple[Population, ...]:
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path())).populations
+    return make_grid(resolved, load_datasets(resolved.spec.dataset, Path())).populations
 
 
 def _configurations(grid: Sequence[Population]) -> list[dict[str, Any]]:
