@@ -152,6 +152,7 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
+        "missing": result.planned - result.trials,
         "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
@@ -177,7 +178,10 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     best_run = rows[0]["best run"] if rows else "RUN"
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
+    missing = result.planned - result.trials
+    rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
     click.echo(
+        f"{rest if missing else ''}"
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({counts}), in {result.seconds:.1f} s{speed}, "
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -205,17 +207,22 @@ class Plan:
     def shards(
         self, workers: int, done: frozenset[int] | Integers = frozenset(), size: int | None = None
     ) -> Iterator[Shard]:
-        """Yield the shards to train. Each is made when it is asked for.
+        """Yield the shards to train. Each is made when it is asked for. Those of a search follow its sequence.
 
         workers: how many tasks run at once.
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
         left_out = np.asarray(sorted(done), np.int64)
-        for population, program in zip(self.populations, self.programs, strict=True):
+
+        def of(population: Population, program: Program) -> Iterator[Shard]:
             missing = _missing(population, left_out)
             count = self._shard_count(population, program, len(missing), workers, size)
-            yield from (self._shard(population, program, missing, part, count) for part in range(count))
+            return (self._shard(population, program, missing, part, count) for part in range(count))
+
+        pairs = list(zip(self.populations, self.programs, strict=True))
+        for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].first):
+            yield from heapq.merge(*itertools.starmap(of, group), key=lambda shard: int(shard.numbers[0]))
 
     def shard_count(self, workers: int) -> int:
         """Return the number of shards of the whole sweep. workers: how many tasks run at once."""

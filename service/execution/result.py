@@ -23,6 +23,7 @@ class SweepResult:
     objective: the metric that trials are ranked by.
     swept: the swept hyperparameters, in the order of the axes.
     recorded: how many trials this call recorded; an interrupted sweep has recorded others before.
+    planned: how many trials the sweep has; more than the table's if its budget was over.
     table: the trials' table (see `service.results.trials_table`).
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
     """
@@ -35,6 +36,7 @@ class SweepResult:
     objective: str
     swept: tuple[str, ...]
     recorded: int
+    planned: int
     table: pd.DataFrame = field(repr=False)
     page: str = ""
 
