@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from engine import DTYPES, KERNELS, OPTIMIZERS, SCHEDULES, Parts
 from experiments.errors import did_you_mean
@@ -81,6 +81,17 @@ class Hyperparameter:
     def checked(self, value: Any, parts: Parts) -> Any:
         """Return the value in the type that the sweep uses. Raises pydantic.ValidationError."""
         return self._adapter.validate_python(value, context={"parts": parts})
+
+    @cached_property
+    def number_type(self) -> type[int] | type[float] | None:
+        """The type of its values: int or float; None if they are no numbers."""
+        for kind, value in ((float, 0.5), (int, 1)):
+            try:
+                self._adapter.validate_python(value)
+            except ValidationError:
+                continue
+            return kind
+        return None
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
