@@ -239,14 +239,14 @@ def _architecture(
     else:
         activation, output = None, output or "identity"
     widths = (dataset.feature_count, *hidden, dataset.output_count)
-    weights = _checked_size(widths, resolved)
+    _check_size(widths, resolved)
     return Architecture(
         hidden=hidden,
         activation=activation,
         output=output,
         loss=loss,
         options=_options(structure, resolved),
-        config=_config(structure, resolve_kernel(structure["kernel"], weights), resolved),
+        config=_config(structure, resolve_kernel(structure["kernel"]), resolved),
         parts=resolved.parts,
         neuron=is_neuron(hidden, loss, {*resolved.axes, *resolved.fixed}),
         **{name: structure[name] for name in ("optimizer", "schedule")},
@@ -273,8 +273,8 @@ def _options(structure: Mapping[str, Any], resolved: ResolvedSpec) -> tuple[str,
     return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
 
 
-def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
-    """Return the number of weights of a network. Raises SpecError if there are too many."""
+def _check_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> None:
+    """Raise SpecError if a network has too many weights."""
     weights = sum(tensor.size for tensor in layer_tensors(widths))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
@@ -284,7 +284,6 @@ def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
             f"{resolved.source.location(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many "
             f"to record the gradient of each (at most {MAX_PER_WEIGHT_GRADIENTS}); write tensor"
         )
-    return weights
 
 
 def _columns(architecture: Architecture, resolved: ResolvedSpec) -> dict[str, Array]:
