@@ -28,7 +28,7 @@ NAME = "compiled 1"
 
 _CHUNK_TRIALS = 1024
 """Largest number of trials whose memory is allocated together."""
-_CHUNK_BYTES = 1 << 26
+_CHUNK_BYTES = 1 << 24
 """Approximate memory of these trials, so that a population of wide networks needs little more than its weights."""
 _ORDER_BYTES = 1 << 22
 """Largest number of bytes of the order of samples that is computed at once."""
