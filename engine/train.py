@@ -29,7 +29,7 @@ class TrainConfig:
     gradients: whether to record the gradient of each weight.
     batch_size: samples of one update; all samples if None.
     dtype: type of all numbers, `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
 
     Raises ValueError for values that are out of range or unknown.
@@ -50,7 +50,7 @@ class TrainConfig:
             raise ValueError(f"dtype is {' or '.join(DTYPES)}, not {self.dtype!r}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        resolve_kernel(self.kernel, weights=0)
+        resolve_kernel(self.kernel)
 
     @cached_property
     def recorded_steps(self) -> Integers:
@@ -159,7 +159,7 @@ def train(
     gradients: whether to record the gradient of each weight.
     batch_size: samples of one update; all samples if left out.
     dtype: `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
     seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
@@ -175,7 +175,7 @@ def train(
     config = make_config(config, settings)
     job = TrainingJob(program, initial, columns, training, test, config, _checked_seeds(config, seeds, len(initial)))
     _check(job)
-    return _kernel(resolve_kernel(config.kernel, program.weight_count))(job)
+    return _kernel(resolve_kernel(config.kernel))(job)
 
 
 def _kernel(name: Literal["compiled", "reference"]) -> Callable[[TrainingJob], History]:

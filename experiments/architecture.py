@@ -153,14 +153,14 @@ def make_architecture(
     else:
         activation, output = None, output or "identity"
     widths = (dataset.feature_count, *hidden, dataset.output_count)
-    weights = _checked_size(widths, block, resolved)
+    _check_size(widths, block, resolved)
     return Architecture(
         hidden=hidden,
         activation=activation,
         output=output,
         loss=loss,
         options=_options(structure, given),
-        config=_config(structure, resolve_kernel(structure["kernel"], weights), resolved),
+        config=_config(structure, resolve_kernel(structure["kernel"]), resolved),
         parts=resolved.parts,
         neuron=is_neuron(hidden, loss, resolved.given),
         **{name: structure[name] for name in ("optimizer", "schedule")},
@@ -186,8 +186,8 @@ def _options(structure: Mapping[str, Any], given: Collection[str]) -> tuple[str,
     return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
 
 
-def _checked_size(widths: tuple[int, ...], block: Block, resolved: ResolvedSpec) -> int:
-    """Return the number of weights of a network. Raises SpecError if there are too many."""
+def _check_size(widths: tuple[int, ...], block: Block, resolved: ResolvedSpec) -> None:
+    """Raise SpecError if a network has too many weights."""
     weights = sum(tensor.size for tensor in layer_tensors(widths))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
@@ -197,4 +197,3 @@ def _checked_size(widths: tuple[int, ...], block: Block, resolved: ResolvedSpec)
             f"{resolved.source.location(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many "
             f"to record the gradient of each (at most {MAX_PER_WEIGHT_GRADIENTS}); write tensor"
         )
-    return weights

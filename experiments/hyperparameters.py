@@ -14,7 +14,7 @@ from experiments.errors import did_you_mean
 
 AUTO = "auto"
 MAX_STEPS = 10_000_000
-MAX_WEIGHTS = 10_000
+MAX_WEIGHTS = 120_000
 """Largest number of weights of a network: gradgrid trains small ones."""
 
 _BUILT_IN = Parts()

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,8 +43,9 @@ from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
-from service.results.metrics import METRICS, outcome_counts
-from service.results.trials_table import best_trials
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.row_spool import read_overview, read_row
+from service.results.trials_table import best_trials, none_if_missing, row_values
 
 
 def run_sweep(
@@ -130,7 +133,7 @@ class _Run:
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best trials again, to the same bits, and record them as runs."""
-        best = best_trials(self.state.table(), self.plan.objective, count)
+        best = best_trials(self.state.overview(), self.plan.objective, count)
         missing = frozenset(best.loc[best["run_id"].isna(), "number"])
         if not missing:
             return
@@ -178,16 +181,19 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
 
 
 def _finish(run: _Run, status: str, start: float) -> None:
-    plan, table = run.plan, run.state.table()
+    plan, state = run.plan, run.state
     with deferred_interrupts():
-        guide(run.store, run.sweep, subject_of(table, plan.swept, plan.objective))
+        file = state.write_table()
+        overview = read_overview(file, plan.objective, plan.swept)
+        guide(run.store, run.sweep, subject_of(overview, plan.swept, plan.objective))
+        pages = sweep_pages(run.store, run.sweep)
         run.store.end(
             run.sweep,
             status,
-            table=table,
-            metrics=_summary(table, plan.objective, time.monotonic() - start),
-            description=summary.description(plan, run.sweep.experiment_id, table, sweep_pages(run.store, run.sweep)),
-            files=heat_map(plan, table),
+            table=file,
+            metrics=_summary(overview, plan.objective, time.monotonic() - start),
+            description=summary.description(plan, run.sweep.experiment_id, overview, pages),
+            files=heat_map(plan, overview),
         )
 
 
@@ -201,17 +207,28 @@ def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str
 
 
 def _result(run: _Run, start: float) -> SweepResult:
-    table, sweep = run.state.table(), run.sweep
+    store, sweep, file = run.store, run.sweep, run.state.write_table()
+    overview = read_overview(file, run.plan.objective, run.plan.swept)
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
-        tracking_uri=run.store.uri,
+        tracking_uri=store.uri,
         seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
-        recorded=len(table) - len(run.state.done),
+        recorded=len(overview) - len(run.state.done),
         planned=run.plan.trials,
-        table=table,
-        page=served_page(run.store, sweep),
+        best=_best(file, overview, run.plan.objective),
+        overview=overview,
+        read_table=lambda: store.table(store.find_sweep(sweep.sweep)),
+        page=served_page(store, sweep),
     )
+
+
+def _best(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:
+    for number in best_trials(overview, objective, 1)["number"]:
+        row = read_row(file, int(number))
+        values = {"params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+        return {"run_id": none_if_missing(row["run_id"]), **values}
+    return None

@@ -165,13 +165,13 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
-    names = shown_params(result.table.columns, result.swept)
-    entries = ranked(result.table, result.objective, names, count=_LISTED)
+    names = shown_params(result.overview.columns, result.swept)
+    entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
     repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
     means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    print_text(sweep_map(result.table, result.objective, result.swept, picture_width()))
+    print_text(sweep_map(result.overview, result.objective, result.swept, picture_width()))
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
@@ -193,7 +193,7 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
 
 
 def _runs_text(result: SweepResult) -> str:
-    runs = int(result.table["run_id"].notna().sum())
+    runs = int(result.overview["run_id"].notna().sum())
     if runs == result.trials:
         return "each an MLflow run"
     return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"

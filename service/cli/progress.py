@@ -214,4 +214,4 @@ def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: s
         f"on {workers} worker{'s' if workers > 1 else ''}{already}"
     )
     notes = [f"note: {text}" for text in plan.notes]
-    return "\n".join(["; ".join(part for part in (start, note, plan.note) if part), *notes])
+    return "\n".join(["; ".join(part for part in (start, note) if part), *notes])

@@ -126,20 +126,6 @@ class Plan:
         training = sum(self._cost(population.trials, population, program) for population, program in pairs)
         return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
 
-    @property
-    def note(self) -> str:
-        """A message on networks that the reference kernel must train; empty if there are none."""
-        slow = {
-            p.architecture.widths(self.datasets[p.dataset])
-            for p in self.populations
-            if p.architecture.config.kernel == "reference"
-        }
-        kernels = {*self.resolved.axes.get("kernel", ()), self.resolved.fixed.get("kernel")}
-        if not slow or "reference" in kernels:
-            return ""
-        networks = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
-        return f"{networks}: too many weights to compile; the reference kernel trains them"
-
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Messages on the data, and on custom functions that are not finite somewhere."""

@@ -210,7 +210,7 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
 
 
 def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
-    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep"}
+    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep", "digits"}
     for name in ready_sweeps():
         resolved = load_spec(name)
         assert resolved.spec.name == name
