@@ -19,7 +19,8 @@ from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.data.variants import Datasets, load_datasets
-from experiments.errors import DataError
+from experiments.errors import DataError, SpecError
+from experiments.measures import MEASURES
 from experiments.part_notes import part_notes
 from experiments.population import Population
 from experiments.spec import RecordSpec, ResolvedSpec
@@ -155,8 +156,10 @@ class Plan:
         """The metric points that MLflow will hold if no trial diverges; an estimate if only the best have runs."""
         rows = sum(
             population.trials
-            * len(population.architecture.config.recorded_steps)
-            * self._curve_count(population, program)
+            * (
+                len(population.architecture.config.recorded_steps) * self._curve_count(population, program)
+                + len(self.record.measures) * (2 if len(self.datasets[population.dataset].test_targets) else 1)
+            )
             for population, program in zip(self.populations, self.programs, strict=True)
         )
         return rows * self.runs // self.trials
@@ -257,6 +260,17 @@ def _missing(population: Population, left_out: Integers) -> range | Integers:
     return kept[~np.isin(population.numbers_at(kept), left_out)]
 
 
+def _check_measures(resolved: ResolvedSpec, dataset: Dataset) -> None:
+    """Raise SpecError for a measure that these data do not have."""
+    for name in resolved.spec.record.measures:
+        if MEASURES[name].task != dataset.task:
+            place = resolved.source.location(("record", "measures"))
+            raise SpecError(
+                f"{place}: record.measures: {name} is for {MEASURES[name].task}, and {dataset.name} has a "
+                f"{dataset.task} target; leave it out"
+            )
+
+
 def make_plan(resolved: ResolvedSpec) -> Plan:
     """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
     spec, frame = resolved.spec, resolved.source.frame
@@ -266,6 +280,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     except DataError as error:
         line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
+    _check_measures(resolved, datasets.every[0])
     traced: dict[tuple[Architecture, int, int], Program] = {}
     programs = []
     for population in grid.populations:

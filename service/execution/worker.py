@@ -13,6 +13,7 @@ from engine import History, initial_weights, train
 from engine.arrays import Array, Floats
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
+from experiments.measures import measured
 from service.execution.plan import Shard
 
 _NOT_COLUMNS = ("seed", "initializer", "init_scale")
@@ -23,19 +24,25 @@ class TrainedShard:
     """A shard after training.
 
     history: its curves, final weights and outcomes.
+    measures: name -> (trials,) values of the measures that the sweep file asks for.
     start_time, end_time: of the training, in milliseconds since 1970.
     host: the machine that trained it.
     """
 
     shard: Shard
     history: History
+    measures: Mapping[str, Floats]
     start_time: int
     end_time: int
     host: str
 
 
-def train_shard(shard: Shard, datasets: Sequence[Dataset]) -> TrainedShard:
-    """Train every trial of the shard; return the histories. datasets: of the sweep."""
+def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[str] = ()) -> TrainedShard:
+    """Train every trial of the shard; return the histories.
+
+    datasets: of the sweep.
+    measures: the names of those to compute.
+    """
     start = time.time_ns() // 1_000_000
     architecture, dataset = shard.architecture, datasets[shard.dataset]
     history = train(
@@ -47,7 +54,8 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset]) -> TrainedShard:
         architecture.config,
         seeds=shard.columns["seed"],
     )
-    return TrainedShard(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
+    values = measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
 PARAMS, METRICS = "params.", "metrics."
 
 
+_HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "r2")
+
+
 def lower_is_better(metric: str) -> bool:
     """Return whether a smaller value of the metric is better."""
-    return "accuracy" not in metric
+    return metric.removeprefix("test_") not in _HIGHER_IS_BETTER
 
 
 def is_better(metric: str, value: float, than: float | None) -> bool:
