@@ -117,7 +117,7 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measured(names: Sequence[str], weights: Floats, architecture: Architecture, dataset: Dataset) -> dict[str, Floats]:
-    """Return measures of trained networks on the training part, and with the prefix `test_` on the test part.
+    """Return measures of trained networks on the training part, and with a prefix on the test and validation part.
 
     names: of the measures. weights: (trials, weights). The values are (trials,) each.
     """
@@ -126,6 +126,8 @@ def measured(names: Sequence[str], weights: Floats, architecture: Architecture, 
     parts = {"": (dataset.training_features, dataset.training_targets)}
     if len(dataset.test_targets):
         parts["test_"] = (dataset.test_features, dataset.test_targets)
+    if len(dataset.validation_targets):
+        parts["validation_"] = (dataset.validation_features, dataset.validation_targets)
     values = {}
     for prefix, (features, targets) in parts.items():
         outputs = _outputs(weights, features, targets, architecture, dataset)

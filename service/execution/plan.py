@@ -134,14 +134,15 @@ class Plan:
 
     @property
     def objective(self) -> str:
-        """The metric that trials are ranked by: the loss, on the test data if there is some.
+        """The metric that trials are ranked by: the loss, on the validation data, else on the test data, if there are.
 
         Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """
         by = "loss"
         if "loss" in self.resolved.axes and self.dataset.task == CLASSIFICATION:
             by = "accuracy"
-        return f"test_{by}" if all(len(dataset.test_targets) for dataset in self.datasets) else by
+        parts = {dataset.ranked_by for dataset in self.datasets}
+        return f"{parts.pop() if len(parts) == 1 else ''}{by}"
 
     @property
     def runs(self) -> int:
@@ -158,7 +159,7 @@ class Plan:
             population.trials
             * (
                 len(population.architecture.config.recorded_steps) * self._curve_count(population, program)
-                + len(self.record.measures) * (2 if len(self.datasets[population.dataset].test_targets) else 1)
+                + self._measure_count(self.datasets[population.dataset], program)
             )
             for population, program in zip(self.populations, self.programs, strict=True)
         )
@@ -168,11 +169,15 @@ class Plan:
         record = self.record
         curves = kept_curves(program.curves, record)
         tested = (
-            sum(name in ("loss", "accuracy") for name in curves)
-            if len(self.datasets[population.dataset].test_targets)
-            else 0
+            sum(name in ("loss", "accuracy") for name in curves) if self.datasets[population.dataset].ranked_by else 0
         )
         return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
+
+    def _measure_count(self, dataset: Dataset, program: Program) -> int:
+        """Return the number of a trial's metrics that have a last point alone."""
+        others = [len(targets) > 0 for targets in (dataset.test_targets, dataset.validation_targets)]
+        tested = sum(name in program.curves for name in ("loss", "accuracy")) if all(others) else 0
+        return len(self.record.measures) * (1 + sum(others)) + tested
 
     @cached_property
     def trial_ids(self) -> TrialIds:
