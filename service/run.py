@@ -8,6 +8,7 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,7 @@ from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
+from service.execution.estimate import ends_before_ray_starts
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
@@ -63,7 +65,8 @@ def run_sweep(
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
-    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
+    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command. A sweep that ends before
+    Ray would have started runs inline, unless workers or an address are given.
     resume: a sweep whose missing trials to train, instead of a new sweep.
     extend: whether the last extension of the spec is new to that sweep.
     observer: receives the events of the sweep.
@@ -75,6 +78,8 @@ def run_sweep(
     start = time.monotonic()
     plan = make_plan(resolved)
     observer = observer or NullObserver()
+    asked = workers or address or "RAY_ADDRESS" in os.environ
+    inline = inline or (not asked and ends_before_ray_starts(plan.newest))
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()

@@ -11,7 +11,7 @@ import click
 
 from service.cli.options import print_note
 from service.cli.tables import picture_width, print_rows, print_text
-from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
+from service.execution.estimate import recording_seconds
 from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
@@ -34,7 +34,7 @@ _START_SECONDS = 6.0  # that Ray and MLflow take to start
 def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
     """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
     new = plan.newest
-    recording = new.runs * SECONDS_A_RUN + new.metric_rows * SECONDS_A_ROW
+    recording = recording_seconds(new)
     return {
         "name": plan.name,
         "trials": plan.trials,
