@@ -14,6 +14,7 @@ import numpy as np
 
 from engine import (
     ENGINE_VERSION,
+    FLOAT32_VERSION,
     MLP,
     OPTIMIZERS,
     SCHEDULES,
@@ -171,6 +172,8 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     parts: the custom functions; they count only if the trial uses one.
     """
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
+    if (configuration.get("dtype"), configuration.get("kernel")) == ("float32", "compiled"):
+        identity["float32"] = FLOAT32_VERSION
     if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
