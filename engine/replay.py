@@ -34,7 +34,7 @@ from engine.losses import Loss
 from engine.operations import Scalar
 from engine.optimizers import Optimizer
 from engine.parameter import Parameter, topological_order
-from engine.program import Program, Reduction
+from engine.program import Program
 from engine.samples import Samples
 from engine.step import UpdateRule, trace_step
 from engine.tensors import element_names
@@ -145,10 +145,9 @@ def replay(trial: Trial, step: int) -> Replay:
     samples = _samples_of(trial, step)
     graphs = [_loss_graph(trial, weights, int(sample), number) for sample in samples]
     rows = zip(*([error.value, *(p.grad for p in parameters)] for error, parameters in graphs), strict=True)
-    values = (*program.output("loss"), *program.output("gradient"))
     loss, *gradient = (
-        _mean(list(row), kernel, number) if _is_mean(program, value) else _plain(row[0])
-        for row, value in zip(rows, values, strict=True)
+        _mean(list(row), kernel, number) if is_mean else _plain(row[0])
+        for row, is_mean in zip(rows, [*program.are_means("loss"), *program.are_means("gradient")], strict=True)
     )
     return Replay(trial, step, kernel, weights, samples, float(loss), np.array(gradient, dtype=float))
 
@@ -197,12 +196,6 @@ def _loss_graph(
     error = trial.loss(model(features), targets)
     error.backward()
     return error, parameters
-
-
-def _is_mean(program: Program, value: int) -> bool:
-    """Return whether a value is a mean over samples. Otherwise it is the same for each sample."""
-    instruction = value - program.first_instruction
-    return instruction >= 0 and program.instructions[instruction].operation == Reduction.MEAN
 
 
 def _mean(scalars: list[Scalar], kernel: str, number: Callable[[float], KernelScalar]) -> float:

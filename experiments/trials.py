@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from engine import ENGINE_VERSION, OPTIMIZERS, SCHEDULES, Parts
+from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
 from experiments.axis import MAX_TRIALS
 from experiments.blocks import Block
 from experiments.candidates import Candidates
@@ -102,6 +102,8 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     parts: the custom functions; they count only if the trial uses one.
     """
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
+    if (configuration.get("dtype"), configuration.get("kernel")) == ("float32", "compiled"):
+        identity["float32"] = FLOAT32_VERSION
     if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
