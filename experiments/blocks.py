@@ -13,14 +13,14 @@ from engine import Parts
 from experiments.axis import MAX_TRIALS, Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import HYPERPARAMETERS, REPEATS
 from experiments.messages import value_message
 from experiments.search import MOST_WHOLE, SearchSpec
 from experiments.source import KeyPath, SpecSource
 
 _GRID: KeyPath = ("grid",)
 _ZIP, _ONLY = "zip", "only"
-_CROSSED = ("seed",)  # a factor of which a search trains every value
+_CROSSED = tuple((name,) for name in REPEATS)  # factors of which a search trains every value
 _LISTED = 5  # axes in a message
 _EVERY_POINT = SearchSpec()
 
@@ -67,7 +67,7 @@ class Block:
     @property
     def crossed(self) -> tuple[tuple[str, ...], ...]:
         """The factors of which every value is trained: all, or the seed alone if a search draws the others."""
-        return self.together if self.search.is_grid else tuple(names for names in self.together if names == _CROSSED)
+        return self.together if self.search.is_grid else tuple(names for names in self.together if names in _CROSSED)
 
     @property
     def drawn(self) -> tuple[tuple[str, ...], ...]:
@@ -148,7 +148,7 @@ class _Reader:
                 self._read_axis((key,), value)
                 self._together.append((key,))
         self._only = tuple(self._read_only(raw[_ONLY])) if _ONLY in raw else ()
-        if not search.is_grid and set(self._together) <= {_CROSSED}:
+        if not search.is_grid and set(self._together) <= set(_CROSSED):
             raise self._error((), f"a search by {search.method} needs an axis to draw from, and the seed is none")
 
     @property
@@ -165,7 +165,7 @@ class _Reader:
     @property
     def _lengths(self) -> Mapping[str, int]:
         """The length of each factor of which every value is trained."""
-        crossed = [names for names in self._together if self._search.is_grid or names == _CROSSED]
+        crossed = [names for names in self._together if self._search.is_grid or names in _CROSSED]
         return {"+".join(names): self._length(names[0]) for names in crossed}
 
     def _length(self, name: str) -> int:
@@ -190,10 +190,10 @@ class _Reader:
     def _check_interval(self, key: KeyPath, axis: Interval) -> None:
         """Raise SpecError if no search draws from an interval, or if it has no numbers for its hyperparameter."""
         name, form = str(key[-1]), axis.form
-        if self._search.is_grid or key == _CROSSED:
+        if self._search.is_grid or key in _CROSSED:
             way = (
                 "list the seeds, or write {range: N}"
-                if key == _CROSSED
+                if key in _CROSSED
                 else ("write search: {method: sobol, trials: N}, or a list, linspace or logspace")
             )
             raise self._error(key, f"{form} has no list of values, and every value is to be trained; {way}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from engine.arrays import Integers
 from experiments.architecture import STRUCTURE, Architecture, make_architecture
 from experiments.blocks import Block
-from experiments.data.datasets import Dataset
+from experiments.data.names import PREFIX
+from experiments.data.variants import Datasets
 from experiments.draws import Draw, draws
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.parts_of_axes import Part, split
@@ -22,12 +25,26 @@ from experiments.spec import ResolvedSpec
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the trials of a population share; see `Population`."""
+
+    architecture: Architecture
+    dataset: int
+    data_params: Mapping[str, Any]
+
+    def population(self, product: Product, numbers: Integers | None = None) -> Population:
+        return Population(
+            self.architecture, product, numbers=numbers, dataset=self.dataset, data_params=self.data_params
+        )
+
+
 class Candidates:
     """The populations of a block. `used` has the hyperparameters that apply to those yielded so far."""
 
-    def __init__(self, block: Block, resolved: ResolvedSpec, dataset: Dataset) -> None:
+    def __init__(self, block: Block, resolved: ResolvedSpec, datasets: Datasets) -> None:
         self.used: set[str] = set()
-        self._block, self._resolved, self._dataset = block, resolved, dataset
+        self._block, self._resolved, self._datasets = block, resolved, datasets
         self._distinct: dict[tuple[int, tuple[str, ...]], Factor | None] = {}
 
     def __iter__(self) -> Iterator[Population]:
@@ -44,38 +61,44 @@ class Candidates:
     def _products(self, factors: Sequence[Sequence[Part]]) -> Iterator[Population]:
         seen: set[tuple[Any, ...]] = set()
         for parts in itertools.product(*factors):
-            architecture, relevant = self._architecture(parts)
+            shared, relevant = self._shared(parts)
             projected = self._projected(parts, relevant)
-            key = (architecture, *projected)
+            key = (shared.architecture, shared.dataset, *projected)
             if key not in seen:
                 seen.add(key)
-                yield Population(architecture, self._product(architecture, relevant, tuple(projected.values())))
+                yield shared.population(self._product(shared.architecture, relevant, tuple(projected.values())))
 
     def _drawn(self, draw: Draw, parts: Sequence[Part]) -> Population:
         """Return the points of a search, each with every value of the crossed factors."""
-        architecture, relevant = self._architecture([*draw.parts, *parts])
+        shared, relevant = self._shared([*draw.parts, *parts])
         crossed = tuple(self._projected(parts, relevant).values())
         columns = Factor({name: values for name, values in draw.columns.items() if name in relevant})
         points = draw.points[:1]
         if columns.columns:
             rows = columns.first_rows()
             columns, points = columns.rows(rows), draw.points[rows]
-        product = self._product(architecture, relevant, (columns, *crossed) if columns.columns else crossed)
+        factors = (columns, *crossed) if columns.columns else crossed
+        product = self._product(shared.architecture, relevant, factors)
         every = math.prod(map(len, crossed))
-        return Population(architecture, product, numbers=(points[:, None] * every + np.arange(every)).ravel())
+        return shared.population(product, numbers=(points[:, None] * every + np.arange(every)).ravel())
 
-    def _architecture(self, parts: Sequence[Part]) -> tuple[Architecture, tuple[str, ...]]:
-        """Return the architecture of these parts, and the hyperparameters that are columns of its populations."""
+    def _shared(self, parts: Sequence[Part]) -> tuple[_Shared, tuple[str, ...]]:
+        """Return what the trials of these parts share, and the hyperparameters that are columns of their population."""
         block = self._block
         fixed = {name: block.fixed.get(name, HYPERPARAMETERS[name].default) for name in STRUCTURE}
         structure = {**fixed, **{name: value for part in parts for name, value in part.structure.items()}}
         left_out = {name for part in parts for name in part.left_out}
         left_out |= {name for name, value in structure.items() if value is None}
         given = {*block.axes, *block.fixed} - left_out
-        architecture = make_architecture(structure, given, block, self._resolved, self._dataset, self.used)
+        data_params = {
+            name: value for name, value in structure.items() if name.startswith(PREFIX) and value is not None
+        }
+        index = self._datasets.index(data_params)
+        dataset = self._datasets.every[index]
+        architecture = make_architecture(structure, given, block, self._resolved, dataset, self.used)
         relevant = (*_ALWAYS, *(name for name in architecture.rule.hyperparameters if name not in _ALWAYS))
-        self.used.update(relevant)
-        return architecture, relevant
+        self.used.update(relevant, data_params)
+        return _Shared(architecture, index, data_params), relevant
 
     def _projected(self, parts: Sequence[Part], relevant: tuple[str, ...]) -> dict[int, Factor]:
         """Return the rows of each part in the columns that apply, equal rows once; no part of which none applies."""

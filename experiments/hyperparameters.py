@@ -160,8 +160,21 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Hyperparameter(
             "seed", "", Annotated[int, Field(ge=0, lt=2**63)], "of the initial weights and the order of minibatches", 0
         ),
+        *(
+            _structural(f"dataset.{name}", "dataset", kind, description)
+            for name, kind, description in (
+                ("samples", Annotated[int, Field(ge=2, le=1_000_000)], "samples of a toy data set"),
+                ("noise", Annotated[float, Field(ge=0, le=1000)], "standard deviation of a toy data set's noise"),
+                ("seed", Annotated[int, Field(ge=0, lt=2**32)], "of a toy data set's samples and of the split"),
+                ("test_fraction", Annotated[float, Field(ge=0, lt=1)], "share of the samples for testing"),
+                ("fold", Annotated[int, Field(ge=0, lt=1000)], "the fold that is the test part, of dataset.folds"),
+            )
+        ),
     )
 }
+
+REPEATS = ("seed", "dataset.fold")
+"""Hyperparameters that repeat a configuration: leaderboards rank means over them."""
 
 
 def section_fields(section: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +23,21 @@ class Population:
     product: their other hyperparameters.
     first: number of the first trial in the sweep, if the trials' numbers follow one another.
     numbers: (trials,) ascending numbers in the sweep, if they do not.
+    dataset: index of their data set.
+    data_params: `dataset.noise` and the like, if the grid has them.
     """
 
     architecture: Architecture
     product: Product
     first: int = 0
     numbers: Integers | None = None
+    dataset: int = 0
+    data_params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shared_params(self) -> Mapping[str, Any]:
+        """The hyperparameters that all trials share, by the names in the sweep file."""
+        return {**self.architecture.params, **self.data_params}
 
     @property
     def trials(self) -> int:
@@ -63,23 +73,24 @@ class Population:
 
     def params(self, trial: int) -> dict[str, Any]:
         """Return `configuration(trial)` by the names in the sweep file."""
-        return {**self.architecture.params, **self._values(trial)}
+        return {**self.shared_params, **self._values(trial)}
 
     def _values(self, trial: int) -> dict[str, Any]:
         return {name: column[0].item() for name, column in self.at(np.array([trial])).items()}
 
-    def configurations_of(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield number and configuration of each trial with a number from `start` to before `stop`, in order."""
+    def configurations_of(self, start: int, stop: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield number, data set and configuration of each trial with a number from `start` to before `stop`."""
         if self.numbers is None:
             first, end = (min(max(number - self.first, 0), self.trials) for number in (start, stop))
         else:
             first, end = np.searchsorted(self.numbers, (start, stop)).tolist()
         numbers = self.numbers_at(np.arange(first, end)).tolist()
-        return zip(numbers, self._every(self.architecture.hyperparameters, first, end), strict=True)
+        configurations = self._every(self.architecture.hyperparameters, first, end)
+        return zip(numbers, itertools.repeat(self.dataset), configurations)
 
     def every_params(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield number and hyperparameters of each trial by the names in the sweep file, in order."""
-        params = self._every(self.architecture.params, 0, self.trials)
+        params = self._every(self.shared_params, 0, self.trials)
         return zip(self.numbers_at(np.arange(self.trials)).tolist(), params, strict=True)
 
     def _every(self, shared: Mapping[str, Any], start: int, stop: int) -> Iterator[dict[str, Any]]:

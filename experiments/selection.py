@@ -26,8 +26,8 @@ def meeting_conditions(block: Block, populations: Sequence[Population]) -> list[
         return list(populations)
     names = _Names(populations)
 
-    def meets(columns: Mapping[str, Array], architecture: Architecture) -> Flags:
-        trials = _Trials(names, architecture, columns)
+    def meets(columns: Mapping[str, Array], shared: Mapping[str, Any]) -> Flags:
+        trials = _Trials(names, shared, columns)
         flags = np.ones(trials.count, dtype=bool)
         for condition in block.only:
             try:
@@ -48,14 +48,15 @@ class Earlier:
     """The trials of a sweep so far, to leave out equal ones."""
 
     def __init__(self) -> None:
-        self._products: dict[Architecture, list[Product]] = {}
+        self._products: dict[tuple[Architecture, int], list[Product]] = {}
 
     def without_equal(self, population: Population) -> Population:
         """Return the population without the trials that an earlier one has. Later ones are compared with it too."""
-        key = replace(population.architecture, neuron=False)  # the same network, under another name
+        network = replace(population.architecture, neuron=False)  # the same network, under another name
+        key = (network, population.dataset)
         earlier = self._products.setdefault(key, [])
 
-        def is_new(columns: Mapping[str, Array], _: Architecture) -> Flags:
+        def is_new(columns: Mapping[str, Array], _: Mapping[str, Any]) -> Flags:
             is_known = [product.find(columns) >= 0 for product in earlier]
             return np.asarray(~np.any(is_known, axis=0))
 
@@ -65,10 +66,10 @@ class Earlier:
         return rest
 
 
-def _kept(population: Population, holds: Callable[[Mapping[str, Array], Architecture], Flags]) -> Population:
+def _kept(population: Population, holds: Callable[[Mapping[str, Array], Mapping[str, Any]], Flags]) -> Population:
     """Return the population with the trials for which `holds` returns true."""
     product = population.product
-    flags = np.concatenate([holds(columns, population.architecture) for columns in product.chunks()])
+    flags = np.concatenate([holds(columns, population.shared_params) for columns in product.chunks()])
     numbers = None if population.numbers is None else population.numbers[flags]
     return replace(population, product=product.keep(flags), numbers=numbers)
 
@@ -80,7 +81,7 @@ class _Names:
         self._populations = populations
         self.known: dict[str, bool] = {}  # name -> whether it has numbers
         for population in populations:
-            for name, value in population.architecture.params.items():
+            for name, value in population.shared_params.items():
                 self.known[name] = isinstance(value, (int, float))
             for name, column in population.at(np.array([0])).items():
                 self.known[name] = column.dtype.kind in "if"
@@ -89,7 +90,7 @@ class _Names:
         """Return the words of a hyperparameter."""
         words: dict[str, None] = {}
         for population in self._populations:
-            shared = {**population.architecture.params, **population.product.constants}
+            shared = {**population.shared_params, **population.product.constants}
             if name in shared:
                 words[_word(shared[name])] = None
             for factor in population.product.factors:
@@ -101,8 +102,8 @@ class _Names:
 class _Trials:
     """Some trials of a population, for conditions."""
 
-    shared: _Names
-    architecture: Architecture
+    block: _Names
+    shared: Mapping[str, Any]
     columns: Mapping[str, Array]
 
     @cached_property
@@ -111,7 +112,7 @@ class _Trials:
 
     @property
     def names(self) -> Collection[str]:
-        return self.shared.known
+        return self.block.known
 
     def numbers(self, name: str) -> Floats:
         values = self._values(name)
@@ -123,19 +124,19 @@ class _Trials:
         return values if values.dtype.kind == "U" else values.astype(str)
 
     def missing(self, name: str) -> Flags:
-        return np.full(self.count, name not in self.columns and name not in self.architecture.params)
+        return np.full(self.count, name not in self.columns and name not in self.shared)
 
     def vocabulary(self, name: str) -> list[str]:
-        return self.shared.vocabulary(name)
+        return self.block.vocabulary(name)
 
     def is_numeric(self, name: str) -> bool:
-        return self.shared.known[name]
+        return self.block.known[name]
 
     def _values(self, name: str) -> Array:
         """Return a column; empty words if these trials do not have it."""
         if name in self.columns:
             return self.columns[name]
-        value: Any = self.architecture.params.get(name, "")
+        value: Any = self.shared.get(name, "")
         return np.repeat(np.array([value if isinstance(value, (int, float)) else _word(value)]), self.count)
 
 

@@ -149,7 +149,7 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
         if not equals or not keys or not all(keys.split(".")):
             raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
         value = read_yaml(text, origin, source.folder).data
-        path = tuple(keys.split("."))
+        path = _key_path(keys)
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         for place in _places(data, path, origin):
@@ -158,6 +158,15 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
             own = _axis_depth(place) if place[0] == "grid" else len(place)  # an axis is checked as a whole
             locations.update({place[:length]: origin for length in range(own, len(place) + 1)})
     return replace(source, data=data, locations=locations)
+
+
+def _key_path(keys: str) -> tuple[str, ...]:
+    """Return the keys that lead to a value. In the grid, `dataset.noise` is one key."""
+    path = keys.split(".")
+    if path[0] == "grid" and "dataset" in path[:-1]:
+        at = path.index("dataset")
+        path[at : at + 2] = [".".join(path[at : at + 2])]
+    return tuple(path)
 
 
 def _places(data: Any, path: tuple[str, ...], origin: str) -> list[KeyPath]:

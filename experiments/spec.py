@@ -20,6 +20,7 @@ from pydantic import (
 from engine import PartError, Parts
 from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
+from experiments.data.names import PREFIX
 from experiments.errors import SpecError, did_you_mean
 from experiments.extensions import extended_source
 from experiments.hyperparameters import HYPERPARAMETERS, section_fields
@@ -272,7 +273,24 @@ def _validated(source: SpecSource, parts: Parts) -> Spec:
 def _stage(spec: Spec, source: SpecSource, parts: Parts, number: int = 0) -> Stage:
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    return Stage(source, fixed, check_grid(spec.grid, source, fixed, parts, spec.search, number))
+    blocks = check_grid(spec.grid, source, fixed, parts, spec.search, number)
+    for block in blocks:
+        _check_data_axes(block, spec.dataset)
+    return Stage(source, fixed, blocks)
+
+
+def _check_data_axes(block: Block, dataset: DatasetSpec) -> None:
+    """Raise SpecError for axes of the data that the dataset section contradicts."""
+    keys = {name.removeprefix(PREFIX): name for name in block.axes if name.startswith(PREFIX)}
+    for key, name in keys.items():
+        if getattr(dataset, key) is not None and key in dataset.model_fields_set:
+            raise block.error_at(name, f"{key} is in the grid and under dataset; remove one of them")
+    if "fold" in keys and dataset.folds is None:
+        raise block.error_at(keys["fold"], "there are no folds; write their number under dataset, as folds: 5")
+    if "test_fraction" in keys and dataset.folds is not None:
+        raise block.error_at(keys["test_fraction"], "dataset.folds names the test part; remove one of them")
+    if dataset.name is None and (toy := {"samples", "noise"} & keys.keys()):
+        raise block.error_at(keys[min(toy)], f"{min(toy)} is only for toy data sets; remove it")
 
 
 def _parts(source: SpecSource) -> Parts:

@@ -19,7 +19,7 @@ from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
 from experiments.axis import MAX_TRIALS
 from experiments.blocks import Block
 from experiments.candidates import Candidates
-from experiments.data.datasets import Dataset
+from experiments.data.variants import Datasets
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.population import Population
@@ -78,15 +78,18 @@ class Grid:
         end = bisect_right(self._firsts, number)
         return self.populations[bisect_left(self._firsts, self._firsts[max(end - 1, 0)]) : end]
 
-    def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the configuration of each trial with a number from `start` to before `stop`, in order."""
+    def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the index of the data set and the configuration of trials, in the order of their numbers.
+
+        start, stop: the first number, and that before which they end.
+        """
         stop = self.trials if stop is None else min(stop, self.trials)
         while start < stop:
             group = self._group(start)
             last = min(stop, start + _LONGEST, group[0].first + _trials(group))
             parts = [population.configurations_of(start, last) for population in group]
-            for _, configuration in heapq.merge(*parts, key=itemgetter(0)):
-                yield configuration
+            for _, dataset, configuration in heapq.merge(*parts, key=itemgetter(0)):
+                yield dataset, configuration
             start = last
 
     @cached_property
@@ -112,8 +115,9 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
 class TrialIds(Sequence[str]):
     """The id of each trial of a grid, by its number. Ids are computed when they are asked for, some at a time."""
 
-    def __init__(self, grid: Grid, fingerprint: str, parts: Parts = _BUILT_IN) -> None:
-        self._grid, self._fingerprint, self._parts = grid, fingerprint, parts
+    def __init__(self, grid: Grid, fingerprints: Sequence[str], parts: Parts = _BUILT_IN) -> None:
+        """fingerprints: of each data set."""
+        self._grid, self._fingerprints, self._parts = grid, fingerprints, parts
         self._some = lru_cache(maxsize=_KEPT_CHUNKS)(self._chunk)
 
     def __len__(self) -> int:
@@ -134,16 +138,16 @@ class TrialIds(Sequence[str]):
         return self._some(chunk)[place]
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._id, self._grid.configurations())
+        return itertools.starmap(self._id, self._grid.configurations())
 
     def _chunk(self, chunk: int) -> list[str]:
-        return list(map(self._id, self._grid.configurations(chunk * _CHUNK, (chunk + 1) * _CHUNK)))
+        return list(itertools.starmap(self._id, self._grid.configurations(chunk * _CHUNK, (chunk + 1) * _CHUNK)))
 
-    def _id(self, configuration: Mapping[str, Any]) -> str:
-        return trial_id(configuration, self._fingerprint, self._parts)
+    def _id(self, dataset: int, configuration: Mapping[str, Any]) -> str:
+        return trial_id(configuration, self._fingerprints[dataset], self._parts)
 
 
-def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> Grid:
+def make_grid(resolved: ResolvedSpec, datasets: Datasets) -> Grid:
     """Return the trials of the sweep, grouped by architecture, in the order of the blocks and of their axes.
 
     A trial has only the hyperparameters that apply to it: no momentum under sgd. Trials that are equal without the
@@ -157,7 +161,7 @@ def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> Grid:
     for stage in resolved.stages:
         used = set[str]()
         for block in stage.blocks:
-            candidates = Candidates(block, resolved, dataset)
+            candidates = Candidates(block, resolved, datasets)
             every = list(candidates)
             given = [name for name, values in block.axes.items() if any(value is not None for value in values)]
             _check_used([block], given, candidates.used)

@@ -200,6 +200,7 @@ def sweep(
     workers: int | None = None,
     address: str | None = None,
     inline: bool = False,
+    minutes: float | None = None,
 ) -> RecordedSweep:
     """Train every trial of a spec, record each as an MLflow run, and return the sweep.
 
@@ -212,6 +213,7 @@ def sweep(
     workers: the number of tasks at once; None for one per core.
     address: a running Ray, `host:port`; None for RAY_ADDRESS, or else Ray is started for the sweep.
     inline: whether to train in this process, without Ray.
+    minutes: a budget, after which no more trials begin; `gradgrid resume` trains the rest.
     Raises SpecError and DataError for a wrong spec or wrong data, StoreError if the store fails, ClusterError if Ray
     does, Interrupted after Ctrl-C. Warns with DataWarning of notes about data that are not built in.
     """
@@ -223,6 +225,7 @@ def sweep(
         workers=workers,
         address=address,
         inline=inline,
+        minutes=minutes,
         observer=_warning_observer(),
     )
     return load_sweep(result.sweep, tracking_uri=tracking_uri)

@@ -8,6 +8,8 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -62,6 +64,7 @@ def run_sweep(
     backend_store_uri: str | None = None,
     store_timeout: float = DEFAULT_SECONDS,
     job: str | None = None,
+    minutes: float | None = None,
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
@@ -73,6 +76,7 @@ def run_sweep(
     shard_size: trials a task, for tests. The results don't depend on it.
     store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
     job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if any.
+    minutes: the budget. When it is over, no more shards are begun; the sweep ends, and can be resumed.
     Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
     start = time.monotonic()
@@ -88,7 +92,8 @@ def run_sweep(
         with deferred_interrupts():
             sweep = reopen_sweep(store, resume, plan, job, extend=extend) if resume else begin_sweep(store, plan, job)
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
+        deadline = math.inf if minutes is None else start + 60 * minutes
+        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with closing(state):
             with driving(sweep), alive, _finish_on_exit(run, start):
@@ -98,7 +103,7 @@ def run_sweep(
 
 @dataclass
 class _Run:
-    """A running sweep."""
+    """A running sweep. deadline: the time of `time.monotonic` from which no shards are begun."""
 
     plan: Plan
     pool: Pool
@@ -107,6 +112,7 @@ class _Run:
     state: SweepState
     observer: ProgressObserver
     retry: Retry
+    deadline: float
 
     def train(self, shard_size: int | None) -> None:
         """Train the missing trials and record them. If only the best get runs, write those runs last."""
@@ -117,7 +123,8 @@ class _Run:
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
             shards = self.plan.shards(self.pool.workers, self.state.done, shard_size)
-            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.dataset, settings)
+            shards = itertools.takewhile(lambda _: time.monotonic() < self.deadline, shards)
+            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
         finally:
             self.observer.end()
         if not isinstance(runs, str):
@@ -145,7 +152,7 @@ class _Run:
         settings = TableSettings.of(self.plan, self.sweep, curves=False)
         shards = self.plan.shards(self.pool.workers, left_out, shard_size)
         recipe = self.retry.call(lambda: self._recipe(runs=True))
-        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.dataset, settings)
+        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
         weights = self.plan.record.weights == "artifact"
@@ -161,7 +168,8 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     try:
         try:
             yield
-            run.retry.call(lambda: _finish(run, "FINISHED", start))
+            status = "FINISHED" if state.recorded == run.plan.trials else "KILLED"  # the budget is over
+            run.retry.call(lambda: _finish(run, status, start))
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", start)
@@ -215,6 +223,7 @@ def _result(run: _Run, start: float) -> SweepResult:
         objective=run.plan.objective,
         swept=run.plan.swept,
         recorded=len(overview) - len(run.state.done),
+        planned=run.plan.trials,
         best=_best(file, overview, run.plan.objective),
         overview=overview,
         read_table=lambda: store.table(store.find_sweep(sweep.sweep)),

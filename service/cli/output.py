@@ -46,6 +46,7 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
         "metric_rows": new.metric_rows,
         "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),
         "data": _data_json(plan.dataset),
+        "data_sets": len(plan.datasets),
         "notes": list(plan.notes),
     }
 
@@ -113,6 +114,7 @@ def print_plan(plan: Plan, workers: int) -> None:
         f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
         *_block_lines(blocks),
         *_data_lines(plan.dataset),
+        *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
         f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",
@@ -150,6 +152,7 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
+        "missing": result.planned - result.trials,
         "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
@@ -165,7 +168,8 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
-    means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
+    repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
+    means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     print_text(sweep_map(result.overview, result.objective, result.swept, picture_width()))
     rate = result.recorded / result.seconds
@@ -174,7 +178,10 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     best_run = rows[0]["best run"] if rows else "RUN"
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
+    missing = result.planned - result.trials
+    rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
     click.echo(
+        f"{rest if missing else ''}"
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({counts}), in {result.seconds:.1f} s{speed}, "
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"

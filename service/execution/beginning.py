@@ -44,7 +44,7 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
         tags,
         summary.sweep_params(plan),
         parts,
-        plan.dataset.facts,
+        plan.variants.facts,
         frame,
     )
     guide(store, sweep, Subject(plan.resolved.axes, plan.objective))

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,16 +105,16 @@ class RayPool:
         self._released.wait()
         ray.shutdown()
 
-    def share(self, dataset: Dataset) -> Handle:
+    def share(self, datasets: Sequence[Dataset]) -> Handle:
         import ray
 
-        return ray.put(dataset)
+        return ray.put(datasets)
 
-    def train(self, shard: Shard, dataset: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+    def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
         import ray
 
         task: Any = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
-        summary, tables = task.remote(shard, dataset, settings)
+        summary, tables = task.remote(shard, datasets, settings)
         return summary, tables
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:

@@ -69,7 +69,7 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
 def planned_trial(plan: Plan, number: int) -> Trial:
     """Return the trial with this number, in the form that the engine takes."""
     population = plan.population(number)
-    architecture, data = population.architecture, plan.dataset
+    architecture, data = population.architecture, plan.datasets[population.dataset]
     columns = population.at(np.array([population.index_of(number)]))
     return Trial(
         model=architecture.model(architecture.widths(data)),

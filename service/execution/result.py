@@ -24,8 +24,9 @@ class SweepResult:
     objective: the metric that trials are ranked by.
     swept: the swept hyperparameters, in the order of the axes.
     recorded: how many trials this call recorded; an interrupted sweep has recorded others before.
+    planned: how many trials the sweep has; it has recorded fewer if its budget was over.
     best: the run id, params and metrics of the best finished trial; None if all diverged. The run id is None if it has
-    no run.
+     no run.
     overview: the main columns of the trials' table: swept hyperparameters, outcomes, losses and accuracies.
     read_table: reads the whole table from the store.
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
@@ -39,6 +40,7 @@ class SweepResult:
     objective: str
     swept: tuple[str, ...]
     recorded: int
+    planned: int
     best: dict[str, Any] | None = field(repr=False)
     overview: pd.DataFrame = field(repr=False)
     read_table: Callable[[], pd.DataFrame] = field(repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +34,10 @@ class TrainedShard:
     host: str
 
 
-def train_shard(shard: Shard, dataset: Dataset) -> TrainedShard:
-    """Train every trial of the shard; return the histories."""
+def train_shard(shard: Shard, datasets: Sequence[Dataset]) -> TrainedShard:
+    """Train every trial of the shard; return the histories. datasets: of the sweep."""
     start = time.time_ns() // 1_000_000
-    architecture = shard.architecture
+    architecture, dataset = shard.architecture, datasets[shard.dataset]
     history = train(
         shard.program,
         initial(shard.columns, architecture, dataset),

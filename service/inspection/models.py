@@ -12,6 +12,7 @@ from engine import replay
 from engine.arrays import Floats
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
+from experiments.data.variants import Datasets
 from experiments.trials import make_grid
 from service.execution.recorded_plan import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel
@@ -30,9 +31,9 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
 
 
 def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
-    data = Dataset.from_facts(facts)
-    grid = make_grid(recorded_spec(store, sweep), data)
-    return network(store, trial, data, grid.population(trial.number).architecture)
+    datasets = Datasets.from_facts(facts)
+    population = make_grid(recorded_spec(store, sweep), datasets).population(trial.number)
+    return network(store, trial, datasets.every[population.dataset], population.architecture)
 
 
 def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Integers
+from experiments.hyperparameters import REPEATS
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
 
 Indices = tuple[Integers, Integers]
 
 _PREFERRED_COLUMNS, _PREFERRED_ROWS = ("learning_rate",), ("activation", "output")
-_SEED = "seed"
 _NAMES = {"grad_norm": "gradient norm"}
 _FAR_APART, _VERY_FAR_APART = 5.0, 20.0  # ratios of the largest to the smallest value
 _MAX_LABEL = 18  # characters of a value in a figure
@@ -67,11 +67,11 @@ NO_AXIS = Axis("", ("",))
 
 
 def swept_axes(table: pd.DataFrame, swept: Sequence[str]) -> list[Axis]:
-    """Return the axes that have more than one value in the table, except the seed.
+    """Return the axes that have more than one value in the table, except seed and fold.
 
     table: see `service.results.trials_table`. swept: the swept hyperparameters, in order.
     """
-    axes = (_axis(table, name) for name in shown_params(table.columns, swept) if name != _SEED)
+    axes = (_axis(table, name) for name in shown_params(table.columns, swept) if name not in REPEATS)
     return [axis for axis in axes if len(axis.values) > 1]
 
 

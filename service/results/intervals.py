@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Floats
+from experiments.hyperparameters import REPEATS
 from service.results.axes import Axis, swept_axes
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
@@ -28,7 +29,7 @@ def in_intervals(table: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFram
     axes = swept_axes(table, swept)
     if len(axes) < 2:
         return table, []
-    names = [PARAMS + name for name in shown_params(table.columns, swept) if name != "seed"]
+    names = [PARAMS + name for name in shown_params(table.columns, swept) if name not in REPEATS]
     configurations = len(table[names].drop_duplicates())
     drawn = [a for a in axes if a.is_numeric and len(a.values) > max(_FEW, configurations / 2)]
     if not drawn:

@@ -1,4 +1,4 @@
-"""The leaderboard: trials that differ only in the seed are one entry.
+"""The leaderboard: trials that differ only in the seed, or the fold of a cross-validation, are one entry.
 
 An entry's value is the mean over its seeds, with a 95 % confidence interval by Student's t. Entries share a rank if the
 data can't tell their means apart from the mean of the rank's first entry, by Welch's t-test (Welch 1947, Biometrika
@@ -21,6 +21,7 @@ from engine import DIVERGED
 from engine.arrays import Array, Flags, Floats
 from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean
+from experiments.hyperparameters import REPEATS
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import none_if_missing
 
@@ -79,7 +80,7 @@ def ranked(
         metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
         raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean(metric, metrics)}")
     table = matching(table, where)
-    names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
+    names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
     table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
     finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.errors import SpecError
 from experiments.source import override, read_yaml
 from experiments.spec import check_spec, load_spec
@@ -20,7 +20,7 @@ _BASE = "name: a\ndataset: {name: xor}\n"
 
 def _grid(grid: Any, **spec: Any) -> Grid:
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, "grid": grid, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    return make_grid(resolved, load_datasets(resolved.spec.dataset, Path()))
 
 
 def _trials(grid: Grid, *names: str) -> list[tuple[Any, ...]]:
@@ -61,7 +61,7 @@ def test_a_union_has_each_id_of_its_blocks_once() -> None:
 
 
 def _ids(grid: Grid) -> list[str]:
-    return list(TrialIds(grid, "data"))
+    return list(TrialIds(grid, ["data"]))
 
 
 def test_a_value_outside_the_grid_is_that_of_the_blocks_without_such_an_axis() -> None:
@@ -198,7 +198,7 @@ def test_a_mistake_is_named_with_its_place(grid: str, message: str) -> None:
 def test_a_mistake_that_only_the_trials_show_is_named_with_its_place(grid: str, message: str) -> None:
     resolved = check_spec(read_yaml(f"{_BASE}grid: {grid}", "a.yaml", Path()))
     with pytest.raises(SpecError) as caught:
-        make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+        make_grid(resolved, load_datasets(resolved.spec.dataset, Path()))
     assert message in str(caught.value)
 
 
@@ -238,7 +238,7 @@ def test_a_grid_of_ten_million_trials_takes_little_memory() -> None:
     tracemalloc.start()
     grid = _grid(axes)
     numbers = [0, 9_999_999]
-    ids = TrialIds(grid, "data")
+    ids = TrialIds(grid, ["data"])
     assert grid.trials == len(ids) == 10_000_000
     assert [grid.population(n).configuration(n)["seed"] for n in numbers] == [0, 19_999]
     assert ids[0] != ids[9_999_999]

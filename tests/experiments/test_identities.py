@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.spec import load_spec
 from experiments.trials import TrialIds, make_grid
 
@@ -28,8 +28,9 @@ _SCHEDULES = {
 
 def _ids(spec: str | Mapping[str, Any]) -> TrialIds:
     resolved = load_spec(spec)
-    dataset = load_dataset(resolved.spec.dataset, Path())
-    return TrialIds(make_grid(resolved, dataset), dataset.fingerprint)
+    datasets = load_datasets(resolved.spec.dataset, Path())
+    grid = make_grid(resolved, datasets)
+    return TrialIds(grid, [dataset.fingerprint for dataset in datasets.every])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kstest, qmc
 
 from experiments.axis import Interval
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.errors import SpecError
 from experiments.search import SearchSpec, interval_values, listed_indices
 from experiments.source import read_yaml
@@ -28,11 +28,11 @@ _AXES: dict[str, Any] = {
 def _grid(method: str, trials: int, axes: Any, **spec: Any) -> Grid:
     search = {"method": method, "trials": trials, **spec.pop("search", {})}
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, "search": search, "grid": axes, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    return make_grid(resolved, load_datasets(resolved.spec.dataset, Path()))
 
 
 def _ids(grid: Grid) -> list[str]:
-    return list(TrialIds(grid, "data"))
+    return list(TrialIds(grid, ["data"]))
 
 
 @pytest.mark.parametrize("method", ["random", "sobol"])
@@ -47,7 +47,7 @@ def test_the_first_points_are_those_of_a_shorter_search(method: str) -> None:
 @pytest.mark.parametrize("method", ["random", "sobol"])
 def test_trials_have_numbers_in_the_order_of_the_points(method: str) -> None:
     grid = _grid(method, 60, {**_AXES, "seed": {"range": 3}})
-    ids = TrialIds(grid, "data")
+    ids = TrialIds(grid, ["data"])
     numbers = sorted(n for p in grid.populations for n in p.numbers_at(np.arange(p.trials)).tolist())
     assert numbers == list(range(grid.trials))
     assert [ids[n] for n in range(grid.trials)] == list(ids)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.errors import SpecError
 from experiments.source import override, read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
@@ -37,7 +37,7 @@ def test_scalars_mean_what_they_look_like(scalar: str, value: object) -> None:
 
 def _grid(text: str) -> None:
     resolved = _check(text)
-    make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    make_grid(resolved, load_datasets(resolved.spec.dataset, Path()))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
     for name in ready_sweeps():
         resolved = load_spec(name)
         assert resolved.spec.name == name
-        assert make_grid(resolved, load_dataset(resolved.spec.dataset, Path())).trials
+        assert make_grid(resolved, load_datasets(resolved.spec.dataset, Path())).trials
     axes = load_spec("breast_cancer").axes
     assert len(axes["activation"]) >= 6
     assert len(axes["learning_rate"]) >= 8

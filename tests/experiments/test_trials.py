@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine import DTYPES, KERNELS
-from experiments import grid
-from experiments.data.datasets import load_dataset
+from experiments import trials
+from experiments.data.variants import load_datasets
 from experiments.population import Population
 from experiments.spec import load_spec
 from experiments.trials import make_grid, trial_id
@@ -16,7 +16,7 @@ from experiments.trials import make_grid, trial_id
 
 def _grid(**spec: Any) -> tuple[Population, ...]:
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path())).populations
+    return make_grid(resolved, load_datasets(resolved.spec.dataset, Path())).populations
 
 
 def _configurations(grid: Sequence[Population]) -> list[dict[str, Any]]:
@@ -126,5 +126,5 @@ def test_the_version_of_float32_is_part_of_the_identity_of_its_trials_alone(monk
         }
 
     before = identities()
-    monkeypatch.setattr(grid, "FLOAT32_VERSION", "another")
+    monkeypatch.setattr(trials, "FLOAT32_VERSION", "another")
     assert [key for key, identity in identities().items() if identity != before[key]] == [("float32", "compiled")]

@@ -27,7 +27,19 @@ _NAMES = (
         "output",
     ),
     *("record", "schedule", "seed", "steps", "target", "test_fraction", "warmup_steps", "weight_decay", "x", "0"),
-    *("zip", "only", "with", "search", "method", "trials"),
+    *(
+        "zip",
+        "only",
+        "with",
+        "search",
+        "method",
+        "trials",
+        "folds",
+        "fold",
+        "dataset.noise",
+        "dataset.seed",
+        "dataset.fold",
+    ),
 )
 _WORDS = (
     *(

@@ -141,9 +141,9 @@ def _check_meaning(file: Any, plan: Plan) -> None:
     for population in plan.populations:
         for trial in {0, population.trials // 2, population.trials - 1}:
             configuration, params = population.configuration(trial), population.params(trial)
-            used.update(configuration)
+            used.update(configuration, params)
             assert any(
-                _is_point(configuration, axes, fixed) and meets(block.get("only"), params)
+                _is_point({**params, **configuration}, axes, fixed) and meets(block.get("only"), params)
                 for block, axes in zip(raw, grid, strict=True)
             ), configuration
     assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) or "output" in used
