@@ -21,7 +21,7 @@ _NAMED_UNITS = 8  # dead units that are named in a sentence
 
 @dataclass(frozen=True)
 class Unit:
-    """A hidden unit at the step, over the step's samples. Its gradient is that of its bias.
+    """A hidden unit at the step, over the step's samples. Its gradient is that of its bias, which may be a constant 0.
 
     layer: its layer's name.
     number: its index in the layer.
@@ -110,10 +110,10 @@ def _units(state: Replay) -> Iterator[Unit]:
         for sample in state.samples
     ]
     for tensor in hidden:
-        for number in range(tensor.size):
-            grads = np.array([sample.get(f"{tensor.name}[{number}]", 0.0) for sample in by_sample])
-            layer = tensor.name.rpartition(".")[0]
-            yield Unit(layer, number, float(grads.mean()), float(np.abs(grads).max()), float((grads == 0).mean()))
+        for number, name in enumerate(tensor.unit_names()):
+            grads = np.array([sample.get(name, 0.0) for sample in by_sample])
+            share = float((grads == 0).mean())
+            yield Unit(tensor.layer, number, float(grads.mean()), float(np.abs(grads).max()), share)
 
 
 def _findings(
