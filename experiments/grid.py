@@ -30,15 +30,19 @@ from engine.tensors import layer_tensors
 from experiments.data.datasets import Dataset, accuracy_threshold
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import SpecError
-from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
+from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS, OF_LAYERS, layer_of
+from experiments.layers import check_layers, layer_gains, layers_with
 from experiments.spec import ResolvedSpec
 
 _Value = TypeVar("_Value")
 
 _STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structural)
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
+_IF_GIVEN = ("init_shift", "init_bias", "batch_seed")
 _STATIC = ("hidden", "activation", "output", "loss", "optimizer", "schedule")
+_IF_UNUSUAL = frozenset({"bias", "gain", "batch_sampling"})
 _OF_TRAINING = ("steps", "batch_size", "dtype", "kernel")
+_REPLACEMENT = "replacement"
 _FROM_LOGITS = "cross_entropy"
 _BUILT_IN = Parts()
 
@@ -51,17 +55,21 @@ class Architecture:
     """The structural hyperparameters: they determine a program and how it runs.
 
     hidden: widths of the hidden layers.
-    activation: of the hidden layers; None if there are none.
+    activation: of the hidden layers, or one for each; None if there are none.
     output: activation of the last layer.
     loss, optimizer, schedule: their names.
     options: those of `engine.UPDATE_OPTIONS` that apply.
     config: steps, batch size, dtype, kernel and recorded points.
     parts: the custom functions.
     neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
+    bias: whether the units have biases.
+    gain: the factor of a layer's sum as in the sweep file, for all layers or for each.
+    own_rates: the layers that have a learning rate of their own.
+    written: the hyperparameters of _IF_UNUSUAL that the sweep file has.
     """
 
     hidden: tuple[int, ...]
-    activation: str | None
+    activation: str | tuple[str, ...] | None
     output: str
     loss: str
     optimizer: str
@@ -70,23 +78,54 @@ class Architecture:
     config: TrainConfig
     parts: Parts
     neuron: bool = False
+    bias: bool = True
+    gain: Any = 1.0
+    own_rates: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """The structural hyperparameters that apply, by the names in a trial's identity."""
+        """The structural hyperparameters that apply, by the names in a trial's identity.
+
+        Those that older versions did not have are there only if they are not the default, so that identities last.
+        """
         values = {name: getattr(self, name) for name in _STATIC}
         values |= {name: getattr(self.config, name) for name in _OF_TRAINING}
+        values |= {name: value for name, value in self._unusual.items() if value != HYPERPARAMETERS[name].default}
         return {name: value for name, value in values.items() if value is not None}
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
-        """`hyperparameters` by the names in the sweep file."""
-        return as_written(self.hyperparameters) if self.neuron else self.hyperparameters
+        """`hyperparameters` by the names in the sweep file, with the defaults that the file has."""
+        written = {name: value for name, value in self._unusual.items() if name in self.written}
+        values = {**self.hyperparameters, **written}
+        return as_written(values) if self.neuron else values
+
+    @property
+    def _unusual(self) -> dict[str, Any]:
+        sampling = _REPLACEMENT if self.config.replacement else "shuffle"
+        return {"bias": self.bias, "gain": self.gain, "batch_sampling": sampling}
 
     @property
     def rule(self) -> UpdateRule:
         """The optimiser, the schedule and the options of an update."""
-        return UpdateRule(OPTIMIZERS[self.optimizer], SCHEDULES[self.schedule], frozenset(self.options))
+        schedule = SCHEDULES[self.schedule]
+        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, the output's included."""
+        return len(self.hidden) + 1
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each layer, the output's last."""
+        name = self.activation or "identity"
+        return (*(name if isinstance(name, tuple) else [name] * len(self.hidden)), self.output)
+
+    def gains(self, widths: Sequence[int]) -> list[float]:
+        """Return the gain of each layer of a network with these widths."""
+        return layer_gains(self.gain, widths)
 
     def widths(self, dataset: Dataset) -> tuple[int, ...]:
         """Return the layer widths, inputs first."""
@@ -94,8 +133,8 @@ class Architecture:
 
     def model(self, widths: Sequence[int]) -> MLP:
         """Return the network with all weights zero."""
-        hidden, output = (self.parts.activation(name or "identity") for name in (self.activation, self.output))
-        return MLP(widths, hidden, output, initializer="zeros")
+        *hidden, output = map(self.parts.activation, self.activations)
+        return MLP(widths, hidden, output, bias=self.bias, gain=self.gains(widths), initializer="zeros")
 
     def trace(self, dataset: Dataset) -> Program:
         """Return the program of one training step on this data set."""
@@ -171,7 +210,8 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     parts: the custom functions; they count only if the trial uses one.
     """
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
-    if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
+    named = [configuration.get(name) for name, row in HYPERPARAMETERS.items() if row.part]
+    if any(parts.is_custom(name) for value in named for name in (value if isinstance(value, tuple) else [value])):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -203,6 +243,14 @@ def make_grid(resolved: ResolvedSpec, dataset: Dataset) -> list[Population]:
 
 
 def _why_unused(name: str) -> str:
+    if name.startswith("batch_"):
+        return ": it goes with batch_size"
+    if name == "init_bias":
+        return ": its networks have no biases"
+    if layer_of(name):
+        return f": no network has the {layer_of(name)}"
+    if name in OF_LAYERS:
+        return ": each layer has its own"
     if name == "activation":
         return ": a single neuron's activation is its output, and cross_entropy takes logits, so that output is linear"
     owners = [("optimizer", row.name) for row in OPTIMIZERS.values() if name in row.hyperparameters]
@@ -238,8 +286,12 @@ def _architecture(
         activation, output = None, activation or "identity"
     else:
         activation, output = None, output or "identity"
+    check_layers(structure, activation, resolved)
+    used.update(("bias", "gain"))
+    if structure["batch_size"] is not None:
+        used.add("batch_sampling")
     widths = (dataset.feature_count, *hidden, dataset.output_count)
-    weights = _checked_size(widths, resolved)
+    weights = _checked_size(widths, structure["bias"], resolved)
     return Architecture(
         hidden=hidden,
         activation=activation,
@@ -249,6 +301,10 @@ def _architecture(
         config=_config(structure, resolve_kernel(structure["kernel"], weights), resolved),
         parts=resolved.parts,
         neuron=is_neuron(hidden, loss, {*resolved.axes, *resolved.fixed}),
+        bias=structure["bias"],
+        gain=structure["gain"],
+        own_rates=layers_with("learning_rate", len(hidden) + 1, resolved),
+        written=_IF_UNUSUAL & {*resolved.axes, *resolved.fixed},
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
 
@@ -260,6 +316,7 @@ def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -
         kernel=kernel,
         points=record.points,
         gradients=record.gradients == "each",
+        replacement=structure["batch_size"] is not None and structure["batch_sampling"] == _REPLACEMENT,
     )
 
 
@@ -273,9 +330,9 @@ def _options(structure: Mapping[str, Any], resolved: ResolvedSpec) -> tuple[str,
     return tuple(name for name in UPDATE_OPTIONS if name in names and name not in own)
 
 
-def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
+def _checked_size(widths: tuple[int, ...], bias: bool, resolved: ResolvedSpec) -> int:
     """Return the number of weights of a network. Raises SpecError if there are too many."""
-    weights = sum(tensor.size for tensor in layer_tensors(widths))
+    weights = sum(tensor.size for tensor in layer_tensors(widths, bias=bias))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
         raise resolved.error_at("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
@@ -289,14 +346,36 @@ def _checked_size(widths: tuple[int, ...], resolved: ResolvedSpec) -> int:
 
 def _columns(architecture: Architecture, resolved: ResolvedSpec) -> dict[str, Array]:
     rule = architecture.rule
-    relevant = [*_ALWAYS, *(name for name in rule.hyperparameters if name not in _ALWAYS)]
+    relevant = _relevant(architecture, resolved)
     swept = [name for name in resolved.axes if name in relevant]
     defaults = {**{name: HYPERPARAMETERS[name].default for name in _ALWAYS}, **rule.hyperparameters}
-    fixed = {name: resolved.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
+    fixed = {name: resolved.fixed.get(name, defaults.get(name)) for name in relevant if name not in swept}
     columns = _product({name: resolved.axes[name] for name in swept})
     trials = len(next(iter(columns.values()))) if columns else 1
     columns.update({name: np.repeat(_array([value]), trials) for name, value in fixed.items()})
     return {name: columns[name] for name in relevant}
+
+
+def _relevant(architecture: Architecture, resolved: ResolvedSpec) -> list[str]:
+    """Return the hyperparameters that are columns of a population.
+
+    One for all layers is not among them if each layer has its own.
+    """
+    given = {*resolved.axes, *resolved.fixed}
+    names = [*_ALWAYS, *(name for name in _IF_GIVEN if name in given and _applies(name, architecture))]
+    names += [name for name in architecture.rule.hyperparameters if name not in names]
+    for name in OF_LAYERS:
+        layers = layers_with(name, architecture.layers, resolved)
+        names += [own for layer in layers if (own := f"{name}.{layer}") not in names]
+        if len(layers) == architecture.layers and name in names:
+            names.remove(name)
+    return names
+
+
+def _applies(name: str, architecture: Architecture) -> bool:
+    if name == "init_bias":
+        return architecture.bias
+    return name != "batch_seed" or architecture.config.batch_size is not None
 
 
 def _product(axes: Mapping[str, Sequence[Any]]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from experiments.errors import SpecError
+from experiments.hyperparameters import layer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +150,7 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
         if not equals or not keys or not all(keys.split(".")):
             raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
         value = read_yaml(text, origin, source.folder).data
-        path = tuple(keys.split("."))
+        path = _path(keys)
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
         _set(data, path, value, origin)
@@ -157,6 +158,17 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
         own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
         locations.update({path[:length]: origin for length in range(own, len(path) + 1)})
     return replace(source, data=data, locations=locations)
+
+
+def _path(keys: str) -> tuple[str, ...]:
+    """Return the keys of an assignment. The name of a layer belongs to the key before it: `learning_rate.layer1`."""
+    path: list[str] = []
+    for key in keys.split("."):
+        if path and layer_of(f"{path[-1]}.{key}"):
+            path[-1] += f".{key}"
+        else:
+            path.append(key)
+    return tuple(path)
 
 
 def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:

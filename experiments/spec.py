@@ -21,7 +21,7 @@ from engine import PartError, Parts
 from experiments.axis import MAX_TRIALS, LazyAxis, parse_axis
 from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.errors import SpecError, did_you_mean
-from experiments.hyperparameters import HYPERPARAMETERS, section_fields
+from experiments.hyperparameters import HYPERPARAMETERS, find_hyperparameter, layer_of, section_fields
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class ResolvedSpec:
 
     def error_at(self, hyperparameter: str, message: str) -> SpecError:
         """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
-        section = HYPERPARAMETERS[hyperparameter].section
+        row = find_hyperparameter(hyperparameter)
+        section = row.section if row else ""
         swept: KeyPath = ("grid", hyperparameter)
         path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
         return SpecError(f"{self.source.location(path)}: {'.'.join(map(str, path))}: {message}")
@@ -224,19 +225,35 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
             f"{source.location(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
         )
     parts = _parts(source)
+    data, of_layers = _without_layers(source.data)
     try:
-        spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
+        spec = FullSpec.model_validate(data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
     axes = _checked_axes(spec.grid, source, parts)
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
+    for path, raw in of_layers.items():
+        fixed[path[-1]] = _checked_value(path[-1], raw, source.location(path), ".".join(path), parts)
     for name in axes:
         if name in fixed:
             raise SpecError(
                 f"{source.location(('grid', name))}: {name} is in the grid and outside it; remove one of them"
             )
     return ResolvedSpec(spec, source, fixed, axes, parts)
+
+
+def _without_layers(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any]]:
+    """Return the data without the hyperparameters of single layers, and these: path -> value."""
+    plain, of_layers = dict(data), dict[tuple[str, ...], Any]()
+    for section, keys in ((), plain), (("model",), plain.get("model")):
+        if isinstance(keys, dict):
+            names = [name for name in keys if isinstance(name, str) and layer_of(name)]
+            own = [name for name in names if (row := find_hyperparameter(name)) and row.section == "".join(section)]
+            of_layers |= {(*section, name): keys[name] for name in own}
+            rest = {name: value for name, value in keys.items() if name not in own}
+            plain = {**plain, section[0]: rest} if section else rest
+    return plain, of_layers
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -257,7 +274,7 @@ def _checked_axes(grid: Mapping[str, Any], source: SpecSource, parts: Parts) -> 
     axes: dict[str, LazyAxis] = {}
     for name, raw in grid.items():
         place = source.location(("grid", name))
-        if name not in HYPERPARAMETERS:
+        if find_hyperparameter(name) is None:
             raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
         try:
             axes[name] = parse_axis(raw)
@@ -274,20 +291,26 @@ def _checked_axes(grid: Mapping[str, Any], source: SpecSource, parts: Parts) -> 
 
 
 def _checked_values(name: str, axis: LazyAxis, source: SpecSource, parts: Parts) -> list[Any]:
-    row = HYPERPARAMETERS[name]
     values: list[Any] = []
     unique: set[Any] = set()
     for index, raw in enumerate(axis.make()):
         place = source.location(("grid", name, index))
-        try:
-            value = row.checked(raw, parts)
-        except ValidationError as error:
-            raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
+        value = _checked_value(name, raw, place, f"grid.{name}", parts)
         if value in unique:
             raise SpecError(f"{place}: grid.{name}: {raw!r} is listed twice; remove one of them")
         unique.add(value)
         values.append(value)
     return values
+
+
+def _checked_value(name: str, raw: Any, place: str, subject: str, parts: Parts) -> Any:
+    """Return a hyperparameter's value in its type. Raises SpecError that names the place and the subject."""
+    row = find_hyperparameter(name)
+    assert row is not None
+    try:
+        return row.checked(raw, parts)
+    except ValidationError as error:
+        raise SpecError(_value_message(error.errors(include_url=False)[0], place, subject)) from None
 
 
 def _messages(error: ValidationError, source: SpecSource) -> list[str]:

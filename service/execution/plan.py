@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -196,6 +196,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
     populations = tuple(make_grid(resolved, dataset))
+    _check_batches(resolved, populations, len(dataset.training_targets))
     traced: dict[Architecture, Program] = {}
     programs = []
     for population in populations:
@@ -204,6 +205,14 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
     return Plan(resolved, dataset, populations, tuple(programs))
+
+
+def _check_batches(resolved: ResolvedSpec, populations: Sequence[Population], samples: int) -> None:
+    """Raise SpecError for batches that are drawn with replacement and larger than the data."""
+    for config in (population.architecture.config for population in populations):
+        if config.replacement and (config.batch_size or 0) > samples:
+            message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
+            raise resolved.error_at("batch_size", f"{message}, not {config.batch_size:,}")
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:

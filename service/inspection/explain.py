@@ -12,6 +12,7 @@ from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
 from engine.tensors import split
 from experiments.errors import UserError
+from experiments.hyperparameters import layer_of
 from service.execution.recorded_plan import planned_trial, recorded_plan
 from service.recording.infos import TrialInfo
 from service.recording.store import Store
@@ -125,10 +126,11 @@ def _findings(
 ) -> Iterator[str]:
     """Yield sentences on what is remarkable, whatever the outcome is called. initial: gradient norm at step 0."""
     if trial.outcome == DIVERGED:
-        rate = state.trial.hyperparameters.get("learning_rate")
+        rates = {n: v for n, v in state.trial.hyperparameters.items() if n.partition(".")[0] == "learning_rate"}
+        rate = ", ".join(f"{value:g}{f' in {layer_of(name)}' * bool(layer_of(name))}" for name, value in rates.items())
         name, weight, gradient = max(tensors, key=lambda tensor: tensor[2])
         yield (
-            f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate:g}, "
+            f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate}, "
             f"the gradient of {name} has norm {gradient:.3g}, its weights {weight:.3g}"
         )
     dead = [unit for unit in units if unit.is_dead]

@@ -35,7 +35,7 @@ from typing import Any
 import pandas as pd
 
 from engine import DIVERGED
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import in_order
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 
 _FIRST = ["number", "trial", "run_id"]
@@ -55,7 +55,8 @@ def assemble(parts: Sequence[pd.DataFrame], trials: Collection[str], runs: Mappi
     table = pd.concat(filled, ignore_index=True)
     table = table[table["trial"].isin(list(trials))].drop_duplicates("trial").sort_values("number", ignore_index=True)
     table["run_id"] = table["trial"].map(dict(runs))
-    params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in table]
+    given = [name.removeprefix(PARAMS) for name in table.columns if name.startswith(PARAMS)]
+    params = [PARAMS + name for name in in_order(given)]
     metrics = [name for name in table.columns if name.startswith(METRICS)]
     return table[[*_FIRST, *params, *OUTCOME_COLUMNS, *sorted(metrics, key=_metric_order)]]
 

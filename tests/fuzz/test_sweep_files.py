@@ -109,9 +109,15 @@ def _check_meaning(file: Any, plan: Plan) -> None:
             for name in {*fixed, *grid} & set(configuration):
                 allowed = grid.get(name, [fixed.get(name)])
                 assert any(same(configuration[name], value) for value in allowed), (name, configuration[name])
-    assert {*fixed, *grid} - used <= {"activation"} or "output" in used
+    # an identity leaves these out where they are the default
+    usual = {
+        name
+        for name in ("bias", "gain", "batch_sampling")
+        if HYPERPARAMETERS[name].default in grid.get(name, [fixed.get(name)])
+    }
+    assert {*fixed, *grid} - used <= {"activation", *usual} or "output" in used
     assert 1 <= plan.trials <= math.prod(map(len, grid.values()))
-    if all(set(grid) <= set(p.configuration(0)) for p in plan.populations):
+    if all(set(grid) - usual <= set(p.configuration(0)) for p in plan.populations):
         assert plan.trials == math.prod(map(len, grid.values()))
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
     _check_data(file["dataset"], plan)

@@ -1,0 +1,45 @@
+"""The hyperparameters that a network's layers have for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.hyperparameters import GAINS
+from experiments.spec import ResolvedSpec
+
+
+def layers_with(hyperparameter: str, layers: int, resolved: ResolvedSpec) -> tuple[str, ...]:
+    """Return the layers of a network for which the spec gives a hyperparameter alone, such as `layer1`.
+
+    layers: number of layers of the network.
+    """
+    names = {*resolved.axes, *resolved.fixed}
+    return tuple(f"layer{k}" for k in range(1, layers + 1) if f"{hyperparameter}.layer{k}" in names)
+
+
+def check_layers(structure: Mapping[str, Any], activation: Any, resolved: ResolvedSpec) -> None:
+    """Raise SpecError if a list does not have one activation for each hidden layer, or one gain for each layer.
+
+    structure: the structural hyperparameters, by their names in the sweep file.
+    activation: of the hidden layers.
+    """
+    hidden = len(structure["hidden"])
+    for name, value, layers, kind in (
+        ("activation", activation, hidden, "hidden layers"),
+        ("gain", structure["gain"], hidden + 1, "layers, the output's included"),
+    ):
+        if isinstance(value, tuple) and len(value) != layers:
+            raise resolved.error_at(
+                name, f"{list(value)} has {len(value)} values for {layers} {kind}; give one for each"
+            )
+
+
+def layer_gains(gain: Any, widths: Sequence[int]) -> list[float]:
+    """Return the gain of each layer.
+
+    gain: as in the sweep file, for all layers or for each.
+    widths: of the network, inputs first.
+    """
+    given = gain if isinstance(gain, tuple) else [gain] * (len(widths) - 1)
+    return [GAINS[g](n) if isinstance(g, str) else float(g) for g, n in zip(given, widths[:-1], strict=True)]
