@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
 
 MAX_TRIALS = 10_000_000
 """Largest number of trials in one sweep."""
+
+_CLOSE = 1e-6  # distance of two neighbours, as a share of the larger one
 
 _FORMS = "a list, {values: [...]}, {range: ...}, {linspace: [a, b], points: n} or {logspace: [a, b], points: n}"
 
@@ -90,19 +93,40 @@ def _is_finite(value: Any) -> bool:
 
 def _linspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "linspace")
-    return LazyAxis(points, lambda: _rounded(np.linspace(first, last, points)))
+    return LazyAxis(points, lambda: _rounded(np.linspace(first, last, points).tolist()))
 
 
 def _logspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "logspace")
     if first <= 0 or last <= 0:
         raise ValueError(f"logspace needs two numbers above 0, not {raw['logspace']!r}")
-    return LazyAxis(points, lambda: _rounded(np.geomspace(first, last, points)))
+    return LazyAxis(points, lambda: _spaced_by_factors(first, last, points))
 
 
-def _rounded(values: Any) -> list[float]:
-    """Round to ten significant digits: they are the same on every machine and easy to read."""
-    return [float(f"{value:.10g}") for value in values]
+def _spaced_by_factors(first: float, last: float, points: int) -> list[float]:
+    """Return values that are evenly spaced in the logarithm. Values that are close are computed with 40 digits.
+
+    NumPy's logarithm differs between machines in the last digits, and these are not rounded away if values are close.
+    """
+    values = np.geomspace(first, last, points).tolist()
+    if not _are_close(values):
+        return _rounded(values)
+    with localcontext() as context:
+        context.prec = 40
+        low = Decimal(first).ln()
+        step = (Decimal(last).ln() - low) / (points - 1)
+        return [first, *(float((low + k * step).exp()) for k in range(1, points - 1)), last]
+
+
+def _rounded(values: list[float]) -> list[float]:
+    """Round to ten significant digits unless the values are close: they are easy to read, and the same everywhere."""
+    return values if _are_close(values) else [float(f"{value:.10g}") for value in values]
+
+
+def _are_close(values: list[float]) -> bool:
+    """Return whether rounding to ten digits could move a value by a thousandth of its distance to the next."""
+    sizes = np.abs(values)
+    return bool((np.abs(np.diff(values)) < _CLOSE * np.maximum(sizes[1:], sizes[:-1])).any())
 
 
 _PARSERS: dict[str, Callable[[dict[str, Any]], LazyAxis]] = {

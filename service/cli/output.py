@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.cli.options import print_note
-from service.cli.tables import picture_width, print_rows, print_text
+from service.cli.tables import picture_height, picture_width, print_rows, print_text
 from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
 from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.data.datasets import Dataset
     from service.execution.jobs import Job
     from service.execution.plan import Plan
@@ -119,7 +121,6 @@ def result_json(result: SweepResult) -> dict[str, Any]:
 
 def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more."""
-    from service.cli.heat_map import sweep_map
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
@@ -128,7 +129,7 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     rows = entry_rows(entries, result.objective)
     means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    print_text(sweep_map(result.table, result.objective, result.swept, picture_width()))
+    _print_map(result.table, result.objective, result.swept)
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
@@ -144,6 +145,15 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
         f"the dashboard: {result.page or f'gradgrid dashboard {result.sweep}{option}'}",
         err=True,
     )
+
+
+def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
+    """Print a large map as a picture if the terminal has colours, another sweep as a heat map of characters."""
+    from service.cli.heat_map import sweep_map, sweep_picture
+
+    width, height = picture_width(), picture_height()
+    picture = sweep_picture(table, metric, swept, width, height) if height else None
+    print_text(picture or sweep_map(table, metric, swept, width))
 
 
 def _runs_text(result: SweepResult) -> str:
@@ -175,7 +185,6 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
-    from service.cli.heat_map import sweep_map
     from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
@@ -188,7 +197,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")
-    print_text(sweep_map(table, by, sweep.swept, picture_width()))
+    _print_map(table, by, sweep.swept)
     print_page(store, sweep)
 
 
