@@ -97,7 +97,7 @@ def _picture_legend(phase: PhaseDiagram) -> Text:
     ends = (scale.low, scale.high) if scale else (math.nan, math.nan)
     best, worst = ends if lower_is_better(phase.metric) else ends[::-1]
     parts = [(CALM, f"{best:.3g}", f"{worst:.3g}")] if scale else []
-    parts += [(LOST, "lost at step 0", f"{onset.high - 1:.0f}")] if onset else []
+    parts += [(LOST, f"lost at step {onset.low - 1:.0f}", f"{onset.high - 1:.0f}")] if onset else []
     text = Text()
     for colours, first, last in parts:
         text.append(f"{first} ")

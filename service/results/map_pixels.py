@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,9 +33,9 @@ def shades(heights: Floats, colours: Sequence[str]) -> Array:
 
 def onset_scale(phase: PhaseDiagram) -> Scale | None:
     """Return the logarithmic scale of the steps at which lost cells failed, counted from 1; None without such cells."""
-    steps = phase.onset_step[_is_lost(phase)]
+    steps = phase.onset_step[_is_lost(phase)] + 1.0
     steps = steps[np.isfinite(steps)]
-    return Scale(1.0, max(float(steps.max()) + 1.0, 2.0), True) if steps.size else None
+    return Scale(float(steps.min()), max(float(steps.max()), float(steps.min()) + 1.0), True) if steps.size else None
 
 
 def map_pixels(phase: PhaseDiagram) -> Array:
@@ -52,7 +51,7 @@ def map_pixels(phase: PhaseDiagram) -> Array:
     pixels = shades(heights, CALM)
     lost = _is_lost(phase)
     if onset is not None:
-        pixels[lost] = shades(np.log(phase.onset_step[lost] + 1.0) / math.log(onset.high), LOST)
+        pixels[lost] = shades(onset.fractions(phase.onset_step[lost] + 1.0), LOST)
     pixels[phase.trials == 0] = NO_TRIALS
     return pixels
 
