@@ -20,74 +20,80 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 sys.path[0] = str(Path(__file__).absolute().parent.parent)  # else engine.py of this folder would hide the engine
 
 import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
+from engine.tensors import Tensor  # noqa: E402
+from service.recording.run_table import RunTable  # noqa: E402
 from service.recording.store import Store  # noqa: E402
 from service.recording.threaded_map import ThreadedMap  # noqa: E402
-from service.recording.trial_record import TrialRecord  # noqa: E402
 from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402
 from tests.service.tracking import TrackingServer, running_server  # noqa: E402
 
 _CURVES, _POINTS, _SHARD = 6, 25, 500
 
-Way = Callable[[str, list[TrialRecord]], None]
+Way = Callable[[str, RunTable], None]
 
 
-def _records(count: int) -> list[TrialRecord]:
+def _runs(count: int) -> RunTable:
     rng = np.random.default_rng(0)
     began = time.time_ns() // 1_000_000
-    return [
-        TrialRecord(
-            number=n,
-            trial=uuid.uuid4().hex,
-            name=f"relu, 0.1, {n}",
-            status="FINISHED",
-            params={f"param{k}": str(k) for k in range(10)},
-            tags={"gradgrid.trial": str(n), "gradgrid.outcome": "finished"},
-            curves={
-                f"curve{c}": [(12 * p, float(rng.random()), began + p) for p in range(_POINTS)] for c in range(_CURVES)
-            },
-            weights=[{"name": "layer1.weight", "shape": [1, 3], "values": rng.random(3).tolist()}],
-            start_time=began,
-            end_time=began + _POINTS,
-        )
-        for n in range(count)
-    ]
+    points = np.arange(_POINTS)
+    return RunTable.from_columns(
+        {
+            "number": np.arange(count),
+            "trial": [uuid.uuid4().hex for _ in range(count)],
+            "run_id": [f"{n:08x}{uuid.uuid4().hex[:24]}" for n in range(count)],  # rising, as a sweep's
+            "name": [f"relu, 0.1, {n}" for n in range(count)],
+            "status": ["FINISHED"] * count,
+            "start_time": np.full(count, began),
+            "end_time": np.full(count, began + _POINTS),
+        },
+        params={f"param{k}": [str(k)] * count for k in range(10)},
+        tags={"gradgrid.trial": list(map(str, range(count))), "gradgrid.outcome": ["finished"] * count},
+        points=np.full(count, _POINTS),
+        step=np.tile(12 * points, count),
+        time=np.tile(began + points, count),
+        curves={f"curve{c}": rng.random(count * _POINTS) for c in range(_CURVES)},
+        weights=rng.random((count, 3)),
+        tensors=[Tensor("layer1.weight", (1, 3))],
+    )
 
 
 def _gradgrid(*, weights: bool, backend: str | None = None) -> Way:
-    def write(uri: str, records: list[TrialRecord]) -> None:
+    def write(uri: str, runs: RunTable) -> None:
         store = Store(uri, create=True, backend_uri=backend)
         sweep = store.begin(uuid.uuid4().hex[:8], f"s{uuid.uuid4().hex[:8]}", {}, {}, {})
-        with closing(store.recorder(sweep, weights=weights)) as recorder:
-            assert not recorder.note, recorder.note
-            for start in range(0, len(records), _SHARD):
-                assert list(recorder.record(records[start : start + _SHARD]))
+        recipe = store.recorder(sweep, weights=weights)
+        assert not recipe.note, recipe.note
+        with closing(recipe.open()) as recorder:
+            for first in range(0, len(runs), _SHARD):
+                assert recorder.record(runs.slice(first, _SHARD))
             recorder.finish()
 
     return write
 
 
-def _client(uri: str, records: list[TrialRecord]) -> None:
+def _client(uri: str, runs: RunTable) -> None:
     from mlflow import MlflowClient
 
     from service.recording.client_recorder import ClientRecorder
 
     client = MlflowClient(uri)
     experiment = client.create_experiment(uuid.uuid4().hex)
-    assert list(ClientRecorder(client, experiment, uri).record(records))
+    assert ClientRecorder(client, experiment, uri).record(runs)
 
 
-def _fluent(uri: str, records: list[TrialRecord]) -> None:
+def _fluent(uri: str, runs: RunTable) -> None:
     import mlflow
 
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment(uuid.uuid4().hex)
-    for record in records:
+    for record in runs.records():
         with mlflow.start_run(run_name=record.name):
             mlflow.log_params(dict(record.params))
             for point in range(_POINTS):
@@ -96,14 +102,14 @@ def _fluent(uri: str, records: list[TrialRecord]) -> None:
             mlflow.log_dict({"tensors": list(record.weights)}, "final_weights.json")
 
 
-def _raw(uri: str, records: list[TrialRecord]) -> None:
+def _raw(uri: str, runs: RunTable) -> None:
     """Send the least requests of a run, three, as many at once as gradgrid does, and ignore the answers."""
     api = f"{uri}/api/2.0/mlflow"
     session = requests.Session()
     body = {"name": uuid.uuid4().hex}
     experiment = session.post(f"{api}/experiments/create", json=body, timeout=60).json()["experiment_id"]
 
-    def write(record: TrialRecord) -> None:
+    def write(record: Any) -> None:
         tags = [{"key": k, "value": v} for k, v in record.tags.items()]
         run = {"experiment_id": experiment, "run_name": record.name, "start_time": record.start_time, "tags": tags}
         created = session.post(f"{api}/runs/create", json=run, timeout=60).json()["run"]["info"]["run_id"]
@@ -119,7 +125,7 @@ def _raw(uri: str, records: list[TrialRecord]) -> None:
         session.post(f"{api}/runs/update", json=ended, timeout=60).raise_for_status()
 
     with closing(ThreadedMap()) as threads:
-        threads.run(write, records)
+        threads.run(write, list(runs.records()))
 
 
 _PLAIN = "plain loop: `start_run`, `log_metrics`"
@@ -165,9 +171,9 @@ def _measure(kind: str, ways: dict[str, tuple[Way, int]], place: Callable[[], ob
         for name, (write, count) in ways.items():
             with place() as uri:  # type: ignore[attr-defined]
                 Store(uri, create=True)  # creates the tables outside the measurement
-                records = _records(count)
+                runs = _runs(count)
                 began = time.perf_counter()
-                write(uri, records)
+                write(uri, runs)
                 rates[name].append(count / (time.perf_counter() - began))
         print(f"{kind}: " + ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in rates.items()), file=sys.stderr)
     medians = {name: statistics.median(values) for name, values in rates.items()}

@@ -65,7 +65,8 @@ class Architecture:
     bias: whether the units have biases.
     gain: the factor of a layer's sum as in the sweep file, for all layers or for each.
     own_rates: the layers that have a learning rate of their own.
-    written: the hyperparameters of _IF_UNUSUAL that the sweep file has.
+    written: the hyperparameters of _IF_UNUSUAL that the sweep file has, and `named gains` if some of its gains are no
+        numbers.
     """
 
     hidden: tuple[int, ...]
@@ -98,6 +99,8 @@ class Architecture:
     def params(self) -> Mapping[str, Any]:
         """`hyperparameters` by the names in the sweep file, with the defaults that the file has."""
         written = {name: value for name, value in self._unusual.items() if name in self.written}
+        if "named gains" in self.written and isinstance(self.gain, float):
+            written["gain"] = str(self.gain)  # a column of the trials' table has one type
         values = {**self.hyperparameters, **written}
         return as_written(values) if self.neuron else values
 
@@ -304,9 +307,14 @@ def _architecture(
         bias=structure["bias"],
         gain=structure["gain"],
         own_rates=layers_with("learning_rate", len(hidden) + 1, resolved),
-        written=_IF_UNUSUAL & {*resolved.axes, *resolved.fixed},
+        written=_written(resolved),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
+
+
+def _written(resolved: ResolvedSpec) -> frozenset[str]:
+    named = any(not isinstance(gain, float) for gain in resolved.axes.get("gain", ()))
+    return (_IF_UNUSUAL & {*resolved.axes, *resolved.fixed}) | (frozenset({"named gains"}) if named else frozenset())
 
 
 def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -> TrainConfig:

@@ -1,7 +1,7 @@
 """The main job: check, open, plan, train, record, finish.
 
-A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and the
-driver records each trial as an MLflow run.
+A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and Ray
+actors record each trial as an MLflow run. The driver hands results on.
 
 Nothing is written until all input is checked, the store is open and Ray is reached.
 """
@@ -9,9 +9,11 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,17 +22,18 @@ from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
-from service.execution.cluster import Pool, open_pool
+from service.execution.cluster import open_pool
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
+from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, make_plan
-from service.execution.records import trial_rows
+from service.execution.pool import Pool
 from service.execution.result import SweepResult
 from service.execution.retry import DEFAULT_SECONDS, Retry
+from service.execution.shard_recorder import ShardRecorderRecipe
+from service.execution.shard_tables import ShardSummary, TableSettings
 from service.execution.sweep_state import SweepState, recovered_state
-from service.execution.worker import TrainedShard
-from service.execution.writer import BackgroundWriter, ShardWriter
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo
 from service.recording.pages import guide, served_page, sweep_pages
@@ -38,8 +41,9 @@ from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
-from service.results.metrics import METRICS, outcome_counts
-from service.results.trials_table import best_trials
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.row_spool import read_overview, read_row
+from service.results.trials_table import best_trials, none_if_missing, row_values
 
 
 def run_sweep(
@@ -79,9 +83,10 @@ def run_sweep(
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
         run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with driving(sweep), alive, _finish_on_exit(run, start):
-            run.train(shard_size)
-    return _result(run, start)
+        with closing(state):
+            with driving(sweep), alive, _finish_on_exit(run, start):
+                run.train(shard_size)
+            return _result(run, start)
 
 
 @dataclass
@@ -99,48 +104,46 @@ class _Run:
     def train(self, shard_size: int | None) -> None:
         """Train the missing trials and record them. If only the best get runs, write those runs last."""
         runs = self.plan.record.runs
-        with closing(self._writer(runs=runs == "all")) as writer:
-            note = "; ".join(part for part in (self.state.note, writer.note) if part)
-            self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
-            try:
-                self._train(self.state.done, writer, shard_size)
-            finally:
-                self.observer.end()
+        recipe = self.retry.call(lambda: self._recipe(runs=runs == "all"))
+        note = "; ".join(part for part in (self.state.note, recipe.note) if part)
+        self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
+        try:
+            settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
+            shards = self.plan.shards(self.pool.workers, self.state.done, shard_size)
+            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.dataset, settings)
+        finally:
+            self.observer.end()
         if not isinstance(runs, str):
             self._record_best(runs.top, shard_size)
         self.pool.release()
 
+    def _commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:
+        before = self.state.recorded
+        self.state.commit(summary, first, run_ids)
+        self.observer.advance(self.state.recorded - before, self.state.best)
+
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best trials again, to the same bits, and record them as runs."""
-        best = best_trials(self.state.table(), self.plan.objective, count)
+        best = best_trials(self.state.overview(), self.plan.objective, count)
         missing = frozenset(best.loc[best["run_id"].isna(), "number"])
-        with closing(self._writer(runs=True)) as writer:
-            self._train(frozenset(range(self.plan.trials)) - missing, writer, shard_size, curves=False)
+        if not missing:
+            return
 
-    def _train(
-        self, left_out: frozenset[int], writer: ShardWriter, shard_size: int | None, *, curves: bool = True
-    ) -> None:
-        def write(trained: TrainedShard) -> Generator[None, None, None]:
-            if curves:
-                writer.write_curves(trained)
-            rows = trial_rows(trained, self.plan)
-            self.state.stage(rows)
-            for recorded in writer.write_trials(trained, rows):
-                if self.state.commit(recorded):
-                    self.observer.advance(self.state.best)
-                yield
+        def commit(summary: ShardSummary, first: int, run_ids: list[str]) -> None:
+            numbers = summary.rows.column("number").to_pylist()[first:]
+            for number, run_id in zip(numbers, run_ids, strict=False):
+                self.state.add_run(number, run_id)
 
+        left_out = frozenset(range(self.plan.trials)) - missing
+        settings = TableSettings.of(self.plan, self.sweep, curves=False)
         shards = self.plan.shards(self.pool.workers, left_out, shard_size)
-        with (
-            closing(self.pool.run(shards, self.plan.dataset)) as results,
-            BackgroundWriter(write, self.retry) as background,
-        ):
-            for trained in results:
-                background.put(trained)
-        writer.finish()
+        recipe = self.retry.call(lambda: self._recipe(runs=True))
+        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.dataset, settings)
 
-    def _writer(self, *, runs: bool) -> ShardWriter:
-        return ShardWriter(self.store, self.sweep, self.plan, self.retry, runs=runs)
+    def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
+        weights = self.plan.record.weights == "artifact"
+        recorder = self.store.recorder(self.sweep, weights=weights) if runs else None
+        return ShardRecorderRecipe(recorder, self.store.uri, self.store.run_location(self.sweep))
 
 
 @contextmanager
@@ -155,7 +158,7 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", start)
-            recorded = f"{len(state.table()):,} of {run.plan.trials:,} trials are recorded"
+            recorded = f"{state.recorded:,} of {run.plan.trials:,} trials are recorded"
             raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None
     except SweepInterruptedError:
         raise
@@ -168,16 +171,19 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
 
 
 def _finish(run: _Run, status: str, start: float) -> None:
-    plan, table = run.plan, run.state.table()
+    plan, state = run.plan, run.state
     with deferred_interrupts():
-        guide(run.store, run.sweep, subject_of(table, plan.swept, plan.objective))
+        file = state.write_table()
+        overview = read_overview(file, plan.objective, plan.swept)
+        guide(run.store, run.sweep, subject_of(overview, plan.swept, plan.objective))
+        pages = sweep_pages(run.store, run.sweep)
         run.store.end(
             run.sweep,
             status,
-            table=table,
-            metrics=_summary(table, plan.objective, time.monotonic() - start),
-            description=summary.description(plan, run.sweep.experiment_id, table, sweep_pages(run.store, run.sweep)),
-            files=heat_map(plan, table),
+            table=file,
+            metrics=_summary(overview, plan.objective, time.monotonic() - start),
+            description=summary.description(plan, run.sweep.experiment_id, overview, pages),
+            files=heat_map(plan, overview),
         )
 
 
@@ -191,16 +197,27 @@ def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str
 
 
 def _result(run: _Run, start: float) -> SweepResult:
-    table, sweep = run.state.table(), run.sweep
+    store, sweep, file = run.store, run.sweep, run.state.write_table()
+    overview = read_overview(file, run.plan.objective, run.plan.swept)
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
-        tracking_uri=run.store.uri,
+        tracking_uri=store.uri,
         seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
-        recorded=len(table) - len(run.state.done),
-        table=table,
-        page=served_page(run.store, sweep),
+        recorded=len(overview) - len(run.state.done),
+        best=_best(file, overview, run.plan.objective),
+        overview=overview,
+        read_table=lambda: store.table(store.find_sweep(sweep.sweep)),
+        page=served_page(store, sweep),
     )
+
+
+def _best(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:
+    for number in best_trials(overview, objective, 1)["number"]:
+        row = read_row(file, int(number))
+        values = {"params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+        return {"run_id": none_if_missing(row["run_id"]), **values}
+    return None

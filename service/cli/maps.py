@@ -185,7 +185,7 @@ def _run_zoom(store: Store, closer: Zoom, tracking_uri: str | None, run_options:
 
     result = run_sweep(closer.spec, tracking_uri=tracking_uri, observer=make_progress(), **run_options)
     store.tag(store.find_sweep(result.sweep), {Tag.ZOOM_OF: closer.sweep.sweep})
-    return make_frame(closer, result.table, result.objective, result.sweep, result.seconds)
+    return make_frame(closer, result.overview, result.objective, result.sweep, result.seconds)
 
 
 def _write_film(frames: Sequence[Frame], path: Path) -> list[str]:

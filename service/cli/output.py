@@ -39,7 +39,7 @@ def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
         "name": plan.name,
         "trials": plan.trials,
         "programs": len(set(plan.programs)),
-        "shards": len(plan.shards(workers)),
+        "shards": sum(1 for _ in plan.shards(workers)),
         "runs": plan.runs,
         "metric_rows": plan.metric_rows,
         "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
@@ -124,12 +124,12 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     from service.results.leaderboard import entry_rows, ranked
     from service.results.trials_table import shown_params
 
-    names = shown_params(result.table.columns, result.swept)
-    entries = ranked(result.table, result.objective, names, count=_LISTED)
+    names = shown_params(result.overview.columns, result.swept)
+    entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
     means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    _print_map(result.table, result.objective, result.swept)
+    _print_map(result.overview, result.objective, result.swept)
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
@@ -157,7 +157,7 @@ def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
 
 
 def _runs_text(result: SweepResult) -> str:
-    runs = int(result.table["run_id"].notna().sum())
+    runs = int(result.overview["run_id"].notna().sum())
     if runs == result.trials:
         return "each an MLflow run"
     return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"

@@ -68,11 +68,11 @@ class LiveProgress(_WaitMessages):
         self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
         self._bar.start()
 
-    def advance(self, best: float | None) -> None:
-        self._done += 1
+    def advance(self, trials: int, best: float | None) -> None:
+        self._done += trials
         self._bar.update(
             self._task,
-            advance=1,
+            advance=trials,
             rate=f"{self._done / (time.monotonic() - self._began):,.0f}/s",
             best="" if best is None else f"best {self._objective} {best:.4g}",
         )
@@ -99,8 +99,8 @@ class PlainProgress(_WaitMessages):
         self._plan, self._done, self._before = plan, done, done
         self._began = self._last_line = time.monotonic()
 
-    def advance(self, best: float | None) -> None:
-        self._done += 1
+    def advance(self, trials: int, best: float | None) -> None:
+        self._done += trials
         now = time.monotonic()
         if self._plan and now - self._last_line >= _PLAIN_SECONDS:
             self._last_line = now
@@ -135,8 +135,8 @@ class _SafeProgress:
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self._show("begin", plan, sweep, done, workers, note)
 
-    def advance(self, best: float | None) -> None:
-        self._show("advance", best)
+    def advance(self, trials: int, best: float | None) -> None:
+        self._show("advance", trials, best)
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         self._show("waiting", why, seconds, bound)

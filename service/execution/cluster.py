@@ -1,4 +1,4 @@
-"""Train shards on Ray, or in this process through the same interface. Only this module imports Ray."""
+"""Train and record on Ray. Only this module imports Ray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,36 +18,18 @@ from experiments.errors import ClusterError
 from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.plan import Shard
+from service.execution.pool import Handle, InlinePool, Pool, RecorderHandle, RecorderLostError
 from service.execution.ray_folder import folder_for_ray
-from service.execution.worker import TrainedShard, train_shard
+from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
+from service.execution.shard_tables import TableSettings, train_tables
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
 _HEALTH_SECONDS = 60  # a second on an idle machine; a busy one takes long to start the check
 _NODES_SECONDS = 9
-_TASKS_IN_FLIGHT = 2  # per worker: one trains, one waits. More would pile up results
-
-
-class Pool(Protocol):
-    """Trains shards and yields each result as soon as it is ready.
-
-    workers: how many tasks run at once.
-    """
-
-    @property
-    def workers(self) -> int: ...
-
-    def wait(self) -> None:
-        """Wait until the pool can train. Raises ClusterError if Ray can't be reached or started."""
-        ...
-
-    def release(self) -> None:
-        """Free the pool's resources in the background. Nothing may be trained afterwards."""
-        ...
-
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
-        """Yield each shard's result. Raises ClusterError if a task is lost and its retries fail."""
-        ...
+_TASKS_A_WORKER = 2  # one trains, one waits. More would pile up results
+_RECORDER_RESOURCE = "recorder"
+_LOGS = "see Ray's logs on each node: session_latest/logs in its temporary folder, /tmp/ray"
 
 
 class JobClient(Protocol):
@@ -66,29 +48,15 @@ class JobClient(Protocol):
     def delete_job(self, job_id: str) -> bool: ...
 
 
-class InlinePool:
-    """Trains in this process, for debugging: same interface as Ray's pool, same numbers."""
-
-    workers = 1
-
-    def wait(self) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
-        for shard in shards:
-            yield train_shard(shard, dataset)
-
-
 class RayPool:
-    """Trains on a Ray cluster, a bounded number of tasks at once.
+    """Trains and records on a Ray cluster.
 
     connect: starts or reaches Ray, and returns how many tasks may run at once. It runs in a thread of its own, so that
     the caller can work meanwhile. The thread lives until the pool is released, because Ray's processes end with the
     thread that started them.
     """
+
+    spare_bytes = 2**32  # Ray moves what does not fit into its memory to the disk
 
     def __init__(self, connect: Callable[[], int]) -> None:
         self._connect = connect
@@ -108,6 +76,10 @@ class RayPool:
         self._connected.wait()
         if self._error is not None:
             raise self._error
+
+    @property
+    def tasks_at_once(self) -> int:
+        return _TASKS_A_WORKER * self.workers
 
     def release(self) -> None:
         self._released.set()
@@ -131,40 +103,75 @@ class RayPool:
         self._released.wait()
         ray.shutdown()
 
-    def run(self, shards: Sequence[Shard], dataset: Dataset) -> Generator[TrainedShard, None, None]:
+    def share(self, dataset: Dataset) -> Handle:
         import ray
 
-        task = ray.remote(num_cpus=1, max_retries=3)(train_shard)
-        shared = ray.put(dataset)
-        waiting = iter(shards)
-        running: dict[Any, Shard] = {}
-        try:
-            while True:
-                for shard in waiting:
-                    running[task.remote(shard, shared)] = shard
-                    if len(running) >= _TASKS_IN_FLIGHT * self.workers:
-                        break
-                if not running:
-                    return
-                (done, *_), _ = ray.wait(list(running), num_returns=1)
-                shard = running.pop(done)
-                yield self._fetch(done, shard)
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+        return ray.put(dataset)
 
-    def _fetch(self, reference: Any, shard: Shard) -> TrainedShard:
+    def train(self, shard: Shard, dataset: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+        import ray
+
+        task: Any = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
+        summary, tables = task.remote(shard, dataset, settings)
+        return summary, tables
+
+    def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
+        return _RayRecorder(recipe)
+
+    def first_done(self, handles: Collection[Handle], seconds: float | None) -> Handle | None:
+        import ray
+
+        done, _ = ray.wait(list(handles), num_returns=1, timeout=seconds, fetch_local=False)
+        return done[0] if done else None
+
+    def fetch(self, handle: Handle) -> Any:
         import ray
 
         try:
-            trained: TrainedShard = ray.get(reference)
-        except ray.exceptions.RayError as error:
-            first, last = shard.numbers[0], shard.numbers[-1]
-            raise ClusterError(
-                f"the task that trained trials {first} to {last} was lost: {error}\n"
-                "see Ray's logs on each node: session_latest/logs in its temporary folder, /tmp/ray"
+            return ray.get(handle)
+        except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
+            raise RecorderLostError(
+                f"the process that records trials has ended, {_LOGS}: {str(error).strip().splitlines()[0]}"
             ) from None
-        return trained
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"a task that trained trials was lost: {error}\n{_LOGS}") from None
+
+    def cancel(self, handles: Collection[Handle]) -> None:
+        import ray
+
+        for handle in handles:
+            ray.cancel(handle, force=True)
+
+
+class _RayRecorder:
+    """A recorder in a process of its own, where the store can be reached.
+
+    That is a node with the resource `recorder`, or the driver's node if no node has it. The process costs no core of
+    those that train: mostly it waits for the store.
+    """
+
+    def __init__(self, recipe: ShardRecorderRecipe) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0}
+        if _RECORDER_RESOURCE in ray.cluster_resources():  # type: ignore[no-untyped-call]
+            options["resources"] = {_RECORDER_RESOURCE: 0.001}
+        else:
+            here = ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+        self._actor: Any = ray.remote(**options)(ShardRecorder).remote(recipe, elsewhere=True)
+
+    def record(self, tables: Handle, first: int, count: int, again: bool) -> Handle:
+        return self._actor.record.remote(tables, first, count, again=again)
+
+    def finish(self) -> Handle:
+        return self._actor.finish.remote()
+
+    def close(self) -> None:
+        import ray
+
+        ray.kill(self._actor)
 
 
 @contextmanager

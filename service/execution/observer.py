@@ -21,8 +21,8 @@ class ProgressObserver(RetryObserver, Protocol):
         """
         ...
 
-    def advance(self, best: float | None) -> None:
-        """One more trial is recorded. best: the best value of the objective so far."""
+    def advance(self, trials: int, best: float | None) -> None:
+        """So many more trials are recorded. best: the best value of the objective so far."""
         ...
 
     def end(self) -> None:
@@ -36,7 +36,7 @@ class NullObserver:
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         pass
 
-    def advance(self, best: float | None) -> None:
+    def advance(self, trials: int, best: float | None) -> None:
         pass
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:

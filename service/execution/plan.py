@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
-_MAX_TRIALS = 2_000  # a shard: the driver holds its curves in memory
+_MAX_TRIALS = 2_000  # a shard: a worker and a recorder hold its curves in memory
 
 
 @dataclass(frozen=True)
@@ -161,26 +161,27 @@ class Plan:
         """Return the population of the trial with this number."""
         return population_of(self.populations, number)
 
-    def shards(self, workers: int, done: frozenset[int] = frozenset(), size: int | None = None) -> list[Shard]:
-        """Return the shards to train.
+    def shards(
+        self, workers: int, done: frozenset[int] | Integers = frozenset(), size: int | None = None
+    ) -> Iterator[Shard]:
+        """Yield the shards to train.
 
         workers: how many tasks run at once.
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
-        shards: list[Shard] = []
+        left_out = np.asarray(sorted(done), np.int64)
         target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         for population, program in zip(self.populations, self.programs, strict=True):
             numbers = np.arange(population.first, population.first + population.trials)
-            if done:
-                numbers = numbers[[number not in done for number in numbers]]
+            if len(left_out):
+                numbers = numbers[~np.isin(numbers, left_out)]
             if not len(numbers):
                 continue
             seconds = _cost(len(numbers), population, program, self.dataset)
             count = max(math.ceil(seconds / target), math.ceil(len(numbers) / _MAX_TRIALS))
             count = math.ceil(len(numbers) / size) if size else min(count, len(numbers))
-            shards.extend(self._shard(population, program, part) for part in np.array_split(numbers, count))
-        return shards
+            yield from (self._shard(population, program, part) for part in np.array_split(numbers, count))
 
     def _shard(self, population: Population, program: Program, numbers: Integers) -> Shard:
         columns = {name: column[numbers - population.first] for name, column in population.columns.items()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from experiments.errors import StoreUnavailableError
@@ -41,41 +40,36 @@ class Retry:
     def __init__(self, seconds: float, observer: RetryObserver) -> None:
         self._seconds = seconds
         self._observer = observer
-        self._ended = threading.Event()
         self._since: float | None = None
         self._pause = _FIRST_PAUSE
 
-    def end(self) -> None:
-        """End the retries: from now on, an attempt that fails raises its error."""
-        self._ended.set()
-
-    def iterate(self, attempt: Callable[[], Iterator[_Result]]) -> Iterator[_Result]:
-        """Yield the results of attempt after attempt, until one completes. Raises StoreUnavailableError."""
-        while True:
-            try:
-                for result in attempt():
-                    self._succeeded()
-                    yield result
-                self._succeeded()
-                return
-            except StoreUnavailableError as error:
-                self._wait(error)
-
     def call(self, work: Callable[[], _Result]) -> _Result:
         """Return the result of the first call that succeeds. Raises StoreUnavailableError."""
-        (result,) = self.iterate(lambda: iter([work()]))
-        return result
+        while True:
+            try:
+                result = work()
+            except StoreUnavailableError as error:
+                time.sleep(self.failed(error))
+            else:
+                self.succeeded()
+                return result
 
-    def _wait(self, error: StoreUnavailableError) -> None:
+    def failed(self, error: StoreUnavailableError) -> float:
+        """Return how many seconds to wait before the next attempt. Raises StoreUnavailableError if it is time to stop.
+
+        error: of the attempt that failed.
+        """
         now = time.monotonic()
         self._since = now if self._since is None else self._since
-        if now - self._since >= self._seconds or self._ended.is_set():
+        if now - self._since >= self._seconds:
             raise StoreUnavailableError(f"{error}\ngave up after waiting {now - self._since:.0f} s") from error
         self._observer.waiting(str(error), now - self._since, self._seconds)
-        self._ended.wait(min(self._pause, self._seconds - (now - self._since)))
+        pause = min(self._pause, self._seconds - (now - self._since))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return pause
 
-    def _succeeded(self) -> None:
+    def succeeded(self) -> None:
+        """Note that an attempt has succeeded."""
         if self._since is not None:
             self._since, self._pause = None, _FIRST_PAUSE
             self._observer.back()

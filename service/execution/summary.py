@@ -14,7 +14,8 @@ from service.recording.links import run_link
 from service.recording.pages import SweepPages
 from service.results.cells import format_cell, markdown_table
 from service.results.metrics import METRICS, PARAMS
-from service.results.trials_table import as_text, best_trials, none_if_missing, shown_params
+from service.results.table_values import as_text
+from service.results.trials_table import best_trials, none_if_missing, shown_params
 
 _LISTED, _DIGITS = 10, 6
 _MARKUP = re.compile(r"[^\w\s.,+-]|\n|(?<![^\W_])_|_(?![^\W_])")  # signs that Markdown may give a meaning

@@ -2,78 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from engine import DIVERGED
 from service.execution.plan import Plan
-from service.execution.records import recovered_rows
-from service.recording.infos import SweepInfo
+from service.execution.shard_tables import ShardSummary
+from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.recorded_table import row_from_trial
 from service.recording.store import Store
-from service.recording.trial_record import RecordedTrial
-from service.results.metrics import METRICS, is_better
-from service.results.trials_table import assemble
+from service.results.metrics import PARAMS, is_better, lower_is_better
+from service.results.row_spool import RowSpool, read_overview
+from service.results.table_values import cell_value
+from service.results.trials_table import best_trials
 
 
 class SweepState:
     """The trials recorded so far.
-
-    One thread at a time changes it: the recording thread while it runs, else the main thread.
 
     done: the numbers of the trials that were recorded before the sweep was resumed.
     note: a message about those for the user; may be empty.
     best: the best value of the objective so far; None while no trial has finished.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, rows: pd.DataFrame | None = None, note: str = "") -> None:
+        """Begin with the rows of the trials recorded before."""
         self.plan = plan
-        self.note = ""
+        self.note = note
         self.best: float | None = None
         self.done: frozenset[int] = frozenset()
-        self._parts: list[pd.DataFrame] = []
-        self._objective: dict[str, float] = {}  # trial -> value, of staged trials that finished
-        self._recorded: set[str] = set()
-        self._runs: dict[str, str] = {}  # trial -> run id
+        self._spool = RowSpool()
+        self._runs: dict[int, str] = {}
+        if rows is not None and len(rows):
+            self.done = frozenset(rows["number"])
+            table = pa.Table.from_pandas(rows, preserve_index=False)
+            texts = pa.array([None if pd.isna(run) else str(run) for run in rows["run_id"]], pa.string())
+            self._spool.add(table.set_column(table.column_names.index("run_id"), "run_id", texts))
+            for value in best_trials(rows, plan.objective, 1)[f"metrics.{plan.objective}"]:
+                self.best = float(value)
 
-    @classmethod
-    def recovered(cls, plan: Plan, rows: pd.DataFrame, runs: Mapping[str, str], note: str) -> SweepState:
-        """Return the state of a sweep that is resumed.
+    @property
+    def recorded(self) -> int:
+        """The number of trials that are recorded."""
+        return len(self._spool)
 
-        rows: of the trials recorded before.
-        runs: trial -> run id.
-        note: a message for the user; may be empty.
+    def commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:
+        """Count trials of a shard as recorded.
+
+        first: the position of the first of them in the shard.
+        run_ids: of their runs; empty if they get none, and then all trials of the shard are recorded.
         """
-        state = cls(plan)
-        state.note = note
-        state._runs.update(runs)
-        if len(rows):
-            state.stage(rows)
-            state.done = frozenset(rows["number"])
-            for trial in rows["trial"]:
-                state.commit(RecordedTrial(trial, runs.get(trial)))
-        return state
+        rows = summary.rows.slice(first, len(run_ids) or None)
+        if run_ids:
+            rows = rows.set_column(rows.column_names.index("run_id"), "run_id", pa.array(run_ids, pa.string()))
+        self._spool.add(rows)
+        values = summary.objective[first : first + len(rows)]
+        values = values[~np.isnan(values)]
+        if len(values):
+            value = float(values.min() if lower_is_better(self.plan.objective) else values.max())
+            if is_better(self.plan.objective, value, self.best):
+                self.best = value
 
-    def stage(self, rows: pd.DataFrame) -> None:
-        """Add the rows of trials that are about to be recorded. They count once `commit` is called with them."""
-        self._parts.append(rows)
-        finished = rows[rows["outcome"] != DIVERGED]
-        self._objective.update(zip(finished["trial"], finished[METRICS + self.plan.objective], strict=True))
+    def add_run(self, number: int, run_id: str) -> None:
+        """Note the run of a trial that is recorded already."""
+        self._runs[number] = run_id
 
-    def commit(self, recorded: RecordedTrial) -> bool:
-        """Count a trial as recorded; return whether it was not before."""
-        is_new = recorded.trial not in self._recorded
-        self._recorded.add(recorded.trial)
-        if recorded.run_id:
-            self._runs[recorded.trial] = recorded.run_id
-        value = self._objective.pop(recorded.trial, None)
-        if value is not None and is_better(self.plan.objective, value, self.best):
-            self.best = value
-        return is_new
+    def write_table(self) -> Path:
+        """Write the trials' table of the recorded trials to a Parquet file, and return its path."""
+        return self._spool.write(self._runs)
 
-    def table(self) -> pd.DataFrame:
-        """Return the trials' table of the recorded trials."""
-        return assemble(self._parts, self._recorded, self._runs)
+    def overview(self) -> pd.DataFrame:
+        """Return the main columns of that table (see `read_overview`)."""
+        return read_overview(self.write_table(), self.plan.objective, self.plan.swept)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._spool.close()
 
 
 def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
@@ -86,13 +93,30 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
     missing = numbers.keys() - {info.trial for info in recorded}
     restored, lost = store.restore_deleted(sweep, missing, weights=plan.record.weights == "artifact")
     recorded += restored
-    runs = {info.trial: info.run_id for info in recorded}
     if plan.record.runs == "all":
         rows = recovered_rows(plan, numbers, recorded)
     else:
+        runs = {info.trial: info.run_id for info in recorded}
         rows = store.read_rows(sweep)
         rows = rows[rows["trial"].isin(numbers.keys())] if len(rows) else rows
-    return SweepState.recovered(plan, rows, runs, _deleted_note(len(restored), lost))
+        rows = rows.assign(run_id=rows["trial"].map(runs)) if len(rows) else rows
+    return SweepState(plan, rows, _deleted_note(len(restored), lost))
+
+
+def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[TrialInfo]) -> pd.DataFrame:
+    """Return the rows of trials that have runs already.
+
+    numbers: trial id -> number.
+    recorded: the trials as the store has them.
+    """
+    params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
+    rows = []
+    for info in recorded:
+        number = numbers[info.trial]
+        row = {name: value for name, value in row_from_trial(info).items() if not name.startswith(PARAMS)}
+        typed = {PARAMS + name: cell_value(value) for name, value in params[number].items()}  # text in MLflow
+        rows.append({**row, **typed, "number": number})
+    return pd.DataFrame(rows)
 
 
 def _deleted_note(restored: int, lost: int) -> str:

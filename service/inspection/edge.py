@@ -12,7 +12,7 @@ from engine.arrays import Array, Flags, Integers
 from experiments.errors import UserError
 from service.execution.plan import Plan, Shard
 from service.execution.recorded_plan import recorded_plan
-from service.execution.records import trial_rows
+from service.execution.shard_tables import TableSettings, trial_ids, trial_rows
 from service.execution.worker import train_shard
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
@@ -100,20 +100,22 @@ def nudge(store: Store, sweep: SweepInfo, found: SweepMap, where: Sequence[str],
     if len(positions) > count:
         positions = np.sort(np.random.default_rng(_SAMPLE_SEED).choice(positions, count, replace=False))
     numbers = found.table["number"].to_numpy()[positions]
-    again = _trained(plan, numbers, (found.columns.name, found.rows.name))
+    again = _trained(plan, sweep, numbers, (found.columns.name, found.rows.name))
     calm = dict(zip(again["number"].tolist(), is_calm_by(again, where).tolist(), strict=True))
     before = dict(zip(numbers.tolist(), found.calm[positions].tolist(), strict=True))
     return Nudged(len(before), sum(calm[number] != kept for number, kept in before.items()))
 
 
-def _trained(plan: Plan, numbers: Integers, names: Sequence[str]) -> pd.DataFrame:
+def _trained(plan: Plan, sweep: SweepInfo, numbers: Integers, names: Sequence[str]) -> pd.DataFrame:
     """Return the table of nudged trials. names: the nudged hyperparameters."""
     wanted = frozenset(numbers.tolist())
+    settings = TableSettings.of(plan, sweep, runs=False)
     parts = []
     for shard in plan.shards(1, frozenset(range(plan.trials)) - wanted, _SHARD):
         columns = {name: _nudged(column) if name in names else column for name, column in shard.columns.items()}
         nudged: Shard = replace(shard, columns=columns)
-        parts.append(trial_rows(train_shard(nudged, plan.dataset), plan))
+        rows = trial_rows(train_shard(nudged, plan.dataset), settings, trial_ids(nudged, plan.dataset.fingerprint))
+        parts.append(rows.to_pandas())
     return pd.concat(parts, ignore_index=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
-from service.execution.records import trial_records, trial_rows
+from service.execution.shard_tables import TableSettings, run_table, trial_ids, trial_rows
 from service.execution.worker import TrainedShard, train_shard
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
@@ -82,7 +82,7 @@ def verify(store: Store, sweep: SweepInfo, *, run_id: str | None = None, sample:
     if sweep.has_every_run:
         return _verdict(_compared_runs(store, plan, sweep, _sampled(list(store.trials(sweep)), sample)))
     rows = store.table(sweep)
-    return _verdict(_compared_rows(plan, _sampled(rows.to_dict("records"), sample)))
+    return _verdict(_compared_rows(plan, sweep, _sampled(rows.to_dict("records"), sample)))
 
 
 _Item = TypeVar("_Item")
@@ -114,16 +114,18 @@ def _verdict(compared: Iterable[_Compared]) -> Verdict:
 def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[TrialInfo]) -> Iterator[_Compared]:
     trials = {info.trial: info for info in infos}
     for trained in _trained_again(plan, trials):
-        for record in trial_records(trained, plan, sweep):
+        ids = trial_ids(trained.shard, plan.dataset.fingerprint)
+        for record in run_table(trained, TableSettings.of(plan, sweep), ids).records():
             trial = trials[record.trial]
             comparisons = _comparisons(store, trial, record, with_weights=plan.record.weights == "artifact")
             yield trial.run_id, trial.kernel, comparisons
 
 
-def _compared_rows(plan: Plan, recorded: Sequence[Mapping[Hashable, Any]]) -> Iterator[_Compared]:
+def _compared_rows(plan: Plan, sweep: SweepInfo, recorded: Sequence[Mapping[Hashable, Any]]) -> Iterator[_Compared]:
     rows = {str(row["trial"]): row for row in recorded}
     for trained in _trained_again(plan, rows):
-        for computed in trial_rows(trained, plan).to_dict("records"):
+        ids = trial_ids(trained.shard, plan.dataset.fingerprint)
+        for computed in trial_rows(trained, TableSettings.of(plan, sweep), ids).to_pylist():
             row = rows[str(computed["trial"])]
             names = [str(name) for name in computed if str(name).startswith(METRICS) or name == "last_step"]
             comparisons = [(name, float(row.get(name, math.nan)), float(computed[name])) for name in names]

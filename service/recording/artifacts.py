@@ -66,6 +66,11 @@ class Artifacts:
                 path.write_bytes(content)
                 self._repository(run_id).log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
 
+    def copy(self, run_id: str, file: Path) -> None:
+        """Write a copy of a file to a run."""
+        with translated_errors(self._uri):
+            self._repository(run_id).log_artifact(str(file))  # type: ignore[no-untyped-call]
+
     def remove(self, run_id: str, folder: str) -> None:
         """Remove a folder of a run's artifacts. Raises NotImplementedError if the artifact store can't."""
         self._repository(run_id).delete_artifacts(folder)  # type: ignore[no-untyped-call]
@@ -76,6 +81,10 @@ class Artifacts:
         folder = local_folder(experiment_location)
         root = self._moved.get(folder.parent) if folder else None
         return str(root / folder.name) if root and folder else experiment_location
+
+    def run_location(self, run_id: str) -> str:
+        """Return where a run's artifacts are now."""
+        return str(self._repository(run_id).artifact_uri)
 
     def _open(self, run_id: str) -> ArtifactRepository:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

@@ -10,16 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from service.recording.artifacts import Artifacts
-
-
-def write_part(artifacts: Artifacts, run_id: str, folder: str, rows: pd.DataFrame) -> None:
-    """Write a shard's rows to a folder of a run. The file's name holds the trials' first and last number."""
-    numbers, floats = rows["number"], [name for name in rows if rows[name].dtype == "float64"]
-    split = {"use_dictionary": [n for n in rows if n not in floats], "use_byte_stream_split": floats}
-    content = rows.to_parquet(index=False, compression="zstd", **split)
-    artifacts.write(run_id, {f"{numbers.iloc[0]:08}-{numbers.iloc[-1]:08}.parquet": content}, folder)
-
 
 def read_parts(files: Iterable[bytes], key: list[str]) -> pd.DataFrame:
     """Return the rows of such files as one table; no rows if there are no files.

@@ -8,16 +8,17 @@ another. At the end it deletes runs that were created twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import requests
 
+from service.recording.artifact_writers import ArtifactWriter
 from service.recording.connection import TRANSIENT_STATUSES, translated_errors
 from service.recording.rest_client import Server
+from service.recording.run_table import RunTable
 from service.recording.tags import Tag
 from service.recording.threaded_map import ThreadedMap
-from service.recording.trial_record import RecordedTrial, TrialRecord
-from service.recording.weights import Weights
+from service.recording.trial_record import TrialRecord
+from service.recording.weights import weights_path, weights_text
 
 _MAX_METRICS = 1_000  # in one log-batch
 _MAX_PARAMS = 100
@@ -25,10 +26,13 @@ _PAGE = 1_000
 
 
 class RestRecorder:
-    """Writes several trials at once."""
+    """Writes several runs at once.
 
-    def __init__(self, server: Server, experiment_id: str, weights: Weights, uri: str, note: str = "") -> None:
-        self.note = note
+    weights: writes below the experiment's artifact location; None if weights are not recorded.
+    uri: the store's, for messages.
+    """
+
+    def __init__(self, server: Server, experiment_id: str, weights: ArtifactWriter | None, uri: str) -> None:
         self._server = server
         self._experiment_id = experiment_id
         self._weights = weights
@@ -38,14 +42,17 @@ class RestRecorder:
         self._doubtful: set[str] = set()  # trials whose run may exist: the answer was lost
         self._recorded: dict[str, str] = {}  # trial -> run id, of complete runs
 
-    def record(self, records: Sequence[TrialRecord]) -> Iterator[RecordedTrial]:
+    def record(self, runs: RunTable, *, again: bool = False) -> list[str]:
+        trials = runs.texts("trial")
+        if again:
+            self._doubtful.update(trials)
         with translated_errors(self._uri):
-            yield from self._threads.map_unordered(self._write, records)
+            self._threads.run(self._write, list(runs.records()))
+        return [self._recorded[trial] for trial in trials]
 
-    def _write(self, record: TrialRecord) -> RecordedTrial:
+    def _write(self, record: TrialRecord) -> None:
         if record.trial not in self._recorded:
             self._recorded[record.trial] = self._write_run(record)
-        return RecordedTrial(record.trial, self._recorded[record.trial])
 
     def _write_run(self, record: TrialRecord) -> str:
         run_id = self._begin_run(record)
@@ -60,7 +67,8 @@ class RestRecorder:
             room = _MAX_METRICS - len(first)
             points, metrics = metrics[:room], metrics[room:]
             self._server.post("runs/log-batch", {"run_id": run_id, "params": first, "metrics": points})
-        self._weights.write({run_id: record})
+        if self._weights:
+            self._weights.write([(weights_path(run_id), weights_text(record.weights).encode())])
         self._server.post("runs/update", {"run_id": run_id, "status": record.status, "end_time": record.end_time})
         return run_id
 
@@ -104,7 +112,8 @@ class RestRecorder:
 
     def close(self) -> None:
         self._threads.close()
-        self._weights.close()
+        if self._weights:
+            self._weights.close()
 
 
 def _number(value: float) -> float | str:

@@ -8,16 +8,16 @@ import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import NotFoundError, StoreError
-from service.recording import Recorder
 from service.recording.connection import check_writable, sqlite_path, translated_errors
 from service.recording.deleted import check_trials_experiment, delete_trials, lost_runs, restore_hint, restore_runs
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
-from service.recording.parquet_parts import read_parts, write_part
+from service.recording.parquet_parts import read_parts
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from service.recording.gradgrid_model import GradgridModel
+    from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages open it in another mode
@@ -113,20 +114,24 @@ class Store(Finder):
             for name, value in tags.items():
                 self._client.set_experiment_tag(experiment_id, name, value)
 
-    def recorder(self, sweep: SweepInfo, *, weights: bool = True) -> Recorder:
-        """Return a recorder for the sweep's trials. weights: whether to record the final weights. Raises StoreError."""
-        from service.recording.recorders import make_recorder
+    def recorder(self, sweep: SweepInfo, *, weights: bool = True) -> RecorderRecipe:
+        """Return the recipe of the recorder for the sweep's trials. weights: whether to record the final weights.
+
+        Raises StoreError.
+        """
+        from service.recording.recorders import recorder_recipe
 
         with translated_errors(self.uri):
-            return make_recorder(
-                self._client,
-                self.uri,
-                sweep.experiment_id,
-                sweep.sweep,
-                weights=weights,
-                backend_uri=self._backend_uri,
-                current_location=lambda location: self._artifacts.location(location, sweep.run_id),
+            location = str(self._client.get_experiment(sweep.experiment_id).artifact_location)
+            folder = self._artifacts.location(location, sweep.run_id)
+            return recorder_recipe(
+                self._client, self.uri, sweep.experiment_id, folder, weights=weights, backend_uri=self._backend_uri
             )
+
+    def run_location(self, sweep: SweepInfo) -> str:
+        """Return where the artifacts of the sweep's run are now."""
+        with translated_errors(self.uri):
+            return self._artifacts.run_location(sweep.run_id)
 
     def register(self, trial: TrialInfo, name: str, network: GradgridModel, example: pd.DataFrame) -> Registered:
         """Register a trial's network as a new version of the model `name`.
@@ -150,14 +155,6 @@ class Store(Finder):
         if path:
             check_writable(path)
 
-    def write_rows(self, sweep: SweepInfo, rows: pd.DataFrame) -> None:
-        """Write rows of the sweep's table to its run. They are removed once `end` has written the whole table."""
-        write_part(self._artifacts, sweep.run_id, _ROWS_FOLDER, rows)
-
-    def write_curves(self, sweep: SweepInfo, points: pd.DataFrame) -> None:
-        """Write a shard's curves to the sweep's run, as one file: to read thousands of runs takes long."""
-        write_part(self._artifacts, sweep.run_id, _CURVES_FOLDER, points)
-
     def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of the sweep's table that were written so far; may be empty."""
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
@@ -165,7 +162,7 @@ class Store(Finder):
         return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Return all curves from `write_curves`, one row a point, with number, step and metrics; may be empty."""
+        """Return the curves that were recorded as files, one row a point: number, step, metrics. It may be empty."""
         names = self._artifacts.names(sweep.run_id, _CURVES_FOLDER)
         points = read_parts(self._parts(sweep, names), ["number", "step"])
         return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
@@ -216,7 +213,7 @@ class Store(Finder):
         sweep: SweepInfo,
         status: str,
         *,
-        table: pd.DataFrame,
+        table: Path,
         metrics: Mapping[str, float],
         description: str,
         files: Mapping[str, bytes],
@@ -224,14 +221,15 @@ class Store(Finder):
         """Write table, metrics, description and files to the sweep's run, and end it.
 
         status: MLflow's, FINISHED or KILLED.
-        table: the trials' table.
+        table: the trials' table, a file called trials.parquet.
         description: Markdown.
         files: name -> content.
         """
         from mlflow.entities import Metric
 
         with translated_errors(self.uri):
-            self.write_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
+            self._artifacts.copy(sweep.run_id, table)
+            self.write_files(sweep, None, files)
             now = time.time_ns() // 1_000_000  # of equal times MLflow would keep the greater value
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
             self._client.log_batch(sweep.run_id, metrics=[Metric(key, value, now, 0) for key, value in finite.items()])

@@ -1,15 +1,15 @@
-"""A trial in the form that every recorder writes as a run."""
+"""A trial in the form for recorders that write run after run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial in the form that recorders write as a run.
+    """A trial in the form for recorders that write run after run.
 
     number: its position in the grid.
     trial: its id, 32 hexadecimal digits.
@@ -32,10 +32,3 @@ class TrialRecord:
     weights: Sequence[Mapping[str, Any]]
     start_time: int
     end_time: int
-
-
-class RecordedTrial(NamedTuple):
-    """A trial's id, and the id of its run; None if it has no run."""
-
-    trial: str
-    run_id: str | None

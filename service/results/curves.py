@@ -1,18 +1,14 @@
-"""The recorded curves of a shard as one table."""
+"""Which curves are recorded, and which of their points."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine import History
-from engine.arrays import Integers
+from engine.arrays import Flags, Integers
 from experiments.spec import RecordSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def kept_curves(names: Iterable[str], record: RecordSpec) -> list[str]:
@@ -27,21 +23,13 @@ def _is_kept(name: str, record: RecordSpec) -> bool:
     return not tensor or record.gradients != "norm"
 
 
-def curve_points(history: History, numbers: Integers, record: RecordSpec) -> pd.DataFrame:
-    """Return one row per recorded point: number, step, and every recorded metric.
+def recorded_points(history: History) -> tuple[Integers, Flags]:
+    """Return the step of each point of a history, and whether it is recorded, (trials, points) each.
 
-    numbers: (trials,) the numbers of the history's trials. record: the sweep file's section.
+    The last point is that of the final weights, so its step is the trial's last. Points after it are not recorded.
     """
-    import pandas as pd  # here, because workers import this module and do not need pandas
-
-    steps = np.broadcast_to(history.steps, (history.trials, len(history.steps))).copy()
-    is_recorded = steps < history.last_step[:, None]
+    step = np.broadcast_to(history.steps, (history.trials, len(history.steps))).copy()
+    is_recorded = step < history.last_step[:, None]
     is_recorded[:, -1] = True
-    steps[:, -1] = history.last_step
-    return pd.DataFrame(
-        {
-            "number": np.broadcast_to(numbers[:, None], steps.shape)[is_recorded],
-            "step": steps[is_recorded],
-            **{name: history.curves[name][is_recorded] for name in kept_curves(history.curves, record)},
-        }
-    )
+    step[:, -1] = history.last_step
+    return step, is_recorded

@@ -29,36 +29,16 @@ A function that takes a `table` takes one of these, or some rows of one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from engine import DIVERGED
-from experiments.hyperparameters import in_order
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 
-_FIRST = ["number", "trial", "run_id"]
+FIRST_COLUMNS = ["number", "trial", "run_id"]
 OUTCOME_COLUMNS = ["outcome", "outcome_step", "last_step"]
-
-
-def assemble(parts: Sequence[pd.DataFrame], trials: Collection[str], runs: Mapping[str, str]) -> pd.DataFrame:
-    """Return the table of the given trials, in the order of their numbers.
-
-    parts: tables of some trials each, without `run_id`, in any order; the first row of a trial counts.
-    trials: the trials to keep.
-    runs: trial -> run id, for those that have a run.
-    """
-    filled = [part for part in parts if len(part)]
-    if not filled:
-        return pd.DataFrame(columns=[*_FIRST, *OUTCOME_COLUMNS])
-    table = pd.concat(filled, ignore_index=True)
-    table = table[table["trial"].isin(list(trials))].drop_duplicates("trial").sort_values("number", ignore_index=True)
-    table["run_id"] = table["trial"].map(dict(runs))
-    given = [name.removeprefix(PARAMS) for name in table.columns if name.startswith(PARAMS)]
-    params = [PARAMS + name for name in in_order(given)]
-    metrics = [name for name in table.columns if name.startswith(METRICS)]
-    return table[[*_FIRST, *params, *OUTCOME_COLUMNS, *sorted(metrics, key=_metric_order)]]
 
 
 def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
@@ -99,15 +79,6 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _metric_order(name: str) -> tuple[bool, str]:
+def metric_order(name: str) -> tuple[bool, str]:
+    """Return the key by which columns of metrics are sorted."""
     return name.startswith(f"{METRICS}grad_norm"), name
-
-
-def cell_value(value: Any) -> Any:
-    """Return a hyperparameter's value as the table has it."""
-    return as_text(value) if isinstance(value, tuple) else value
-
-
-def as_text(value: Any) -> str:
-    """Return a hyperparameter's value as MLflow has it: text."""
-    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -59,7 +59,7 @@ def undisturbed(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
     """The table of a sweep on this machine, without containers."""
     file = _write_spec("fault", gate, tmp_path_factory.mktemp("undisturbed"))
     resolved = load_spec(file)
-    shards = make_plan(resolved).shards(workers=2)
+    shards = list(make_plan(resolved).shards(workers=2))
     assert max(shard.trials for shard in shards) == _LARGEST_SHARD
     return run_sweep(resolved, tracking_uri=f"sqlite:///{file.parent / 'mlflow.db'}").table
 

@@ -117,6 +117,9 @@ def test_ids_of_usual_trials_do_not_depend_on_whether_the_file_says_so() -> None
         (True, 1.0), (True, 0.5), (False, 1.0), (False, 0.5)
     ]  # fmt: skip
     assert len({trial_id(p.configuration(0), "data") for p in swept}) == 4
+    mixed = _grid(load_spec({**usual, "grid": {"gain": [0.5, "1/fan_in"]}}))
+    assert [p.params(0)["gain"] for p in mixed] == ["0.5", "1/fan_in"]  # one type in a column
+    assert [p.configuration(0)["gain"] for p in mixed] == [0.5, "1/fan_in"]
 
 
 def test_batches_can_be_drawn_with_replacement() -> None:

@@ -15,7 +15,7 @@ class Interrupting(NullObserver):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         self.done = done
 
-    def advance(self, best: float | None) -> None:
-        self.left -= 1
+    def advance(self, trials: int, best: float | None) -> None:
+        self.left -= trials
         if self.left <= 0:
             raise KeyboardInterrupt

@@ -154,9 +154,9 @@ def test_more_than_a_thousand_experiments_and_sweeps_some_with_odd_names(uri: st
     ]
     where = client.get_experiment_by_name("mine 0")
     assert where is not None
-    with closing(store.recorder(first)) as recorder:
+    with closing(store.recorder(first).open()) as recorder:
         recorder._experiment_id = int(where.experiment_id)  # type: ignore[attr-defined]
-        list(recorder.record(sweeps))
+        write(recorder, first, sweeps)
     last = client.create_run(client.get_experiment_by_name("mine 1599").experiment_id)  # type: ignore[union-attr]
     for name, value in {**tags, "gradgrid.spec": "last", "gradgrid.sweep": "20260101-999999-cccc"}.items():
         client.set_tag(last.info.run_id, name, value)
@@ -164,6 +164,6 @@ def test_more_than_a_thousand_experiments_and_sweeps_some_with_odd_names(uri: st
         assert len({sweep.sweep for sweep in reading.sweeps()}) == len(reading.sweeps()) == 1_102
         for name in ("s", "s0", "s1099", "last", "20260101-001099"):
             assert reading.find_sweep(name).spec == ("s1099" if name.startswith("2026") else name)
-    with closing(store.recorder(first)) as recorder:
-        (run_id,) = write(recorder, [make_record(1)]).values()
+    with closing(store.recorder(first).open()) as recorder:
+        (run_id,) = write(recorder, first, [make_record(1)]).values()
         assert store.find(run_id[:10]).run_id == run_id

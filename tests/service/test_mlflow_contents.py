@@ -142,16 +142,17 @@ def test_the_description_links_to_the_trials_and_lists_the_best(recorded: Record
 
 def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> None:
     from service.execution.plan import make_plan
-    from service.execution.records import trial_records
-    from service.execution.worker import train_shard
+    from service.execution.shard_tables import TableSettings, train_tables
 
     plan = make_plan(recorded.resolved)
-    trained = train_shard(plan.shards(1)[0], plan.dataset)
     sweep = recorded.store.find_sweep(recorded.result.sweep)
+    shard = next(plan.shards(1))
+    _, tables = train_tables(shard, plan.dataset, TableSettings.of(plan, sweep))
+    assert tables.runs is not None
     known = {run.data.tags["gradgrid.trial"]: run.info.run_id for run in _runs(recorded)}
-    with closing(recorded.store.recorder(sweep)) as recorder:
-        again = dict(recorder.record(list(trial_records(trained, plan, sweep))))
-    assert again.keys() == {plan.trial_ids[number] for number in trained.shard.numbers}
+    with closing(recorded.store.recorder(sweep).open()) as recorder:
+        again = dict(zip(tables.runs.texts("trial"), recorder.record(tables.runs), strict=True))
+    assert again.keys() == {plan.trial_ids[number] for number in shard.numbers}
     assert again.items() <= known.items()
     assert len(_runs(recorded)) == 12
 

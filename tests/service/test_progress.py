@@ -51,9 +51,9 @@ def test_plain_progress_reports_rate_and_time_left(
     shown.begin(plan, recorded.store.find_sweep("small"), done=200, workers=2, note="a note")
     for trial in range(200):
         clock.advance(_SECONDS_A_TRIAL)
-        shown.advance(best=None if trial < 100 else 0.25)
+        shown.advance(1, best=None if trial < 100 else 0.25)
     clock.advance(400.0)
-    shown.advance(best=None)
+    shown.advance(1, best=None)
     shown.end()
     first, *lines = capsys.readouterr().err.splitlines()
     assert "1,000 trials of 1 program on 2 workers, 200 of them recorded already; a note" in first
@@ -71,7 +71,7 @@ def test_the_first_report_of_a_single_trial_says_nothing_of_the_time_left(
     shown = PlainProgress()
     shown.begin(plan, recorded.store.find_sweep("small"), done=200, workers=1, note="")
     clock.advance(14.0)
-    shown.advance(best=0.25)
+    shown.advance(1, best=0.25)
     assert capsys.readouterr().err.splitlines()[1:] == ["201 of 1,000 trials, best test_loss 0.25"]
 
 
@@ -89,7 +89,7 @@ def test_live_progress_shows_rate_and_time_left(plan: Plan, recorded: Recorded, 
     shown.begin(plan, recorded.store.find_sweep("small"), done=200, workers=2, note="")
     for _ in range(80):
         clock.advance(_SECONDS_A_TRIAL)
-        shown.advance(best=0.25)
+        shown.advance(1, best=0.25)
     drawn = io.StringIO()
     Console(file=drawn, width=120).print(shown._bar.get_renderable())
     shown.end()

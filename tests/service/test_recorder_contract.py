@@ -14,12 +14,12 @@ from mlflow.entities import ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from experiments.errors import StoreError
-from service.recording import Recorder
 from service.recording import recorders as chooser
 from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
 from service.recording.deleted import lost_runs
 from service.recording.infos import SweepInfo
+from service.recording.recorder import Recorder
 from service.recording.rest_recorder import RestRecorder
 from service.recording.runs import TRIAL, Runs
 from service.recording.store import Store
@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
         server = request.getfixturevalue("tracking_server")
         where, backend = server.uri, server.store if request.param == "behind http" else None
     store, sweep = begin_sweep(where, backend)
-    recorder = store.recorder(sweep)
+    recorder = store.recorder(sweep).open()
     if request.param == "client":
         recorder.close()
         recorder = ClientRecorder(MlflowClient(where), sweep.experiment_id, where)
@@ -58,13 +58,13 @@ def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
 def test_every_recorder_writes_the_clients_runs(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The databases are of the same kind: SQLite keeps no sign of a zero, PostgreSQL does."""
     store, sweep, recorder = kind
-    assert list(write(recorder, RECORDS)) == [r.trial for r in RECORDS]
+    assert list(write(recorder, sweep, RECORDS)) == [r.trial for r in RECORDS]
     recorder.finish()
     other = f"sqlite:///{tmp_path / 'client.db'}"
     if store.uri.startswith("postgresql"):
         other = request.getfixturevalue("make_postgres")()
     peer, peer_sweep = begin_sweep(other)
-    list(ClientRecorder(MlflowClient(other), peer_sweep.experiment_id, other).record(RECORDS))
+    write(ClientRecorder(MlflowClient(other), peer_sweep.experiment_id, other), peer_sweep, RECORDS)
     ours, theirs = recorded_runs(store, sweep, tmp_path), recorded_runs(peer, peer_sweep, tmp_path)
     assert ours.keys() == theirs.keys()
     for trial, fields in theirs.items():
@@ -74,7 +74,7 @@ def test_every_recorder_writes_the_clients_runs(kind: Kind, tmp_path: Path, requ
 
 def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
     store, sweep, recorder = kind
-    runs = write(recorder, RECORDS)
+    runs = write(recorder, sweep, RECORDS)
     client = MlflowClient(store.uri)
 
     def found(condition: str, *order: str) -> list[str]:
@@ -94,7 +94,7 @@ def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
 
 def test_a_trial_is_never_recorded_twice(kind: Kind) -> None:
     store, sweep, recorder = kind
-    before, runs = write(recorder, RECORDS[:3]), write(recorder, RECORDS)
+    before, runs = write(recorder, sweep, RECORDS[:3]), write(recorder, sweep, RECORDS)
     assert list(runs) == [r.trial for r in RECORDS]
     assert before.items() <= runs.items()
     assert {t.trial: t.run_id for t in store.trials(sweep)} == runs
@@ -106,8 +106,8 @@ def test_bulk_writes_a_trial_once_also_after_another_recorder(where: str, reques
     given = request.getfixturevalue(where)
     store, sweep = begin_sweep(given if isinstance(given, str) else given())
     for part in (RECORDS[:3], RECORDS[2:], RECORDS):
-        with closing(store.recorder(sweep)) as recorder:  # each begins without knowing of the others
-            list(recorder.record(part))
+        with closing(store.recorder(sweep).open()) as recorder:  # each begins without knowing of the others
+            write(recorder, sweep, part)
     client = MlflowClient(store.uri)
     assert {t.run_id for t in store.trials(sweep)} == {run_id(sweep.sweep, r.trial, r.number) for r in RECORDS}
     assert len(client.get_metric_history(run_id(sweep.sweep, "trial0002", 2), "loss")) == 3
@@ -115,7 +115,7 @@ def test_bulk_writes_a_trial_once_also_after_another_recorder(where: str, reques
 
 def test_users_can_change_a_trials_run_like_any_other(kind: Kind) -> None:
     store, sweep, recorder = kind
-    run = write(recorder, RECORDS)["trial0001"]
+    run = write(recorder, sweep, RECORDS)["trial0001"]
     client = MlflowClient(store.uri)
     client.set_tag(run, "mine", "yes")
     client.log_metric(run, "loss", 0.25, step=30)
@@ -139,10 +139,10 @@ def test_the_tables_hold_the_same_rows(tmp_path: Path) -> None:
     for kind in ("client", "bulk"):
         uri = f"sqlite:///{tmp_path / kind}.db"
         store, sweep = begin_sweep(uri)
-        recorder = store.recorder(sweep)
+        recorder = store.recorder(sweep).open()
         if kind == "client":
             recorder = ClientRecorder(MlflowClient(uri), sweep.experiment_id, uri)
-        names = {run: trial for trial, run in write(recorder, RECORDS).items()}
+        names = {run: trial for trial, run in write(recorder, sweep, RECORDS).items()}
         with sqlite3.connect(tmp_path / f"{kind}.db") as connection:
             connection.row_factory = sqlite3.Row
             for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
@@ -164,8 +164,8 @@ def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
     from mlflow.store.db.utils import _verify_schema
 
     store, sweep = begin_sweep(uri)
-    recorder = store.recorder(sweep)
-    list(recorder.record(RECORDS))
+    recorder = store.recorder(sweep).open()
+    write(recorder, sweep, RECORDS)
     recorder.finish()
     recorder.close()
     engine = sqlalchemy.create_engine(uri)
@@ -182,27 +182,27 @@ def test_the_store_passes_mlflows_own_schema_check(uri: str) -> None:
 
 def test_a_failing_transaction_leaves_nothing_behind(uri: str) -> None:
     store, sweep = begin_sweep(uri)
-    recorder = store.recorder(sweep)
+    recorder = store.recorder(sweep).open()
     twice = [(0, 1.0, BEGAN), (0, 1.0, BEGAN)]  # against the primary key
     with pytest.raises(StoreError, match="UNIQUE constraint failed"):
-        list(recorder.record([*RECORDS, make_record(99, curves={"loss": twice})]))
+        write(recorder, sweep, [*RECORDS[:5], make_record(99, curves=dict.fromkeys(RECORDS[0].curves, twice))])
     assert list(store.trials(sweep)) == []
-    assert len(list(recorder.record(RECORDS))) == len(RECORDS)
+    assert len(write(recorder, sweep, RECORDS)) == len(RECORDS)
 
 
 def test_several_write_into_one_store_at_once(uri: str) -> None:
     store, sweep = begin_sweep(uri)
     errors: list[BaseException] = []
 
-    def write(first: int) -> None:
+    def write_some(first: int) -> None:
         try:
             for start in range(first, first + 100, 10):
-                with closing(store.recorder(sweep)) as recorder:
-                    list(recorder.record([make_record(n) for n in range(start, start + 10)]))
+                with closing(store.recorder(sweep).open()) as recorder:
+                    write(recorder, sweep, [make_record(n) for n in range(start, start + 10)])
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 50, 100)]  # the first two overlap
+    threads = [threading.Thread(target=write_some, args=(first,)) for first in (0, 50, 100)]  # the first two overlap
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -213,11 +213,12 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
 
 def test_the_client_writes_into_an_unknown_database_and_says_why(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, sweep = begin_sweep(uri)
-    monkeypatch.setattr(chooser, "_database", lambda uri: None)
-    recorder = store.recorder(sweep)
+    monkeypatch.setattr(chooser, "_address", lambda uri: "")
+    recipe = store.recorder(sweep)
+    recorder = recipe.open()
     assert isinstance(recorder, ClientRecorder)
-    assert "the store is not an SQLite or PostgreSQL" in recorder.note
-    list(recorder.record(RECORDS[:1]))
+    assert "the store is not an SQLite or PostgreSQL" in recipe.note
+    write(recorder, sweep, RECORDS[:1])
     assert len(list(store.trials(sweep))) == 1
 
 
@@ -234,9 +235,9 @@ def _resumed(kind: Kind) -> tuple[list[str], int]:
     if isinstance(recorder, ClientRecorder):
         again: Recorder = ClientRecorder(MlflowClient(store.uri), sweep.experiment_id, store.uri)
     else:
-        again = store.recorder(sweep)
+        again = store.recorder(sweep).open()
     with closing(again):
-        assert list(write(again, left)) == [record.trial for record in left]
+        assert list(write(again, sweep, left)) == [record.trial for record in left]
         again.finish()
     return sorted(t.trial for t in restored), lost
 
@@ -250,7 +251,7 @@ def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> 
 def test_each_deleted_run_comes_back_once(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """They are restored, or recorded again if that is not enough. A second time there is nothing to do."""
     store, sweep, recorder = kind
-    runs = write(recorder, RECORDS)
+    runs = write(recorder, sweep, RECORDS)
     client = MlflowClient(store.uri)
     before = recorded_runs(store, sweep, tmp_path)
     deleted, unfinished, bare, gone = (runs[f"trial{n:04}"] for n in (1, 2, 3, 4))
@@ -283,13 +284,13 @@ def test_each_deleted_run_comes_back_once(kind: Kind, request: pytest.FixtureReq
 
 def test_a_run_that_lost_its_tags_gets_them_back_and_keeps_the_users(uri: str) -> None:
     store, sweep = begin_sweep(uri)
-    with closing(store.recorder(sweep)) as recorder:
-        run = write(recorder, RECORDS)["trial0003"]
+    with closing(store.recorder(sweep).open()) as recorder:
+        run = write(recorder, sweep, RECORDS)["trial0003"]
     client = MlflowClient(uri)
     client.delete_tag(run, "gradgrid.trial")
     client.set_tag(run, "gradgrid.outcome", "mine")
-    with closing(store.recorder(sweep)) as recorder:
-        list(recorder.record(RECORDS))
+    with closing(store.recorder(sweep).open()) as recorder:
+        write(recorder, sweep, RECORDS)
     assert len(list(store.trials(sweep))) == len(client.search_runs([sweep.experiment_id])) == len(RECORDS)
     tags = client.get_run(run).data.tags
     assert (tags["gradgrid.trial"], tags["gradgrid.outcome"]) == ("trial0003", "mine")
@@ -298,7 +299,7 @@ def test_a_run_that_lost_its_tags_gets_them_back_and_keeps_the_users(uri: str) -
 
 def test_the_users_runs_among_the_trials_are_neither_read_nor_changed(kind: Kind) -> None:
     store, sweep, recorder = kind
-    list(recorder.record(RECORDS))
+    write(recorder, sweep, RECORDS)
     client = MlflowClient(store.uri)
     own = client.create_run(sweep.experiment_id, run_name="mine").info.run_id
     client.log_metric(own, "loss", -1e9)

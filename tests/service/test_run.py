@@ -120,7 +120,7 @@ class _Failing(NullObserver):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         pass
 
-    def advance(self, best: float | None) -> None:
+    def advance(self, trials: int, best: float | None) -> None:
         raise StoreError("the disk is full")
 
     def end(self) -> None:

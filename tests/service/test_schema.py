@@ -58,10 +58,10 @@ def test_revision_and_other_tables_do_not_matter(made: str) -> None:
         "ALTER TABLE metrics ADD COLUMN unit VARCHAR(10) DEFAULT 'none' NOT NULL",
         "CREATE INDEX index_runs_experiment ON runs (experiment_id)",
     )
-    with closing(store.recorder(sweep)) as recorder:
+    with closing(store.recorder(sweep).open()) as recorder:
         assert isinstance(recorder, BulkRecorder)
-        assert recorder.note == ""
-        list(recorder.record(RECORDS))
+        assert store.recorder(sweep).note == ""
+        write(recorder, sweep, RECORDS)
     assert len(list(store.trials(sweep))) == len(RECORDS)
 
 
@@ -151,10 +151,10 @@ def test_the_client_writes_into_tables_of_an_unknown_shape_and_says_why(uri: str
     _change(
         uri, *_rebuilt("tags", "run_uuid VARCHAR(32) NOT NULL,", "run_uuid VARCHAR(32) NOT NULL, a TEXT NOT NULL,")(uri)
     )
-    recorder = store.recorder(sweep)
+    recorder = store.recorder(sweep).open()
     assert isinstance(recorder, ClientRecorder)
     why = "its table tags has an unknown column a without a default"
-    assert recorder.note == f"recording through MLflow's client, run by run: {why}"
+    assert store.recorder(sweep).note == f"recording through MLflow's client, run by run: {why}"
 
 
 def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
@@ -169,9 +169,9 @@ def test_a_trigger_fires_for_bulk_as_it_does_for_the_client(made: str) -> None:
             "CREATE TRIGGER audit AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION audit()",
         ]
     _change(made, "CREATE TABLE seen (run_uuid VARCHAR(32))", *trigger)
-    with closing(store.recorder(sweep)) as recorder:
+    with closing(store.recorder(sweep).open()) as recorder:
         assert isinstance(recorder, BulkRecorder)
-        runs = write(recorder, RECORDS)
+        runs = write(recorder, sweep, RECORDS)
     engine = sqlalchemy.create_engine(made)
     with engine.connect() as connection:
         seen = {row[0] for row in connection.execute(sqlalchemy.text("SELECT run_uuid FROM seen"))}

@@ -216,9 +216,9 @@ def test_a_read_only_store_whose_last_changes_are_in_its_log_says_so(
 def _checked(uri: str, tmp_path: Path) -> None:
     """Check that a sweep is recorded through a server at this address, with its artifacts."""
     store, sweep = begin_sweep(uri)
-    with closing(store.recorder(sweep)) as recorder:
+    with closing(store.recorder(sweep).open()) as recorder:
         assert isinstance(recorder, RestRecorder)
-        runs = write(recorder, RECORDS)
+        runs = write(recorder, sweep, RECORDS)
         recorder.finish()
     assert len(recorded_runs(store, sweep, tmp_path)) == len(RECORDS)
     assert store.final_weights(runs["trial0002"]) == RECORDS[2].weights

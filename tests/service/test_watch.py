@@ -26,9 +26,9 @@ class _Stepwise(NullObserver):
         self.there = threading.Event()
         self.go_on = threading.Event()
 
-    def advance(self, best: float | None) -> None:
-        self._after -= 1
-        if self._after == 0:
+    def advance(self, trials: int, best: float | None) -> None:
+        self._after -= trials
+        if self._after <= 0 and not self.there.is_set():
             self.there.set()
             assert self.go_on.wait(30)
 
@@ -58,10 +58,10 @@ def test_a_sweep_is_quiet_from_the_last_trial_on(uri: str, monkeypatch: pytest.M
     clock = Clock()
     monkeypatch.setattr(watch, "time", clock)
     store, sweep = begin_sweep(uri)
-    with closing(store.recorder(sweep)) as recorder, driving(sweep):
+    with closing(store.recorder(sweep).open()) as recorder, driving(sweep):
         looks = follow(store, sweep.sweep, 1.0, sleep=lambda _: clock.advance(45.0))
         before = [next(looks).idle_seconds for _ in range(3)]
-        write(recorder, [make_record(0)])
+        write(recorder, sweep, [make_record(0)])
         after = [next(looks).idle_seconds for _ in range(2)]
     assert (before, after) == ([0.0, 45.0, 90.0], [0.0, 45.0])
 

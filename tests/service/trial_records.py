@@ -1,17 +1,25 @@
-"""Trial records that every recorder must write alike, and a sweep to write them into."""
+"""Trial records that every recorder must write alike, and a sweep to write them into.
 
+A record is easier to write down than a table, so tests begin with records.
+"""
+
+import itertools
 import json
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mlflow import MlflowClient
 
-from service.recording import Recorder
+from engine.tensors import Tensor
+from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
+from service.recording.recorder import Recorder
+from service.recording.run_table import RunTable
 from service.recording.store import Store
 from service.recording.trial_record import TrialRecord
 
@@ -34,7 +42,7 @@ def make_record(number: int, **changes: Any) -> TrialRecord:
         },
         curves={
             "loss": [(0, 1.5 + number, BEGAN), (10, 0.1 + 0.2, BEGAN + 5), (20, 5e-324 * number, BEGAN + 9)],
-            "grad_norm.layer1.weight": [(0, -0.0, BEGAN), (20, 1e300, BEGAN + 9)],
+            "grad_norm.layer1.weight": [(0, -0.0, BEGAN), (10, 2.5, BEGAN + 5), (20, 1e300, BEGAN + 9)],
         },
         weights=[{"name": "layer1.weight", "shape": [1, 2], "values": [0.1, -3e-17]}],
         start_time=BEGAN,
@@ -58,9 +66,49 @@ def begin_sweep(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]
     return store, store.begin(identity, "s", {"name": "s"}, {"gradgrid.objective": "loss"}, {})
 
 
-def write(recorder: Recorder, records: Iterable[TrialRecord]) -> dict[str, str]:
+def run_table(sweep: SweepInfo, records: Iterable[TrialRecord]) -> RunTable:
+    """Return a table of these records: of several, if their curves or params differ."""
+    records = list(records)
+    names = list(records[0].curves)
+    points = [list(record.curves[names[0]]) for record in records]
+    for record in records:
+        assert [list(curves) for curves in (record.curves, record.params)] == [names, list(records[0].params)]
+
+    def column(name: str) -> list[Any]:
+        return [getattr(record, name) for record in records]
+
+    return RunTable.from_columns(
+        {
+            **{name: column(name) for name in ("number", "trial", "name", "status", "start_time", "end_time")},
+            "run_id": [run_id(sweep.sweep, record.trial, record.number) for record in records],
+        },
+        params={name: [record.params[name] for record in records] for name in records[0].params},
+        tags={name: [record.tags[name] for record in records] for name in records[0].tags},
+        points=np.array([len(part) for part in points]),
+        step=np.array([step for part in points for step, _, _ in part]),
+        time=np.array([time for part in points for _, _, time in part]),
+        curves={name: np.array([value for r in records for _, value, _ in r.curves[name]]) for name in names},
+        weights=np.array([[v for tensor in record.weights for v in tensor["values"]] for record in records]),
+        tensors=[Tensor(tensor["name"], tuple(tensor["shape"])) for tensor in records[0].weights],
+    )
+
+
+def tables(sweep: SweepInfo, records: Iterable[TrialRecord]) -> Iterator[RunTable]:
+    """Yield the records as tables; neighbours with the same columns share one."""
+
+    def columns(record: TrialRecord) -> tuple[object, ...]:
+        return tuple(record.curves), tuple(record.params), tuple(record.tags)
+
+    for _, group in itertools.groupby(records, columns):
+        yield run_table(sweep, group)
+
+
+def write(recorder: Recorder, sweep: SweepInfo, records: Iterable[TrialRecord]) -> dict[str, str]:
     """Record trials; return trial -> run id, sorted by trial."""
-    return {trial: str(run_id) for trial, run_id in sorted(recorder.record(list(records)))}
+    written: dict[str, str] = {}
+    for table in tables(sweep, records):
+        written.update(zip(table.texts("trial"), recorder.record(table), strict=True))
+    return dict(sorted(written.items()))
 
 
 def recorded_runs(store: Store, sweep: SweepInfo, folder: Path) -> dict[str, Any]:

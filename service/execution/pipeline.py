@@ -1,0 +1,184 @@
+"""Train shards and record them, as fast as both go: the driver only hands results on.
+
+A task trains a shard and makes its tables. They stay where they are until a recorder fetches them. The driver sees a
+summary of each shard, and which parts of it are recorded.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from experiments.data.datasets import Dataset
+from experiments.errors import GradgridError, StoreError, StoreUnavailableError
+from service.execution.interrupts import deferred_interrupts
+from service.execution.plan import Shard
+from service.execution.pool import Handle, Pool, RecorderHandle, RecorderLostError
+from service.execution.retry import Retry
+from service.execution.shard_recorder import ShardRecorderRecipe
+from service.execution.shard_tables import ShardSummary, TableSettings
+
+_MAX_LOSSES = 5  # of recorders one after another, without a success between them
+
+Commit = Callable[[ShardSummary, int, list[str]], None]
+"""Called when a part of a shard is recorded: its summary, the position of the first trial, the ids of the runs."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a shard that is to be recorded.
+
+    summary, tables: of the shard; the tables' handle.
+    first, count: the position of its first trial in the shard, and the number of its trials.
+    again: whether a recorder that has died may have recorded it.
+    """
+
+    summary: ShardSummary
+    tables: Handle
+    first: int
+    count: int
+    again: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Its share of the shard's size."""
+        return self.summary.nbytes * self.count // self.summary.trials
+
+
+class Pipeline:
+    """Trains shards in a pool's tasks, and records them with a pool's recorders.
+
+    commit: is called for each part of a shard that is recorded.
+    The observer of `retry` hears of a store that is unavailable. Training goes on meanwhile.
+    """
+
+    def __init__(self, pool: Pool, recipe: ShardRecorderRecipe, retry: Retry, commit: Commit) -> None:
+        self._pool = pool
+        self._recipe = recipe
+        self._retry = retry
+        self._commit = commit
+        self._training: dict[Handle, Handle] = {}  # summary -> tables
+        self._waiting: deque[_Part] = deque()
+        self._recording: dict[Handle, tuple[RecorderHandle, _Part]] = {}
+        self._idle: list[RecorderHandle] = []
+        self._recorders = 0
+        self._losses = 0
+        self._next_attempt = -math.inf
+
+    def run(self, shards: Iterable[Shard], dataset: Dataset, settings: TableSettings) -> None:
+        """Train the shards and record them.
+
+        If it is interrupted, it completes the parts that are being recorded, and commits them.
+        Raises StoreError, and ClusterError if a task was lost and its retries failed.
+        """
+        shared, remaining = self._pool.share(dataset), iter(shards)
+        try:
+            while True:
+                self._start_recording()
+                self._start_training(remaining, shared, settings)
+                if not (self._training or self._recording or self._waiting):
+                    break
+                self._handle_one()
+            self._finish()
+        finally:
+            with deferred_interrupts():
+                self._stop()
+
+    def _start_training(self, remaining: Iterator[Shard], dataset: Handle, settings: TableSettings) -> None:
+        """Start tasks, unless too much work waits to be recorded."""
+        while len(self._training) < self._pool.tasks_at_once:
+            if sum(part.nbytes for part in self._waiting) > self._pool.spare_bytes:
+                return
+            shard = next(remaining, None)
+            if shard is None:
+                return
+            summary, tables = self._pool.train(shard, dataset, settings)
+            self._training[summary] = tables
+
+    def _start_recording(self) -> None:
+        while self._waiting and time.monotonic() >= self._next_attempt:
+            if not self._idle:
+                if self._recorders == self._recipe.writers:
+                    return
+                self._idle.append(self._pool.open_recorder(self._recipe))
+                self._recorders += 1
+            with deferred_interrupts():
+                recorder, part = self._idle.pop(), self._waiting.popleft()
+                handle = recorder.record(part.tables, part.first, part.count, part.again)
+                self._recording[handle] = (recorder, part)
+
+    def _handle_one(self) -> None:
+        """Wait for a result and handle it, or until the next attempt to record."""
+        handles = [*self._recording, *self._training]
+        pause = self._next_attempt - time.monotonic() if self._waiting else 0.0
+        if not handles:
+            time.sleep(max(pause, 0.0))
+            return
+        done = self._pool.first_done(handles, pause if pause > 0 else None)
+        with deferred_interrupts():
+            if done in self._training:
+                self._trained(done)
+            elif done is not None:
+                self._recorded(done)
+
+    def _trained(self, handle: Handle) -> None:
+        tables = self._training.pop(handle)
+        summary: ShardSummary = self._pool.fetch(handle)
+        size = self._recipe.batch
+        for first in range(0, summary.trials, size):
+            self._waiting.append(_Part(summary, tables, first, min(size, summary.trials - first)))
+
+    def _recorded(self, handle: Handle) -> None:
+        recorder, part = self._recording.pop(handle)
+        try:
+            result: list[str] | StoreError = self._pool.fetch(handle)
+        except RecorderLostError as error:
+            self._lost(part, error)
+            return
+        self._idle.append(recorder)
+        if isinstance(result, StoreUnavailableError):
+            self._waiting.appendleft(part)
+            self._next_attempt = time.monotonic() + self._retry.failed(result)
+        elif isinstance(result, StoreError):
+            raise result
+        else:
+            self._losses = 0
+            self._retry.succeeded()
+            self._commit(part.summary, part.first, result)
+
+    def _lost(self, part: _Part, error: RecorderLostError) -> None:
+        """Replace a recorder whose process has ended, by one that looks for what it had written."""
+        self._recorders -= 1
+        self._losses += 1
+        self._waiting.appendleft(replace(part, again=True))
+        if self._losses >= _MAX_LOSSES:
+            raise error
+
+    def _finish(self) -> None:
+        for recorder in self._idle:
+
+            def finish(recorder: RecorderHandle = recorder) -> None:
+                error = self._pool.fetch(recorder.finish())
+                if error is not None:
+                    raise error
+
+            with suppress(RecorderLostError):
+                self._retry.call(finish)
+
+    def _stop(self) -> None:
+        """Cancel training, complete what is being recorded, and close the recorders."""
+        self._pool.cancel(list(self._training))
+        for handle, (recorder, part) in self._recording.items():
+            self._idle.append(recorder)
+            with suppress(GradgridError):
+                result = self._pool.fetch(handle)
+                if not isinstance(result, StoreError):
+                    self._commit(part.summary, part.first, result)
+        self._recording.clear()
+        for recorder in self._idle:
+            recorder.close()
+        self._idle.clear()

@@ -1,0 +1,138 @@
+"""A pool trains shards in tasks and records them in recorders. The pipeline sees no more of Ray than this."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from experiments.data.datasets import Dataset
+from experiments.errors import GradgridError
+from service.execution.plan import Shard
+from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
+from service.execution.shard_tables import TableSettings, train_tables
+
+Handle = Any
+"""The result of work that may not have ended yet. It stays where it was made until it is fetched."""
+
+
+class RecorderLostError(GradgridError):
+    """The process of a recorder has ended."""
+
+
+class RecorderHandle(Protocol):
+    """A `ShardRecorder`, which may be in another process."""
+
+    def record(self, tables: Handle, first: int, count: int, again: bool) -> Handle:
+        """Start `ShardRecorder.record`. tables: as `Pool.train` returned them."""
+        ...
+
+    def finish(self) -> Handle:
+        """Start `ShardRecorder.finish`."""
+        ...
+
+    def close(self) -> None:
+        """End the recorder. It must have no work."""
+        ...
+
+
+class Pool(Protocol):
+    """Trains shards and records them.
+
+    workers: how many shards are trained at once.
+    tasks_at_once: how many tasks to start before the first has ended.
+    spare_bytes: how much trained work may wait for a store that is unavailable, in bytes.
+    """
+
+    spare_bytes: int
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def tasks_at_once(self) -> int: ...
+
+    def wait(self) -> None:
+        """Wait until the pool can train. Raises ClusterError if Ray can't be reached or started."""
+        ...
+
+    def release(self) -> None:
+        """Free the pool's resources in the background. Nothing may be trained afterwards."""
+        ...
+
+    def share(self, dataset: Dataset) -> Handle:
+        """Return a handle of the data, for `train`."""
+        ...
+
+    def train(self, shard: Shard, dataset: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+        """Start `train_tables`; return handles of its two results."""
+        ...
+
+    def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
+        """Open a recorder."""
+        ...
+
+    def first_done(self, handles: Collection[Handle], seconds: float | None) -> Handle | None:
+        """Return a handle whose work has ended; None if there is none after some seconds. No limit: None."""
+        ...
+
+    def fetch(self, handle: Handle) -> Any:
+        """Return the result. Raises ClusterError if a task was lost and its retries failed, RecorderLostError."""
+        ...
+
+    def cancel(self, handles: Collection[Handle]) -> None:
+        """Cancel tasks that train."""
+        ...
+
+
+class _Done:
+    """A result that is here. Two of them are never equal."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class InlinePool:
+    """Does all work in this process at once, for debugging: same interface as Ray's pool, same numbers."""
+
+    workers = 1
+    tasks_at_once = 1
+    spare_bytes = 2**28
+
+    def wait(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def share(self, dataset: Dataset) -> _Done:
+        return _Done(dataset)
+
+    def train(self, shard: Shard, dataset: _Done, settings: TableSettings) -> tuple[_Done, _Done]:
+        summary, tables = train_tables(shard, dataset.value, settings)  # type: ignore[arg-type]
+        return _Done(summary), _Done(tables)
+
+    def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
+        return _InlineRecorder(recipe)
+
+    def first_done(self, handles: Collection[Handle], seconds: float | None) -> Handle | None:
+        return next(iter(handles), None)
+
+    def fetch(self, handle: _Done) -> Any:
+        return handle.value
+
+    def cancel(self, handles: Collection[Handle]) -> None:
+        pass
+
+
+class _InlineRecorder:
+    def __init__(self, recipe: ShardRecorderRecipe) -> None:
+        self._recorder = ShardRecorder(recipe)
+
+    def record(self, tables: _Done, first: int, count: int, again: bool) -> _Done:
+        return _Done(self._recorder.record(tables.value, first, count, again=again))  # type: ignore[arg-type]
+
+    def finish(self) -> _Done:
+        return _Done(self._recorder.finish())
+
+    def close(self) -> None:
+        self._recorder.close()

@@ -1,0 +1,242 @@
+"""Turn a trained shard into the tables that are recorded. The worker that trained it does so, in columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from engine import ENGINE_VERSION, History
+from engine.arrays import Flags, Floats, Integers
+from engine.tensors import elements
+from experiments.data.datasets import Dataset
+from experiments.grid import trial_id
+from experiments.spec import RecordSpec
+from service.execution.plan import Plan, Shard
+from service.execution.worker import TrainedShard, train_shard
+from service.recording.artifact_writers import File
+from service.recording.bulk_recorder import run_id
+from service.recording.infos import SweepInfo
+from service.recording.run_table import RunTable
+from service.recording.tags import Tag
+from service.results.curves import kept_curves, recorded_points
+from service.results.metrics import METRICS, PARAMS
+from service.results.table_values import as_text, cell_value
+
+ROWS_FOLDER = "rows"
+CURVES_FOLDER = "curves"
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """What a worker must know of a sweep to make its tables.
+
+    sweep, sweep_run_id: the sweep's id, and the id of its own run.
+    name: the sweep's name.
+    swept: the swept hyperparameters, in the order of the axes.
+    fingerprint: of the data set.
+    objective: the metric that ranks the trials.
+    record: the sweep file's section.
+    runs: whether trials get runs.
+    curves: whether curves are written, if the section asks for files of them.
+    """
+
+    sweep: str
+    sweep_run_id: str
+    name: str
+    swept: tuple[str, ...]
+    fingerprint: str
+    objective: str
+    record: RecordSpec
+    runs: bool = True
+    curves: bool = True
+
+    @classmethod
+    def of(cls, plan: Plan, sweep: SweepInfo, *, runs: bool = True, curves: bool = True) -> TableSettings:
+        """Return the settings of a sweep of this plan."""
+        names = (plan.name, plan.swept, plan.dataset.fingerprint, plan.objective, plan.record)
+        return cls(sweep.sweep, sweep.run_id, *names, runs, curves)
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What the driver keeps of a shard.
+
+    rows: its rows of the trials' table.
+    objective: (trials,) the metric that ranks trials; NaN for those that diverged.
+    nbytes: the size of its `ShardTables`.
+    """
+
+    rows: pa.Table
+    objective: Floats
+    nbytes: int
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        return len(self.objective)
+
+
+@dataclass(frozen=True)
+class ShardTables:
+    """What a recorder writes of a shard.
+
+    trials: the number of trials.
+    runs: the trials as runs; None if trials get no runs.
+    files: of the sweep's own run.
+    """
+
+    trials: int
+    runs: RunTable | None
+    files: tuple[File, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """The size in memory."""
+        return (self.runs.nbytes if self.runs else 0) + sum(len(content) for _, content in self.files)
+
+
+def train_tables(shard: Shard, dataset: Dataset, settings: TableSettings) -> tuple[ShardSummary, ShardTables]:
+    """Train a shard and make its tables: the work of one task."""
+    trained = train_shard(shard, dataset)
+    ids = trial_ids(shard, settings.fingerprint)
+    rows = trial_rows(trained, settings, ids)
+    runs = run_table(trained, settings, ids) if settings.runs else None
+    tables = ShardTables(shard.trials, runs, tuple(_files(trained, settings, rows)))
+    objective = np.where(trained.history.diverged, np.nan, trained.history.final(settings.objective))
+    return ShardSummary(rows, objective, tables.nbytes), tables
+
+
+def trial_ids(shard: Shard, fingerprint: str) -> list[str]:
+    """Return the ids of a shard's trials. fingerprint: of the data set."""
+    parts = shard.architecture.parts
+    return [trial_id(shard.configuration(trial), fingerprint, parts) for trial in range(shard.trials)]
+
+
+def _files(trained: TrainedShard, settings: TableSettings, rows: pa.Table) -> Iterator[File]:
+    numbers = trained.shard.numbers
+    name = f"{numbers[0]:08}-{numbers[-1]:08}.parquet"
+    if not settings.runs:
+        yield f"{ROWS_FOLDER}/{name}", _parquet(rows)
+    if settings.curves and settings.record.curves == "file":
+        yield f"{CURVES_FOLDER}/{name}", _parquet(_curve_table(trained, settings.record))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=[name for name in table.column_names if name not in floats],
+        use_byte_stream_split=floats,
+    )
+    return sink.getvalue()
+
+
+def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]) -> RunTable:
+    """Return a shard's trials as runs. ids: of the trials."""
+    history, shard = trained.history, trained.shard
+    trials, numbers = shard.trials, shard.numbers.tolist()
+    params = _param_columns(shard)
+    texts = {name: list(map(as_text, values)) for name, values in params.items()}
+    names = list(map(", ".join, zip(*(texts[name] for name in settings.swept if name in texts), strict=True)))
+    step, is_recorded = recorded_points(history)
+    return RunTable.from_columns(
+        {
+            "number": shard.numbers,
+            "trial": ids,
+            "run_id": _run_ids(settings, ids, numbers),
+            "name": names or [settings.name] * trials,
+            "status": np.where(history.diverged, "FAILED", "FINISHED").tolist(),
+            "start_time": np.full(trials, trained.start_time),
+            "end_time": np.full(trials, trained.end_time),
+        },
+        params=texts,
+        tags={
+            Tag.SWEEP: [settings.sweep] * trials,
+            Tag.SWEEP_RUN: [settings.sweep_run_id] * trials,
+            Tag.TRIAL: ids,
+            Tag.NUMBER: list(map(str, numbers)),
+            Tag.OUTCOME: [history.outcome(trial) for trial in range(trials)],
+            Tag.OUTCOME_STEP: list(map(str, history.outcomes.onset_step.tolist())),
+            Tag.LAST_STEP: list(map(str, history.last_step.tolist())),
+            Tag.KERNEL: [history.kernel] * trials,
+            Tag.ENGINE: [ENGINE_VERSION] * trials,
+            Tag.HOST: [trained.host] * trials,
+        },
+        points=is_recorded.sum(axis=1),
+        step=step[is_recorded],
+        time=_times(trained, step)[is_recorded],
+        curves=_curves(history, settings.record, is_recorded),
+        weights=history.weights,
+        tensors=history.tensors,
+    )
+
+
+def _run_ids(settings: TableSettings, ids: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    return [run_id(settings.sweep, trial, number) for trial, number in zip(ids, numbers, strict=True)]
+
+
+def _param_columns(shard: Shard) -> dict[str, list[Any]]:
+    """Return hyperparameter -> its value for each trial, by the user's names."""
+    shared = {name: [value] * shard.trials for name, value in shard.architecture.params.items()}
+    return {**shared, **{name: column.tolist() for name, column in shard.columns.items()}}
+
+
+def _times(trained: TrainedShard, step: Integers) -> Integers:
+    """Return the time of each step, in milliseconds. The trials trained together, so times are spread evenly."""
+    return trained.start_time + (trained.end_time - trained.start_time) * step // int(trained.history.steps[-1])
+
+
+def _curves(history: History, record: RecordSpec, is_recorded: Flags) -> Mapping[str, Floats]:
+    """Return metric -> its recorded points, (points of all trials,)."""
+    curves = {name: history.curves[name][is_recorded] for name in kept_curves(history.curves, record)}
+    if history.gradients is not None:
+        names = (f"gradient.{name}.{'.'.join(map(str, index))}" for name, index in elements(history.tensors))
+        curves.update(zip(names, history.gradients[is_recorded].T, strict=True))
+    return {name: curve.astype(np.float64) for name, curve in curves.items()}
+
+
+def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]) -> pa.Table:
+    """Return a shard's rows of the trials' table. ids: of the trials."""
+    history, shard = trained.history, trained.shard
+    runs = _run_ids(settings, ids, shard.numbers.tolist()) if settings.runs else [None] * shard.trials
+    params = _param_columns(shard)
+    return pa.table(
+        {
+            "number": pa.array(shard.numbers, pa.int64()),
+            "trial": pa.array(ids, pa.string()),
+            "run_id": pa.array(runs, pa.string()),
+            **{PARAMS + name: pa.array(list(map(cell_value, values))) for name, values in params.items()},
+            "outcome": pa.array([history.outcome(trial) for trial in range(shard.trials)], pa.string()),
+            "outcome_step": pa.array(history.outcomes.onset_step, pa.int64()),
+            "last_step": pa.array(history.last_step, pa.int64()),
+            **{METRICS + name: _final(history, name) for name in kept_curves(history.curves, settings.record)},
+        }
+    )
+
+
+def _final(history: History, metric: str) -> pa.Array:
+    return pa.array(history.final(metric).astype(np.float64))
+
+
+def _curve_table(trained: TrainedShard, record: RecordSpec) -> pa.Table:
+    """Return a row for each recorded point: number, step, and every recorded metric."""
+    history = trained.history
+    step, is_recorded = recorded_points(history)
+    numbers = np.broadcast_to(trained.shard.numbers[:, None], step.shape)
+    names = kept_curves(history.curves, record)
+    return pa.table(
+        {
+            "number": numbers[is_recorded],
+            "step": step[is_recorded],
+            **{name: history.curves[name][is_recorded].astype(np.float64) for name in names},
+        }
+    )

@@ -1,0 +1,15 @@
+"""A hyperparameter's value in the trials' table and in MLflow. Workers import this, so it imports nothing slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def cell_value(value: Any) -> Any:
+    """Return a hyperparameter's value as the table has it."""
+    return as_text(value) if isinstance(value, tuple) else value
+
+
+def as_text(value: Any) -> str:
+    """Return a hyperparameter's value as MLflow has it: text."""
+    return str(list(value)) if isinstance(value, tuple) else str(value)
