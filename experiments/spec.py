@@ -93,6 +93,18 @@ class RecordSpec(Section):
         raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
 
 
+class RefineSpec(Section):
+    """The `refine` section of a sweep file: a map that is trained densely only where its cells differ."""
+
+    to: int = Field(description="values of each of the two axes in the end", ge=4, le=4096)
+    by: Literal["lost", "outcome"] = Field(
+        default="lost", description="what must differ: whether trials exploded or diverged; or their outcome"
+    )
+    audit: float = Field(
+        default=0.01, description="share of the other trials that are trained at the end, to compare", ge=0, le=1
+    )
+
+
 class Spec(Section):
     """A sweep file: a data set, a model, its training, and the axes of the grid.
 
@@ -108,6 +120,9 @@ class Spec(Section):
     dataset: DatasetSpec
     model: Section = ModelSpec()
     grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
+    refine: RefineSpec | None = Field(
+        default=None, description="train two axes coarsely, then densely only where neighbours differ"
+    )
     record: RecordSpec = RecordSpec()
 
     @field_validator("name")
@@ -230,7 +245,7 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
         spec = FullSpec.model_validate(data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(_messages(error, source))) from None
-    axes = _checked_axes(spec.grid, source, parts)
+    axes = _checked_axes(refined_grid(spec, source), source, parts)
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
     for path, raw in of_layers.items():
@@ -241,6 +256,30 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
                 f"{source.location(('grid', name))}: {name} is in the grid and outside it; remove one of them"
             )
     return ResolvedSpec(spec, source, fixed, axes, parts)
+
+
+def refined_grid(spec: Spec, source: SpecSource) -> Mapping[str, Any]:
+    """Return the grid with as many points as `refine` asks for. Raises SpecError without two axes to refine."""
+    if spec.refine is None:
+        return spec.grid
+    names = refined_axes(spec)
+    place = source.location(("refine",))
+    if len(names) != 2:
+        found = f"; it has {', '.join(names) or 'none'}" if len(names) < 2 else f", not {', '.join(names)}"
+        raise SpecError(f"{place}: refine needs exactly two axes with points, logspace or linspace{found}")
+    for name in names:
+        points = spec.grid[name]["points"]
+        if not isinstance(points, int) or not 2 <= points <= spec.refine.to:
+            raise SpecError(
+                f"{place}: refine.to is {spec.refine.to}, so grid.{name} should begin with 2 to {spec.refine.to} "
+                f"points, not {points!r}"
+            )
+    return {name: {**raw, "points": spec.refine.to} if name in names else raw for name, raw in spec.grid.items()}
+
+
+def refined_axes(spec: Spec) -> list[str]:
+    """Return the axes that have points."""
+    return [name for name, raw in spec.grid.items() if isinstance(raw, Mapping) and "points" in raw]
 
 
 def _without_layers(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any]]:
@@ -347,6 +386,7 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
     ("dataset",): DatasetSpec,
     ("model",): ModelSpec,
     ("record",): RecordSpec,
+    ("refine",): RefineSpec,
 }
 
 

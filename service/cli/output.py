@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,6 +93,10 @@ def print_plan(plan: Plan, workers: int) -> None:
     weights = sorted({program.weight_count for program in plan.programs})
     lines = [
         f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        *(
+            ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
+            * plan.is_refined
+        ),
         *_data_lines(plan.dataset),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
@@ -116,12 +120,17 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
+        **({"refined": vars(result.refined)} if result.refined else {}),
     }
 
 
-def print_result(result: SweepResult, tracking_uri: str | None) -> None:
-    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more."""
+def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None) -> None:
+    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more.
+
+    spec: the content of the sweep file.
+    """
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
     names = shown_params(result.overview.columns, result.swept)
@@ -129,13 +138,14 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     rows = entry_rows(entries, result.objective)
     means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    _print_map(result.overview, result.objective, result.swept)
+    _print_map(with_untrained_cells(result.overview, spec or {}), result.objective, result.swept)
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
     best_run = rows[0]["best run"] if rows else "RUN"
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
+    print_note(f"refined: {result.refined}" if result.refined else "")
     click.echo(
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({counts}), in {result.seconds:.1f} s{speed}, "
@@ -187,6 +197,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
     from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
@@ -197,7 +208,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")
-    _print_map(table, by, sweep.swept)
+    _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
     print_page(store, sweep)
 
 

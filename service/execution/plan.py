@@ -91,6 +91,11 @@ class Plan:
         return sum(population.trials for population in self.populations)
 
     @property
+    def is_refined(self) -> bool:
+        """Whether only a part of the trials will be trained, as `refine` in the sweep file says."""
+        return self.resolved.spec.refine is not None
+
+    @property
     def seconds(self) -> float:
         """The estimated training time on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)

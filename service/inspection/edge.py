@@ -20,6 +20,7 @@ from service.recording.store import Store
 from service.results.axes import Axis, axis_pairs, cell_indices, swept_axes
 from service.results.edge import LEAST_SIDE, Edge, edge_cells, lost_cells, measure_edge
 from service.results.leaderboard import matching
+from service.results.refined_table import with_untrained_cells
 from service.results.scales import is_calm
 
 _SAMPLE_SEED = 0
@@ -66,7 +67,7 @@ def sweep_map(store: Store, sweep: SweepInfo, where: Sequence[str] = ()) -> Swee
     where: conditions; a trial that does not meet them is lost. Without them, a trial that exploded or diverged is.
     Raises UserError if the sweep is no map of at least 16 x 16 cells over numbers.
     """
-    table = read_table(store, sweep)
+    table = with_untrained_cells(read_table(store, sweep), store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     columns, rows = axis_pairs(axes)[0] if len(axes) > 1 else (None, None)
     if columns is None or rows is None or min(len(columns.values), len(rows.values)) < LEAST_SIDE:
@@ -76,14 +77,14 @@ def sweep_map(store: Store, sweep: SweepInfo, where: Sequence[str] = ()) -> Swee
             f"{LEAST_SIDE} values each; it has {shape}"
         )
     calm = is_calm_by(table, where)
-    return SweepMap(table, columns, rows, calm, lost_cells(table, columns, rows, table["number"].to_numpy()[calm]))
+    return SweepMap(table, columns, rows, calm, lost_cells(table, columns, rows, calm))
 
 
 def is_calm_by(table: pd.DataFrame, where: Sequence[str]) -> Flags:
     """Return for each trial whether it is not lost. where: as in `sweep_map`."""
     if not where:
         return is_calm(table["outcome"])
-    return np.asarray(table["number"].isin(matching(table, where)["number"]))
+    return np.asarray(table.index.isin(matching(table, where).index))
 
 
 def nudge(store: Store, sweep: SweepInfo, found: SweepMap, where: Sequence[str], count: int) -> Nudged:
@@ -95,7 +96,8 @@ def nudge(store: Store, sweep: SweepInfo, found: SweepMap, where: Sequence[str],
     """
     plan = recorded_plan(store, sweep, "nudged")
     row, column = cell_indices(found.table, found.columns, found.rows)
-    near = edge_cells(found.lost)[row, column] & (row >= 0) & (column >= 0)
+    numbered = found.table["number"].to_numpy() >= 0
+    near = edge_cells(found.lost)[row, column] & (row >= 0) & (column >= 0) & numbered
     positions = np.flatnonzero(near)
     if len(positions) > count:
         positions = np.sort(np.random.default_rng(_SAMPLE_SEED).choice(positions, count, replace=False))

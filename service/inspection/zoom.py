@@ -20,6 +20,7 @@ from service.results.axes import Axis, axis_pairs, swept_axes
 from service.results.edge import LEAST_SIDE, Edge, lost_cells, measure_edge
 from service.results.map_pixels import map_pixels
 from service.results.phase_diagram import make_phase_diagram
+from service.results.refined_table import with_untrained_cells
 
 _FRAME_SIDE = 512  # pixels of a film's frame, at least
 _FRAME_MILLISECONDS, _LAST_MILLISECONDS = 500, 2500
@@ -77,7 +78,7 @@ def first_zoom(store: Store, sweep: SweepInfo, at: tuple[float, float], by: floa
     at, by, points: as in `make_zoom`.
     Raises UserError if the sweep has no two axes of numbers, or can't be zoomed there.
     """
-    table = read_table(store, sweep)
+    table = with_untrained_cells(read_table(store, sweep), store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     if len(axes) < 2:
         raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: it is no map over two axes of numbers")
@@ -90,7 +91,8 @@ def _range(spec: ResolvedSpec, axis: Axis) -> Range:
     """Return the range of an axis. Its form says whether it is logarithmic; of a list, its values do."""
     form = spec.spec.grid[axis.name]
     of_space = isinstance(form, Mapping) and bool({"logspace", "linspace"} & set(form))
-    return range_of(axis.name, axis.values, logarithmic="logspace" in form if of_space else axis.is_logarithmic)
+    whole = range_of(axis.name, axis.values, logarithmic="logspace" in form if of_space else axis.is_logarithmic)
+    return replace(whole, points=form["points"]) if of_space else whole
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def make_frame(zoom: Zoom, table: Any, objective: str, sweep: str, seconds: floa
 
     table: its trials (see `service.results.trials_table`). objective: the metric of the picture.
     """
+    table = with_untrained_cells(table, zoom.spec.source.data)
     by_name = {axis.name: axis for axis in swept_axes(table, (zoom.columns.name, zoom.rows.name))}
     columns, rows = by_name[zoom.columns.name], by_name[zoom.rows.name]
     lost = lost_cells(table, columns, rows)

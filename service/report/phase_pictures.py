@@ -16,6 +16,7 @@ from service.results.axes import axis_pairs, display_name, short_value, swept_ax
 from service.results.colours import OUTCOME_COLOURS
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram, scale_of_median
+from service.results.refined_table import with_untrained_cells
 from service.results.scales import Scale
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
 
     plan: the sweep's plan. table: see `service.results.trials_table`.
     """
+    table = with_untrained_cells(table, plan.resolved.source.data)
     axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}

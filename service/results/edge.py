@@ -14,7 +14,6 @@ for mixed ones and the slopes are those of porespy's `boxcount`, with which Sohl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,16 +140,16 @@ def _line(x: Floats, y: Floats) -> tuple[float, float, float]:
     return float(slope), float(intercept), float(np.sqrt(rest / (len(x) - 2) / spread)) if len(x) > 2 else np.nan
 
 
-def lost_cells(table: pd.DataFrame, columns: Axis, rows: Axis, kept: Sequence[int] | None = None) -> Flags:
+def lost_cells(table: pd.DataFrame, columns: Axis, rows: Axis, calm: Flags | None = None) -> Flags:
     """Return the map of a sweep: for each cell whether at least half of its trials are lost, (rows, columns).
 
     table: see `service.results.trials_table`.
     columns, rows: two axes of the sweep.
-    kept: the numbers of the trials that are not lost; without it, those that neither exploded nor diverged.
+    calm: for each trial whether it is not lost; by default if it neither exploded nor diverged.
     """
     row, column = cell_indices(table, columns, rows)
     inside = (row >= 0) & (column >= 0)
-    calm = is_calm(table["outcome"]) if kept is None else np.isin(table["number"].to_numpy(), np.asarray(kept))
+    calm = is_calm(table["outcome"]) if calm is None else calm
     shape = (len(rows.values), len(columns.values))
     cells = (row * shape[1] + column)[inside]
     trials = np.bincount(cells, minlength=shape[0] * shape[1])
