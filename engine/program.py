@@ -82,9 +82,12 @@ class Input(NamedTuple):
     name: str = ""
 
     def __str__(self) -> str:
-        if self.kind in _NUMBERED_KINDS:
-            return f"{self.kind} {self.position}"
-        return f"{self.kind} {self.name}".rstrip()
+        return describe_input(self.kind, self.position, self.name)
+
+
+def describe_input(kind: str, position: int, name: str) -> str:
+    """Return an input as text: its kind, with its position or name."""
+    return f"{kind} {position}" if kind in _NUMBERED_KINDS else f"{kind} {name}".rstrip()
 
 
 class Instruction(NamedTuple):

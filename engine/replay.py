@@ -139,7 +139,7 @@ def replay(trial: Trial, step: int) -> Replay:
         raise ValueError(f"the trial has steps 0 to {steps}, not {step}")
     features, targets = trial.samples.features.shape[1], trial.samples.targets.shape[1]
     program = trace_step(trial.model, trial.loss, trial.rule, features=features, targets=targets)
-    kernel = resolve_kernel(trial.config.kernel, program.weight_count)
+    kernel = resolve_kernel(trial.config.kernel)
     weights = _weights_at(trial, program, step) if step else trial.initial.astype(dtype).astype(float)
     number = scalar_factory(kernel, dtype)
     samples = _samples_of(trial, step)

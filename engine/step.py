@@ -39,6 +39,9 @@ UPDATE_OPTIONS: dict[str, float] = {
 }  # fmt: skip
 """Options for any optimiser and schedule: hyperparameter -> default value."""
 
+MOST_WRITTEN_OUT = 500
+"""Largest number of weights of an MLP whose program is written out scalar by scalar. Others are rolled."""
+
 _CLIP_MARGIN = 1e-6  # PyTorch's torch.nn.utils.clip_grad_norm_ scales by max_norm / (norm + 1e-6), at most 1
 
 
@@ -80,14 +83,21 @@ class UpdateRule:
         return linear_warmup(rate, step, h) if warms_up else rate
 
     def transform_gradient(
-        self, weights: Sequence[Scalar], gradient: Sequence[Scalar], h: Hyperparameters
+        self,
+        weights: Sequence[Scalar],
+        gradient: Sequence[Scalar],
+        h: Hyperparameters,
+        norm: Callable[[Sequence[Scalar]], Scalar],
     ) -> list[Scalar]:
-        """Return the gradient that the optimiser applies: clipped, and with weight decay added."""
+        """Return the gradient that the optimiser applies: clipped, and with weight decay added.
+
+        norm: gives the Euclidean norm of a gradient.
+        """
         if "clip_value" in self.options:
             limit = h["clip_value"]
             gradient = [ops.minimum(ops.maximum(g, -limit), limit) for g in gradient]
         if "clip_norm" in self.options:
-            factor = ops.minimum(ops.div(h["clip_norm"], _norm(gradient) + _CLIP_MARGIN), 1.0)
+            factor = ops.minimum(ops.div(h["clip_norm"], norm(gradient) + _CLIP_MARGIN), 1.0)
             gradient = [g * factor for g in gradient]
         if "weight_decay" in self.options and "weight_decay" not in self.optimizer.hyperparameters:
             gradient = [g + h["weight_decay"] * w for g, w in zip(gradient, weights, strict=True)]
@@ -113,8 +123,15 @@ def trace_step(
 
     Raises TraceError if the model or the loss cannot be traced.
     """
-    trace = Trace()
     rule = UpdateRule(rule) if isinstance(rule, Optimizer) else rule
+    if len(model.parameters()) > MOST_WRITTEN_OUT and not rule.own_rates:
+        from engine.rolled_tracing import can_roll, trace_rolled  # which imports this module
+
+        if can_roll(model):
+            rolled = trace_rolled(model, loss, rule, targets=targets, threshold=threshold)
+            if rolled is not None:
+                return rolled
+    trace = Trace()
     predictions, error, slopes, unit_slopes = _differentiate(trace, model, loss, features, targets)
     outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(error)]}
     if threshold is not None:
@@ -142,6 +159,14 @@ def _differentiate(
         error.backward()
         unit_slopes = [constant.grad for constant in constants_of(model)]
         return [value_of(p) for p in outputs], error.value, [parameter.grad for parameter in parameters], unit_slopes
+
+
+def lazy_hyperparameters(make_column: Callable[[str], Symbol], values: Mapping[str, Scalar]) -> Hyperparameters:
+    """Return hyperparameters that become columns of the program when a rule first uses them.
+
+    make_column: adds a column and returns its symbol. values: the hyperparameters that are not columns.
+    """
+    return _LazyHyperparameters(make_column, values)
 
 
 class _LazyHyperparameters(dict[str, Scalar]):
@@ -174,7 +199,7 @@ def _update(
     shared = optimizer.advance(before, hyperparameters)
     state = [shared[name] for name in optimizer.shared]
     next_weights: list[Scalar] = []
-    gradient = rule.transform_gradient(weights, gradient, hyperparameters)
+    gradient = rule.transform_gradient(weights, gradient, hyperparameters, _norm)
     for index, (weight, slope, layer) in enumerate(zip(weights, gradient, layers, strict=True)):
         first = len(optimizer.shared) + index * len(optimizer.slots)
         slots = {name: trace.input("state", first + n) for n, name in enumerate(optimizer.slots)}

@@ -131,9 +131,10 @@ class Trace:
         node = self._nodes[index]
         if not isinstance(node, Instruction):
             return None
-        return node.operation, tuple(self._scalar(operand) for operand in node.operands)
+        return node.operation, tuple(self.scalar(operand) for operand in node.operands)
 
-    def _scalar(self, index: int) -> Scalar:
+    def scalar(self, index: int) -> Scalar:
+        """Return the symbol of a node, or its number if it is a constant."""
         node = self._nodes[index]
         return node if isinstance(node, float) else Symbol(self, index)
 

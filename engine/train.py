@@ -30,7 +30,7 @@ class TrainConfig:
     batch_size: samples of one update; all samples if None.
     replacement: whether the samples of a batch are drawn with replacement, instead of in the order of an epoch.
     dtype: type of all numbers, `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
 
     Raises ValueError for values that are out of range or unknown.
@@ -52,7 +52,7 @@ class TrainConfig:
             raise ValueError(f"dtype is {' or '.join(DTYPES)}, not {self.dtype!r}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        resolve_kernel(self.kernel, weights=0)
+        resolve_kernel(self.kernel)
 
     @cached_property
     def recorded_steps(self) -> Integers:
@@ -165,7 +165,7 @@ def train(
     batch_size: samples of one update; all samples if left out.
     replacement: whether the samples of a batch are drawn with replacement.
     dtype: `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
     seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
@@ -181,7 +181,7 @@ def train(
     config = make_config(config, settings)
     job = TrainingJob(program, initial, columns, training, test, config, _checked_seeds(config, seeds, len(initial)))
     _check(job)
-    return _kernel(resolve_kernel(config.kernel, program.weight_count))(job)
+    return _kernel(resolve_kernel(config.kernel))(job)
 
 
 def _kernel(name: Literal["compiled", "reference"]) -> Callable[[TrainingJob], History]:

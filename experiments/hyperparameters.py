@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PlainValidator,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
 )
 from pydantic_core import PydanticKnownError
@@ -25,7 +26,7 @@ from experiments.errors import did_you_mean
 
 AUTO = "auto"
 MAX_STEPS = 10_000_000
-MAX_WEIGHTS = 10_000
+MAX_WEIGHTS = 120_000
 """Largest number of weights of a network: gradgrid trains small ones."""
 
 _BUILT_IN = Parts()
@@ -129,6 +130,17 @@ class Hyperparameter:
     def checked(self, value: Any, parts: Parts) -> Any:
         """Return the value in the type that the sweep uses. Raises pydantic.ValidationError."""
         return self._adapter.validate_python(value, context={"parts": parts})
+
+    @cached_property
+    def number_type(self) -> type[int] | type[float] | None:
+        """The type of its values: int or float; None if they are no numbers."""
+        for kind, value in ((float, 0.5), (int, 1)):
+            try:
+                self._adapter.validate_python(value)
+            except ValidationError:
+                continue
+            return kind
+        return None
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -244,6 +256,14 @@ def find_hyperparameter(name: str) -> Hyperparameter | None:
     if found is None and (match := _OF_LAYER.fullmatch(str(name))):
         row = HYPERPARAMETERS[match[1]]
         return replace(row, name=name, description=f"{row.description}, for {match[2]} alone", default=None)
+    return found
+
+
+def known_hyperparameter(name: str) -> Hyperparameter:
+    """Return the row of a hyperparameter, which may be one layer's. Raises KeyError for an unknown name."""
+    found = find_hyperparameter(name)
+    if found is None:
+        raise KeyError(name)
     return found
 
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from experiments.blocks import Block
 from experiments.hyperparameters import GAINS
-from experiments.spec import ResolvedSpec
 
 
-def layers_with(hyperparameter: str, layers: int, resolved: ResolvedSpec) -> tuple[str, ...]:
-    """Return the layers of a network for which the spec gives a hyperparameter alone, such as `layer1`.
+def layers_with(hyperparameter: str, layers: int, given: Collection[str]) -> tuple[str, ...]:
+    """Return the layers of a network that have a hyperparameter of their own, such as `layer1`.
 
-    layers: number of layers of the network.
+    layers: number of layers of the network. given: the hyperparameters in the sweep file.
     """
-    names = {*resolved.axes, *resolved.fixed}
-    return tuple(f"layer{k}" for k in range(1, layers + 1) if f"{hyperparameter}.layer{k}" in names)
+    return tuple(f"layer{k}" for k in range(1, layers + 1) if f"{hyperparameter}.layer{k}" in given)
 
 
-def check_layers(structure: Mapping[str, Any], activation: Any, resolved: ResolvedSpec) -> None:
+def check_layers(structure: Mapping[str, Any], activation: Any, block: Block) -> None:
     """Raise SpecError if a list does not have one activation for each hidden layer, or one gain for each layer.
 
     structure: the structural hyperparameters, by their names in the sweep file.
     activation: of the hidden layers.
+    block: the block of the trials, for messages.
     """
     hidden = len(structure["hidden"])
     for name, value, layers, kind in (
@@ -30,9 +30,7 @@ def check_layers(structure: Mapping[str, Any], activation: Any, resolved: Resolv
         ("gain", structure["gain"], hidden + 1, "layers, the output's included"),
     ):
         if isinstance(value, tuple) and len(value) != layers:
-            raise resolved.error_at(
-                name, f"{list(value)} has {len(value)} values for {layers} {kind}; give one for each"
-            )
+            raise block.error_at(name, f"{list(value)} has {len(value)} values for {layers} {kind}; give one for each")
 
 
 def layer_gains(gain: Any, widths: Sequence[int]) -> list[float]:

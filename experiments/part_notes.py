@@ -8,8 +8,8 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.probes import ADVICE, NUMBERS, probe_activation, probe_loss
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
-from experiments.grid import Architecture
 
 _TARGETS = 20
 """Largest number of targets to try a loss with."""

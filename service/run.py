@@ -57,6 +57,7 @@ def run_sweep(
     address: str | None = None,
     inline: bool = False,
     resume: str | None = None,
+    extend: bool = False,
     observer: ProgressObserver | None = None,
     shard_size: int | None = None,
     backend_store_uri: str | None = None,
@@ -67,6 +68,7 @@ def run_sweep(
 
     tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
     resume: a sweep whose missing trials to train, instead of a new sweep.
+    extend: whether the last extension of the spec is new to that sweep.
     observer: receives the events of the sweep.
     shard_size: trials a task, for tests. The results don't depend on it.
     store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
@@ -82,7 +84,7 @@ def run_sweep(
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
-            sweep = reopen_sweep(store, resume, plan, job) if resume else begin_sweep(store, plan, job)
+            sweep = reopen_sweep(store, resume, plan, job, extend=extend) if resume else begin_sweep(store, plan, job)
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
         run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)

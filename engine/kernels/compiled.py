@@ -27,7 +27,9 @@ from engine.train import TrainingJob
 NAME = "compiled 1"
 
 _CHUNK_TRIALS = 1024
-"""Trials whose memory is allocated together. Their arrays fit into the cache."""
+"""Largest number of trials whose memory is allocated together."""
+_CHUNK_BYTES = 1 << 24
+"""Approximate memory of these trials, so that a population of wide networks needs little more than its weights."""
 _ORDER_BYTES = 1 << 22
 """Largest number of bytes of the order of samples that is computed at once."""
 _ALIGNMENT = 64
@@ -48,7 +50,7 @@ class _CompiledProgram:
         self.scratch_bytes = module.scratch_bytes
         self.parameters = layout.parameters
         self.columns = layout.columns
-        self.sums = max(len(layout.reductions), len(layout.evaluated))
+        self.sums = layout.sum_count
         self.curves = layout.recorded.names
 
 
@@ -98,8 +100,9 @@ class _PopulationRun:
         # a number that is too large for float32 becomes infinite, and its trial diverges; points after a trial's last
         # step are undefined until History sets them to NaN
         with np.errstate(over="ignore", invalid="ignore"):
-            for begin in range(0, self._job.trials, _CHUNK_TRIALS):
-                self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._job.trials)))
+            size = self._chunk_trials()
+            for begin in range(0, self._job.trials, size):
+                self._train_chunk(slice(begin, min(begin + size, self._job.trials)))
         return History.from_kernel(
             self._job.program,
             self._job.config.recorded_steps,
@@ -110,6 +113,14 @@ class _PopulationRun:
             kernel=NAME,
             gradients=self._gradients,
         )
+
+    def _chunk_trials(self) -> int:
+        """Return the number of trials whose memory is allocated together: some whole blocks."""
+        program, config = self._program, self._job.config
+        recorded = len(program.curves) + (self._job.program.weight_count if config.gradients else 0)
+        numbers = program.parameters + len(config.recorded_steps) * recorded
+        blocks = _CHUNK_BYTES // (numbers * np.dtype(config.dtype).itemsize * program.lanes)
+        return min(_CHUNK_TRIALS, max(1, blocks) * program.lanes)
 
     def _train_chunk(self, trials: slice) -> None:
         """Train some trials, block by block. Unused lanes of the last block repeat its last trial."""
@@ -185,6 +196,7 @@ class _Chunk:
         self._set({"any_alive": 1, **counts, **{name: array.ctypes.data for name, array in self._shared.items()}})
         for name, array in self._of_blocks.items():
             self._set_array(name, array)
+        self._set_array("home", self._parameters)
         for name in ("curves", "gradients"):  # the last point of each block
             self._set_array(f"final_{name}", self._of_blocks[name][:, -1:])
         self._first = self._table.copy()
@@ -250,7 +262,6 @@ def _shared_vectors(program: _CompiledProgram, width: int, dtype: np.dtype[Any])
     confuses such addresses, which costs time.
     """
     vectors = {
-        "next": program.parameters,
         "before": program.parameters,
         "sums": program.sums + 1,
         "evaluated_sums": program.sums + 1,

@@ -13,11 +13,11 @@ from engine.arrays import Array, Floats
 from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import NO_AXIS, Axis, axis_pairs, display_name, format_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
+from service.results.intervals import in_intervals
 from service.results.map_pixels import CALM, LOST, map_pixels, onset_scale, shades
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_phase_diagram, scale_of_median
 from service.results.scales import Scale
-from service.results.trials_table import shown_params
 
 _SHADES = "█▓▒░·"  # from the best to the worst
 _COLOURS = ("#d8e219", "#5ec962", "#21918c", "#3b528b", "#443983")  # of viridis; legible on light and dark ground
@@ -40,8 +40,9 @@ def sweep_map(table: pd.DataFrame, metric: str, swept: Sequence[str], width: int
     """
     if METRICS + metric not in table or not len(table):
         return None
-    axes = swept_axes(table, shown_params(table.columns, swept))
-    return heat_map(make_phase_diagram(table, metric, *axis_pairs(axes)[0]), width) if axes else None
+    shown, _ = in_intervals(table, swept)
+    axes = swept_axes(shown, swept)
+    return heat_map(make_phase_diagram(shown, metric, *axis_pairs(axes)[0]), width) if axes else None
 
 
 def sweep_picture(
@@ -54,7 +55,7 @@ def sweep_picture(
     """
     if METRICS + metric not in table or not len(table):
         return None
-    axes = swept_axes(table, shown_params(table.columns, swept))
+    axes = swept_axes(table, swept)
     columns, rows = axis_pairs(axes)[0] if axes else (NO_AXIS, NO_AXIS)
     if not rows.is_numeric or not columns.is_numeric or min(len(rows.values), len(columns.values)) <= _MAX_ROWS:
         return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.data.datasets import Dataset
+    from experiments.trials import BlockCounts
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.execution.result import SweepResult
@@ -33,19 +34,36 @@ _START_SECONDS = 6.0  # that Ray and MLflow take to start
 
 
 def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
-    """Return a dry run's result."""
-    recording = plan.runs * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
+    """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
+    new = plan.newest
+    recording = new.runs * SECONDS_A_RUN + new.metric_rows * SECONDS_A_ROW
     return {
         "name": plan.name,
         "trials": plan.trials,
-        "programs": len(set(plan.programs)),
-        "shards": sum(1 for _ in plan.shards(workers)),
-        "runs": plan.runs,
-        "metric_rows": plan.metric_rows,
-        "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "new": new.trials,
+        "blocks": [_block_json(counts) for counts in plan.grid.blocks],
+        "programs": len(set(new.programs)),
+        "shards": new.shard_count(workers),
+        "runs": new.runs,
+        "metric_rows": new.metric_rows,
+        "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),
         "data": _data_json(plan.dataset),
         "notes": list(plan.notes),
     }
+
+
+def _block_json(counts: BlockCounts) -> dict[str, Any]:
+    block = counts.block
+    factors = [{"axes": list(names), "values": _values_json(block.axes[names[0]])} for names in block.together]
+    numbers = {"points": block.points, "unmet": counts.unmet, "equal": counts.equal, "trials": counts.trials}
+    return {"block": block.name, "factors": factors, **numbers}
+
+
+def _values_json(values: Sequence[Any]) -> int | list[float]:
+    """Return how many values an axis has; the two ends of one from which a search draws."""
+    from experiments.axis import Interval
+
+    return [values.low, values.high] if isinstance(values, Interval) else len(values)
 
 
 def _data_json(data: Dataset) -> dict[str, Any]:
@@ -89,10 +107,13 @@ def print_plan(plan: Plan, workers: int) -> None:
     from experiments.axis import MAX_TRIALS
 
     values = plan_json(plan, workers)
-    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.resolved.axes.items())
-    weights = sorted({program.weight_count for program in plan.programs})
+    blocks = plan.grid.blocks
+    axes = blocks[0].block.factors if len(blocks) == 1 else ""
+    weights = sorted({program.weight_count for program in plan.newest.programs})
+    of_which = f", {values['new']:,} of them new" if values["new"] < plan.trials else ""
     lines = [
-        f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        *_block_lines(blocks),
         *(
             ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
             * plan.is_refined
@@ -100,11 +121,29 @@ def print_plan(plan: Plan, workers: int) -> None:
         *_data_lines(plan.dataset),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
-        f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
+        f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",
         f"time      about {values['seconds']:,.0f} s",
         *(f"note      {text}" for text in plan.notes),
     ]
     click.echo("\n".join(lines))
+
+
+def _block_lines(blocks: Sequence[BlockCounts]) -> list[str]:
+    """Return the lines of the blocks, if there are several or if some points are no trials."""
+    if len(blocks) == 1:
+        left_out = _left_out(blocks[0])
+        return [f"grid      {blocks[0].block.points:,} points{left_out}"] if left_out else []
+    return [
+        f"{counts.block.name:9} {counts.trials:,} trials: {counts.block.factors or 'no axes'}{_left_out(counts)}"
+        for counts in blocks
+    ]
+
+
+def _left_out(counts: BlockCounts) -> str:
+    """Return how many points of a block are no trials, and why; empty if all are."""
+    unmet = f", {counts.unmet:,} left out by only" if counts.unmet else ""
+    equal = f", {counts.equal:,} equal to earlier ones" if counts.equal else ""
+    return unmet + equal
 
 
 def result_json(result: SweepResult) -> dict[str, Any]:

@@ -212,4 +212,4 @@ def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: s
     count = f"{'at most ' * plan.is_refined}{plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''}"
     start = f"sweep {sweep.sweep}: {count} on {workers} worker{'s' if workers > 1 else ''}{already}"
     notes = [f"note: {text}" for text in plan.notes]
-    return "\n".join(["; ".join(part for part in (start, note, plan.note) if part), *notes])
+    return "\n".join(["; ".join(part for part in (start, note) if part), *notes])

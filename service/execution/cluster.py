@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -82,6 +83,7 @@ class RayPool:
         return _TASKS_A_WORKER * self.workers
 
     def release(self) -> None:
+        gc.collect()  # Ray ends the process if a handle is freed while it shuts down in the other thread
         self._released.set()
 
     def close(self) -> None:

@@ -178,7 +178,8 @@ class Pipeline:
                 result = self._pool.fetch(handle)
                 if not isinstance(result, StoreError):
                     self._commit(part.summary, part.first, result)
-        self._recording.clear()
+        for left in (self._training, self._recording, self._waiting):
+            left.clear()
         for recorder in self._idle:
             recorder.close()
         self._idle.clear()

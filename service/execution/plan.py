@@ -13,12 +13,14 @@ import numpy as np
 from engine import Program, TrainConfig
 from engine.arrays import Array, Integers
 from engine.kernels.cost import compilation_seconds, training_seconds
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, load_dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError
-from experiments.grid import Architecture, Population, make_grid, population_of, trial_id
 from experiments.part_notes import part_notes
+from experiments.population import Population
 from experiments.spec import RecordSpec, ResolvedSpec
+from experiments.trials import Grid, TrialIds, make_grid
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
@@ -48,11 +50,14 @@ class Shard:
 
     def configuration(self, trial: int) -> dict[str, Any]:
         """Return the hyperparameters that the id of the trial at this position is made of."""
-        return Population(self.architecture, self.columns, 0).configuration(trial)
+        return {**self.architecture.hyperparameters, **self._values(trial)}
 
     def params(self, trial: int) -> dict[str, Any]:
         """Return the hyperparameters of the trial at this position by the user's names."""
-        return Population(self.architecture, self.columns, 0).params(trial)
+        return {**self.architecture.params, **self._values(trial)}
+
+    def _values(self, trial: int) -> dict[str, Any]:
+        return {name: column[trial].item() for name, column in self.columns.items()}
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,19 @@ class Plan:
 
     resolved: the spec with its axes.
     dataset: the training and test data.
-    populations: the trials that share a program, and their hyperparameters.
+    grid: the trials, as populations that share a program.
     programs: the training step of each population.
     """
 
     resolved: ResolvedSpec
     dataset: Dataset
-    populations: tuple[Population, ...]
+    grid: Grid
     programs: tuple[Program, ...]
+
+    @property
+    def populations(self) -> tuple[Population, ...]:
+        """The trials that share a program, and their hyperparameters."""
+        return self.grid.populations
 
     @property
     def name(self) -> str:
@@ -88,31 +98,19 @@ class Plan:
     @property
     def trials(self) -> int:
         """The number of trials."""
-        return sum(population.trials for population in self.populations)
+        return self.grid.trials
 
     @property
     def is_refined(self) -> bool:
         """Whether only a part of the trials will be trained, as `refine` in the sweep file says."""
         return self.resolved.spec.refine is not None
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """The estimated training time on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)
         training = sum(_cost(population.trials, population, program, self.dataset) for population, program in pairs)
         return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
-
-    @property
-    def note(self) -> str:
-        """A message on networks that the reference kernel must train; empty if there are none."""
-        slow = {
-            p.architecture.widths(self.dataset) for p in self.populations if p.architecture.config.kernel == "reference"
-        }
-        kernels = {*self.resolved.axes.get("kernel", ()), self.resolved.fixed.get("kernel")}
-        if not slow or "reference" in kernels:
-            return ""
-        networks = ", ".join("-".join(map(str, widths)) for widths in sorted(slow)[:3])
-        return f"{networks}: too many weights to compile; the reference kernel trains them"
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -154,43 +152,69 @@ class Plan:
         return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
 
     @cached_property
-    def trial_ids(self) -> list[str]:
+    def trial_ids(self) -> TrialIds:
         """The id of each trial, by its number."""
-        return [
-            trial_id(population.configuration(trial), self.dataset.fingerprint, self.resolved.parts)
-            for population in self.populations
-            for trial in range(population.trials)
-        ]
+        return TrialIds(self.grid, self.dataset.fingerprint, self.resolved.parts)
 
     def population(self, number: int) -> Population:
         """Return the population of the trial with this number."""
-        return population_of(self.populations, number)
+        return self.grid.population(number)
+
+    @property
+    def newest(self) -> Plan:
+        """The plan of the trials that the spec's last extension adds; the whole plan if there is none."""
+        last = len(self.resolved.stages) - 1
+        blocks = tuple(counts for counts in self.grid.blocks if counts.block.extension == last)
+        first = self.trials - sum(counts.trials for counts in blocks)
+        kept = [(p, program) for p, program in zip(self.populations, self.programs, strict=True) if p.first >= first]
+        grid = Grid(tuple(population for population, _ in kept), blocks)
+        return replace(self, grid=grid, programs=tuple(program for _, program in kept))
 
     def shards(
         self, workers: int, done: frozenset[int] | Integers = frozenset(), size: int | None = None
     ) -> Iterator[Shard]:
-        """Yield the shards to train.
+        """Yield the shards to train. Each is made when it is asked for.
 
         workers: how many tasks run at once.
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
         left_out = np.asarray(sorted(done), np.int64)
-        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         for population, program in zip(self.populations, self.programs, strict=True):
-            numbers = np.arange(population.first, population.first + population.trials)
-            if len(left_out):
-                numbers = numbers[~np.isin(numbers, left_out)]
-            if not len(numbers):
-                continue
-            seconds = _cost(len(numbers), population, program, self.dataset)
-            count = max(math.ceil(seconds / target), math.ceil(len(numbers) / _MAX_TRIALS))
-            count = math.ceil(len(numbers) / size) if size else min(count, len(numbers))
-            yield from (self._shard(population, program, part) for part in np.array_split(numbers, count))
+            missing = _missing(population, left_out)
+            count = self._shard_count(population, program, len(missing), workers, size)
+            yield from (_shard(population, program, missing, part, count) for part in range(count))
 
-    def _shard(self, population: Population, program: Program, numbers: Integers) -> Shard:
-        columns = {name: column[numbers - population.first] for name, column in population.columns.items()}
-        return Shard(program, population.architecture, columns, numbers)
+    def shard_count(self, workers: int) -> int:
+        """Return the number of shards of the whole sweep. workers: how many tasks run at once."""
+        pairs = zip(self.populations, self.programs, strict=True)
+        return sum(self._shard_count(*pair, pair[0].trials, workers, None) for pair in pairs)
+
+    def _shard_count(
+        self, population: Population, program: Program, trials: int, workers: int, size: int | None
+    ) -> int:
+        if size is not None:
+            return math.ceil(trials / size)
+        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        seconds = _cost(trials, population, program, self.dataset)
+        return min(max(math.ceil(seconds / target), math.ceil(trials / _MAX_TRIALS)), trials)
+
+
+def _shard(population: Population, program: Program, missing: range | Integers, part: int, count: int) -> Shard:
+    """Return one of `count` shards of a population. missing: the indices of the trials to train."""
+    length, longer = divmod(len(missing), count)  # the first shards have one more, as numpy.array_split's parts
+    start = part * length + min(part, longer)
+    indices = np.asarray(missing[start : start + length + (part < longer)], dtype=np.int64)
+    return Shard(program, population.architecture, population.at(indices), population.numbers_at(indices))
+
+
+def _missing(population: Population, left_out: Integers) -> range | Integers:
+    """Return the indices of a population's trials without those whose numbers are left out."""
+    indices = range(population.trials)
+    if not len(left_out):
+        return indices
+    kept = np.arange(population.trials)
+    return kept[~np.isin(population.numbers_at(kept), left_out)]
 
 
 def make_plan(resolved: ResolvedSpec) -> Plan:
@@ -201,16 +225,16 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     except DataError as error:
         line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
-    populations = tuple(make_grid(resolved, dataset))
-    _check_batches(resolved, populations, len(dataset.training_targets))
+    grid = make_grid(resolved, dataset)
+    _check_batches(resolved, grid.populations, len(dataset.training_targets))
     traced: dict[Architecture, Program] = {}
     programs = []
-    for population in populations:
+    for population in grid.populations:
         key = replace(population.architecture, config=TrainConfig(steps=1))  # a program does not depend on the config
         if key not in traced:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
-    return Plan(resolved, dataset, populations, tuple(programs))
+    return Plan(resolved, dataset, grid, tuple(programs))
 
 
 def _check_batches(resolved: ResolvedSpec, populations: Sequence[Population], samples: int) -> None:
@@ -218,7 +242,7 @@ def _check_batches(resolved: ResolvedSpec, populations: Sequence[Population], sa
     for config in (population.architecture.config for population in populations):
         if config.replacement and (config.batch_size or 0) > samples:
             message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
-            raise resolved.error_at("batch_size", f"{message}, not {config.batch_size:,}")
+            raise resolved.blocks[0].error_at("batch_size", f"{message}, not {config.batch_size:,}")
 
 
 def _cost(trials: int, population: Population, program: Program, dataset: Dataset) -> float:

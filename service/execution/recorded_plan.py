@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from engine import Trial
 from experiments.data.frames import frame_of_bytes
 from experiments.errors import SpecError
+from experiments.extensions import with_extension
 from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
 from service.execution.plan import Plan, make_plan
@@ -20,6 +24,24 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> ResolvedSpec:
 
     Raises UntrustedPartsError if the sweep has custom code that the user has not run before.
     """
+    return check_spec(_source(store, sweep))
+
+
+def extended_spec(store: Store, sweep: SweepInfo, assignments: Sequence[str]) -> ResolvedSpec:
+    """Return the spec of a sweep with one more extension.
+
+    assignments: what is different in the new trials, `key=value` as for `--set`.
+    Raises SpecError if an assignment is wrong, or if no trial would be new; UntrustedPartsError.
+    """
+    resolved = check_spec(with_extension(_source(store, sweep), assignments))
+    plan = make_plan(resolved)
+    if not any(counts.trials for counts in plan.grid.blocks if counts.block.extension == len(resolved.stages) - 1):
+        every = " ".join(f"--set {assignment}" for assignment in assignments)
+        raise SpecError(f"{every}: the sweep {sweep.sweep} has all of these trials")
+    return resolved
+
+
+def _source(store: Store, sweep: SweepInfo) -> SpecSource:
     folder = sweep.folder
     spec, parts = store.spec(sweep), store.parts(sweep)
     if parts:
@@ -27,7 +49,7 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> ResolvedSpec:
         store.trust.check(parts, Path(name).name, f"the sweep {sweep.spec}/{sweep.sweep}", folder / name)
     frame = (lambda: frame_of_bytes(store.frame(sweep))) if sweep.has_frame else None
     origin = f"the spec of {sweep.sweep}"
-    return check_spec(SpecSource(spec, origin, folder, parts=parts, frame=frame))
+    return SpecSource(spec, origin, folder, parts=parts, frame=frame)
 
 
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
@@ -48,8 +70,7 @@ def planned_trial(plan: Plan, number: int) -> Trial:
     """Return the trial with this number, in the form that the engine takes."""
     population = plan.population(number)
     architecture, data = population.architecture, plan.dataset
-    position = slice(number - population.first, number - population.first + 1)
-    columns = {name: column[position] for name, column in population.columns.items()}
+    columns = population.at(np.array([population.index_of(number)]))
     return Trial(
         model=architecture.model(architecture.widths(data)),
         loss=architecture.parts.loss(architecture.loss),

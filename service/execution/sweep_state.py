@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     numbers: trial id -> number.
     recorded: the trials as the store has them.
     """
-    params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
+    params = dict(itertools.chain.from_iterable(population.every_params() for population in plan.populations))
     rows = []
     for info in recorded:
         number = numbers[info.trial]

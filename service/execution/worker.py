@@ -12,8 +12,8 @@ import numpy as np
 
 from engine import History, initial_weights, train
 from engine.arrays import Array, Floats
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
-from experiments.grid import Architecture
 from service.execution.plan import Shard
 
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")

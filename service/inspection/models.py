@@ -10,8 +10,9 @@ import pandas as pd
 
 from engine import replay
 from engine.arrays import Floats
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
-from experiments.grid import Architecture, make_grid, population_of
+from experiments.trials import make_grid
 from service.execution.recorded_plan import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel
 from service.recording.infos import SweepInfo, TrialInfo
@@ -30,8 +31,8 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
 
 def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
     data = Dataset.from_facts(facts)
-    populations = make_grid(recorded_spec(store, sweep), data)
-    return network(store, trial, data, population_of(populations, trial.number).architecture)
+    grid = make_grid(recorded_spec(store, sweep), data)
+    return network(store, trial, data, grid.population(trial.number).architecture)
 
 
 def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:

@@ -83,6 +83,8 @@ def first_zoom(store: Store, sweep: SweepInfo, at: tuple[float, float], by: floa
     if len(axes) < 2:
         raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: it is no map over two axes of numbers")
     spec = recorded_spec(store, sweep)
+    if not isinstance(spec.spec.grid, Mapping) or not all(axis.name in spec.spec.grid for axis in axes):
+        raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: its grid should be one block, without zip")
     ranges = tuple(_range(spec, axis) for axis in axis_pairs(axes)[0])
     return make_zoom(sweep, spec, (ranges[0], ranges[1]), at, by, points)
 

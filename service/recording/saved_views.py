@@ -67,7 +67,7 @@ class Subject:
     @property
     def numeric(self) -> list[str]:
         """Those of the compared axes that have only numbers."""
-        return [name for name in self.compared if all(map(_is_number, self.axes[name]))]
+        return [name for name in self.compared if all(value is None or _is_number(value) for value in self.axes[name])]
 
 
 def subject_of(table: pd.DataFrame, swept: Sequence[str], objective: str) -> Subject:

@@ -182,6 +182,19 @@ class Store(Finder):
             self.discard_unfinished(sweep)
             self._client.update_run(sweep.run_id, status="RUNNING")
 
+    def extend(
+        self, sweep: SweepInfo, spec: Mapping[str, Any], tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> None:
+        """Record an extension of a sweep: the new content of its sweep file, tags, and new params of its run."""
+        import yaml
+        from mlflow.entities import Param
+
+        text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+        self.write_files(sweep, None, {_SPEC_FILE: text.encode()})
+        with translated_errors(self.uri):
+            self.tag(sweep, tags)
+            self._client.log_batch(sweep.run_id, params=[Param(key, value) for key, value in params.items()])
+
     def tag(self, sweep: SweepInfo, tags: Mapping[str, str]) -> None:
         """Set tags of the sweep's run."""
         from mlflow.entities import RunTag

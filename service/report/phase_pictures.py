@@ -14,6 +14,7 @@ from service.report.picture_canvas import as_png, make_figure, set_ticks
 from service.report.picture_text import literal, readable_fonts
 from service.results.axes import axis_pairs, display_name, short_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
+from service.results.intervals import in_intervals
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram, scale_of_median
 from service.results.refined_table import with_untrained_cells
@@ -38,6 +39,7 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
     plan: the sweep's plan. table: see `service.results.trials_table`.
     """
     table = with_untrained_cells(table, plan.resolved.source.data)
+    table, _ = in_intervals(table, plan.swept)
     axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.axis import parse_axis
+from experiments.axis import LazyAxis, parse_axis
 from service.results.metrics import PARAMS
 from service.results.refinement import first_strides, sources
 
@@ -25,7 +25,7 @@ def with_untrained_cells(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Dat
     spec: the content of the sweep file.
     """
     forms = _refined_axes(spec)
-    values = {name: list(parse_axis({**raw, "points": spec["refine"]["to"]}).make()) for name, raw in forms.items()}
+    values = {name: _values(raw, spec["refine"]["to"]) for name, raw in forms.items()}
     if len(values) != 2 or not len(table) or not all(PARAMS + name in table for name in values):
         return table
     positions = [_positions(table[PARAMS + name], axis) for name, axis in values.items()]
@@ -47,6 +47,11 @@ def _refined_axes(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if not isinstance(spec.get("refine"), Mapping):
         return {}
     return {name: raw for name, raw in spec["grid"].items() if isinstance(raw, Mapping) and "points" in raw}
+
+
+def _values(form: Mapping[str, Any], points: int) -> list[Any]:
+    axis = parse_axis({**form, "points": points})
+    return list(axis.make()) if isinstance(axis, LazyAxis) else []
 
 
 def _positions(column: pd.Series, axis: list[Any]) -> np.ndarray[Any, Any]:

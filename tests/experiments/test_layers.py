@@ -12,10 +12,11 @@ from engine.arrays import Floats
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.datasets import load_dataset
 from experiments.errors import DataError, SpecError
-from experiments.grid import Population, make_grid, trial_id
 from experiments.hyperparameters import find_hyperparameter, in_order
+from experiments.population import Population
 from experiments.source import read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec
+from experiments.trials import make_grid, trial_id
 from service.execution.worker import initial
 
 _FILE = """\
@@ -39,7 +40,7 @@ def _read(text: str, *assignments: str) -> ResolvedSpec:
 
 
 def _grid(resolved: ResolvedSpec) -> list[Population]:
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    return list(make_grid(resolved, load_dataset(resolved.spec.dataset, Path())).populations)
 
 
 def _weights(resolved: ResolvedSpec, trial: int = 0) -> Floats:

@@ -92,13 +92,6 @@ def test_trials_are_ranked_by_this_objective(changes: dict[str, object], objecti
     assert _plan(**changes).objective == objective
 
 
-def test_networks_that_are_too_large_to_be_compiled_are_noted() -> None:
-    large = _plan(grid={"hidden": [[3], [70, 70]]}, steps=1)
-    assert large.note == "2-70-70-1: too many weights to compile; the reference kernel trains them"
-    assert _plan(model={"hidden": [3]}).note == ""
-    assert _plan(model={"hidden": [70, 70]}, kernel="reference", steps=1).note == ""  # as the user wants it
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["moons", "breast_cancer"])
 def test_both_kernels_give_a_ready_sweep_the_same_outcomes(name: str) -> None:

@@ -95,7 +95,7 @@ def emit_reductions(
 
     A gathered function reads each trial's samples at their positions in `order`.
     """
-    with module.function(function.name, _arguments("ptr noalias %order", "i64 %count")) as emitter:
+    with module.function(function.name, step_arguments("ptr noalias %order", "i64 %count")) as emitter:
         size, reductions = emitter.vector_bytes, len(function.reductions)
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         shared_at = scratch.reserve(sum(len(tiled.loops.outputs) for tiled in shared) * size)
@@ -126,7 +126,7 @@ def emit_outputs(
     module: ModuleBuilder, layout: Layout, function: OutputFunction, tiled: Sequence[TiledProgram]
 ) -> None:
     """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`."""
-    with module.function(function.name, _arguments("ptr noalias %out")) as emitter:
+    with module.function(function.name, step_arguments("ptr noalias %out")) as emitter:
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         count = emitter.load(emitter.offset("%sums", len(function.reductions) * emitter.vector_bytes))
         memory["mean"] = Memory("%sums", emitter.vector_bytes, divisor=count)
@@ -136,7 +136,8 @@ def emit_outputs(
         module.scratch_bytes = max(module.scratch_bytes, scratch.size)
 
 
-def _arguments(*more: str) -> list[str]:
+def step_arguments(*more: str) -> list[str]:
+    """Return the arguments of a function of a step, with these as the last ones."""
     return [*(f"ptr noalias %{name}" for name in ARRAYS), *more]
 
 

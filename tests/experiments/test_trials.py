@@ -1,19 +1,21 @@
 """The trials of a grid: populations, defaults and identities."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.data.datasets import load_dataset
-from experiments.grid import Population, make_grid, trial_id
+from experiments.population import Population
 from experiments.spec import load_spec
+from experiments.trials import make_grid, trial_id
 
 
-def _grid(**spec: Any) -> list[Population]:
+def _grid(**spec: Any) -> tuple[Population, ...]:
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path())).populations
 
 
-def _configurations(grid: list[Population]) -> list[dict[str, Any]]:
+def _configurations(grid: Sequence[Population]) -> list[dict[str, Any]]:
     return [p.configuration(trial) for p in grid for trial in range(p.trials)]
 
 
