@@ -21,7 +21,7 @@ from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.variants import Datasets
 from experiments.errors import SpecError
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import HYPERPARAMETERS, OF_LAYERS, layer_of
 from experiments.population import Population
 from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
@@ -107,7 +107,8 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
     if (configuration.get("dtype"), configuration.get("kernel")) == ("float32", "compiled"):
         identity["float32"] = FLOAT32_VERSION
-    if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
+    named = [configuration.get(name) for name, row in HYPERPARAMETERS.items() if row.part]
+    if any(parts.is_custom(name) for value in named for name in (value if isinstance(value, tuple) else [value])):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -211,6 +212,14 @@ def _check_used(blocks: Sequence[Block], names: Iterable[str], used: set[str]) -
 
 
 def _why_unused(name: str) -> str:
+    if name.startswith("batch_"):
+        return ": it goes with batch_size"
+    if name == "init_bias":
+        return ": its networks have no biases"
+    if layer_of(name):
+        return f": no network has the {layer_of(name)}"
+    if name in OF_LAYERS:
+        return ": each layer has its own"
     if name == "activation":
         return ": a single neuron's activation is its output, and cross_entropy takes logits, so that output is linear"
     owners = [("optimizer", row.name) for row in OPTIMIZERS.values() if name in row.hyperparameters]

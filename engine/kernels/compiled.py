@@ -71,7 +71,8 @@ def train(job: TrainingJob, target: Target | None = None) -> History:
 def _options(job: TrainingJob) -> Options:
     batches, samples = job.batches, len(job.samples.features)
     counts = [samples, *([len(job.test.features)] if job.test else [])]
-    counts += [batches.size, samples % batches.size or batches.size] if batches else []
+    if batches:
+        counts += [batches.size] if batches.replacement else [batches.size, samples % batches.size or batches.size]
     return Options(
         job.config.dtype,
         widths=(job.samples.features.shape[1], job.samples.targets.shape[1]),
