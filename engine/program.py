@@ -169,6 +169,12 @@ class Program:
     def _outputs(self) -> dict[str, tuple[int, ...]]:
         return dict(self.outputs)
 
+    def are_means(self, name: str) -> list[bool]:
+        """Return for each value of an output whether it is a mean over samples, and not the same for each sample."""
+        first = self.first_instruction
+        operations = [self.instructions[v - first].operation if v >= first else "" for v in self.output(name)]
+        return [operation == Reduction.MEAN for operation in operations]
+
     @property
     def curves(self) -> tuple[str, ...]:
         """Names of the outputs that are measurements, each of one value."""

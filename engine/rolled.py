@@ -198,6 +198,15 @@ class RolledProgram(Program):
     def output_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.places)
 
+    def are_means(self, name: str) -> list[bool]:
+        flags: dict[int, bool] = {}
+        for place in dict(self.places)[name]:
+            node = self.nodes[place.node]
+            is_mean = isinstance(node, Instruction) and node.operation == Reduction.MEAN
+            for index in product(*(range(self.sizes[axis]) for axis in self.axes[place.node])):
+                flags[place.base + sum(k * stride for k, stride in zip(index, place.strides, strict=True))] = is_mean
+        return [flags[position] for position in range(len(flags))]
+
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(node.name for node in self.nodes if isinstance(node, Family) and node.kind == "column")

@@ -169,8 +169,8 @@ class _RolledTrace(Trace):
 
 
 def can_roll(model: object) -> TypeGuard[MLP]:
-    """Return whether a model is an MLP whose activations are all in the table of operations."""
-    if type(model) is not MLP:
+    """Return whether a model is an MLP with biases, without gains, with activations in the table of operations."""
+    if type(model) is not MLP or any(n.gain != 1.0 or not n.has_bias for layer in model.layers for n in layer.neurons):
         return False
     functions = {id(n.activation): n.activation for layer in model.layers for n in layer.neurons}
     return all(isinstance(f, Operation) and f in _TABLE for f in functions.values())

@@ -25,6 +25,7 @@ from experiments.data.datasets import Dataset, accuracy_threshold
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, MAX_WEIGHTS
+from experiments.layers import check_layers, layer_gains, layers_with
 from experiments.spec import ResolvedSpec
 
 _Value = TypeVar("_Value")
@@ -33,6 +34,8 @@ STRUCTURE = tuple(name for name, row in HYPERPARAMETERS.items() if row.structura
 """The hyperparameters of an architecture."""
 
 _STATIC = ("hidden", "activation", "output", "loss", "optimizer", "schedule")
+_IF_UNUSUAL = frozenset({"bias", "gain", "batch_sampling"})
+_REPLACEMENT = "replacement"
 _OF_TRAINING = ("steps", "batch_size", "dtype", "kernel")
 _FROM_LOGITS = "cross_entropy"
 
@@ -45,17 +48,22 @@ class Architecture:
     """The structural hyperparameters: they determine a program and how it runs.
 
     hidden: widths of the hidden layers.
-    activation: of the hidden layers; None if there are none.
+    activation: of the hidden layers, or one for each; None if there are none.
     output: activation of the last layer.
     loss, optimizer, schedule: their names.
     options: those of `engine.UPDATE_OPTIONS` that apply.
     config: steps, batch size, dtype, kernel and recorded points.
     parts: the custom functions.
     neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
+    bias: whether the units have biases.
+    gain: the factor of a layer's sum as in the sweep file, for all layers or for each.
+    own_rates: the layers that have a learning rate of their own.
+    written: the hyperparameters of _IF_UNUSUAL that the sweep file has, and `named gains` if some of its gains are no
+        numbers.
     """
 
     hidden: tuple[int, ...]
-    activation: str | None
+    activation: str | tuple[str, ...] | None
     output: str
     loss: str
     optimizer: str
@@ -64,23 +72,56 @@ class Architecture:
     config: TrainConfig
     parts: Parts
     neuron: bool = False
+    bias: bool = True
+    gain: Any = 1.0
+    own_rates: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
 
     @cached_property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """The structural hyperparameters that apply, by the names in a trial's identity."""
+        """The structural hyperparameters that apply, by the names in a trial's identity.
+
+        Those that older versions did not have are there only if they are not the default, so that identities last.
+        """
         values = {name: getattr(self, name) for name in _STATIC}
         values |= {name: getattr(self.config, name) for name in _OF_TRAINING}
+        values |= {name: value for name, value in self._unusual.items() if value != HYPERPARAMETERS[name].default}
         return {name: value for name, value in values.items() if value is not None}
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
-        """`hyperparameters` by the names in the sweep file."""
-        return as_written(self.hyperparameters) if self.neuron else self.hyperparameters
+        """`hyperparameters` by the names in the sweep file, with the defaults that the file has."""
+        written = {name: value for name, value in self._unusual.items() if name in self.written}
+        if "named gains" in self.written and isinstance(self.gain, float):
+            written["gain"] = str(self.gain)  # a column of the trials' table has one type
+        values = {**self.hyperparameters, **written}
+        return as_written(values) if self.neuron else values
+
+    @property
+    def _unusual(self) -> dict[str, Any]:
+        sampling = _REPLACEMENT if self.config.replacement else "shuffle"
+        return {"bias": self.bias, "gain": self.gain, "batch_sampling": sampling}
 
     @property
     def rule(self) -> UpdateRule:
         """The optimiser, the schedule and the options of an update."""
-        return UpdateRule(OPTIMIZERS[self.optimizer], SCHEDULES[self.schedule], frozenset(self.options))
+        schedule = SCHEDULES[self.schedule]
+        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, the output's included."""
+        return len(self.hidden) + 1
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each layer, the output's last."""
+        name = self.activation or "identity"
+        return (*(name if isinstance(name, tuple) else [name] * len(self.hidden)), self.output)
+
+    def gains(self, widths: Sequence[int]) -> list[float]:
+        """Return the gain of each layer of a network with these widths."""
+        return layer_gains(self.gain, widths)
 
     def widths(self, dataset: Dataset) -> tuple[int, ...]:
         """Return the layer widths, inputs first."""
@@ -88,8 +129,8 @@ class Architecture:
 
     def model(self, widths: Sequence[int]) -> MLP:
         """Return the network with all weights zero."""
-        hidden, output = (self.parts.activation(name or "identity") for name in (self.activation, self.output))
-        return MLP(widths, hidden, output, initializer="zeros")
+        *hidden, output = map(self.parts.activation, self.activations)
+        return MLP(widths, hidden, output, bias=self.bias, gain=self.gains(widths), initializer="zeros")
 
     def trace(self, dataset: Dataset) -> Program:
         """Return the program of one training step on this data set."""
@@ -152,8 +193,12 @@ def make_architecture(
         activation, output = None, activation or "identity"
     else:
         activation, output = None, output or "identity"
+    check_layers(structure, activation, block)
+    used.update(("bias", "gain"))
+    if structure["batch_size"] is not None:
+        used.add("batch_sampling")
     widths = (dataset.feature_count, *hidden, dataset.output_count)
-    _check_size(widths, block, resolved)
+    _check_size(widths, structure["bias"], block, resolved)
     return Architecture(
         hidden=hidden,
         activation=activation,
@@ -163,8 +208,18 @@ def make_architecture(
         config=_config(structure, resolve_kernel(structure["kernel"]), resolved),
         parts=resolved.parts,
         neuron=is_neuron(hidden, loss, resolved.given),
+        bias=structure["bias"],
+        gain=structure["gain"],
+        own_rates=layers_with("learning_rate", len(hidden) + 1, given),
+        written=_written(resolved),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
+
+
+def _written(resolved: ResolvedSpec) -> frozenset[str]:
+    gains = resolved.axes.get("gain", ())
+    named = {"named gains"} if any(not isinstance(gain, float) for gain in gains) else set()
+    return frozenset((_IF_UNUSUAL & resolved.given) | named)
 
 
 def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -> TrainConfig:
@@ -174,6 +229,7 @@ def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -
         kernel=kernel,
         points=record.points,
         gradients=record.gradients == "each",
+        replacement=structure["batch_size"] is not None and structure["batch_sampling"] == _REPLACEMENT,
     )
 
 
@@ -186,9 +242,9 @@ def _options(structure: Mapping[str, Any], given: Collection[str]) -> tuple[str,
     return tuple(name for name in UPDATE_OPTIONS if name in given and name not in own)
 
 
-def _check_size(widths: tuple[int, ...], block: Block, resolved: ResolvedSpec) -> None:
+def _check_size(widths: tuple[int, ...], bias: bool, block: Block, resolved: ResolvedSpec) -> None:
     """Raise SpecError if a network has too many weights."""
-    weights = sum(tensor.size for tensor in layer_tensors(widths))
+    weights = sum(tensor.size for tensor in layer_tensors(widths, bias=bias))
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
         raise block.error_at("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")

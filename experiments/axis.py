@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 MAX_TRIALS = 10_000_000
 """Largest number of trials in one sweep."""
 
+_CLOSE = 1e-6  # distance of two neighbours, as a share of the larger one
 CONTINUOUS = ("uniform", "loguniform")
 """The forms of an axis that has no list of values: a search draws them."""
 
@@ -152,19 +154,40 @@ def _is_finite(value: Any) -> bool:
 
 def _linspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "linspace")
-    return LazyAxis(points, lambda: rounded(np.linspace(first, last, points)))
+    return LazyAxis(points, lambda: rounded(np.linspace(first, last, points).tolist()))
 
 
 def _logspace(raw: dict[str, Any]) -> LazyAxis:
     first, last, points = _ends(raw, "logspace")
     if first <= 0 or last <= 0:
         raise ValueError(f"logspace needs two numbers above 0, not {raw['logspace']!r}")
-    return LazyAxis(points, lambda: rounded(np.geomspace(first, last, points)))
+    return LazyAxis(points, lambda: _spaced_by_factors(first, last, points))
 
 
-def rounded(values: Any) -> list[float]:
-    """Round to ten significant digits: they are the same on every machine and easy to read."""
-    return [float(f"{value:.10g}") for value in values]
+def _spaced_by_factors(first: float, last: float, points: int) -> list[float]:
+    """Return values that are evenly spaced in the logarithm. Values that are close are computed with 40 digits.
+
+    NumPy's logarithm differs between machines in the last digits, and these are not rounded away if values are close.
+    """
+    values = np.geomspace(first, last, points).tolist()
+    if not _are_close(values):
+        return rounded(values)
+    with localcontext() as context:
+        context.prec = 40
+        low = Decimal(first).ln()
+        step = (Decimal(last).ln() - low) / (points - 1)
+        return [first, *(float((low + k * step).exp()) for k in range(1, points - 1)), last]
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    """Round to ten significant digits unless neighbours are close: easy to read, and the same on every machine."""
+    return list(values) if _are_close(values) else [float(f"{value:.10g}") for value in values]
+
+
+def _are_close(values: Sequence[float]) -> bool:
+    """Return whether rounding to ten digits could move a value by a thousandth of its distance to the next."""
+    sizes, distances = np.abs(values), np.abs(np.diff(values))
+    return bool(((distances > 0) & (distances < _CLOSE * np.maximum(sizes[1:], sizes[:-1]))).any())
 
 
 _PARSERS: dict[str, Callable[[dict[str, Any]], LazyAxis]] = {

@@ -13,7 +13,7 @@ from engine import Parts
 from experiments.axis import MAX_TRIALS, Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
-from experiments.hyperparameters import HYPERPARAMETERS, REPEATS
+from experiments.hyperparameters import HYPERPARAMETERS, REPEATS, find_hyperparameter, known_hyperparameter
 from experiments.messages import value_message
 from experiments.search import MOST_WHOLE, SearchSpec
 from experiments.source import KeyPath, SpecSource
@@ -84,7 +84,7 @@ class Block:
 
     def error_at(self, hyperparameter: str, message: str) -> SpecError:
         """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
-        section = HYPERPARAMETERS[hyperparameter].section
+        section = known_hyperparameter(hyperparameter).section
         path: KeyPath = (section, hyperparameter) if section else (hyperparameter,)
         if hyperparameter in self.axes:
             group = next(names for names in self.together if hyperparameter in names)
@@ -174,7 +174,7 @@ class _Reader:
 
     def _read_axis(self, key: KeyPath, raw: Any) -> None:
         name = key[-1]
-        if name not in HYPERPARAMETERS:
+        if find_hyperparameter(str(name)) is None:
             place = self._source.location((*self.path, *key))
             raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
         if name in self.axes:
@@ -199,7 +199,7 @@ class _Reader:
             raise self._error(key, f"{form} has no list of values, and every value is to be trained; {way}")
         if key[0] == _ZIP:
             raise self._error(key, f"{form} has no list of values to go together with others; write a list")
-        kind = HYPERPARAMETERS[name].number_type
+        kind = known_hyperparameter(name).number_type
         if kind is None:
             raise self._error(key, f"{form} draws numbers, and {name} is none; write a list")
         if kind is int and axis.high - axis.low >= MOST_WHOLE:
@@ -254,7 +254,7 @@ class _Reader:
         return values
 
     def _checked_value(self, name: str, raw: Any, index: int) -> Any:
-        row, path = HYPERPARAMETERS[name], self._paths[name]
+        row, path = known_hyperparameter(name), self._paths[name]
         place, subject = self._source.location((*path, index)), _dotted(path)
         if raw is None:
             if row.default is not None:

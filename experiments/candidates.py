@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ from experiments.blocks import Block
 from experiments.data.names import PREFIX
 from experiments.data.variants import Datasets
 from experiments.draws import Draw, draws
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import HYPERPARAMETERS, OF_LAYERS
+from experiments.layers import layers_with
 from experiments.parts_of_axes import Part, split
 from experiments.population import Population
 from experiments.product import Factor, Product
 from experiments.spec import ResolvedSpec
 
 _ALWAYS = ("initializer", "init_scale", "learning_rate", "seed")
+_IF_GIVEN = ("init_shift", "init_bias", "batch_seed")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Candidates:
         index = self._datasets.index(data_params)
         dataset = self._datasets.every[index]
         architecture = make_architecture(structure, given, block, self._resolved, dataset, self.used)
-        relevant = (*_ALWAYS, *(name for name in architecture.rule.hyperparameters if name not in _ALWAYS))
+        relevant = _relevant(architecture, given)
         self.used.update(relevant, data_params)
         return _Shared(architecture, index, data_params), relevant
 
@@ -115,5 +117,26 @@ class Candidates:
         swept = {name for factor in factors for name in factor.columns}
         always = {name: HYPERPARAMETERS[name].default for name in _ALWAYS}
         defaults = {**always, **architecture.rule.hyperparameters}
-        constants = {name: self._block.fixed.get(name, defaults[name]) for name in relevant if name not in swept}
+        constants = {name: self._block.fixed.get(name, defaults.get(name)) for name in relevant if name not in swept}
         return Product(factors, constants, relevant)
+
+
+def _relevant(architecture: Architecture, given: Collection[str]) -> tuple[str, ...]:
+    """Return the hyperparameters that are columns of a population.
+
+    One for all layers is not among them if each layer has its own.
+    """
+    names = [*_ALWAYS, *(name for name in _IF_GIVEN if name in given and _applies(name, architecture))]
+    names += [name for name in architecture.rule.hyperparameters if name not in names]
+    for name in OF_LAYERS:
+        layers = layers_with(name, architecture.layers, given)
+        names += [own for layer in layers if (own := f"{name}.{layer}") not in names]
+        if len(layers) == architecture.layers and name in names:
+            names.remove(name)
+    return tuple(names)
+
+
+def _applies(name: str, architecture: Architecture) -> bool:
+    if name == "init_bias":
+        return architecture.bias
+    return name != "batch_seed" or architecture.config.batch_size is not None

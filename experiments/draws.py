@@ -11,7 +11,7 @@ from engine.arrays import Array, Integers, Words
 from experiments.architecture import STRUCTURE
 from experiments.axis import Interval
 from experiments.blocks import Block
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import known_hyperparameter
 from experiments.parts_of_axes import Part, split
 from experiments.product import Factor, taken
 from experiments.search import interval_values, listed_indices
@@ -77,7 +77,7 @@ def _drawn(block: Block, names: tuple[str, ...], coordinates: Words, numbers: It
 
 
 def _from_interval(name: str, interval: Interval, coordinates: Words, numbers: Iterator[int]) -> _Drawn:
-    whole = HYPERPARAMETERS[name].number_type is int
+    whole = known_hyperparameter(name).number_type is int
     values = interval_values(coordinates, interval, whole=whole)
     if name in STRUCTURE:
         listed, indices = np.unique(values, return_inverse=True)

@@ -14,6 +14,7 @@ import yaml
 
 from experiments.axis import BESIDE, FORMS, takes
 from experiments.errors import SpecError
+from experiments.hyperparameters import layer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,11 +162,17 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
 
 
 def _key_path(keys: str) -> tuple[str, ...]:
-    """Return the keys that lead to a value. In the grid, `dataset.noise` is one key."""
-    path = keys.split(".")
-    if path[0] == "grid" and "dataset" in path[:-1]:
-        at = path.index("dataset")
-        path[at : at + 2] = [".".join(path[at : at + 2])]
+    """Return the keys that lead to a value.
+
+    The name of a layer belongs to the key before it: `learning_rate.layer1`. So does a key of the data in the grid:
+    `dataset.noise`.
+    """
+    path: list[str] = []
+    for key in keys.split("."):
+        if path and (layer_of(f"{path[-1]}.{key}") or (path[0] == "grid" and path[-1] == "dataset")):
+            path[-1] += f".{key}"
+        else:
+            path.append(key)
     return tuple(path)
 
 

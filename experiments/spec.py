@@ -23,8 +23,14 @@ from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.data.names import PREFIX
 from experiments.errors import SpecError, did_you_mean
 from experiments.extensions import extended_source
-from experiments.hyperparameters import HYPERPARAMETERS, section_fields
-from experiments.messages import schema_messages
+from experiments.hyperparameters import (
+    HYPERPARAMETERS,
+    find_hyperparameter,
+    known_hyperparameter,
+    layer_of,
+    section_fields,
+)
+from experiments.messages import schema_messages, value_message
 from experiments.search import SearchSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
@@ -100,6 +106,18 @@ class RecordSpec(Section):
         raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
 
 
+class RefineSpec(Section):
+    """The `refine` section of a sweep file: a map that is trained densely only where its cells differ."""
+
+    to: int = Field(description="values of each of the two axes in the end", ge=4, le=4096)
+    by: Literal["lost", "outcome"] = Field(
+        default="lost", description="what must differ: whether trials exploded or diverged; or their outcome"
+    )
+    audit: float = Field(
+        default=0.01, description="share of the other trials that are trained at the end, to compare", ge=0, le=1
+    )
+
+
 class Spec(Section):
     """A sweep file: a data set, a model, its training, and the axes of the grid.
 
@@ -118,6 +136,9 @@ class Spec(Section):
         default_factory=dict, description="hyperparameter -> axis; their product is the sweep; or a list of such blocks"
     )
     search: SearchSpec = SearchSpec()
+    refine: RefineSpec | None = Field(
+        default=None, description="train two axes coarsely, then densely only where neighbours differ"
+    )
     record: RecordSpec = RecordSpec()
     extensions: list[list[str]] = Field(
         default_factory=list, description="the assignments of each `gradgrid extend`; it adds them to a recorded sweep"
@@ -272,25 +293,36 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
             f"{source.location(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
         )
     parts = _parts(source)
-    spec = _validated(source, parts)
-    stages = [_stage(spec, source, parts)]
+    spec, of_layers = _validated(source, parts)
+    stages = [_stage(spec, of_layers, source, parts)]
     for number in range(1, len(spec.extensions) + 1):
         extended = extended_source(source, spec.extensions[:number])
-        stages.append(_stage(_validated(extended, parts), extended, parts, number))
+        stages.append(_stage(*_validated(extended, parts), extended, parts, number))
     return ResolvedSpec(spec, source, tuple(stages), parts)
 
 
-def _validated(source: SpecSource, parts: Parts) -> Spec:
+def _validated(source: SpecSource, parts: Parts) -> tuple[Spec, Mapping[str, Any]]:
+    """Return the spec, and the hyperparameters of single layers outside the grid, which the schema does not have."""
+    data, of_layers = _without_layers(source.data)
     try:
-        return FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
+        spec = FullSpec.model_validate(data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
         raise SpecError("\n".join(schema_messages(error, source, _SECTIONS))) from None
+    values = {}
+    for path, raw in of_layers.items():
+        try:
+            values[path[-1]] = known_hyperparameter(path[-1]).checked(raw, parts)
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            raise SpecError(value_message(mistake, source.location(path), ".".join(path))) from None
+    return spec, values
 
 
-def _stage(spec: Spec, source: SpecSource, parts: Parts, number: int = 0) -> Stage:
+def _stage(spec: Spec, of_layers: Mapping[str, Any], source: SpecSource, parts: Parts, number: int = 0) -> Stage:
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    blocks = check_grid(spec.grid, source, fixed, parts, spec.search, number)
+    fixed |= dict(of_layers)
+    blocks = check_grid(refined_grid(spec, source), source, fixed, parts, spec.search, number)
     for block in blocks:
         _check_data_axes(block, spec.dataset)
     return Stage(source, fixed, blocks)
@@ -308,6 +340,45 @@ def _check_data_axes(block: Block, dataset: DatasetSpec) -> None:
         raise block.error_at(keys["test_fraction"], "dataset.folds names the test part; remove one of them")
     if dataset.name is None and (toy := {"samples", "noise"} & keys.keys()):
         raise block.error_at(keys[min(toy)], f"{min(toy)} is only for toy data sets; remove it")
+
+
+def refined_grid(spec: Spec, source: SpecSource) -> Any:
+    """Return the grid with as many points as `refine` asks for. Raises SpecError without two axes to refine."""
+    if spec.refine is None:
+        return spec.grid
+    place = source.location(("refine",))
+    if not isinstance(spec.grid, Mapping) or not spec.search.is_grid:
+        raise SpecError(f"{place}: refine needs a grid of one block, without search")
+    names = refined_axes(spec)
+    if len(names) != 2:
+        found = f"; it has {', '.join(names) or 'none'}" if len(names) < 2 else f", not {', '.join(names)}"
+        raise SpecError(f"{place}: refine needs exactly two axes with points, logspace or linspace{found}")
+    for name in names:
+        points = spec.grid[name]["points"]
+        if not isinstance(points, int) or not 2 <= points <= spec.refine.to:
+            raise SpecError(
+                f"{place}: refine.to is {spec.refine.to}, so grid.{name} should begin with 2 to {spec.refine.to} "
+                f"points, not {points!r}"
+            )
+    return {name: {**raw, "points": spec.refine.to} if name in names else raw for name, raw in spec.grid.items()}
+
+
+def refined_axes(spec: Spec) -> list[str]:
+    """Return the axes that have points."""
+    return [name for name, raw in spec.grid.items() if isinstance(raw, Mapping) and "points" in raw]
+
+
+def _without_layers(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any]]:
+    """Return the data without the hyperparameters of single layers, and these: path -> value."""
+    plain, of_layers = dict(data), dict[tuple[str, ...], Any]()
+    for section, keys in ((), plain), (("model",), plain.get("model")):
+        if isinstance(keys, dict):
+            names = [name for name in keys if isinstance(name, str) and layer_of(name)]
+            own = [name for name in names if (row := find_hyperparameter(name)) and row.section == "".join(section)]
+            of_layers |= {(*section, name): keys[name] for name in own}
+            rest = {name: value for name, value in keys.items() if name not in own}
+            plain = {**plain, section[0]: rest} if section else rest
+    return plain, of_layers
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -330,4 +401,5 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
     ("model",): ModelSpec,
     ("record",): RecordSpec,
     ("search",): SearchSpec,
+    ("refine",): RefineSpec,
 }

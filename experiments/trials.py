@@ -15,13 +15,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from engine import ENGINE_VERSION, OPTIMIZERS, SCHEDULES, Parts
+from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
 from experiments.axis import MAX_TRIALS
 from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.variants import Datasets
 from experiments.errors import SpecError
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import HYPERPARAMETERS, OF_LAYERS, layer_of
 from experiments.population import Population
 from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
@@ -105,7 +105,10 @@ def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = 
     parts: the custom functions; they count only if the trial uses one.
     """
     identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
-    if any(parts.is_custom(configuration.get(name)) for name, row in HYPERPARAMETERS.items() if row.part):
+    if (configuration.get("dtype"), configuration.get("kernel")) == ("float32", "compiled"):
+        identity["float32"] = FLOAT32_VERSION
+    named = [configuration.get(name) for name, row in HYPERPARAMETERS.items() if row.part]
+    if any(parts.is_custom(name) for value in named for name in (value if isinstance(value, tuple) else [value])):
         identity["parts"] = parts.digest
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -209,6 +212,14 @@ def _check_used(blocks: Sequence[Block], names: Iterable[str], used: set[str]) -
 
 
 def _why_unused(name: str) -> str:
+    if name.startswith("batch_"):
+        return ": it goes with batch_size"
+    if name == "init_bias":
+        return ": its networks have no biases"
+    if layer_of(name):
+        return f": no network has the {layer_of(name)}"
+    if name in OF_LAYERS:
+        return ": each layer has its own"
     if name == "activation":
         return ": a single neuron's activation is its output, and cross_entropy takes logits, so that output is linear"
     owners = [("optimizer", row.name) for row in OPTIMIZERS.values() if name in row.hyperparameters]

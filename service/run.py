@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -17,20 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
+from engine.arrays import Integers
 from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
+from service.execution.estimate import ends_before_ray_starts
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
 from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, make_plan
 from service.execution.pool import Pool
+from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.shard_recorder import ShardRecorderRecipe
@@ -66,7 +71,8 @@ def run_sweep(
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
-    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
+    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command. A sweep that ends before
+    Ray would have started runs inline, unless workers or an address are given.
     resume: a sweep whose missing trials to train, instead of a new sweep.
     extend: whether the last extension of the spec is new to that sweep.
     observer: receives the events of the sweep.
@@ -79,6 +85,8 @@ def run_sweep(
     start = time.monotonic()
     plan = make_plan(resolved)
     observer = observer or NullObserver()
+    asked = workers or address or "RAY_ADDRESS" in os.environ
+    inline = inline or (not asked and ends_before_ray_starts(plan.newest))
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()
@@ -108,6 +116,7 @@ class _Run:
     observer: ProgressObserver
     retry: Retry
     deadline: float
+    refined: Refined | None = None
 
     def train(self, shard_size: int | None) -> None:
         """Train the missing trials and record them. If only the best get runs, write those runs last."""
@@ -117,14 +126,28 @@ class _Run:
         self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
-            shards = self.plan.shards(self.pool.workers, self.state.done, shard_size)
-            shards = itertools.takewhile(lambda _: time.monotonic() < self.deadline, shards)
-            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
+
+            def train(left_out: frozenset[int] | Integers) -> None:
+                shards = self.plan.shards(self.pool.workers, left_out, shard_size)
+                shards = itertools.takewhile(lambda _: time.monotonic() < self.deadline, shards)
+                Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
+
+            if self.plan.resolved.spec.refine is None:
+                train(self.state.done)
+            else:
+                self.refined = refine(self.plan, self.state.overview, lambda numbers: train(self._all_but(numbers)))
         finally:
             self.observer.end()
         if not isinstance(runs, str):
             self._record_best(runs.top, shard_size)
         self.pool.release()
+
+    def _all_but(self, numbers: Integers) -> Integers:
+        """Return the numbers of all trials but these, and of those that are recorded already."""
+        left_out = np.ones(self.plan.trials, dtype=bool)
+        left_out[numbers] = False
+        left_out[list(self.state.done)] = True
+        return np.flatnonzero(left_out)
 
     def _commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:
         before = self.state.recorded
@@ -191,7 +214,10 @@ def _finish(run: _Run, status: str, start: float) -> None:
             run.sweep,
             status,
             table=file,
-            metrics=_summary(overview, plan.objective, time.monotonic() - start),
+            metrics={
+                **_summary(overview, plan.objective, time.monotonic() - start),
+                **(run.refined.metrics if run.refined else {}),
+            },
             description=summary.description(plan, run.sweep.experiment_id, overview, pages),
             files=heat_map(plan, overview),
         )
@@ -223,6 +249,7 @@ def _result(run: _Run, start: float) -> SweepResult:
         overview=overview,
         read_table=lambda: store.table(store.find_sweep(sweep.sweep)),
         page=served_page(store, sweep),
+        refined=run.refined,
     )
 
 

@@ -38,7 +38,8 @@ class DatasetSpec(Section):
     )
     features: list[str] | None = Field(default=None, description="the columns to use, all when left out", min_length=1)
     classes: list[str] | None = Field(default=None, description="the classes to use, all when left out", min_length=2)
-    samples: int | None = Field(default=None, description="samples of a toy data set", ge=2, le=1_000_000)
+    samples: int | None = Field(default=None, description="samples of a toy data set", ge=1, le=1_000_000)
+    feature_count: int | None = Field(default=None, description="features of random_normal", ge=1, le=1000)
     noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples for testing", ge=0, lt=1)
@@ -116,7 +117,7 @@ class DatasetSpec(Section):
         return self.model_copy(update=dict(values))
 
     def _of_given_table(self) -> DatasetSpec:
-        for key in ("name", "path", "samples", "noise", *CSV_KEYS):
+        for key in ("name", "path", "samples", "noise", "feature_count", *CSV_KEYS):
             if getattr(self, key) is not None:
                 raise ValueError(f"{key} does not go with a table from Python; leave it out")
         if self.target is None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.cli.options import print_note
-from service.cli.tables import picture_width, print_rows, print_text
-from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
+from service.cli.tables import picture_height, picture_width, print_rows, print_text
+from service.execution.estimate import recording_seconds
 from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.data.datasets import Dataset
     from experiments.trials import BlockCounts
     from service.execution.jobs import Job
@@ -34,7 +36,7 @@ _START_SECONDS = 6.0  # that Ray and MLflow take to start
 def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
     """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
     new = plan.newest
-    recording = new.runs * SECONDS_A_RUN + new.metric_rows * SECONDS_A_ROW
+    recording = recording_seconds(new)
     return {
         "name": plan.name,
         "trials": plan.trials,
@@ -116,6 +118,10 @@ def print_plan(plan: Plan, workers: int) -> None:
     lines = [
         f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
         *_block_lines(blocks),
+        *(
+            ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
+            * plan.is_refined
+        ),
         *_data_lines(plan.dataset),
         *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
@@ -159,13 +165,17 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
+        **({"refined": vars(result.refined)} if result.refined else {}),
     }
 
 
-def print_result(result: SweepResult, tracking_uri: str | None) -> None:
-    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more."""
-    from service.cli.heat_map import sweep_map
+def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None) -> None:
+    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more.
+
+    spec: the content of the sweep file.
+    """
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
     names = shown_params(result.overview.columns, result.swept)
@@ -174,7 +184,7 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
     means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    print_text(sweep_map(result.overview, result.objective, result.swept, picture_width()))
+    _print_map(with_untrained_cells(result.overview, spec or {}), result.objective, result.swept)
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
@@ -183,6 +193,7 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     missing = result.planned - result.trials
     rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
+    print_note(f"refined: {result.refined}" if result.refined else "")
     click.echo(
         f"{rest if missing else ''}"
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
@@ -193,6 +204,15 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
         f"the dashboard: {result.page or f'gradgrid dashboard {result.sweep}{option}'}",
         err=True,
     )
+
+
+def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
+    """Print a large map as a picture if the terminal has colours, another sweep as a heat map of characters."""
+    from service.cli.heat_map import sweep_map, sweep_picture
+
+    width, height = picture_width(), picture_height()
+    picture = sweep_picture(table, metric, swept, width, height) if height else None
+    print_text(picture or sweep_map(table, metric, swept, width))
 
 
 def _runs_text(result: SweepResult) -> str:
@@ -224,9 +244,9 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
-    from service.cli.heat_map import sweep_map
     from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
@@ -237,7 +257,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")
-    print_text(sweep_map(table, by, sweep.swept, picture_width()))
+    _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
     print_page(store, sweep)
 
 

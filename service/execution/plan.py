@@ -120,6 +120,11 @@ class Plan:
         """The number of trials."""
         return self.grid.trials
 
+    @property
+    def is_refined(self) -> bool:
+        """Whether only a part of the trials will be trained, as `refine` in the sweep file says."""
+        return self.resolved.spec.refine is not None
+
     @cached_property
     def seconds(self) -> float:
         """The estimated training time on one core, in seconds."""
@@ -290,6 +295,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     programs = []
     for population in grid.populations:
         dataset = datasets.every[population.dataset]
+        _check_batches(resolved, population.architecture.config, len(dataset.training_targets))
         architecture = replace(
             population.architecture, config=TrainConfig(steps=1)
         )  # the program does not depend on it
@@ -298,3 +304,10 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
     return Plan(resolved, datasets, grid, tuple(programs))
+
+
+def _check_batches(resolved: ResolvedSpec, config: TrainConfig, samples: int) -> None:
+    """Raise SpecError for batches that are drawn with replacement and larger than the data."""
+    if config.replacement and (config.batch_size or 0) > samples:
+        message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
+        raise resolved.blocks[0].error_at("batch_size", f"{message}, not {config.batch_size:,}")

@@ -14,7 +14,7 @@ from experiments.extensions import with_extension
 from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
 from service.execution.plan import Plan, make_plan
-from service.execution.worker import initial, program_columns
+from service.execution.worker import batch_seeds, initial, program_columns
 from service.recording.infos import SweepInfo, identity_mismatches
 from service.recording.store import Store
 
@@ -79,5 +79,5 @@ def planned_trial(plan: Plan, number: int) -> Trial:
         initial=initial(columns, architecture, data)[0],
         samples=data.training(architecture.loss, architecture.output),
         config=architecture.config,
-        seed=int(columns["seed"][0]),
+        seed=int(batch_seeds(columns)[0]),
     )

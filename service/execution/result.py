@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from engine import DIVERGED
+from service.execution.refine import Refined
 from service.results.metrics import outcome_counts
 
 
@@ -30,6 +31,7 @@ class SweepResult:
     overview: the main columns of the trials' table: swept hyperparameters, outcomes, losses and accuracies.
     read_table: reads the whole table from the store.
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
+    refined: what a refinement spared; None for a sweep without one.
     """
 
     sweep: str
@@ -45,6 +47,7 @@ class SweepResult:
     overview: pd.DataFrame = field(repr=False)
     read_table: Callable[[], pd.DataFrame] = field(repr=False)
     page: str = ""
+    refined: Refined | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from experiments.measures import measured
 from service.execution.plan import Shard
 
 _TEST = "test_"
-_NOT_COLUMNS = ("seed", "initializer", "init_scale")
+_NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
+_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0))
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
         training,
         validation or test,
         architecture.config,
-        seeds=shard.columns["seed"],
+        seeds=batch_seeds(shard.columns),
     )
     tested: dict[str, Floats] = {}
     if validation is not None:
@@ -83,17 +85,39 @@ def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:
     """Return the columns that the program reads. The others determine the initial weights."""
-    return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
+    return {name: column for name, column in columns.items() if name.partition(".")[0] not in _NOT_COLUMNS}
+
+
+def batch_seeds(columns: Mapping[str, Array]) -> Array:
+    """Return the seed of each trial's minibatches, (trials,)."""
+    return columns.get("batch_seed", columns["seed"])
 
 
 def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
-    """Return the initial weights, (trials, weights). Trials with the same initializer, seed and scale share a draw."""
+    """Return the initial weights, (trials, weights). Trials that share all that determines them share a draw."""
     widths = architecture.widths(dataset)
-    draws: dict[tuple[str, int, float], Floats] = {}
+    scales, shifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
+    deviations = columns.get("init_bias", np.zeros(len(columns["seed"])))
+    draws: dict[tuple[Any, ...], Floats] = {}
     rows = []
-    for name, seed, scale in zip(columns["initializer"], columns["seed"], columns["init_scale"], strict=True):
-        key = (str(name), int(seed), float(scale))
+    for key in zip(
+        columns["initializer"].tolist(), columns["seed"].tolist(), scales, shifts, deviations.tolist(), strict=True
+    ):
         if key not in draws:
-            draws[key] = initial_weights(widths, architecture.parts.initializer(key[0]), *key[1:])
+            name, seed, scale, shift, deviation = key
+            draws[key] = initial_weights(
+                widths, architecture.parts.initializer(name), seed, scale, shift=shift, bias=architecture.bias,
+                bias_deviation=deviation,
+            )  # fmt: skip
         rows.append(draws[key])
     return np.stack(rows)
+
+
+def _by_layer(columns: Mapping[str, Array], name: str, layers: int, neutral: float) -> list[tuple[float, ...]]:
+    """Return a hyperparameter's value for each layer of each trial.
+
+    neutral: the value for a layer that has none.
+    """
+    general = columns.get(name, np.full(len(columns["seed"]), neutral))
+    by_layer = [columns.get(f"{name}.layer{layer}", general).tolist() for layer in range(1, layers + 1)]
+    return list(zip(*by_layer, strict=True))

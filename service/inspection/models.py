@@ -41,7 +41,9 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
     return GradgridModel(
         {
             "widths": architecture.widths(data),
-            "activation": architecture.activation or "identity",
+            "activation": list(architecture.activations[:-1]),
+            "bias": architecture.bias,
+            "gain": architecture.gains(architecture.widths(data)),
             "output": architecture.output,
             "loss": architecture.loss,
             "weights": _weights(store, trial).tolist(),

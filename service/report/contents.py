@@ -23,6 +23,7 @@ from service.results.leaderboard import Entry, ranked
 from service.results.metrics import outcome_counts
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
 from service.results.quantile_bands import Curves
+from service.results.refined_table import with_untrained_cells
 from service.results.trials_table import shown_params
 
 _PAIRS, _ENTRIES = 6, 20
@@ -88,8 +89,9 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     shown, drawn = in_intervals(table, sweep.swept)
     axes = swept_axes(shown, sweep.swept)
     shares = [] if drawn else importance(table, by, shown_params(table.columns, sweep.swept))
-    pairs = axis_pairs(axes) if axes else []
-    phases = [make_phase_diagram(shown, by, *pair) for pair in _best_pairs(pairs, shares)]
+    cells = with_untrained_cells(shown, store.spec(sweep))
+    pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
+    phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
     notes = [note for note in (lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by)) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS

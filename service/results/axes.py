@@ -88,13 +88,13 @@ def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
     """
     if len(axes) == 1:
         return [(axes[0], NO_AXIS)]
-    order = sorted(
-        axes, key=lambda axis: (axis.name not in _PREFERRED_COLUMNS, not axis.is_numeric, axis.name in _PREFERRED_ROWS)
-    )
+    order = sorted(axes, key=lambda axis: (not _is_column(axis), not axis.is_numeric, axis.name in _PREFERRED_ROWS))
     pairs = itertools.combinations(order, 2)
-    return sorted(
-        pairs, key=lambda pair: (pair[0].name not in _PREFERRED_COLUMNS) + (pair[1].name not in _PREFERRED_ROWS)
-    )
+    return sorted(pairs, key=lambda pair: (not _is_column(pair[0])) + (pair[1].name not in _PREFERRED_ROWS))
+
+
+def _is_column(axis: Axis) -> bool:
+    return axis.name.partition(".")[0] in _PREFERRED_COLUMNS
 
 
 def cell_indices(table: pd.DataFrame, columns: Axis, rows: Axis) -> Indices:
@@ -106,6 +106,9 @@ def cell_indices(table: pd.DataFrame, columns: Axis, rows: Axis) -> Indices:
 
 def display_name(name: str) -> str:
     """Return a metric's or a hyperparameter's name for readers."""
+    of_all, _, layer = name.partition(".layer")
+    if layer.isdigit():
+        return f"{display_name(of_all)} of layer {layer}"
     return _NAMES.get(name, name.replace("_", " "))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import in_order
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
@@ -71,7 +71,8 @@ class RowSpool:
             names = [*FIRST_COLUMNS, *OUTCOME_COLUMNS]
             return pa.schema([(name, pa.string() if name in texts else pa.int64()) for name in names])
         schema = pa.unify_schemas([s.remove_metadata() for s in self._schemas], promote_options="permissive")
-        params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in schema.names]
+        given = [name.removeprefix(PARAMS) for name in schema.names if name.startswith(PARAMS)]
+        params = [PARAMS + name for name in in_order(given)]
         metrics = sorted((name for name in schema.names if name.startswith(METRICS)), key=metric_order)
         names = [*FIRST_COLUMNS, *params, *OUTCOME_COLUMNS, *metrics]
         return pa.schema([schema.field(name) for name in names])

@@ -72,6 +72,7 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
         ("compiled", "_CHUNK_TRIALS", (1, 5)),
         ("compiled", "_CHUNK_BYTES", (1, 100_000)),
         ("compiled", "_ORDER_BYTES", (1, 4_000)),
+        ("compiled", "_KEPT_ORDER_BYTES", (0, 3_000)),
         ("codegen.train_loop", "_CHECKED_AT_ONCE", (1, 7)),
         ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
         ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),

@@ -16,8 +16,11 @@ from engine import (
     SCHEDULES,
     Program,
     Samples,
+    TrainConfig,
+    Trial,
     UpdateRule,
     initial_weights,
+    replay,
     step,
     trace_step,
     train,
@@ -82,6 +85,8 @@ def test_a_rolled_program_written_out_is_the_one_that_parameters_give(
             scalars.curves,
             scalars.update_ratios,
         )
+        for name in ("loss", "gradient", "weights"):
+            assert rolled.are_means(name) == scalars.are_means(name)
         for kind in ("weight", "state", "feature", "target"):
             assert rolled.input_count(kind) == scalars.input_count(kind)
 
@@ -212,6 +217,23 @@ def test_the_reference_kernel_trains_a_rolled_program_too() -> None:
     for name, curve in ours.curves.items():
         np.testing.assert_allclose(curve, theirs.curves[name], rtol=1e-9, atol=1e-12, err_msg=name)
     np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_replay_of_a_wide_network_has_the_kernels_bits(dtype: str) -> None:
+    job = make_wide_job("tanh", "mean_squared_error", dtype)
+    samples = Samples(job.samples.features[:3], job.samples.targets[:3])
+    rule = OPTIMIZERS["sgd"]
+    model = MLP((140, 7, 10, 1))
+    trial = Trial(model, LOSSES["mean_squared_error"], rule, {"learning_rate": 0.1}, job.initial[0], samples, steps=2,
+                  dtype=dtype)  # fmt: skip
+    program = trace_step(model, LOSSES["mean_squared_error"], rule, features=140, targets=1)
+    config = TrainConfig(2, points=3, gradients=True, dtype=dtype)
+    history = train(program, job.initial[:1], make_columns(1), samples, config=config)
+    again = replay(trial, 1)
+    assert history.gradients is not None
+    assert again.loss == history.curves["loss"][0, 1]
+    assert again.gradient.tobytes() == history.gradients[0, 1].tobytes()
 
 
 def test_a_wrong_fused_addition_is_noticed(

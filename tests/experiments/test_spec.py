@@ -12,6 +12,7 @@ from experiments.source import override, read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
 from experiments.trials import make_grid
 
+_FRACTALS = {f"fractal_{name}" for name in ("tanh", "minibatch", "relu", "linear", "point", "offset")}
 _BASE = "name: a\ndataset: {name: moons}\n"
 
 
@@ -210,7 +211,7 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
 
 
 def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
-    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep", "digits"}
+    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep", "digits", *_FRACTALS}
     for name in ready_sweeps():
         resolved = load_spec(name)
         assert resolved.spec.name == name

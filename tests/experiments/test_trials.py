@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engine import DTYPES, KERNELS
+from experiments import trials
 from experiments.data.variants import load_datasets
 from experiments.population import Population
 from experiments.spec import load_spec
@@ -111,3 +115,16 @@ def test_a_trials_identity_is_all_that_determines_it() -> None:
     assert trial_id(dict(reversed(configuration.items())), "data") == identity
     assert trial_id({**configuration, "seed": 1}, "data") != identity
     assert trial_id(configuration, "other data") != identity
+
+
+def test_the_version_of_float32_is_part_of_the_identity_of_its_trials_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def identities() -> dict[tuple[str, str], str]:
+        return {
+            (dtype, kernel): trial_id({"dtype": dtype, "kernel": kernel}, "data")
+            for dtype in DTYPES
+            for kernel in KERNELS
+        }
+
+    before = identities()
+    monkeypatch.setattr(trials, "FLOAT32_VERSION", "another")
+    assert [key for key, identity in identities().items() if identity != before[key]] == [("float32", "compiled")]

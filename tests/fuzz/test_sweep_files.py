@@ -57,6 +57,8 @@ grid:
   batch_size: {uniform: [1, 3]}
   seed: {range: 2}
 """
+_USUAL = {"bias", "gain", "batch_sampling"}
+"""An identity leaves these out where they are the default."""
 _BASES = {
     "blocks": _BLOCKS,
     "search": _SEARCH,
@@ -146,12 +148,12 @@ def _check_meaning(file: Any, plan: Plan) -> None:
                 _is_point({**params, **configuration}, axes, fixed) and meets(block.get("only"), params)
                 for block, axes in zip(raw, grid, strict=True)
             ), configuration
-    assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) or "output" in used
+    assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) | _USUAL or "output" in used
     search = file.get("search") or {}
     draws = search.get("method", "grid") != "grid"
     assert 1 <= plan.trials <= points(file.get("grid"), search.get("trials") if draws else None)
     is_product = not draws and len(raw) == 1 and not {"only", "zip"} & raw[0].keys() and not _has_null(grid[0])
-    if is_product and all(swept <= set(p.configuration(0)) for p in plan.populations):
+    if is_product and all(swept - _USUAL <= set(p.configuration(0)) for p in plan.populations):
         assert plan.trials == points(file.get("grid"))
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
     _check_data(file["dataset"], plan)

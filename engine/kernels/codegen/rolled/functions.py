@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.kernels.codegen.emitter import Emitter
+from engine.kernels.codegen.gather import write_gather
 from engine.kernels.codegen.layout import OutputFunction, ReduceFunction
 from engine.kernels.codegen.module import ModuleBuilder, step_arguments
 from engine.kernels.codegen.rolled.body import Body, Places, Storage
@@ -265,21 +266,9 @@ def _gather(
     emitter: Emitter, kind: str, width: int, first: str, here: SampleTiles, target: str, tile_bytes: int
 ) -> None:
     """Write code that copies each trial's samples into scratch memory, tile by tile."""
-    ir, vector, size = emitter.ir, emitter.vector_bytes, emitter.scalar_bytes
+    ir = emitter.ir
     with emitter.for_range(here.tiles) as loop:
         sample = ir.value(f"add i64 {first}, {ir.value(f'mul i64 {loop.index}, {here.samples}')}")
         order = emitter.advance("%order", sample, ir.lanes * 4)
         tile = emitter.advance(target, loop.index, tile_bytes)
-        rows = []
-        for position in range(here.samples * ir.lanes):
-            number = ir.value(f"load i32, ptr {emitter.offset(order, position * 4)}, align 4")
-            row = ir.value(f"mul i64 {ir.value(f'zext i32 {number} to i64')}, {width * size}")
-            rows.append(ir.value(f"getelementptr i8, ptr %{kind}s, i64 {row}"))
-        with emitter.for_range(width) as column:
-            place = emitter.advance(tile, column.index, here.samples * vector)
-            for k in range(here.samples):
-                name = "poison"
-                for lane, row in enumerate(rows[k * ir.lanes : (k + 1) * ir.lanes]):
-                    number = emitter.load_scalar(emitter.advance(row, column.index, size))
-                    name = ir.value(f"insertelement {ir.real} {name}, {ir.scalar} {number}, i64 {lane}")
-                emitter.store(name, emitter.offset(place, k * vector))
+        write_gather(emitter, kind, width, order, here.samples, tile)
