@@ -85,7 +85,7 @@ def test_searching_and_sorting_find_the_same(kind: Kind) -> None:
     assert found("metrics.loss > 1e300") == ["trial0005"]
     assert found("attributes.status = 'FAILED'") == ["trial0005"]
     assert (
-        found("tags.`gradgrid.outcome` = 'finished' and metrics.loss < 1e-300", "metrics.loss DESC")[0] == "trial0007"
+        found("tags.`gradgrid.outcome` = 'finished' and metrics.loss < 1e-300", "metrics.loss DESC")[0] == "trial0009"
     )
     assert found("", "metrics.loss ASC")[:2] == ["trial0000", "trial0001"]
     assert found("", "metrics.loss ASC")[-1] == "trial0006"  # NaN comes last
