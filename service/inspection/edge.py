@@ -116,7 +116,7 @@ def _trained(plan: Plan, sweep: SweepInfo, numbers: Integers, names: Sequence[st
     for shard in plan.shards(1, frozenset(range(plan.trials)) - wanted, _SHARD):
         columns = {name: _nudged(column) if name in names else column for name, column in shard.columns.items()}
         nudged: Shard = replace(shard, columns=columns)
-        rows = trial_rows(train_shard(nudged, plan.datasets.every), settings, trial_ids(nudged))
+        rows = trial_rows(train_shard(nudged, plan.datasets), settings, trial_ids(nudged))
         parts.append(rows.to_pandas())
     return pd.concat(parts, ignore_index=True)
 
