@@ -59,6 +59,7 @@ def _runs(count: int) -> RunTable:
         step=np.tile(12 * points, count),
         time=np.tile(began + points, count),
         curves={f"curve{c}": rng.random(count * _POINTS) for c in range(_CURVES)},
+        measures={},
         weights=rng.random((count, 3)),
         tensors=[Tensor("layer1.weight", (1, 3))],
     )

@@ -13,7 +13,7 @@ from engine.optimizers import OPTIMIZERS, Optimizer, sgd
 from engine.outcomes import DIVERGED, OUTCOMES
 from engine.parameter import Parameter
 from engine.parts import PartError, Parts
-from engine.prediction import predict
+from engine.prediction import predict, predict_trials
 from engine.program import Program, ProgramError
 from engine.replay import Replay, Trial, replay
 from engine.samples import Samples
@@ -36,8 +36,8 @@ __all__ = [
     "MLP", "OPERATIONS", "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron",
     "Optimizer", "Parameter", "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule",
     "Tensor", "TraceError", "TrainConfig", "Trial", "UpdateRule", "derivatives", "hessian", "initial_weights",
-    "predict", "recorded_steps", "replay", "resolve_kernel", "sgd", "target_description", "trace_hessian",
-    "trace_step", "train",
+    "predict", "predict_trials", "recorded_steps", "replay", "resolve_kernel", "sgd", "target_description",
+    "trace_hessian", "trace_step", "train",
 ]  # fmt: skip
 
 

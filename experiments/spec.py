@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+MEASURE_NAMES = ("balanced_accuracy", "f1_macro", "roc_auc", "r2", "mean_absolute_error")
+"""The names of `record: {measures: [...]}`; `experiments.measures` computes them."""
+
 MAX_TOP = 100_000
 """Largest N of `record: {runs: {top: N}}`."""
 
@@ -76,6 +79,20 @@ class RecordSpec(Section):
         default="total",
         description="the share of dead units and the update-to-weight ratio; also of each layer and tensor; or neither",
     )
+
+    measures: list[str] = Field(
+        default_factory=list,
+        description="measures of the final weights: `balanced_accuracy`, `f1_macro`, `roc_auc` for classes, `r2`, "
+        "`mean_absolute_error` for numbers; on the training part, and with `test_` before the name on the test part",
+    )
+
+    @field_validator("measures")
+    @classmethod
+    def _known_measures(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in MEASURE_NAMES:
+                raise ValueError(f"no measure is called {name!r}{did_you_mean(name, MEASURE_NAMES)}")
+        return list(dict.fromkeys(names))
 
     @field_validator("runs", mode="plain")
     @classmethod

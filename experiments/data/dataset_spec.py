@@ -43,6 +43,12 @@ class DatasetSpec(Section):
     noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples for testing", ge=0, lt=1)
+    validation_fraction: float | None = Field(
+        default=None,
+        description="share of the samples for validation: trials are ranked by it, not by the test part",
+        gt=0,
+        lt=1,
+    )
     folds: int | None = Field(
         default=None, description="parts of a cross-validation, each of which is the test part once", ge=2, le=1000
     )
@@ -90,6 +96,12 @@ class DatasetSpec(Section):
             raise ValueError("target goes with path; a built-in data set has a target already")
         if self.name is not None and (self.encode is not None or self.missing != "refuse"):
             raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> DatasetSpec:
+        if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
+            raise ValueError("validation_fraction and test_fraction leave no samples to train on; lower one of them")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,8 @@ class Dataset:
 
     name: of the built-in data set, or of the file without its suffix.
     task: `classification` or `regression`.
-    training_features, test_features: (samples, features), prepared.
-    training_targets, test_targets: (samples,), numbers or indices into `classes`.
+    training_features, test_features, validation_features: (samples, features), prepared.
+    training_targets, test_targets, validation_targets: (samples,), numbers or indices into `classes`.
     feature_names: of the prepared features; a one-hot encoded column has one for each category.
     classes: their names; empty for regression.
     center, scale: (features,), mean and standard deviation to standardise with; 0 and 1 if not standardised.
@@ -66,6 +66,15 @@ class Dataset:
     notes: tuple[str, ...] = ()
     dropped: int = 0
     filled: int = 0
+    validation_features: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    validation_targets: Floats = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def ranked_by(self) -> str:
+        """The beginning of the metrics that rank trials: those of the validation or the test part, if there is one."""
+        if len(self.validation_targets):
+            return "validation_"
+        return "test_" if len(self.test_targets) else ""
 
     @property
     def feature_count(self) -> int:
@@ -133,6 +142,12 @@ class Dataset:
             return None
         return Samples(self.test_features, self._encode(self.test_targets, loss, output))
 
+    def validation(self, loss: str, output: str) -> Samples | None:
+        """Return the validation part, like `training`; None if it is empty."""
+        if not len(self.validation_targets):
+            return None
+        return Samples(self.validation_features, self._encode(self.validation_targets, loss, output))
+
     def _encode(self, targets: Floats, loss: str, output: str) -> Floats:
         """Return targets, (samples, outputs).
 
@@ -187,7 +202,9 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
     spec: the dataset section of a sweep file.
     """
     training, test = _parts(table, spec)
+    training, validation = _with_validation(table, training, spec)
     preparation = fit(table, training, standardize=spec.standardize)
+    validated = [preparation.inputs(_cells(table.columns, validation)), table.targets[validation]]
     features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, test))
     targets, test_targets = table.targets[training], table.targets[test]
     return Dataset(
@@ -201,12 +218,16 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
         classes=table.classes,
         center=preparation.center,
         scale=preparation.scale,
-        fingerprint=_fingerprint(table, features, targets, test_features, test_targets),
+        fingerprint=_fingerprint(
+            table, features, targets, test_features, test_targets, *(validated if len(validation) else [])
+        ),
         columns=preparation.columns,
         examples=tuple(_cells(table.columns, training[:_EXAMPLES])),
         notes=(*notes, *preparation_notes(table, preparation, test)),
         dropped=table.dropped,
         filled=filled_cells(table, preparation),
+        validation_features=validated[0],
+        validation_targets=validated[1],
     )
 
 
@@ -227,6 +248,24 @@ def _parts(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:
         return _fold(table, spec)
     fraction = DEFAULT_TEST_FRACTION if spec.name is None else find_builtin(spec).test_fraction
     return _split(table, fraction if spec.test_fraction is None else spec.test_fraction, spec.seed)
+
+
+def _with_validation(table: Table, training: Array, spec: DatasetSpec) -> tuple[Array, Array]:
+    """Return the training part without the samples for validation, and those. The test part stays as it is."""
+    if spec.validation_fraction is None:
+        return training, training[:0]
+    from sklearn.model_selection import train_test_split
+
+    count = max(1, round(spec.validation_fraction * table.samples))
+    classes = table.targets[training] if table.task == CLASSIFICATION else None
+    try:
+        rest, validation = train_test_split(training, test_size=count, random_state=spec.seed, stratify=classes)
+    except ValueError:
+        raise DataError(
+            f"{table.name}: {len(training)} training samples can't be split with validation_fraction "
+            f"{spec.validation_fraction}: each part needs a sample of each class; set another"
+        ) from None
+    return np.sort(rest), np.sort(validation)
 
 
 def _fold(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:

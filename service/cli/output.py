@@ -74,6 +74,7 @@ def _data_json(data: Dataset) -> dict[str, Any]:
         "fingerprint": data.fingerprint,
         "samples": len(data.training_targets),
         "test_samples": len(data.test_targets),
+        "validation_samples": len(data.validation_targets),
         "columns": len(data.columns),
         "inputs": data.feature_count,
         "encoded": {column.name: column.categories for column in data.columns if column.categories is not None},
@@ -85,6 +86,8 @@ def _data_json(data: Dataset) -> dict[str, Any]:
 
 def _data_lines(data: Dataset) -> list[str]:
     samples = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
+    if len(data.validation_targets):
+        samples += f", {len(data.validation_targets):,} to validate on"
     inputs = f"{data.feature_count} input{'s' * (data.feature_count != 1)}"
     lines = [f"data      {data.name}, {data.task}: {samples}, {inputs}"]
     encoded = [f"{c.name} ({_shortened(c.categories)})" for c in data.columns if c.categories is not None]

@@ -19,7 +19,8 @@ from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.data.variants import Datasets, load_datasets
-from experiments.errors import DataError
+from experiments.errors import DataError, SpecError
+from experiments.measures import MEASURES
 from experiments.part_notes import part_notes
 from experiments.population import Population
 from experiments.spec import RecordSpec, ResolvedSpec
@@ -138,14 +139,15 @@ class Plan:
 
     @property
     def objective(self) -> str:
-        """The metric that trials are ranked by: the loss, on the test data if there is some.
+        """The metric that trials are ranked by: the loss, on the validation data, else on the test data, if there are.
 
         Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """
         by = "loss"
         if "loss" in self.resolved.axes and self.dataset.task == CLASSIFICATION:
             by = "accuracy"
-        return f"test_{by}" if all(len(dataset.test_targets) for dataset in self.datasets) else by
+        parts = {dataset.ranked_by for dataset in self.datasets}
+        return f"{parts.pop() if len(parts) == 1 else ''}{by}"
 
     @property
     def runs(self) -> int:
@@ -160,8 +162,10 @@ class Plan:
         """The metric points that MLflow will hold if no trial diverges; an estimate if only the best have runs."""
         rows = sum(
             population.trials
-            * len(population.architecture.config.recorded_steps)
-            * self._curve_count(population, program)
+            * (
+                len(population.architecture.config.recorded_steps) * self._curve_count(population, program)
+                + self._measure_count(self.datasets[population.dataset], program)
+            )
             for population, program in zip(self.populations, self.programs, strict=True)
         )
         return rows * self.runs // self.trials
@@ -170,11 +174,15 @@ class Plan:
         record = self.record
         curves = kept_curves(program.curves, record)
         tested = (
-            sum(name in ("loss", "accuracy") for name in curves)
-            if len(self.datasets[population.dataset].test_targets)
-            else 0
+            sum(name in ("loss", "accuracy") for name in curves) if self.datasets[population.dataset].ranked_by else 0
         )
         return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
+
+    def _measure_count(self, dataset: Dataset, program: Program) -> int:
+        """Return the number of a trial's metrics that have a last point alone."""
+        others = [len(targets) > 0 for targets in (dataset.test_targets, dataset.validation_targets)]
+        tested = sum(name in program.curves for name in ("loss", "accuracy")) if all(others) else 0
+        return len(self.record.measures) * (1 + sum(others)) + tested
 
     @cached_property
     def trial_ids(self) -> TrialIds:
@@ -262,6 +270,17 @@ def _missing(population: Population, left_out: Integers) -> range | Integers:
     return kept[~np.isin(population.numbers_at(kept), left_out)]
 
 
+def _check_measures(resolved: ResolvedSpec, dataset: Dataset) -> None:
+    """Raise SpecError for a measure that these data do not have."""
+    for name in resolved.spec.record.measures:
+        if MEASURES[name].task != dataset.task:
+            place = resolved.source.location(("record", "measures"))
+            raise SpecError(
+                f"{place}: record.measures: {name} is for {MEASURES[name].task}, and {dataset.name} has a "
+                f"{dataset.task} target; leave it out"
+            )
+
+
 def make_plan(resolved: ResolvedSpec) -> Plan:
     """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
     spec, frame = resolved.spec, resolved.source.frame
@@ -271,6 +290,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     except DataError as error:
         line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
         raise DataError(f"{line}: dataset: {error}") from None
+    _check_measures(resolved, datasets.every[0])
     traced: dict[tuple[Architecture, int, int], Program] = {}
     programs = []
     for population in grid.populations:

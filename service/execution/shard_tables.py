@@ -103,7 +103,7 @@ def train_tables(
     shard: Shard, datasets: Sequence[Dataset], settings: TableSettings
 ) -> tuple[ShardSummary, ShardTables]:
     """Train a shard and make its tables: the work of one task."""
-    trained = train_shard(shard, datasets)
+    trained = train_shard(shard, datasets, settings.record.measures)
     ids = trial_ids(shard)
     rows = trial_rows(trained, settings, ids)
     runs = run_table(trained, settings, ids) if settings.runs else None
@@ -175,6 +175,7 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
         step=step[is_recorded],
         time=_times(trained, step)[is_recorded],
         curves=_curves(history, settings.record, is_recorded),
+        measures=trained.measures,
         weights=history.weights,
         tensors=history.tensors,
     )
@@ -220,6 +221,7 @@ def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str
             "outcome_step": pa.array(history.outcomes.onset_step, pa.int64()),
             "last_step": pa.array(history.last_step, pa.int64()),
             **{METRICS + name: _final(history, name) for name in kept_curves(history.curves, settings.record)},
+            **{METRICS + name: pa.array(values) for name, values in trained.measures.items()},
         }
     )
 

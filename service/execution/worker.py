@@ -5,17 +5,20 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from engine import History, initial_weights, train
 from engine.arrays import Array, Floats
+from engine.samples import Samples
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
+from experiments.measures import measured
 from service.execution.plan import Shard
 
+_TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
 _OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0))
 
@@ -25,31 +28,59 @@ class TrainedShard:
     """A shard after training.
 
     history: its curves, final weights and outcomes.
+    measures: name -> (trials,) values of the measures that the sweep file asks for.
     start_time, end_time: of the training, in milliseconds since 1970.
     host: the machine that trained it.
     """
 
     shard: Shard
     history: History
+    measures: Mapping[str, Floats]
     start_time: int
     end_time: int
     host: str
 
 
-def train_shard(shard: Shard, datasets: Sequence[Dataset]) -> TrainedShard:
-    """Train every trial of the shard; return the histories. datasets: of the sweep."""
+def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[str] = ()) -> TrainedShard:
+    """Train every trial of the shard; return the histories.
+
+    datasets: of the sweep.
+    measures: the names of those to compute.
+    """
     start = time.time_ns() // 1_000_000
     architecture, dataset = shard.architecture, datasets[shard.dataset]
+    training, test, validation = (
+        part(architecture.loss, architecture.output) for part in (dataset.training, dataset.test, dataset.validation)
+    )
+    assert training is not None
     history = train(
         shard.program,
         initial(shard.columns, architecture, dataset),
         program_columns(shard.columns),
-        dataset.training(architecture.loss, architecture.output),
-        dataset.test(architecture.loss, architecture.output),
+        training,
+        validation or test,
         architecture.config,
         seeds=batch_seeds(shard.columns),
     )
-    return TrainedShard(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
+    tested: dict[str, Floats] = {}
+    if validation is not None:
+        tested = {} if test is None else _tested(shard, history.weights, training, test)
+        names = {
+            name: name.replace(_TEST, "validation_") if name.startswith(_TEST) else name for name in history.curves
+        }
+        history = replace(history, curves={names[name]: curve for name, curve in history.curves.items()})
+    values = tested | measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
+
+
+def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> dict[str, Floats]:
+    """Return loss and accuracy of final weights on the test part, (trials,) each.
+
+    The kernel measures them of the weights before a further step.
+    """
+    config = replace(shard.architecture.config, steps=1, points=2, gradients=False, batch_size=None)
+    history = train(shard.program, weights, program_columns(shard.columns), training, test, config)
+    return {name: curve[:, 0].astype(np.float64) for name, curve in history.curves.items() if name.startswith(_TEST)}
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

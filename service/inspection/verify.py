@@ -134,7 +134,7 @@ def _compared_rows(plan: Plan, sweep: SweepInfo, recorded: Sequence[Mapping[Hash
 
 def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[TrainedShard]:
     skipped = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
-    return (train_shard(shard, plan.datasets) for shard in plan.shards(1, skipped))
+    return (train_shard(shard, plan.datasets, plan.record.measures) for shard in plan.shards(1, skipped))
 
 
 def _comparisons(store: Store, trial: TrialInfo, record: TrialRecord, *, with_weights: bool) -> Iterator[_Comparison]:

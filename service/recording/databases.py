@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.arrays import Floats, Integers
+from engine.arrays import Floats
 from service.recording.run_table import RunTable
 
 COLUMNS = {
@@ -107,11 +107,6 @@ def tag_rows(runs: RunTable) -> Iterator[Row]:
 def _text_rows(columns: dict[str, list[str]], ids: Sequence[str]) -> Iterator[Row]:
     for name, texts in columns.items():
         yield from zip(repeat(name), texts, ids, strict=False)
-
-
-def last_points(runs: RunTable) -> Integers:
-    """Return the position of each run's last point among the points of all runs, (runs,)."""
-    return np.cumsum(runs.points) - 1
 
 
 def stored_values(values: Floats) -> Floats:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.arrays import Array
+from engine.arrays import Array, Floats, Integers
 from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.databases import (
     COLUMNS,
     insert_runs,
-    last_points,
     param_rows,
     restore_runs,
     stored_values,
@@ -87,7 +86,7 @@ def _copy_dependent_rows(connection: psycopg.Connection[Any], runs: RunTable) ->
         with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({_columns(table)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-    last = last_points(runs)
+    last = runs.last_points
     for table in ("metrics", "latest_metrics"):
         statement = f"COPY {table} ({_columns(table)}) FROM STDIN (FORMAT BINARY)"
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -95,6 +94,8 @@ def _copy_dependent_rows(connection: psycopg.Connection[Any], runs: RunTable) ->
             for name in runs.curve_names:
                 points = metric_rows(runs, name)
                 copy.write((points if table == "metrics" else points[last]).tobytes())
+            for name in runs.measure_names:
+                copy.write(measure_rows(runs, name).tobytes())
             copy.write(_TRAILER)
 
 
@@ -103,7 +104,19 @@ def _columns(table: str) -> str:
 
 
 def metric_rows(runs: RunTable, name: str) -> Array:
-    """Return a curve's rows of table `metrics` in COPY's binary format, (points,).
+    """Return a curve's rows of table `metrics` in COPY's binary format, (points,)."""
+    ids = np.repeat(np.array(runs.texts("run_id"), f"S{_ID_LENGTH}"), runs.points)
+    return _binary_rows(name, runs.curve(name), runs.times, runs.steps, ids)
+
+
+def measure_rows(runs: RunTable, name: str) -> Array:
+    """Return the rows of a metric that has a last point alone, (runs,)."""
+    last, ids = runs.last_points, np.array(runs.texts("run_id"), f"S{_ID_LENGTH}")
+    return _binary_rows(name, runs.measure(name), runs.times[last], runs.steps[last], ids)
+
+
+def _binary_rows(name: str, values: Floats, times: Integers, steps: Integers, ids: Array) -> Array:
+    """Return rows of table `metrics` in COPY's binary format, (rows,).
 
     A row is the number of its fields, and for each field its length in bytes and its bytes, all big-endian.
     """
@@ -113,15 +126,15 @@ def metric_rows(runs: RunTable, name: str) -> Array:
     layout = [("fields", ">i2")]
     for field, kind in fields:
         layout += [(f"{field} length", ">i4"), (field, kind)]
-    rows = np.zeros(len(runs.steps), np.dtype(layout))
+    rows = np.zeros(len(steps), np.dtype(layout))
     rows["fields"] = len(fields)
     for field, _ in fields:
         rows[f"{field} length"] = rows.dtype[field].itemsize
-    value = stored_values(runs.curve(name))
+    value = stored_values(values)
     rows["key"] = key
     rows["is_nan"] = np.isnan(value)
     rows["value"] = np.where(np.isnan(value), 0.0, value)
-    rows["time"] = runs.times
-    rows["step"] = runs.steps
-    rows["run"] = np.repeat(np.array(runs.texts("run_id"), f"S{_ID_LENGTH}"), runs.points)
+    rows["time"] = times
+    rows["step"] = steps
+    rows["run"] = ids
     return rows

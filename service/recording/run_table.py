@@ -12,6 +12,7 @@
 | `tags.<name>` | string | a tag; see `Tag` |
 | `step`, `time` | list of int64 | a run's recorded points: the step, rising, and the time in milliseconds since 1970 |
 | `curves.<name>` | list of float64 | a metric at those points; it may be infinite or NaN |
+| `measures.<name>` | float64 | a metric of the final weights alone; it has one point, the last |
 | `weights` | list of float64 | the final weights, one tensor after another |
 
 The table's metadata has names and shapes of the tensors. The worker that trains a shard makes its table. A table is
@@ -35,7 +36,7 @@ from engine.arrays import Flags, Floats, Integers
 from engine.tensors import Tensor, split
 from service.recording.trial_record import TrialRecord
 
-_PARAMS, _TAGS, _CURVES = "params.", "tags.", "curves."
+_PARAMS, _TAGS, _CURVES, _MEASURES = "params.", "tags.", "curves.", "measures."
 _TENSORS = b"gradgrid.tensors"
 
 
@@ -56,6 +57,7 @@ class RunTable:
         step: Integers,
         time: Integers,
         curves: Mapping[str, Floats],
+        measures: Mapping[str, Floats],
         weights: Floats,
         tensors: Sequence[Tensor],
     ) -> RunTable:
@@ -65,6 +67,7 @@ class RunTable:
         params, tags: name -> (runs,) texts.
         points: (runs,) the number of points of each run.
         step, time, curves: (points of all runs,), run after run.
+        measures: (runs,) values of metrics that have a last point alone.
         weights: (runs, weights), flat in the order of `tensors`.
         """
         offsets = pa.array(np.concatenate([[0], np.cumsum(points)]), pa.int32())
@@ -81,6 +84,7 @@ class RunTable:
             "step": lists(step),
             "time": lists(time),
             **{_CURVES + name: lists(values) for name, values in curves.items()},
+            **{_MEASURES + name: pa.array(values) for name, values in measures.items()},
             "weights": pa.ListArray.from_arrays(weight_offsets, pa.array(weights.ravel())),
         }
         shapes = json.dumps([[tensor.name, list(tensor.shape)] for tensor in tensors])
@@ -122,8 +126,13 @@ class RunTable:
 
     @cached_property
     def curve_names(self) -> list[str]:
-        """The names of the recorded metrics."""
-        return [name.removeprefix(_CURVES) for name in self.table.column_names if name.startswith(_CURVES)]
+        """The names of the metrics that are curves."""
+        return self._names_of(_CURVES)
+
+    @cached_property
+    def measure_names(self) -> list[str]:
+        """The names of the metrics that have a last point alone."""
+        return self._names_of(_MEASURES)
 
     @cached_property
     def points(self) -> Integers:
@@ -145,6 +154,15 @@ class RunTable:
         """Return a metric at all points, run after run, (points,)."""
         return np.asarray(self._flat(_CURVES + name))
 
+    def measure(self, name: str) -> Floats:
+        """Return a metric of the final weights, (runs,)."""
+        return np.asarray(self.table.column(_MEASURES + name).to_numpy())
+
+    @cached_property
+    def last_points(self) -> Integers:
+        """(runs,) the position of each run's last point among the points of all runs."""
+        return np.asarray(np.cumsum(self.points) - 1)
+
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
         """Names and shapes of the weights."""
@@ -165,6 +183,7 @@ class RunTable:
         whole = {name: self.integers(name).tolist() for name in ("number", "start_time", "end_time")}
         steps, times = self.steps.tolist(), self.times.tolist()
         curves = {name: self.curve(name).tolist() for name in self.curve_names}
+        measures = {name: self.measure(name).tolist() for name in self.measure_names}
         ends = np.cumsum(self.points).tolist()
         for run, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
             part = slice(first, end)
@@ -178,7 +197,8 @@ class RunTable:
                 curves={
                     name: list(zip(steps[part], values[part], times[part], strict=True))
                     for name, values in curves.items()
-                },
+                }
+                | {name: [(steps[end - 1], values[run], times[end - 1])] for name, values in measures.items()},
                 weights=self.weights(run),
                 start_time=whole["start_time"][run],
                 end_time=whole["end_time"][run],
@@ -198,8 +218,10 @@ class RunTable:
             return cls(reader.read_all())
 
     def _texts_of(self, prefix: str) -> dict[str, list[str]]:
-        names = [name for name in self.table.column_names if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.texts(name) for name in names}
+        return {name: self.texts(prefix + name) for name in self._names_of(prefix)}
+
+    def _names_of(self, prefix: str) -> list[str]:
+        return [name.removeprefix(prefix) for name in self.table.column_names if name.startswith(prefix)]
 
     def _flat(self, column: str) -> Any:
         return self.table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)

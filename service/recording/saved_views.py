@@ -57,7 +57,8 @@ class Subject:
     @property
     def main_metrics(self) -> list[str]:
         """The objective, then losses and accuracies."""
-        names = [name for name in ("test_loss", "test_accuracy", "loss", "accuracy") if name in self.metrics]
+        parts = ("validation_", "test_", "")
+        names = [part + name for part in parts for name in ("loss", "accuracy") if part + name in self.metrics]
         return list(dict.fromkeys([self.objective, *names]))
 
     @property

@@ -18,7 +18,6 @@ from service.recording.databases import (
     Row,
     insert_runs,
     insert_statement,
-    last_points,
     param_rows,
     restore_runs,
     stored_values,
@@ -93,6 +92,19 @@ def _insert_dependent_rows(connection: sqlite3.Connection, runs: RunTable) -> No
     names = runs.curve_names
     for first in range(0, len(names), _CURVES_AT_ONCE):
         _insert_curves(connection, runs, names[first : first + _CURVES_AT_ONCE])
+    for name in runs.measure_names:
+        _insert_measure(connection, runs, name)
+
+
+def _insert_measure(connection: sqlite3.Connection, runs: RunTable, name: str) -> None:
+    """Insert the point of a metric that has one alone."""
+    values = stored_values(runs.measure(name))
+    is_nan, last = np.isnan(values), runs.last_points
+    columns = (np.where(is_nan, 0.0, values), runs.times[last], runs.steps[last], is_nan.astype(int))
+    rows = zip(runs.texts("run_id"), *(column.tolist() for column in columns), strict=True)
+    points = [(name, value, time, run_id, step, nan) for run_id, value, time, step, nan in rows]
+    for table in ("metrics", "latest_metrics"):
+        connection.executemany(insert_statement(table, "?"), points)
 
 
 def _insert_curves(connection: sqlite3.Connection, runs: RunTable, names: list[str]) -> None:
@@ -104,7 +116,7 @@ def _insert_curves(connection: sqlite3.Connection, runs: RunTable, names: list[s
     connection.execute("CREATE TABLE shard.curves (position, name)")
     connection.executemany("INSERT INTO shard.curves VALUES (?, ?)", enumerate(names))
     is_last = np.zeros(len(runs.steps), int)
-    is_last[last_points(runs)] = 1
+    is_last[runs.last_points] = 1
     ids = chain.from_iterable(map(repeat, runs.texts("run_id"), runs.points.tolist()))
     values = [stored_values(runs.curve(name)).tolist() for name in names]
     marks = ", ".join("?" * (4 + len(names)))

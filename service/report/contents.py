@@ -92,7 +92,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     cells = with_untrained_cells(shown, store.spec(sweep))
     pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
     phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
-    notes = [note for note in (lost_runs_note(store, sweep, table), intervals_note(drawn)) if note]
+    notes = [note for note in (lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by)) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
     return Contents(
@@ -109,6 +109,16 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
         surfaces=_surfaces(store, sweep, table, rows, notes),
         entries=entries,
         notes=notes,
+    )
+
+
+def _choice_note(metric: str) -> str:
+    """Return a sentence on a choice that was made on the test part; empty for another metric."""
+    if not metric.startswith("test_"):
+        return ""
+    return (
+        "The best trials were chosen on the test part, so on other data they are worse than their test figures; "
+        "dataset.validation_fraction makes a part for the choice."
     )
 
 

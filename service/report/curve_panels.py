@@ -19,7 +19,13 @@ from service.results.quantile_bands import Bands, Curves
 from service.results.scales import WILD, Scale
 
 _PANELS, _LINES, _TENSOR_COLUMNS, _TENSOR_ROWS = 6, 8, 3, 6
-_CURVES = (("test_loss", "loss"), ("loss",), ("test_accuracy", "accuracy"), ("grad_norm",), ("dead_units",))
+_CURVES = (
+    ("validation_loss", "test_loss", "loss"),
+    ("loss",),
+    ("validation_accuracy", "test_accuracy", "accuracy"),
+    ("grad_norm",),
+    ("dead_units",),
+)
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
 _LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small

@@ -22,7 +22,7 @@ from engine.arrays import Array, Flags, Floats
 from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean
 from experiments.hyperparameters import REPEATS
-from service.results.metrics import METRICS, PARAMS, lower_is_better
+from service.results.metrics import METRICS, PARAMS, lower_is_better, test_metric
 from service.results.trials_table import none_if_missing
 
 _LEVEL = 0.95
@@ -41,6 +41,7 @@ class Entry:
     mean: of the metric over the finished trials.
     low, high: the ends of its 95 % confidence interval; NaN if only one trial finished.
     run_id: the run of the best trial; None if it has none.
+    test: the mean of the same metric on the test part, if the metric is of the validation part; else None.
     """
 
     rank: int
@@ -52,6 +53,7 @@ class Entry:
     low: float
     high: float
     run_id: str | None
+    test: float | None = None
 
 
 def ranked(
@@ -85,12 +87,16 @@ def ranked(
     table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
     finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()
     values, run_ids = table[column].to_numpy(dtype=float), table["run_id"].tolist()
+    beside = test_metric(metric)
+    tested = table[METRICS + beside].to_numpy(dtype=float) if beside and METRICS + beside in table else None
     groups = []
     for key, rows in _grouped(table, names):
         finished_rows = rows[finished[rows]]
         if len(finished_rows):
             params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
-            groups.append((params, len(rows), values[finished_rows], none_if_missing(run_ids[finished_rows[0]])))
+            run_id = none_if_missing(run_ids[finished_rows[0]])
+            test = None if tested is None else _mean(tested[finished_rows])
+            groups.append((params, len(rows), values[finished_rows], run_id, test))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
     return _entries(groups if count is None else groups[: count + 1])[:count]
 
@@ -115,19 +121,22 @@ def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any,
     return list(zip(firsts, np.split(order, starts[1:]), strict=True))
 
 
-def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None]]) -> list[Entry]:
-    """Return the entries of groups, which are ordered: params, number of trials, values of the finished, best run."""
+def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, float | None]]) -> list[Entry]:
+    """Return the entries of groups, which are ordered.
+
+    groups: params, number of trials, values of the finished, best run, mean on the test part.
+    """
     ranks: list[int] = []
     leader = 0
-    for index, (_, trials, samples, _) in enumerate(groups):
-        _, leader_trials, leader_samples, _ = groups[leader]
+    for index, (_, trials, samples, *_) in enumerate(groups):
+        _, leader_trials, leader_samples, *_ = groups[leader]
         complete = len(samples) == trials and len(leader_samples) == leader_trials
         if index and not (complete and _are_inseparable(samples, leader_samples)):
             leader = index
         ranks.append(leader + 1)
     return [
-        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *_interval(samples), run_id)
-        for rank, (params, trials, samples, run_id) in zip(ranks, groups, strict=True)
+        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *_interval(samples), run_id, test)
+        for rank, (params, trials, samples, run_id, test) in zip(ranks, groups, strict=True)
     ]
 
 
@@ -219,6 +228,8 @@ def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:
             half = entry.high - entry.mean
             row["±"] = "" if math.isnan(half) else f"{half:.2g}"
             row["seeds"] = f"{entry.finished}/{entry.trials}"
+        if entry.test is not None:
+            row[test_metric(metric)] = entry.test
         params = {name: "" if value is None else value for name, value in entry.params.items()}
         rows.append({**row, **params, "best run": (entry.run_id or "")[:_SHORT_ID]})
     return rows

@@ -11,9 +11,18 @@ if TYPE_CHECKING:
 PARAMS, METRICS = "params.", "metrics."
 
 
+_VALIDATION = "validation_"
+_HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "r2")
+
+
 def lower_is_better(metric: str) -> bool:
     """Return whether a smaller value of the metric is better."""
-    return "accuracy" not in metric
+    return metric.removeprefix("test_").removeprefix(_VALIDATION) not in _HIGHER_IS_BETTER
+
+
+def test_metric(metric: str) -> str:
+    """Return the metric of the test part for one of the validation part; empty for another one."""
+    return metric.replace(_VALIDATION, "test_", 1) if metric.startswith(_VALIDATION) else ""
 
 
 def is_better(metric: str, value: float, than: float | None) -> bool:

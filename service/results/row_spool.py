@@ -17,7 +17,7 @@ from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_
 
 _IN_MEMORY = 50_000  # rows
 _AT_ONCE = 100_000  # rows of the whole table that are written at once, a row group
-_MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy")
+_MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
 
 
 class RowSpool:

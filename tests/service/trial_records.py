@@ -51,11 +51,23 @@ def make_record(number: int, **changes: Any) -> TrialRecord:
     return replace(record, **changes)
 
 
+_MEASURES = ("roc_auc", "test_roc_auc")
+"""The metrics of records that have a last point alone."""
+
+
+def _measured(number: int, training: float, test: float) -> TrialRecord:
+    record = make_record(number)
+    points = {name: [(20, value, BEGAN + 9)] for name, value in zip(_MEASURES, (training, test), strict=True)}
+    return replace(record, curves={**record.curves, **points})
+
+
 RECORDS = [
     *(make_record(n) for n in range(5)),
     make_record(5, status="FAILED", curves={"loss": [(0, 2.0, BEGAN), (3, math.inf, BEGAN + 9)]}),
     make_record(6, curves={"loss": [(0, math.nan, BEGAN), (3, -math.inf, BEGAN), (20, math.nan, BEGAN + 9)]}),
     make_record(7, name="ünïcode ' \" \\ %s ?", params={"note": "a\tb\nc ; drop table runs"}),
+    _measured(8, 0.75, math.nan),
+    _measured(9, math.inf, 0.1 + 0.2),
 ]
 
 
@@ -69,10 +81,12 @@ def begin_sweep(uri: str, backend: str | None = None) -> tuple[Store, SweepInfo]
 def run_table(sweep: SweepInfo, records: Iterable[TrialRecord]) -> RunTable:
     """Return a table of these records: of several, if their curves or params differ."""
     records = list(records)
-    names = list(records[0].curves)
+    names = [name for name in records[0].curves if name not in _MEASURES]
     points = [list(record.curves[names[0]]) for record in records]
     for record in records:
-        assert [list(curves) for curves in (record.curves, record.params)] == [names, list(records[0].params)]
+        assert [list(values) for values in (record.curves, record.params)] == [
+            list(values) for values in (records[0].curves, records[0].params)
+        ]
 
     def column(name: str) -> list[Any]:
         return [getattr(record, name) for record in records]
@@ -88,6 +102,9 @@ def run_table(sweep: SweepInfo, records: Iterable[TrialRecord]) -> RunTable:
         step=np.array([step for part in points for step, _, _ in part]),
         time=np.array([time for part in points for _, _, time in part]),
         curves={name: np.array([value for r in records for _, value, _ in r.curves[name]]) for name in names},
+        measures={
+            name: np.array([r.curves[name][0][1] for r in records]) for name in _MEASURES if name in records[0].curves
+        },
         weights=np.array([[v for tensor in record.weights for v in tensor["values"]] for record in records]),
         tensors=[Tensor(tensor["name"], tuple(tensor["shape"])) for tensor in records[0].weights],
     )
