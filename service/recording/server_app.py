@@ -31,9 +31,9 @@ def create_app() -> Flask | FastAPI:
     _add_endpoints(mlflow.server.app, accounts=False)
     if os.environ.get("_MLFLOW_SGI_NAME") != "uvicorn":
         return mlflow.server.app
-    from mlflow.server.fastapi_app import create_fastapi_app
+    from mlflow.server import fastapi_app
 
-    return _limited(create_fastapi_app(mlflow.server.app))
+    return _limited(fastapi_app.app)
 
 
 def create_app_with_accounts() -> Flask | FastAPI:
@@ -45,7 +45,8 @@ def create_app_with_accounts() -> Flask | FastAPI:
     from filelock import FileLock
 
     # `mlflow server` makes the accounts' database before it starts processes, but only for the name basic-auth
-    with FileLock(Path(tempfile.gettempdir()) / f"gradgrid-accounts-{os.getuid()}.lock", timeout=_LOCK_SECONDS):
+    user = os.getuid() if hasattr(os, "getuid") else "all"
+    with FileLock(Path(tempfile.gettempdir()) / f"gradgrid-accounts-{user}.lock", timeout=_LOCK_SECONDS):
         app = auth.create_app(mlflow.server.app)
     return app if app is mlflow.server.app else _limited(app)
 

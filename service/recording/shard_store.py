@@ -14,7 +14,12 @@ from urllib.parse import urlparse
 
 from mlflow.entities import Experiment
 from mlflow.entities.lifecycle_stage import LifecycleStage
-from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR, BACKEND_STORE_URI_ENV_VAR, SERVE_ARTIFACTS_ENV_VAR
+from mlflow.server.constants import (
+    ARTIFACTS_DESTINATION_ENV_VAR,
+    ARTIFACTS_ONLY_ENV_VAR,
+    BACKEND_STORE_URI_ENV_VAR,
+    SERVE_ARTIFACTS_ENV_VAR,
+)
 from mlflow.server.handlers import _get_tracking_store
 from mlflow.utils.uri import validate_path_is_safe
 
@@ -85,6 +90,8 @@ class ShardStore:
     @cached_property
     def _why_not(self) -> str:
         """Why runs can't be written in bulk; empty if they can. Raises StoreUnavailableError."""
+        if os.environ.get(ARTIFACTS_ONLY_ENV_VAR):
+            return "the server serves artifacts alone"
         try:
             return why_not_direct(self._uri)
         except StoreError as error:  # the server could open it before, so it is away
