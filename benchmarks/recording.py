@@ -4,7 +4,7 @@
 
 The programs take turns to write the same trials (6 curves of 25 points: 150 metric rows; params, tags and final
 weights) into new stores of one kind. Figures are medians. The benchmark starts a PostgreSQL, if one is installed, and
-an `mlflow server`.
+an `mlflow server`; beside PostgreSQL itself one more, with gradgrid's app, on a database there.
 """
 
 from __future__ import annotations
@@ -150,6 +150,11 @@ def _server_ways(server: TrackingServer) -> dict[str, tuple[Way, int]]:
     }
 
 
+def _through(server: TrackingServer) -> Way:
+    """Return the way through a server, whatever the store's own address."""
+    return lambda _, runs: _gradgrid(weights=True)(server.uri, runs)
+
+
 @contextmanager
 def _sqlite() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +169,15 @@ def _postgres(address: str) -> Iterator[str]:
         os.chdir(folder)
         yield new_database(address)
         os.chdir("/")
+
+
+@contextmanager
+def _app_server(address: str) -> Iterator[TrackingServer]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder), store=new_database(address), app=True, workers=2) as server,
+    ):
+        yield server
 
 
 def _measure(kind: str, ways: dict[str, tuple[Way, int]], place: Callable[[], object], rounds: int) -> None:
@@ -198,8 +212,9 @@ def main() -> None:
     if "SQLite" in wanted:
         _measure("SQLite", _DATABASE_WAYS, _sqlite, arguments.rounds)
     if "PostgreSQL" in wanted and binaries():
-        with running_postgres() as postgres:
-            _measure("PostgreSQL", _DATABASE_WAYS, lambda: _postgres(postgres.address), arguments.rounds)
+        with running_postgres() as postgres, _app_server(postgres.address) as server:
+            ways = {**_DATABASE_WAYS, "gradgrid, through a server with its app": (_through(server), 3_000)}
+            _measure("PostgreSQL", ways, lambda: _postgres(postgres.address), arguments.rounds)
     if "HTTP" in wanted:
         with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
             _measure("HTTP", _server_ways(server), lambda: _same(server.uri), arguments.rounds)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.arrays import Floats
+from experiments.errors import StoreError
 from service.recording.run_table import RunTable
 
 COLUMNS = {
@@ -80,8 +81,12 @@ def _run_rows(runs: RunTable, experiment_id: int, artifact_location: str) -> Ite
         yield (run_id, name, *source, status, start, end, "", "active", artifacts, experiment_id)
 
 
-def restore_runs(execute: Execute, runs: RunTable, mark: str) -> None:
-    """Make existing runs active and complete. Their curves exist: one transaction wrote both."""
+def restore_runs(execute: Execute, runs: RunTable, experiment_id: int, mark: str) -> None:
+    """Make existing runs active and complete. Their curves exist: one transaction wrote both.
+
+    Raises StoreError if a run belongs to another experiment.
+    """
+    _check_experiment(execute, runs.texts("run_id"), experiment_id, mark)
     update = (
         f"UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL, status = {mark}, end_time = {mark} "
         f"WHERE run_uuid = {mark} AND (lifecycle_stage <> 'active' OR status NOT IN ('FINISHED', 'FAILED'))"
@@ -92,6 +97,18 @@ def restore_runs(execute: Execute, runs: RunTable, mark: str) -> None:
     for table, rows in (("params", param_rows(runs)), ("tags", tag_rows(runs))):
         for row in rows:
             execute(f"{insert_statement(table, mark)} ON CONFLICT DO NOTHING", list(row))
+
+
+def _check_experiment(execute: Execute, run_ids: list[str], experiment_id: int, mark: str) -> None:
+    """Raise StoreError unless these runs are in the experiment: a client may have named the runs of another."""
+    for start in range(0, len(run_ids), _RUNS_A_STATEMENT):
+        part = run_ids[start : start + _RUNS_A_STATEMENT]
+        statement = (
+            f"SELECT run_uuid FROM runs WHERE experiment_id <> {mark} AND run_uuid IN ({', '.join([mark] * len(part))})"
+        )
+        foreign = execute(statement, [experiment_id, *part]).fetchone()
+        if foreign:
+            raise StoreError(f"the run {foreign[0]} belongs to another experiment than {experiment_id}")
 
 
 def param_rows(runs: RunTable) -> Iterator[Row]:

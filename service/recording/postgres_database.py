@@ -44,7 +44,7 @@ class PostgresDatabase:
         def write(connection: psycopg.Connection[Any]) -> None:
             new = insert_runs(connection.execute, runs, experiment_id, artifact_location, "%s")
             if not all(new):
-                restore_runs(connection.execute, runs.select([not is_new for is_new in new]), "%s")
+                restore_runs(connection.execute, runs.select([not is_new for is_new in new]), experiment_id, "%s")
             _copy_dependent_rows(connection, runs if all(new) else runs.select(new))
 
         self._in_transaction(write)

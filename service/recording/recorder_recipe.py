@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlparse
 
 from service.recording.artifact_writers import ArtifactWriter, open_artifact_writer
 from service.recording.bulk_recorder import BulkRecorder
-from service.recording.connection import sqlite_path
-from service.recording.databases import Database
+from service.recording.direct_database import database_writers, open_database
 from service.recording.recorder import Recorder
 from service.recording.redaction import remember
+from service.recording.shard_protocol import Offer
 
-_BATCH = {"bulk": 500, "server": 40, "client": 20}
-_POSTGRES_WRITERS = 2  # one sends while the server works on the other's
+_BATCH = {"bulk": 500, "plugin": 500, "server": 40, "client": 20}
 
 
 @dataclass(frozen=True)
 class RecorderRecipe:
     """All that a process needs to open the recorder of a sweep's trials.
 
-    kind: `bulk` into a database, `server` run by run over HTTP, `client` run by run with MLflow's client.
+    kind: `bulk` into a database, `plugin` in bulk to a server with gradgrid's app, `server` run by run over HTTP,
+        `client` run by run with MLflow's client.
     uri: the store's.
     database: the database's address, for `bulk`.
     experiment_id: of the experiment for the trials.
@@ -30,6 +31,7 @@ class RecorderRecipe:
     weights: whether to record the final weights.
     note: a message for the user about the way of recording; may be empty.
     environment: the variables from which MLflow takes credentials and certificates.
+    offer: what the server's app takes, for `plugin`.
     """
 
     kind: str
@@ -41,11 +43,15 @@ class RecorderRecipe:
     weights: bool
     note: str
     environment: Mapping[str, str] = field(repr=False)
+    offer: Offer | None = None
 
     @property
     def writers(self) -> int:
         """How many recorders at once the store can use."""
-        return _POSTGRES_WRITERS if self.kind == "bulk" and not sqlite_path(self.database) else 1
+        if self.kind == "plugin":
+            assert self.offer is not None
+            return self.offer.writers
+        return database_writers(self.database) if self.kind == "bulk" else 1
 
     @property
     def batch(self) -> int:
@@ -67,6 +73,8 @@ class RecorderRecipe:
             from service.recording.rest_recorder import RestRecorder
 
             return RestRecorder(Server(self.uri), self.experiment_id, self._weights(), self.uri)
+        if self.kind == "plugin":
+            return self._plugin_recorder()
         database = open_database(self.database)
         return BulkRecorder(database, self.experiment_id, self.artifact_location, self._weights(), self.uri)
 
@@ -75,17 +83,16 @@ class RecorderRecipe:
         os.environ.update(self.environment)
         return self.open()
 
+    def _plugin_recorder(self) -> Recorder:
+        from service.recording.plugin_recorder import PluginRecorder
+        from service.recording.rest_client import Server
+
+        assert self.offer is not None
+        place = urlparse(self.artifact_location)
+        is_served = place.scheme == "mlflow-artifacts" and not place.netloc  # else by another server, or by none
+        is_sent = self.weights and self.offer.artifacts and is_served
+        writer = None if is_sent else self._weights()
+        return PluginRecorder(Server(self.uri), self.experiment_id, self.offer, writer, self.uri, sends_weights=is_sent)
+
     def _weights(self) -> ArtifactWriter | None:
         return open_artifact_writer(self.uri, self.folder) if self.weights else None
-
-
-def open_database(address: str) -> Database:
-    """Return the database at an address of a recipe."""
-    path = sqlite_path(address)
-    if path:
-        from service.recording.sqlite_database import SqliteDatabase
-
-        return SqliteDatabase(path)
-    from service.recording.postgres_database import PostgresDatabase
-
-    return PostgresDatabase(address)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import TYPE_CHECKING
 
 from experiments.errors import StoreError
-from service.recording.connection import is_server, sqlite_path
-from service.recording.recorder_recipe import RecorderRecipe, open_database
+from service.recording.connection import is_server
+from service.recording.direct_database import database_address, open_database, why_not_direct
+from service.recording.plugin_recorder import ask_offer
+from service.recording.recorder_recipe import RecorderRecipe
 from service.recording.redaction import without_passwords
-from service.recording.schema import shape_difference
+from service.recording.rest_client import Server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,13 +40,16 @@ def recorder_recipe(
     experiment = client.get_experiment(experiment_id)
     location = str(experiment.artifact_location)
     address = (backend_uri if is_server(uri) else None) or uri
-    database = _address(address)
-    why_not = _why_no_bulk(database, address)
-    kind, note = "bulk", ""
+    database = database_address(address)
+    why_not = why_not_direct(address)
+    kind, note, offer = "bulk", "", None
     if database and not why_not:
         _check_same_store(database, address, uri, experiment_id, experiment.name)
     elif is_server(uri):
-        kind, note = "server", f"recording through the server, run by run: {why_not}" if backend_uri else ""
+        offer = ask_offer(Server(uri))
+        misfit = offer.misfit if offer else why_not if backend_uri else ""
+        kind = "plugin" if offer and not misfit else "server"
+        note = f"recording through the server, run by run: {misfit}" if misfit else ""
     else:
         kind, note = "client", f"recording through MLflow's client, run by run: {why_not}"
         if folder != location:
@@ -54,7 +58,7 @@ def recorder_recipe(
                 f"to {folder} (`ln -s`), then resume the sweep"
             )
     environment = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
-    return RecorderRecipe(kind, uri, database, experiment_id, location, folder, weights, note, environment)
+    return RecorderRecipe(kind, uri, database, experiment_id, location, folder, weights, note, environment, offer)
 
 
 def _check_same_store(database: str, address: str, uri: str, experiment_id: str, name: str) -> None:
@@ -68,20 +72,3 @@ def _check_same_store(database: str, address: str, uri: str, experiment_id: str,
             )
     finally:
         opened.close()
-
-
-def _address(uri: str) -> str:
-    """Return the address of the database at `uri`, for `open_database`; empty if it can't be written directly."""
-    if sqlite_path(uri):
-        return uri
-    if uri.startswith("postgresql") and importlib.util.find_spec("psycopg"):
-        import sqlalchemy
-
-        return sqlalchemy.make_url(uri).set(drivername="postgresql").render_as_string(hide_password=False)
-    return ""
-
-
-def _why_no_bulk(database: str, uri: str) -> str:
-    if not database:
-        return "the store is not an SQLite or PostgreSQL database that can be written directly"
-    return shape_difference(uri)

@@ -12,6 +12,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 _SECONDS = 60
+_LINE = 200
 
 
 class Server:
@@ -36,12 +37,24 @@ class Server:
         """PUT a file's content."""
         self._request("PUT", path, content, "application/octet-stream")
 
+    def get(self, path: str) -> Any:
+        """GET a path; return the answer's JSON."""
+        return self._request("GET", path, b"", "text/plain").json()
+
+    def send(self, path: str, content: bytes, headers: Mapping[str, str], *, seconds: float) -> None:
+        """POST bytes. seconds: to wait for the answer."""
+        self._checked(self._answer("POST", path, timeout=seconds, data=content, extra_headers=dict(headers)))
+
     def version(self) -> str:
         """Return the server's MLflow version."""
         return self._request("GET", "/version", b"", "text/plain").text
 
     def _request(self, method: str, path: str, data: bytes, kind: str) -> requests.Response:
-        response = self._answer(method, path, timeout=_SECONDS, data=data, extra_headers={"Content-Type": kind})
+        return self._checked(
+            self._answer(method, path, timeout=_SECONDS, data=data, extra_headers={"Content-Type": kind})
+        )
+
+    def _checked(self, response: requests.Response) -> requests.Response:
         if not response.ok:
             raise requests.HTTPError(_message(response), response=response)
         return response
@@ -57,8 +70,10 @@ class Server:
 
 
 def _message(response: requests.Response) -> str:
-    """Return the server's message, else the status."""
+    """Return the server's message, else the status, with the answer's text if that is a line."""
     try:
         return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
-        return f"{response.status_code} {response.reason}"
+        text = response.text.strip()
+        is_line = 0 < len(text) <= _LINE and "\n" not in text and not text.startswith("<")
+        return f"{response.status_code} {response.reason}" + (f": {text}" if is_line else "")

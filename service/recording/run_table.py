@@ -13,7 +13,7 @@
 | `step`, `time` | list of int64 | a run's recorded points: the step, rising, and the time in milliseconds since 1970 |
 | `curves.<name>` | list of float64 | a metric at those points; it may be infinite or NaN |
 | `measures.<name>` | float64 | a metric of the final weights alone; it has one point, the last |
-| `weights` | list of float64 | the final weights, one tensor after another |
+| `weights` | list of float64 | the final weights, one tensor after another; left out if they are written elsewhere |
 
 The table's metadata has names and shapes of the tensors. The worker that trains a shard makes its table. A table is
 columns of plain memory, so Ray hands it to a recorder without a copy, and a recorder turns it into its store's form
@@ -105,6 +105,15 @@ class RunTable:
     def select(self, chosen: Flags | Sequence[bool]) -> RunTable:
         """Return the chosen runs. chosen: (runs,)."""
         return RunTable(self.table.filter(pa.array(chosen, pa.bool_())))
+
+    def without_weights(self) -> RunTable:
+        """Return the runs without the column `weights`."""
+        return RunTable(self.table.drop_columns(["weights"]))
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has the column `weights`."""
+        return "weights" in self.table.column_names
 
     def texts(self, column: str) -> list[str]:
         """Return a column of texts, (runs,)."""

@@ -44,7 +44,7 @@ class SqliteDatabase:
         try:
             new = insert_runs(connection.execute, runs, experiment_id, artifact_location, "?")
             if not all(new):
-                restore_runs(connection.execute, runs.select([not is_new for is_new in new]), "?")
+                restore_runs(connection.execute, runs.select([not is_new for is_new in new]), experiment_id, "?")
             _insert_dependent_rows(connection, runs if all(new) else runs.select(new))
             connection.execute("COMMIT")
         except BaseException:

@@ -12,6 +12,7 @@ import requests
 from playwright.sync_api import expect
 
 from experiments.spec import load_spec
+from service.recording.bulk_recorder import run_id
 from service.run import run_sweep
 from tests.cluster.compose import MARKS, PASSWORD, ROOT, Cluster
 from tests.cluster.outside import export_table, gradgrid, gradgrid_json, recorded_runs
@@ -50,12 +51,24 @@ def test_only_the_documented_ports_listen_and_only_on_loopback(cluster: Cluster)
                 socket.create_connection((address, port), timeout=5)
 
 
-def test_workers_know_no_database(cluster: Cluster) -> None:
-    (worker, _) = cluster.containers("ray-worker")
-    assert not any("a-secret-of-the-tests" in line for line in cluster.inspect(worker)["Config"]["Env"])
-    script = "import socket; socket.create_connection(('postgres', 5432), timeout=3)"
-    done = subprocess.run(["docker", "exec", worker, "python3", "-c", script], capture_output=True, check=False)
-    assert done.returncode != 0
+def test_the_head_and_the_workers_know_no_database(cluster: Cluster) -> None:
+    (worker, _), (head,) = cluster.containers("ray-worker"), cluster.containers("ray-head")
+    for container in (worker, head):
+        assert not any("a-secret-of-the-tests" in line for line in cluster.inspect(container)["Config"]["Env"])
+        script = "import socket; socket.create_connection(('postgres', 5432), timeout=3)"
+        done = subprocess.run(["docker", "exec", container, "python3", "-c", script], capture_output=True, check=False)
+        assert done.returncode != 0
+
+
+def test_the_cluster_records_in_bulk_through_the_server(cluster: Cluster, swept: str, tmp_path: Path) -> None:
+    """The id of a run that was created alone would be the server's choice."""
+    assert "run by run" not in swept
+    offer = requests.get(f"{cluster.mlflow}/api/2.0/gradgrid/shards", timeout=30).json()
+    assert (offer["formats"], offer["writers"], offer["artifacts"], offer["why_not"]) == ([1], 2, True, "")
+    sweep = gradgrid_json(cluster, "show", "breast_cancer")["sweep"]
+    table = export_table(cluster, "breast_cancer", tmp_path)
+    ids = [run_id(sweep, trial, number) for trial, number in zip(table["trial"], table["number"], strict=True)]
+    assert table["run_id"].tolist() == ids
 
 
 def test_a_ready_sweep_runs_on_both_workers_with_the_results_of_one_outside(

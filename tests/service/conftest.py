@@ -34,6 +34,9 @@ LONG = {**SPEC, "name": "long", "steps": 200_000, "grid": {"activation": ["relu"
 
 TINY = {"name": "tiny", "dataset": {"name": "xor"}, "steps": 5, "grid": {"seed": {"range": 3}}}
 
+MAX_SHARD_BYTES = 20_000
+"""The most bytes of a request to the server with gradgrid's app: some forty of the tests' records."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -124,4 +127,12 @@ def make_postgres(_postgres_server: str) -> Callable[[], str]:
 def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
     """A real `mlflow server` on a new store."""
     with running_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """A real `mlflow server` with gradgrid's app, in two processes, on a new store. It takes small requests only."""
+    settings = {"GRADGRID_MAX_SHARD_BYTES": str(MAX_SHARD_BYTES)}
+    with running_server(tmp_path_factory.mktemp("app"), app=True, workers=2, settings=settings) as server:
         yield server

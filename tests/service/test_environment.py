@@ -154,3 +154,12 @@ def test_the_clusters_services_reach_one_another_without_a_proxy(root: Path) -> 
             assert {"localhost", "127.0.0.1", "mlflow", "ray-head", "postgres"} <= set(
                 service["environment"][name].split(",")
             )
+
+
+def test_only_mlflow_and_postgresql_know_the_clusters_database(root: Path) -> None:
+    text = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    services = yaml.safe_load(text)["services"]
+    knowing = {name for name, service in services.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))}
+    near = {name for name, service in services.items() if "store" in service["networks"]}
+    assert knowing == near == {"postgres", "mlflow"}
+    assert "GRADGRID_BACKEND_STORE_URI" not in text

@@ -75,8 +75,11 @@ def test_postgresql_stops_and_starts_in_the_middle_of_a_sweep(recorded: Recorded
 
 
 @pytest.mark.slow
-def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(recorded: Recorded, tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+@pytest.mark.parametrize("app", [False, True])
+def test_the_server_is_killed_and_started_in_the_middle_of_a_sweep(
+    recorded: Recorded, tmp_path: Path, app: bool
+) -> None:
+    with running_server(tmp_path, app=app) as server:
         watch = _Watch(4, server.stop, server.start)
         _assert_complete(_sweep(recorded, server.uri, watch), recorded)
     assert watch.returned == 1

@@ -14,11 +14,13 @@ from mlflow.entities import ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from experiments.errors import StoreError
+from service.recording import direct_database
 from service.recording import recorders as chooser
 from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
 from service.recording.deleted import lost_runs
 from service.recording.infos import SweepInfo
+from service.recording.plugin_recorder import PluginRecorder
 from service.recording.recorder import Recorder
 from service.recording.rest_recorder import RestRecorder
 from service.recording.runs import TRIAL, Runs
@@ -33,6 +35,7 @@ _KINDS = {
     "postgres": BulkRecorder,
     "http": RestRecorder,
     "behind http": BulkRecorder,
+    "plugin": PluginRecorder,
 }
 
 
@@ -42,6 +45,8 @@ def kind(request: pytest.FixtureRequest, uri: str) -> Iterator[Kind]:
     where, backend = uri, None
     if request.param == "postgres":
         where = request.getfixturevalue("make_postgres")()
+    elif request.param == "plugin":
+        where = request.getfixturevalue("app_server").uri
     elif "http" in request.param:
         server = request.getfixturevalue("tracking_server")
         where, backend = server.uri, server.store if request.param == "behind http" else None
@@ -213,7 +218,8 @@ def test_several_write_into_one_store_at_once(uri: str) -> None:
 
 def test_the_client_writes_into_an_unknown_database_and_says_why(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, sweep = begin_sweep(uri)
-    monkeypatch.setattr(chooser, "_address", lambda uri: "")
+    monkeypatch.setattr(direct_database, "database_address", lambda uri: "")
+    monkeypatch.setattr(chooser, "database_address", lambda uri: "")
     recipe = store.recorder(sweep)
     recorder = recipe.open()
     assert isinstance(recorder, ClientRecorder)
@@ -242,9 +248,10 @@ def _resumed(kind: Kind) -> tuple[list[str], int]:
     return sorted(t.trial for t in restored), lost
 
 
-def _remove_for_good(store: Store, run: str, request: pytest.FixtureRequest) -> None:
+def _remove_for_good(store: Store, recorder: Recorder, run: str, request: pytest.FixtureRequest) -> None:
     """Remove a run as `mlflow gc` does, in the database behind a server too."""
-    where = request.getfixturevalue("tracking_server").store if store.uri.startswith("http") else store.uri
+    server = "app_server" if isinstance(recorder, PluginRecorder) else "tracking_server"
+    where = request.getfixturevalue(server).store if store.uri.startswith("http") else store.uri
     MlflowClient(where)._tracking_client.store._hard_delete_run(run)
 
 
@@ -260,7 +267,7 @@ def test_each_deleted_run_comes_back_once(kind: Kind, request: pytest.FixtureReq
     get_artifact_repository(str(client.get_run(bare).info.artifact_uri), tracking_uri=store.uri).delete_artifacts("")  # type: ignore[no-untyped-call]
     for run in (deleted, unfinished, bare, gone):
         client.delete_run(run)
-    _remove_for_good(store, gone, request)
+    _remove_for_good(store, recorder, gone, request)
     assert len(list(store.trials(sweep))) == len(RECORDS) - 4
     lost = {deleted, unfinished, bare, gone}
     assert lost_runs(Runs(client), sweep.experiment_id, list(runs.values())) == lost

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -24,13 +25,23 @@ PASSWORD = "a long password of the tests"
 
 @dataclass
 class TrackingServer:
-    """`mlflow server` in a folder; it can be stopped and started again."""
+    """`mlflow server` in a folder; it can be stopped and started again.
+
+    auth: whether it has accounts.
+    prefix: of its paths.
+    app: whether it has gradgrid's app.
+    workers: its processes.
+    settings: variables of its environment.
+    """
 
     folder: Path
     store: str
     port: int = field(default_factory=free_port)
     auth: bool = False
     prefix: str = ""
+    app: bool = False
+    workers: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,13 +49,17 @@ class TrackingServer:
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store]
+        command += ["--workers", str(self.workers)]
         command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment.update(self.settings)
         if self.prefix:
             command += ["--static-prefix", self.prefix]
+        name = "-".join(["gradgrid"] * self.app + ["basic-auth"] * self.auth)
+        if name:
+            command += ["--app-name", name]
         if self.auth:
-            command += ["--app-name", "basic-auth"]
             environment["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "a secret of the tests"
             environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = PASSWORD
         with (self.folder / "log").open("ab") as log:
@@ -67,9 +82,13 @@ class TrackingServer:
 
 
 @contextmanager
-def running_server(folder: Path, *, auth: bool = False, prefix: str = "") -> Iterator[TrackingServer]:
-    """Yield a tracking server on an SQLite store in the folder, which serves artifacts from there too."""
-    server = TrackingServer(folder, f"sqlite:///{folder / 'mlflow.db'}", auth=auth, prefix=prefix)
+def running_server(folder: Path, *, store: str = "", **options: Any) -> Iterator[TrackingServer]:
+    """Yield a tracking server that serves artifacts from a folder.
+
+    store: its database; an SQLite file in the folder if left out.
+    options: of `TrackingServer`.
+    """
+    server = TrackingServer(folder, store or f"sqlite:///{folder / 'mlflow.db'}", **options)
     server.start()
     try:
         yield server
