@@ -82,7 +82,8 @@ def _gain(value: Any) -> Any:
     factors = list(value) if isinstance(value, (list, tuple)) and value else [value]
     for factor in factors:
         is_number = isinstance(factor, (int, float)) and not isinstance(factor, bool) and math.isfinite(factor)
-        if factor not in GAINS and not (is_number and factor != 0):
+        is_name = isinstance(factor, str) and factor in GAINS
+        if not is_name and not (is_number and factor != 0):
             raise ValueError(
                 f"should be a number other than 0, {' or '.join(GAINS)}, or a list of these with one for each layer, "
                 f"not {value!r}"

@@ -34,6 +34,8 @@ _NAMES = (
         "search",
         "method",
         "trials",
+        "validation_fraction",
+        "measures",
         "folds",
         "fold",
         "dataset.noise",
@@ -79,6 +81,7 @@ _FORMS: tuple[Any, ...] = (
     {"values": [0.1, 0.3]}, {"top": 2}, {"points": 3}, [None], [[1], 2], {"a": {"b": [1]}},
     [None, 0.5], {"logspace": [0.01, 1], "points": 2, "with": [0]}, {"seed": [1, 2], "learning_rate": [0.1, 0.2]},
     [{"seed": [1, 2]}, {"seed": [2, 3]}], ["seed>0"], ["seed=1 or learning_rate<0.5"], ["optimizer!=sgd"],
+    ["roc_auc", "f1_macro"], ["r2"],
     {"uniform": [1, 3]}, {"loguniform": [0.01, 1]}, {"method": "sobol", "trials": 9}, {"method": "random", "trials": 5},
 )  # fmt: skip
 _SIGNS = " :,[]{}#-\n\t'\"&*!|>%@?0123456789.eEaz_\u00e9\x00\ufeff"

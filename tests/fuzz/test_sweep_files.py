@@ -189,9 +189,9 @@ def _check_data(asked: Any, plan: Plan) -> None:
     training, test = len(data.training_targets), len(data.test_targets)
     assert data.name == asked["name"]
     if asked.get("samples") is not None:
-        assert training + test == asked["samples"]
+        assert training + test + len(data.validation_targets) == asked["samples"]
     if asked.get("test_fraction") is not None:
-        assert abs(test - asked["test_fraction"] * (training + test)) <= 1
+        assert abs(test - asked["test_fraction"] * (training + test + len(data.validation_targets))) <= 1
     if asked.get("features") is not None:
         assert list(data.feature_names) == asked["features"]
     if asked.get("classes") is not None:
