@@ -34,8 +34,8 @@ pages: $(INSTALLED) ## Run every page of docs/, the notebook, and reports of tho
 fuzz: $(INSTALLED) ## Mutate sweep files and data files 10,000 times; some ten minutes
 	GRADGRID_FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m fuzz -s tests/fuzz
 
-kill: $(INSTALLED) ## Kill sweeps at random moments and resume them, two hundred rounds
-	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py
+kill: $(INSTALLED) ## Kill sweeps at random moments, two hundred rounds, and at each of their effects; resume them
+	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py tests/service/test_every_effect.py
 
 newest-mlflow: $(INSTALLED) ## Run the recorders' tests with the newest MLflow that the index has
 	$(BIN)/python tests/newest_mlflow.py

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from engine import LOSSES, MLP, OPTIMIZERS, Program, Samples, initial_weights, trace_step, train
+from engine import LOSSES, MLP, OPTIMIZERS, Program, Samples, TrainConfig, initial_weights, trace_step, train
+from engine.batches import Batches
 
 SAMPLES = 64
 
@@ -19,14 +21,31 @@ Run = Callable[[], list[float]]
 """Trains the population from its initial weights and returns the final losses, one for each trial."""
 
 
-class Work:
-    """A population: its data, its initial weights and its number of steps."""
+@dataclass(frozen=True)
+class Setting:
+    """The way of training, by gradgrid's names."""
 
-    def __init__(self, widths: tuple[int, ...], trials: int, steps: int) -> None:
+    activation: str = "tanh"
+    loss: str = "mean_squared_error"
+    optimizer: str = "sgd"
+    batch_size: int | None = None
+    dtype: str = "float64"
+
+
+DEFAULT = Setting()
+
+
+class Work:
+    """A population: its data, its initial weights, its number of steps and its setting."""
+
+    def __init__(self, widths: tuple[int, ...], trials: int, steps: int, setting: Setting = DEFAULT) -> None:
         rng = np.random.default_rng(1)
-        self.widths, self.trials, self.steps = widths, trials, steps
+        self.widths, self.trials, self.steps, self.setting = widths, trials, steps, setting
         self.features = rng.normal(size=(SAMPLES, widths[0]))
-        self.targets = np.tanh(self.features[:, :1] - 0.5 * self.features[:, -1:])
+        shares = np.linspace(0.5, 1.0, widths[-1]) if widths[-1] > 1 else np.array([0.5])
+        self.targets = np.tanh(self.features[:, :1] - shares * self.features[:, -1:])
+        if setting.loss == "cross_entropy":
+            self.targets = (self.targets > 0).astype(float)
         starts = [initial_weights(widths, "lecun_normal", seed) for seed in range(min(trials, 64))]
         self.initial = np.stack([starts[n % len(starts)] for n in range(trials)])
         self.rates = np.geomspace(0.001, 0.1, trials)
@@ -46,25 +65,38 @@ class Work:
         """Return whether the last layer has a tanh: only a single neuron does."""
         return len(self.widths) == 2
 
+    @property
+    def seeds(self) -> Any:
+        """Seeds of the orders of samples in minibatches, (trials,): sixteen, as in a sweep."""
+        return np.arange(self.trials, dtype=np.uint64) % 16
+
     def nanoseconds(self, seconds: float) -> float:
         """Return the nanoseconds for each sample, step and trial of a run of so many seconds."""
-        return seconds / (self.trials * self.steps * SAMPLES) * 1e9
+        return seconds / (self.trials * self.steps * (self.setting.batch_size or SAMPLES)) * 1e9
 
 
 def ours(work: Work, kernel: str) -> Run:
     """Return gradgrid's run. It also records loss, gradient norms, update ratios and dead units, at up to 25 points."""
-    samples = Samples(work.features, work.targets)
-    columns = {"learning_rate": work.rates}
-    points = min(25, max(2, work.steps // 8))
+    samples, setting = Samples(work.features, work.targets), work.setting
+    rule = OPTIMIZERS[setting.optimizer]
+    columns = {name: np.full(work.trials, value) for name, value in rule.hyperparameters.items()}
+    columns["learning_rate"] = work.rates
+    config = TrainConfig(
+        work.steps,
+        points=min(25, max(2, work.steps // 8)),
+        batch_size=setting.batch_size,
+        dtype=setting.dtype,
+        kernel=kernel,
+    )
 
     @cache
     def program() -> Program:
-        model = MLP(work.widths, "tanh", "tanh" if work.outputs_bend else "identity", initializer="zeros")
-        loss, rule = LOSSES["mean_squared_error"], OPTIMIZERS["sgd"]
-        return trace_step(model, loss, rule, features=work.widths[0], targets=1)
+        output = setting.activation if work.outputs_bend else "identity"
+        model = MLP(work.widths, setting.activation, output, initializer="zeros")
+        return trace_step(model, LOSSES[setting.loss], rule, features=work.widths[0], targets=work.widths[-1])
 
     def run() -> list[float]:
-        history = train(program(), work.initial, columns, samples, steps=work.steps, points=points, kernel=kernel)
+        history = train(program(), work.initial, columns, samples, config=config, seeds=work.seeds)
         return history.final("loss").tolist()  # type: ignore[no-any-return]
 
     return run
@@ -122,27 +154,67 @@ def by_jax(work: Work, *, curve: bool) -> Run:
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    features, targets, rates = jnp.array(work.features), jnp.array(work.targets), jnp.array(work.rates)
-    start = [jnp.array(w) for w in work.layers()]
+    setting = work.setting
+    features, targets, rates, *start = (
+        jnp.array(a, dtype=setting.dtype) for a in (work.features, work.targets, work.rates, *work.layers())
+    )
+    bend = {"tanh": jnp.tanh, "relu": jax.nn.relu, "gelu": jax.nn.gelu}[setting.activation]
 
-    def loss(weights: Weights) -> Any:
-        x = features
+    def loss(weights: Weights, rows: Any = slice(None)) -> Any:
+        x = features[rows]
         for layer in range(0, len(weights), 2):
             x = x @ weights[layer].T + weights[layer + 1]
             if layer < len(weights) - 2 or work.outputs_bend:
-                x = jnp.tanh(x)
-        return jnp.mean((x - targets) ** 2)
+                x = bend(x)
+        if setting.loss == "cross_entropy":
+            return jnp.mean(jax.nn.softplus(x) - targets[rows] * x)
+        return jnp.mean((x - targets[rows]) ** 2)
 
-    def move(weights: Weights, rate: Any) -> tuple[Weights, Any]:
-        value, gradient = jax.value_and_grad(loss)(weights)
-        return [w - rate * g for w, g in zip(weights, gradient, strict=True)], value
+    def move(state: Any, rate: Any, rows: Any, step: Any) -> tuple[Any, Any]:
+        weights, *moments = state
+        value, gradient = jax.value_and_grad(loss)(weights, rows)
+        if setting.optimizer == "adam":
+            return _adam_of_jax(weights, moments, gradient, rate, step), value
+        return ([w - rate * g for w, g in zip(weights, gradient, strict=True)],), value
 
     def train_all(weights: Weights) -> Any:
-        moved, losses = jax.lax.scan(lambda w, _: jax.vmap(move)(w, rates), weights, None, length=work.steps)
-        return jax.vmap(loss)(moved), losses if curve else None
+        moments = [[jnp.zeros_like(w) for w in weights] for _ in range(2)] if setting.optimizer == "adam" else []
+        steps = jnp.arange(1.0, work.steps + 1.0, dtype=setting.dtype)
+        if setting.batch_size is None:
+            all_rows = slice(None)
+            moved = jax.vmap(lambda state, rate, step: move(state, rate, all_rows, step), in_axes=(0, 0, None))
+            (last, *_), losses = jax.lax.scan(lambda s, step: moved(s, rates, step), (weights, *moments), steps)
+        else:
+            rows = jnp.array(_batches(work))
+            batched = jax.vmap(move, in_axes=(0, 0, 0, None))
+            both = (rows, steps)
+            (last, *_), losses = jax.lax.scan(lambda s, at: batched(s, rates, *at), (weights, *moments), both)
+        return jax.vmap(loss)(last), losses if curve else None
 
     compiled = jax.jit(train_all)
     return lambda: np.asarray(jax.block_until_ready(compiled(start))[0]).tolist()
+
+
+def _batches(work: Work) -> Any:
+    """Return the rows of each step's batch, (steps, trials, samples), in gradgrid's order."""
+    size = work.setting.batch_size or SAMPLES
+    batches = Batches(size, work.seeds)
+    epochs = -(-work.steps * size // SAMPLES)
+    order = batches.order(slice(None), range(epochs), SAMPLES)  # (epochs, trials, samples)
+    cut = order.reshape(epochs, work.trials, SAMPLES // size, size).transpose(0, 2, 1, 3)
+    return cut.reshape(-1, work.trials, size)[: work.steps]
+
+
+def _adam_of_jax(weights: Weights, moments: Any, gradient: Weights, rate: Any, step: Any) -> tuple[Weights, Any, Any]:
+    """Return (weights, first moments, second moments) after a step of Adam, with its usual hyperparameters."""
+    import jax.numpy as jnp
+
+    first = [0.9 * m + 0.1 * g for m, g in zip(moments[0], gradient, strict=True)]
+    second = [0.999 * v + 0.001 * (g * g) for v, g in zip(moments[1], gradient, strict=True)]
+    scale = rate / (1.0 - 0.9**step)
+    root = jnp.sqrt(1.0 - 0.999**step)
+    moved = [w - scale * m / (jnp.sqrt(v) / root + 1e-8) for w, m, v in zip(weights, first, second, strict=True)]
+    return moved, first, second
 
 
 def by_torch(work: Work) -> Run:

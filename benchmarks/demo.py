@@ -116,11 +116,12 @@ def main() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
-    from experiments.grid import make_grid
+    from experiments.data.variants import Datasets
+    from experiments.trials import make_grid
 
     resolved = load_spec("breast_cancer", (_PEER_GRID,))
     data = load_dataset(resolved.spec.dataset, resolved.source.folder)
-    everything = [p.configuration(n) for p in make_grid(resolved, data) for n in range(p.trials)]
+    everything = [values for _, values in make_grid(resolved, Datasets.of(data)).configurations()]
     chosen = everything[:: max(1, len(everything) // arguments.trials)][: arguments.trials]
 
     rates: dict[str, list[float]] = {"plain loop": [], "gradgrid sweep": []}

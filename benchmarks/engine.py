@@ -1,7 +1,7 @@
 """Speed of the engine on populations of small networks, against NumPy, JAX, PyTorch and single scalars.
 
     pip install -e '.[bench]'
-    python benchmarks/engine.py [--rounds 7] [--quick] [table flat memory workers compilation]
+    python benchmarks/engine.py [--rounds 7] [--quick] [table wide settings flat memory workers compilation]
 
 Every program trains the same networks (tanh, mean squared error, gradient descent, double precision, full batches of 64
 samples) from the same weights on one core, and the final losses are compared. The programs take turns. A figure is the
@@ -27,6 +27,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from itertools import pairwise
 from pathlib import Path
 
 _ONE_CORE = {
@@ -40,11 +42,27 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import numpy as np  # noqa: E402
 
-from benchmarks.contestants import SAMPLES, WAYS, Run, Work, by_numpy, by_scalars, ours  # noqa: E402
+from benchmarks.bounds import bound  # noqa: E402
+from benchmarks.contestants import (  # noqa: E402
+    DEFAULT,
+    SAMPLES,
+    WAYS,
+    Run,
+    Setting,
+    Work,
+    by_jax,
+    by_numpy,
+    by_scalars,
+    ours,
+)
 from engine import LOSSES, MLP, OPTIMIZERS, Samples, trace_step, train  # noqa: E402
 
 MODELS = ((2, 1), (30, 1), (2, 4, 1), (2, 8, 8, 1), (2, 16, 16, 1))
+WIDE = ((64, 16, 10), (64, 64, 10), (64, 64, 64, 10), (784, 32, 10))
 POPULATIONS = (64, 512, 8192)
+SETTINGS = (
+    Setting(batch_size=16), Setting(optimizer="adam"), Setting(loss="cross_entropy"), Setting("relu"), Setting("gelu"),
+)  # fmt: skip
 _SECONDS = 0.25  # approximate length of a run
 _STEPS = 200  # least number of gradgrid's steps: 25 recorded points are as rare as in a real sweep
 
@@ -132,8 +150,15 @@ def table(rounds: int, seconds: float) -> None:
         print(f"| {_shown(widths)} | {scalars:,.0f} | {mine:.3g} | {scalars / mine:,.0f} |", flush=True)
 
 
-def _first_results(widths: tuple[int, ...], rounds: int) -> tuple[float, float]:
-    """Measure the seconds from a model's description to the result of 100 steps, for gradgrid and JAX in turn."""
+def _first_results(
+    widths: tuple[int, ...],
+    rounds: int,
+    setting: Setting = DEFAULT,
+    *,
+    trials: int = 512,
+    steps: int = 100,
+) -> tuple[float, float]:
+    """Measure the seconds from a model's description to the result of some steps, for gradgrid and JAX in turn."""
     import jax
 
     seconds: dict[str, list[float]] = {_OURS: [], _JAX: []}
@@ -141,11 +166,61 @@ def _first_results(widths: tuple[int, ...], rounds: int) -> tuple[float, float]:
         for name, taken in seconds.items():
             _forget_compiled()
             jax.clear_caches()
-            work = Work(widths, 512, 100)
+            work = Work(widths, trials, steps, setting)
             began = time.perf_counter()
             WAYS[name](work)()
             taken.append(time.perf_counter() - began)
     return statistics.median(seconds[_OURS]), statistics.median(seconds[_JAX])
+
+
+def duel(work: Work, rounds: int) -> tuple[float, float, float]:
+    """Return gradgrid's nanoseconds for a sample, step and trial, JAX's, and the median of the ratios.
+
+    Both must come to the same losses.
+    """
+    runs = {_OURS: ours(work, "compiled"), _JAX: by_jax(work, curve=False)}
+    found = [run() for run in runs.values()]
+    tolerance = 1e-7 if work.setting.dtype == "float64" else 0.02
+    np.testing.assert_allclose(found[0], found[1], rtol=tolerance, atol=1e-4 * tolerance)
+    figures: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            figures[name].append(work.nanoseconds(_timed(run)[0]))
+    ratios = [theirs / mine for mine, theirs in zip(*figures.values(), strict=True)]
+    mine, theirs = (statistics.median(values) for values in figures.values())
+    return mine, theirs, statistics.median(ratios)
+
+
+def wide(rounds: int, seconds: float) -> None:
+    """Measure all models in both types against JAX and against the bound, population 512; then first results."""
+    print("| model | type | gradgrid, ns | JAX, ns | times as fast as JAX | bound, ns | share of the bound |")
+    print("|---|---|---|---|---|---|---|")
+    for widths in (*MODELS, *WIDE):
+        for dtype in ("float64", "float32"):
+            weights = sum(inputs * units + units for inputs, units in pairwise(widths))
+            steps = min(400, max(20, int(20 * seconds / (512 * SAMPLES * weights * 0.2e-9))))
+            mine, theirs, ratio = duel(Work(widths, 512, steps, Setting(dtype=dtype)), rounds)
+            least = bound(widths, dtype, outputs_bend=len(widths) == 2)
+            cells = f"{mine:,.3g} | {theirs:,.3g} | {ratio:.2f} | {least:,.3g} | {least / mine:.0%}"
+            print(f"| {_shown(widths)} | {dtype} | {cells} |", flush=True)
+    print("\nSeconds to the result of 5 steps of a new model, tracing and compilation included, population 64.\n")
+    print("| model | type | gradgrid | JAX |\n|---|---|---|---|")
+    for widths in WIDE:
+        for dtype in ("float64", "float32"):
+            mine, theirs = _first_results(widths, min(3, rounds), Setting(dtype=dtype), trials=64, steps=5)
+            print(f"| {_shown(widths)} | {dtype} | {mine:.2f} | {theirs:.2f} |", flush=True)
+
+
+def settings(rounds: int, seconds: float) -> None:
+    """Measure minibatches, adam, cross entropy, relu and gelu against JAX, population 512."""
+    print("| model | setting | gradgrid, ns | JAX, ns | times as fast as JAX |\n|---|---|---|---|---|")
+    for widths in ((2, 8, 8, 1), (30, 8, 1)):
+        for setting in SETTINGS:
+            steps = max(40, int(seconds * 800)) * (SAMPLES // (setting.batch_size or SAMPLES))
+            mine, theirs, ratio = duel(Work(widths, 512, steps, setting), rounds)
+            changed = [str(v) for v, d in zip(astuple(setting), astuple(DEFAULT), strict=True) if v != d]
+            name = f"batches of {changed[0]}" if setting.batch_size else changed[0]
+            print(f"| {_shown(widths)} | {name} | {mine:,.3g} | {theirs:,.3g} | {ratio:.2f} |", flush=True)
 
 
 def flat(rounds: int, seconds: float) -> None:
@@ -222,10 +297,9 @@ def _throughput(cores: Sequence[int], seconds: float) -> float:
 
 
 def compilation(rounds: int, seconds: float) -> None:
-    """Measure the seconds of tracing and compilation by the program's length."""
-    print("| model | weights | instructions | tracing | compilation | µs for each instruction |")
-    print("|---|---|---|---|---|---|")
-    for widths in [(2, 16, 16, 1), (64, 8, 10), (64, 16, 10), (64, 32, 10), (64, 64, 10)]:
+    """Measure the seconds of tracing, and those of compilation and one step, by the number of weights."""
+    print("| model | weights | tracing | compilation |\n|---|---|---|---|")
+    for widths in [(2, 16, 16, 1), (64, 8, 10), (64, 16, 10), (64, 64, 10), (784, 32, 10), (784, 128, 10)]:
         tracing, compiling = [], []
         for _ in range(rounds):
             _forget_compiled()
@@ -243,13 +317,13 @@ def compilation(rounds: int, seconds: float) -> None:
             began = time.perf_counter()
             train(program, start, {"learning_rate": np.array([0.1])}, samples, steps=1, points=2, kernel="compiled")
             compiling.append(time.perf_counter() - began)
-        a, b, count = statistics.median(tracing), statistics.median(compiling), len(program.instructions)
-        each = (a + b) / count * 1e6
-        print(f"| {_shown(widths)} | {program.weight_count:,} | {count:,} | {a:.3f} s | {b:.3f} s | {each:.0f} |")
+        a, b = statistics.median(tracing), statistics.median(compiling)
+        print(f"| {_shown(widths)} | {program.weight_count:,} | {a:.3f} s | {b:.3f} s |")
 
 
 PARTS: dict[str, Callable[[int, float], None]] = {
-    "table": table, "flat": flat, "memory": memory, "workers": workers, "compilation": compilation,
+    "table": table, "wide": wide, "settings": settings, "flat": flat, "memory": memory, "workers": workers,
+    "compilation": compilation,
 }  # fmt: skip
 _CORES = os.sched_getaffinity(0)
 
@@ -276,9 +350,10 @@ def _processor() -> str:
 
 
 def _versions() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
-    return ", ".join(f"{name} {version(name)}" for name in ("numpy", "llvmlite", "jax", "torch"))
+    found = {package.name: package.version for package in distributions()}  # PyTorch is only needed for `table`
+    return ", ".join(f"{name} {found[name]}" for name in ("numpy", "llvmlite", "jax", "torch") if name in found)
 
 
 if __name__ == "__main__":

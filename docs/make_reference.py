@@ -17,6 +17,7 @@ from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES
 from experiments.axis import MAX_TRIALS
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
+from experiments.search import SearchSpec
 from experiments.spec import RecordSpec, Spec
 from service.cli import main as command
 from service.results.cells import markdown_table
@@ -55,8 +56,11 @@ def _sweep_file() -> Iterator[str]:
     yield from _keys("model", _hyperparameters("model"))
     yield from _keys("dataset", _fields(DatasetSpec))
     yield from _keys("record", _fields(RecordSpec))
+    yield from _keys("search", _fields(SearchSpec))
     yield from ("", "### grid", "", "Any hyperparameter of the tables above, as a list of values or as an axis:")
     yield "`{values: [...]}`, `{range: N}`, `{linspace: [FROM, TO], points: N}`, `{logspace: [FROM, TO], points: N}`."
+    yield "In a search also `{uniform: [FROM, TO]}` and `{loguniform: [FROM, TO]}`."
+    yield "`null` leaves a hyperparameter out. [Blocks, `zip` and `only`](sweep-file.md#grid) make other sets."
     yield f"The product of the axes has at most {MAX_TRIALS:,} trials."
     names = [
         (kind, ", ".join(f"`{name}`" for name in choices)) for kind, choices in _CHOICES_OF.items() if kind != "output"
@@ -76,6 +80,7 @@ _SECTIONS = {
     "dataset": "[the data](#dataset)",
     "model": "[the network](#model)",
     "record": "[how much is recorded](#record)",
+    "search": "[which points of the axes are trained](#search)",
 }
 
 

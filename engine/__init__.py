@@ -26,15 +26,18 @@ from engine.train import DTYPES, TrainConfig, recorded_steps, train
 ENGINE_VERSION = "2"
 """Part of every trial's identity. It changes when the same configuration gives other numbers than before."""
 
+FLOAT32_VERSION = "2"
+"""Part of the identity of trials that are compiled in float32. It changes when only their numbers do."""
+
 _RENAMED = {"OPTIONS": "UPDATE_OPTIONS", "compiled_for": "target_description"}
 
 __all__ = [
-    "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "INITIALIZERS", "KERNELS", "LOSSES", "MLP", "OPERATIONS",
-    "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron", "Optimizer", "Parameter",
-    "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule", "Tensor",
-    "TraceError", "TrainConfig", "Trial", "UpdateRule",
-    "derivatives", "hessian", "initial_weights", "predict", "recorded_steps", "replay",
-    "resolve_kernel", "sgd", "target_description", "trace_hessian", "trace_step", "train",
+    "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "FLOAT32_VERSION", "INITIALIZERS", "KERNELS", "LOSSES",
+    "MLP", "OPERATIONS", "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron",
+    "Optimizer", "Parameter", "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule",
+    "Tensor", "TraceError", "TrainConfig", "Trial", "UpdateRule", "derivatives", "hessian", "initial_weights",
+    "predict", "recorded_steps", "replay", "resolve_kernel", "sgd", "target_description", "trace_hessian",
+    "trace_step", "train",
 ]  # fmt: skip
 
 

@@ -62,23 +62,49 @@ INITIALIZERS: dict[str, Initializer] = {
     "uniform": _uniform(lambda fan_in, fan_out: 1.0 / 3.0),  # on [-1, 1), as in micrograd
     "zeros": lambda rng, shape: np.zeros(shape),  # as PyTorch's torch.nn.init.zeros_
 }
-"""Name -> initialiser of a layer's weights. Biases always start at 0."""
+"""Name -> initialiser of a layer's weights."""
 
 
-def initial_weights(widths: Sequence[int], initializer: str | Initializer, seed: int, scale: float = 1.0) -> Floats:
+def initial_weights(
+    widths: Sequence[int],
+    initializer: str | Initializer,
+    seed: int,
+    scale: float | Sequence[float] = 1.0,
+    *,
+    shift: float | Sequence[float] = 0.0,
+    bias: bool = True,
+    bias_deviation: float = 0.0,
+) -> Floats:
     """Return the weights of an MLP, (weights,), flat in the order of `layer_tensors`.
 
     widths: units of each layer, inputs first.
     initializer: a name of INITIALIZERS, or a function like those.
     seed: seed of NumPy's PCG64 generator. The same seed gives the same weights on every machine.
-    scale: factor of every weight.
+    scale: factor of every weight, for all layers or for each.
+    shift: added to every weight after that, likewise. Biases are neither scaled nor shifted.
+    bias: whether the units have biases.
+    bias_deviation: standard deviation of the initial biases, which are normally distributed. They are drawn after all
+        weights, so the weights do not depend on them.
 
-    Raises KeyError for an unknown name.
+    Raises KeyError for an unknown name, ValueError if there is not one scale or shift for each layer.
     """
     draw = INITIALIZERS[initializer] if isinstance(initializer, str) else initializer
     rng = np.random.Generator(np.random.PCG64(seed))
-    tensors: list[Floats] = []
-    for inputs, units in pairwise(widths):
-        tensors.append(scale * draw(rng, (units, inputs)).ravel())
-        tensors.append(np.zeros(units))
-    return np.concatenate(tensors)
+    shapes = [(units, inputs) for inputs, units in pairwise(widths)]
+    scales, shifts = (_by_layer(numbers, len(shapes)) for numbers in (scale, shift))
+    matrices = [factor * draw(rng, shape).ravel() for shape, factor in zip(shapes, scales, strict=True)]
+    matrices = [matrix + added if added else matrix for matrix, added in zip(matrices, shifts, strict=True)]
+    if not bias:
+        return np.concatenate(matrices)
+    biases = [
+        bias_deviation * standard_normal(rng, (units,)) if bias_deviation else np.zeros(units) for units, _ in shapes
+    ]
+    return np.concatenate([tensor for pair in zip(matrices, biases, strict=True) for tensor in pair])
+
+
+def _by_layer(numbers: float | Sequence[float], layers: int) -> Sequence[float]:
+    if not isinstance(numbers, Sequence):
+        return [numbers] * layers
+    if len(numbers) != layers:
+        raise ValueError(f"there are {layers} layers, but {len(numbers)} numbers")
+    return numbers

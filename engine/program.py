@@ -82,9 +82,12 @@ class Input(NamedTuple):
     name: str = ""
 
     def __str__(self) -> str:
-        if self.kind in _NUMBERED_KINDS:
-            return f"{self.kind} {self.position}"
-        return f"{self.kind} {self.name}".rstrip()
+        return describe_input(self.kind, self.position, self.name)
+
+
+def describe_input(kind: str, position: int, name: str) -> str:
+    """Return an input as text: its kind, with its position or name."""
+    return f"{kind} {position}" if kind in _NUMBERED_KINDS else f"{kind} {name}".rstrip()
 
 
 class Instruction(NamedTuple):
@@ -165,6 +168,12 @@ class Program:
     @cached_property
     def _outputs(self) -> dict[str, tuple[int, ...]]:
         return dict(self.outputs)
+
+    def are_means(self, name: str) -> list[bool]:
+        """Return for each value of an output whether it is a mean over samples, and not the same for each sample."""
+        first = self.first_instruction
+        operations = [self.instructions[v - first].operation if v >= first else "" for v in self.output(name)]
+        return [operation == Reduction.MEAN for operation in operations]
 
     @property
     def curves(self) -> tuple[str, ...]:

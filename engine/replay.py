@@ -34,11 +34,11 @@ from engine.losses import Loss
 from engine.operations import Scalar
 from engine.optimizers import Optimizer
 from engine.parameter import Parameter, topological_order
-from engine.program import Program, Reduction
+from engine.program import Program
 from engine.samples import Samples
 from engine.step import UpdateRule, trace_step
 from engine.tensors import element_names
-from engine.tracing import Model
+from engine.tracing import Model, constants_of
 from engine.train import TrainConfig, TrainSettings, make_config, train
 
 
@@ -139,16 +139,15 @@ def replay(trial: Trial, step: int) -> Replay:
         raise ValueError(f"the trial has steps 0 to {steps}, not {step}")
     features, targets = trial.samples.features.shape[1], trial.samples.targets.shape[1]
     program = trace_step(trial.model, trial.loss, trial.rule, features=features, targets=targets)
-    kernel = resolve_kernel(trial.config.kernel, program.weight_count)
+    kernel = resolve_kernel(trial.config.kernel)
     weights = _weights_at(trial, program, step) if step else trial.initial.astype(dtype).astype(float)
     number = scalar_factory(kernel, dtype)
     samples = _samples_of(trial, step)
     graphs = [_loss_graph(trial, weights, int(sample), number) for sample in samples]
     rows = zip(*([error.value, *(p.grad for p in parameters)] for error, parameters in graphs), strict=True)
-    values = (*program.output("loss"), *program.output("gradient"))
     loss, *gradient = (
-        _mean(list(row), kernel, number) if _is_mean(program, value) else _plain(row[0])
-        for row, value in zip(rows, values, strict=True)
+        _mean(list(row), kernel, number) if is_mean else _plain(row[0])
+        for row, is_mean in zip(rows, [*program.are_means("loss"), *program.are_means("gradient")], strict=True)
     )
     return Replay(trial, step, kernel, weights, samples, float(loss), np.array(gradient, dtype=float))
 
@@ -173,9 +172,10 @@ def _weights_at(trial: Trial, program: Program, step: int) -> Floats:
 def _samples_of(trial: Trial, step: int) -> Indexes:
     """Return the positions of a step's samples in the data."""
     count, size = len(trial.samples.features), trial.config.batch_size
-    if size is None or size >= count:
+    replacement = trial.config.replacement
+    if size is None or (size >= count and not replacement):
         return np.arange(count, dtype=np.int32)
-    batches = Batches(size, np.array([trial.seed], dtype=np.uint64))
+    batches = Batches(size, np.array([trial.seed], dtype=np.uint64), replacement)
     epoch, batch = divmod(step, batches.per_epoch(count))
     order: Indexes = batches.order(slice(None), range(epoch, epoch + 1), count)[0, 0]
     return order[batch * size : (batch + 1) * size]
@@ -192,6 +192,8 @@ def _loss_graph(
     parameters = model.parameters()
     for parameter, weight, name in zip(parameters, weights, element_names(model.tensors), strict=True):
         parameter.value, parameter.grad, parameter.name = number(weight), 0.0, name
+    for constant, name in zip(constants_of(model), _constant_names(model), strict=False):
+        constant.grad, constant.name = 0.0, name
     features = [Parameter(number(x), f"x{j}") for j, x in enumerate(trial.samples.features[sample])]
     targets = [Parameter(number(t), f"t{k}") for k, t in enumerate(trial.samples.targets[sample])]
     error = trial.loss(model(features), targets)
@@ -199,10 +201,9 @@ def _loss_graph(
     return error, parameters
 
 
-def _is_mean(program: Program, value: int) -> bool:
-    """Return whether a value is a mean over samples. Otherwise it is the same for each sample."""
-    instruction = value - program.first_instruction
-    return instruction >= 0 and program.instructions[instruction].operation == Reduction.MEAN
+def _constant_names(model: Model) -> list[str]:
+    """Return names of the constants in the place of missing biases, one for each row of each weight tensor."""
+    return [f"{t.layer}.unit[{unit}]" for t in model.tensors if len(t.shape) == 2 for unit in range(t.shape[0])]
 
 
 def _mean(scalars: list[Scalar], kernel: str, number: Callable[[float], KernelScalar]) -> float:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from engine import operations as ops
 from engine.losses import Loss, correct
@@ -31,12 +32,15 @@ from engine.parameter import Parameter, value_of
 from engine.program import DEAD_UNITS, GRAD_NORM, UPDATE_RATIO, Program, of_part
 from engine.schedules import SCHEDULES, Hyperparameters, Schedule, linear_warmup
 from engine.tensors import Tensor, split
-from engine.tracing import Model, Symbol, Trace, TraceError
+from engine.tracing import Model, Symbol, Trace, TraceError, constants_of
 
 UPDATE_OPTIONS: dict[str, float] = {
     "weight_decay": 0.0, "clip_value": 1.0, "clip_norm": 1.0, "warmup_steps": 10.0
 }  # fmt: skip
 """Options for any optimiser and schedule: hyperparameter -> default value."""
+
+MOST_WRITTEN_OUT = 500
+"""Largest number of weights of an MLP whose program is written out scalar by scalar. Others are rolled."""
 
 _CLIP_MARGIN = 1e-6  # PyTorch's torch.nn.utils.clip_grad_norm_ scales by max_norm / (norm + 1e-6), at most 1
 
@@ -48,6 +52,8 @@ class UpdateRule:
     optimizer: the rule for one weight.
     schedule: the learning rate at each step.
     options: names from UPDATE_OPTIONS.
+    own_rates: the layers, such as `layer1`, that have a learning rate of their own, the hyperparameter
+        `learning_rate.layer1`. The schedule applies to it too.
 
     The options are applied in this order. `clip_value` limits each number of the gradient, as PyTorch's
     clip_grad_value_. `clip_norm` limits the norm of the whole gradient (Pascanu et al., On the Difficulty of Training
@@ -60,12 +66,15 @@ class UpdateRule:
     optimizer: Optimizer
     schedule: Schedule = SCHEDULES["constant"]
     options: frozenset[str] = frozenset()
+    own_rates: tuple[str, ...] = ()
 
     @property
     def hyperparameters(self) -> Mapping[str, float]:
         """Names and default values of all hyperparameters in use."""
         options = {name: default for name, default in UPDATE_OPTIONS.items() if name in self.options}
-        return {**options, **self.schedule.hyperparameters, **self.optimizer.hyperparameters}
+        rate = self.optimizer.hyperparameters["learning_rate"]
+        own = {of_part("learning_rate", layer): rate for layer in self.own_rates}
+        return {**options, **self.schedule.hyperparameters, **self.optimizer.hyperparameters, **own}
 
     def rate(self, step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
         """Return the learning rate of a step, given the number of all steps."""
@@ -74,14 +83,21 @@ class UpdateRule:
         return linear_warmup(rate, step, h) if warms_up else rate
 
     def transform_gradient(
-        self, weights: Sequence[Scalar], gradient: Sequence[Scalar], h: Hyperparameters
+        self,
+        weights: Sequence[Scalar],
+        gradient: Sequence[Scalar],
+        h: Hyperparameters,
+        norm: Callable[[Sequence[Scalar]], Scalar],
     ) -> list[Scalar]:
-        """Return the gradient that the optimiser applies: clipped, and with weight decay added."""
+        """Return the gradient that the optimiser applies: clipped, and with weight decay added.
+
+        norm: gives the Euclidean norm of a gradient.
+        """
         if "clip_value" in self.options:
             limit = h["clip_value"]
             gradient = [ops.minimum(ops.maximum(g, -limit), limit) for g in gradient]
         if "clip_norm" in self.options:
-            factor = ops.minimum(ops.div(h["clip_norm"], _norm(gradient) + _CLIP_MARGIN), 1.0)
+            factor = ops.minimum(ops.div(h["clip_norm"], norm(gradient) + _CLIP_MARGIN), 1.0)
             gradient = [g * factor for g in gradient]
         if "weight_decay" in self.options and "weight_decay" not in self.optimizer.hyperparameters:
             gradient = [g + h["weight_decay"] * w for g, w in zip(gradient, weights, strict=True)]
@@ -107,33 +123,50 @@ def trace_step(
 
     Raises TraceError if the model or the loss cannot be traced.
     """
-    trace = Trace()
     rule = UpdateRule(rule) if isinstance(rule, Optimizer) else rule
-    predictions, error, slopes = _differentiate(trace, model, loss, features, targets)
+    if len(model.parameters()) > MOST_WRITTEN_OUT and not rule.own_rates:
+        from engine.rolled_tracing import can_roll, trace_rolled  # which imports this module
+
+        if can_roll(model):
+            rolled = trace_rolled(model, loss, rule, targets=targets, threshold=threshold)
+            if rolled is not None:
+                return rolled
+    trace = Trace()
+    predictions, error, slopes, unit_slopes = _differentiate(trace, model, loss, features, targets)
     outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(error)]}
     if threshold is not None:
         expected = [trace.input("target", k) for k in range(targets)]
         outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
     gradient = [trace.sample_mean(slope) for slope in slopes]
     weights = [trace.input("weight", index) for index in range(len(slopes))]
-    outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient)
+    layers = [tensor.layer for tensor in model.tensors for _ in range(tensor.size)]
+    outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient, layers)
     outputs["gradient"] = gradient
     outputs.update(_norms(GRAD_NORM, gradient, model.tensors))
     outputs.update(_update_ratios(model.tensors, weights, outputs["weights"]))
-    outputs.update(_dead_units(trace, model.tensors, slopes))
+    outputs.update(_dead_units(trace, model.tensors, slopes, unit_slopes))
     return trace.build(outputs, model.tensors, initial_state)
 
 
 def _differentiate(
     trace: Trace, model: Model, loss: Loss, features: int, targets: int
-) -> tuple[list[Scalar], Scalar, list[Scalar]]:
-    """Return the predictions, the loss and the gradient of one sample, as symbols."""
+) -> tuple[list[Scalar], Scalar, list[Scalar], list[Scalar]]:
+    """Return one sample's predictions, loss, gradient, and gradients of units without biases, as symbols."""
     with trace.run_model(model, features) as (parameters, outputs):
         error = loss(outputs, [trace.input("target", k) for k in range(targets)])
         if not isinstance(error, Parameter):
             raise TraceError("the loss does not depend on any weight of the model")
         error.backward()
-        return [value_of(p) for p in outputs], error.value, [parameter.grad for parameter in parameters]
+        unit_slopes = [constant.grad for constant in constants_of(model)]
+        return [value_of(p) for p in outputs], error.value, [parameter.grad for parameter in parameters], unit_slopes
+
+
+def lazy_hyperparameters(make_column: Callable[[str], Symbol], values: Mapping[str, Scalar]) -> Hyperparameters:
+    """Return hyperparameters that become columns of the program when a rule first uses them.
+
+    make_column: adds a column and returns its symbol. values: the hyperparameters that are not columns.
+    """
+    return _LazyHyperparameters(make_column, values)
 
 
 class _LazyHyperparameters(dict[str, Scalar]):
@@ -151,27 +184,37 @@ class _LazyHyperparameters(dict[str, Scalar]):
 
 
 def _update(
-    trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar]
+    trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar], layers: Sequence[str]
 ) -> tuple[list[Scalar], list[Scalar], tuple[float, ...]]:
     """Return the next weights, the next state and the initial state.
+
+    layers: the layer of each weight.
 
     A state is flat: the shared state, then the slots of each weight.
     """
     optimizer = rule.optimizer
-    rate = rule.rate(trace.input("step"), trace.input("steps"), _LazyHyperparameters(trace.column, {}))
-    hyperparameters = _LazyHyperparameters(trace.column, {"learning_rate": rate})
+    hyperparameters = _with_rate(trace, rule, "learning_rate")
+    by_layer = {layer: _with_rate(trace, rule, of_part("learning_rate", layer)) for layer in rule.own_rates}
     before = {name: trace.input("state", index) for index, name in enumerate(optimizer.shared)}
     shared = optimizer.advance(before, hyperparameters)
     state = [shared[name] for name in optimizer.shared]
     next_weights: list[Scalar] = []
-    gradient = rule.transform_gradient(weights, gradient, hyperparameters)
-    for index, (weight, slope) in enumerate(zip(weights, gradient, strict=True)):
+    gradient = rule.transform_gradient(weights, gradient, hyperparameters, _norm)
+    for index, (weight, slope, layer) in enumerate(zip(weights, gradient, layers, strict=True)):
         first = len(optimizer.shared) + index * len(optimizer.slots)
         slots = {name: trace.input("state", first + n) for n, name in enumerate(optimizer.slots)}
-        next_weight, next_slots = optimizer.update(weight, slope, slots, shared, hyperparameters)
+        h = by_layer.get(layer, hyperparameters)
+        next_weight, next_slots = optimizer.update(weight, slope, slots, shared, h)
         next_weights.append(next_weight)
         state.extend(next_slots[name] for name in optimizer.slots)
     return next_weights, state, (*optimizer.shared.values(), *[0.0] * (len(weights) * len(optimizer.slots)))
+
+
+def _with_rate(trace: Trace, rule: UpdateRule, column: str) -> _LazyHyperparameters:
+    """Return the hyperparameters of a step, with the learning rate that the schedule makes of this column."""
+    step, steps = trace.input("step"), trace.input("steps")
+    rate = rule.rate(step, steps, _LazyHyperparameters(trace.column, {"learning_rate": trace.column(column)}))
+    return _LazyHyperparameters(trace.column, {"learning_rate": rate})
 
 
 def _norms(metric: str, numbers: Sequence[Scalar], tensors: Sequence[Tensor]) -> dict[str, list[Scalar]]:
@@ -190,13 +233,17 @@ def _update_ratios(
     return {name: [ops.div(updates[name][0], sizes[name][0])] for name in updates}
 
 
-def _dead_units(trace: Trace, tensors: Sequence[Tensor], slopes: Sequence[Scalar]) -> dict[str, list[Scalar]]:
+def _dead_units(
+    trace: Trace, tensors: Sequence[Tensor], slopes: Sequence[Scalar], unit_slopes: Sequence[Scalar]
+) -> dict[str, list[Scalar]]:
     """Return the share of units whose gradient is 0 for all samples, of all units that can die and of each layer's."""
-    alive = {
-        tensor.name.removesuffix(".bias"): [trace.sample_any(slope) for slope in part]
-        for tensor, part in split(slopes, tensors)
-        if tensor.units
-    }
+    of_units = iter(unit_slopes)
+    alive: dict[str, list[Scalar]] = {}
+    for tensor, part in split(slopes, tensors):
+        is_bias = len(tensor.shape) == 1
+        of_layer = part if is_bias or not unit_slopes else list(islice(of_units, tensor.shape[0]))
+        if tensor.units:
+            alive[tensor.layer] = [trace.sample_any(slope) for slope in of_layer]
     if not alive:
         return {}
     layers = {of_part(DEAD_UNITS, layer): [_dead_share(units)] for layer, units in alive.items()}

@@ -30,7 +30,8 @@ class Tensor:
 
     name: unique in its model, such as `layer1.weight`.
     shape: its dimensions. Numbers are in C order: the last index varies fastest.
-    units: whether each number is the bias of a unit that can die. The bias's gradient is then that of the unit.
+    units: whether the tensor belongs to units that can die: it has their biases, or, if they have none, their weights.
+        A unit's gradient is that of its bias, or of the constant 0 in its place.
     """
 
     name: str
@@ -42,18 +43,30 @@ class Tensor:
         """Number of weights."""
         return math.prod(self.shape)
 
+    @property
+    def layer(self) -> str:
+        """Name of its layer, such as `layer1`."""
+        return self.name.rpartition(".")[0]
 
-def layer_tensors(widths: Sequence[int], nonlinear: Sequence[bool] = ()) -> tuple[Tensor, ...]:
+    def unit_names(self) -> list[str]:
+        """Return a name for the gradient of each unit that can die: the name of its bias, or `layer1.unit[0]`."""
+        prefix = self.name if len(self.shape) == 1 else f"{self.layer}.unit"
+        return [f"{prefix}[{unit}]" for unit in range(self.shape[0] if self.units else 0)]
+
+
+def layer_tensors(widths: Sequence[int], nonlinear: Sequence[bool] = (), *, bias: bool = True) -> tuple[Tensor, ...]:
     """Return the tensors of an MLP: for each layer a (units, inputs) weight and a (units,) bias.
 
     widths: units of each layer, inputs first.
     nonlinear: whether the units of each layer can die; no units can if it is left out.
+    bias: whether the units have biases.
     """
     tensors: list[Tensor] = []
     layers = zip(pairwise(widths), nonlinear or [False] * (len(widths) - 1), strict=True)
     for number, ((inputs, units), can_die) in enumerate(layers, start=1):
-        tensors.append(Tensor(f"layer{number}.weight", (units, inputs)))
-        tensors.append(Tensor(f"layer{number}.bias", (units,), units=can_die))
+        tensors.append(Tensor(f"layer{number}.weight", (units, inputs), units=can_die and not bias))
+        if bias:
+            tensors.append(Tensor(f"layer{number}.bias", (units,), units=can_die))
     return tuple(tensors)
 
 

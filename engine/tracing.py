@@ -131,9 +131,10 @@ class Trace:
         node = self._nodes[index]
         if not isinstance(node, Instruction):
             return None
-        return node.operation, tuple(self._scalar(operand) for operand in node.operands)
+        return node.operation, tuple(self.scalar(operand) for operand in node.operands)
 
-    def _scalar(self, index: int) -> Scalar:
+    def scalar(self, index: int) -> Scalar:
+        """Return the symbol of a node, or its number if it is a constant."""
         node = self._nodes[index]
         return node if isinstance(node, float) else Symbol(self, index)
 
@@ -235,12 +236,23 @@ def with_weights(model: Model, weights: Sequence[Scalar]) -> Iterator[list[Param
 
     After the block, values and gradients are the same as before. Raises ValueError for a wrong number of weights.
     """
-    parameters = model.parameters()
+    parameters, constants = model.parameters(), constants_of(model)
     before = [(parameter.value, parameter.grad) for parameter in parameters]
+    grads = [constant.grad for constant in constants]
     try:
         for parameter, weight in zip(parameters, weights, strict=True):
             parameter.value, parameter.grad = weight, 0.0
+        for constant in constants:
+            constant.grad = 0.0
         yield parameters
     finally:
         for parameter, (value, grad) in zip(parameters, before, strict=True):
             parameter.value, parameter.grad = value, grad
+        for constant, grad in zip(constants, grads, strict=True):
+            constant.grad = grad
+
+
+def constants_of(model: Model) -> Sequence[Parameter]:
+    """Return the constants in the place of missing biases, in the order of their units; a model may have none."""
+    constants: Sequence[Parameter] = getattr(model, "constants", ())
+    return constants

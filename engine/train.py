@@ -28,8 +28,9 @@ class TrainConfig:
     points: recorded points of each curve, at least 2. There are fewer if there are fewer steps.
     gradients: whether to record the gradient of each weight.
     batch_size: samples of one update; all samples if None.
+    replacement: whether the samples of a batch are drawn with replacement, instead of in the order of an epoch.
     dtype: type of all numbers, `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
 
     Raises ValueError for values that are out of range or unknown.
@@ -42,6 +43,7 @@ class TrainConfig:
     dtype: str = "float64"
     kernel: str = "auto"
     schedule_steps: int | None = None
+    replacement: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.points < 2:
@@ -50,7 +52,7 @@ class TrainConfig:
             raise ValueError(f"dtype is {' or '.join(DTYPES)}, not {self.dtype!r}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        resolve_kernel(self.kernel, weights=0)
+        resolve_kernel(self.kernel)
 
     @cached_property
     def recorded_steps(self) -> Integers:
@@ -68,6 +70,7 @@ class TrainSettings(TypedDict, total=False):
     dtype: str
     kernel: str
     schedule_steps: int | None
+    replacement: bool
 
 
 def make_config(config: TrainConfig | None, settings: TrainSettings) -> TrainConfig:
@@ -116,9 +119,11 @@ class TrainingJob:
     def batches(self) -> Batches | None:
         """The minibatches; None if every update uses all samples."""
         size = self.config.batch_size
-        if size is None or self.seeds is None or size >= len(self.samples.features):
+        if size is None or self.seeds is None:
             return None
-        return Batches(size, self.seeds)
+        if size >= len(self.samples.features) and not self.config.replacement:
+            return None
+        return Batches(size, self.seeds, self.config.replacement)
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -158,8 +163,9 @@ def train(
     points: recorded points of each curve, at least 2.
     gradients: whether to record the gradient of each weight.
     batch_size: samples of one update; all samples if left out.
+    replacement: whether the samples of a batch are drawn with replacement.
     dtype: `float64` or `float32`.
-    kernel: `compiled`, `reference` or `auto`, which is `compiled` unless the program has too many weights.
+    kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
     seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
@@ -175,7 +181,7 @@ def train(
     config = make_config(config, settings)
     job = TrainingJob(program, initial, columns, training, test, config, _checked_seeds(config, seeds, len(initial)))
     _check(job)
-    return _kernel(resolve_kernel(config.kernel, program.weight_count))(job)
+    return _kernel(resolve_kernel(config.kernel))(job)
 
 
 def _kernel(name: Literal["compiled", "reference"]) -> Callable[[TrainingJob], History]:
@@ -199,6 +205,9 @@ def _checked_seeds(config: TrainConfig, seeds: Words | Integers | None, trials: 
 
 def _check(job: TrainingJob) -> None:
     program, trials = job.program, job.trials
+    size = job.config.batch_size or 0
+    if job.config.replacement and size > len(job.samples.features):
+        raise ValueError(f"a batch has at most as many samples as the data, {len(job.samples.features)}, not {size}")
     if job.initial.ndim != 2 or job.initial.shape[1] != program.weight_count:
         raise ValueError(f"initial weights are (trials, {program.weight_count}), not {job.initial.shape}")
     for name in program.columns:

@@ -8,8 +8,8 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.probes import ADVICE, NUMBERS, probe_activation, probe_loss
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
-from experiments.grid import Architecture
 
 _TARGETS = 20
 """Largest number of targets to try a loss with."""
@@ -22,8 +22,8 @@ def part_notes(architectures: Iterable[Architecture], dataset: Dataset) -> tuple
 
 def _notes(architecture: Architecture, dataset: Dataset) -> Iterator[str]:
     parts = architecture.parts
-    for name in (architecture.activation, architecture.output):
-        if name is not None and parts.is_custom(name):
+    for name in dict.fromkeys(architecture.activations):
+        if parts.is_custom(name):
             probe = probe_activation(parts.activation(name))
             if probe.failed:
                 yield f"activation {name}: {probe}: trials that meet such a number diverge; {ADVICE}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from experiments.axis import BESIDE, FORMS, takes
 from experiments.errors import SpecError
+from experiments.hyperparameters import layer_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KeyPath = tuple[str | int, ...]
-
-_AXIS_FORMS = ("range", "linspace", "logspace", "values")
 
 
 class _Loader(yaml.SafeLoader):
@@ -149,24 +150,63 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
         if not equals or not keys or not all(keys.split(".")):
             raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
         value = read_yaml(text, origin, source.folder).data
-        path = tuple(keys.split("."))
+        path = _key_path(keys)
         if path in (("dataset", "path"), ("parts",)):
             value = str(Path(str(value)).absolute())
-        _set(data, path, value, origin)
-        locations = {key: place for key, place in locations.items() if key[: len(path)] != path}
-        own = 2 if path[0] == "grid" else len(path)  # an axis is checked as a whole
-        locations.update({path[:length]: origin for length in range(own, len(path) + 1)})
+        for place in _places(data, path, origin):
+            _set(data, place, copy.deepcopy(value), origin)
+            locations = {key: where for key, where in locations.items() if key[: len(place)] != place}
+            own = _axis_depth(place) if place[0] == "grid" else len(place)  # an axis is checked as a whole
+            locations.update({place[:length]: origin for length in range(own, len(place) + 1)})
     return replace(source, data=data, locations=locations)
 
 
-def _set(data: Any, path: tuple[str, ...], value: Any, origin: str) -> None:
+def _key_path(keys: str) -> tuple[str, ...]:
+    """Return the keys that lead to a value.
+
+    The name of a layer belongs to the key before it: `learning_rate.layer1`. So does a key of the data in the grid:
+    `dataset.noise`.
+    """
+    path: list[str] = []
+    for key in keys.split("."):
+        if path and (layer_of(f"{path[-1]}.{key}") or (path[0] == "grid" and path[-1] == "dataset")):
+            path[-1] += f".{key}"
+        else:
+            path.append(key)
+    return tuple(path)
+
+
+def _places(data: Any, path: tuple[str, ...], origin: str) -> list[KeyPath]:
+    """Return the keys that an assignment sets: one, or one in each block of a grid with several blocks.
+
+    `grid.0.seed` is the seed of the first block, `grid.seed` that of every block.
+    """
+    grid = data.get("grid") if isinstance(data, dict) else None
+    if path[0] != "grid" or len(path) == 1 or not isinstance(grid, list):
+        return [path]
+    if not path[1].isdigit():
+        return [("grid", index, *path[1:]) for index in range(len(grid))]
+    if int(path[1]) >= len(grid):
+        raise SpecError(f"{origin}: the grid has {len(grid)} blocks, and the first is grid.0")
+    return [("grid", int(path[1]), *path[2:])]
+
+
+def _axis_depth(place: KeyPath) -> int:
+    """Return how many keys lead to an axis of the grid, or to the whole that is set."""
+    depth = 2 + isinstance(place[1:2] and place[1], int) + ("zip" in place)
+    return min(depth, len(place))
+
+
+def _set(data: Any, place: KeyPath, value: Any, origin: str) -> None:
     if not isinstance(data, dict):
         raise SpecError(f"{origin}: the sweep file should be a mapping of keys to values")
-    for key in path[:-1]:
-        if not isinstance(data.get(key), dict):
+    for key, following in itertools.pairwise(place):
+        kind = list if isinstance(following, int) else dict
+        held = data[key] if isinstance(key, int) else data.get(key)
+        if not isinstance(held, kind):
             data[key] = {}
         data = data[key]
-    if path[-1] in _AXIS_FORMS and path[0] == "grid":
-        for form in _AXIS_FORMS:
+    if place[-1] in FORMS and place[0] == "grid":
+        for form in [*FORMS, *(key for key in BESIDE if not takes(str(place[-1]), key))]:
             data.pop(form, None)
-    data[path[-1]] = value
+    data[place[-1]] = value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,32 +18,28 @@ from pydantic import (
 )
 
 from engine import PartError, Parts
-from experiments.axis import MAX_TRIALS, LazyAxis, parse_axis
+from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
+from experiments.data.names import PREFIX
 from experiments.errors import SpecError, did_you_mean
-from experiments.hyperparameters import HYPERPARAMETERS, section_fields
+from experiments.extensions import extended_source
+from experiments.hyperparameters import (
+    HYPERPARAMETERS,
+    find_hyperparameter,
+    known_hyperparameter,
+    layer_of,
+    section_fields,
+)
+from experiments.messages import schema_messages, value_message
+from experiments.search import SearchSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-}
-"""Our words for pydantic errors that would name a Python type."""
-
-_NO_MAPPING = ("model_type", "model_attributes_type", "dict_type")
-
 MAX_TOP = 100_000
 """Largest N of `record: {runs: {top: N}}`."""
-
-MAX_LISTED = 5
-"""Largest number of mistakes in one message."""
-
 
 ModelSpec: type[Section] = create_model("ModelSpec", __base__=Section, **section_fields("model"))
 """The `model` section of a sweep file: the network's hyperparameters."""
@@ -93,6 +89,18 @@ class RecordSpec(Section):
         raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
 
 
+class RefineSpec(Section):
+    """The `refine` section of a sweep file: a map that is trained densely only where its cells differ."""
+
+    to: int = Field(description="values of each of the two axes in the end", ge=4, le=4096)
+    by: Literal["lost", "outcome"] = Field(
+        default="lost", description="what must differ: whether trials exploded or diverged; or their outcome"
+    )
+    audit: float = Field(
+        default=0.01, description="share of the other trials that are trained at the end, to compare", ge=0, le=1
+    )
+
+
 class Spec(Section):
     """A sweep file: a data set, a model, its training, and the axes of the grid.
 
@@ -107,8 +115,17 @@ class Spec(Section):
     )
     dataset: DatasetSpec
     model: Section = ModelSpec()
-    grid: dict[str, Any] = Field(default_factory=dict, description="hyperparameter -> axis; their product is the sweep")
+    grid: Any = Field(
+        default_factory=dict, description="hyperparameter -> axis; their product is the sweep; or a list of such blocks"
+    )
+    search: SearchSpec = SearchSpec()
+    refine: RefineSpec | None = Field(
+        default=None, description="train two axes coarsely, then densely only where neighbours differ"
+    )
     record: RecordSpec = RecordSpec()
+    extensions: list[list[str]] = Field(
+        default_factory=list, description="the assignments of each `gradgrid extend`; it adds them to a recorded sweep"
+    )
 
     @field_validator("name")
     @classmethod
@@ -126,28 +143,63 @@ FullSpec: type[Spec] = create_model("FullSpec", __base__=Spec, model=(ModelSpec,
 
 
 @dataclass(frozen=True)
+class Stage:
+    """The sweep file, or the sweep file after an extension.
+
+    source: its raw data and line numbers, for messages.
+    fixed: hyperparameter -> value, for those given outside the grid.
+    blocks: the grid.
+    """
+
+    source: SpecSource
+    fixed: Mapping[str, Any]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
 class ResolvedSpec:
     """A checked spec with the values of its axes.
 
     spec: the checked sweep file.
     source: its raw data and line numbers, for messages.
-    fixed: hyperparameter -> value, for those given outside the grid.
-    axes: hyperparameter -> values, for those of the grid, in the order of the file.
+    stages: the sweep file, then the same with each of its extensions. The sweep is their union.
     parts: the custom functions that it may name.
     """
 
     spec: Spec
     source: SpecSource
-    fixed: Mapping[str, Any]
-    axes: Mapping[str, Sequence[Any]]
+    stages: tuple[Stage, ...]
     parts: Parts = field(default_factory=Parts)
 
-    def error_at(self, hyperparameter: str, message: str) -> SpecError:
-        """Return a SpecError that names the line of a hyperparameter, swept or fixed."""
-        section = HYPERPARAMETERS[hyperparameter].section
-        swept: KeyPath = ("grid", hyperparameter)
-        path = swept if hyperparameter in self.axes else ((section, hyperparameter) if section else (hyperparameter,))
-        return SpecError(f"{self.source.location(path)}: {'.'.join(map(str, path))}: {message}")
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of all stages."""
+        return tuple(block for stage in self.stages for block in stage.blocks)
+
+    @cached_property
+    def fixed(self) -> Mapping[str, Any]:
+        """Hyperparameter -> value, for those given outside the grid with one value in all stages."""
+        first, *rest = (stage.fixed for stage in self.stages)
+        return {name: value for name, value in first.items() if all(other.get(name) == value for other in rest)}
+
+    @cached_property
+    def axes(self) -> Mapping[str, Sequence[Any]]:
+        """Hyperparameter -> its values, in the order of the file. None stands for leaving it out."""
+        swept = dict.fromkeys(name for block in self.blocks for name in block.axes)
+        swept |= dict.fromkeys(name for stage in self.stages for name in stage.fixed if name not in self.fixed)
+        return {name: self._values(name) for name in swept}
+
+    def _values(self, name: str) -> Sequence[Any]:
+        """Return the values of a hyperparameter in all blocks, each once, in order of appearance."""
+        axes = [block.axes.get(name, [block.fixed.get(name)]) for block in self.blocks if name in block.given]
+        if any(all(name not in block.given for block in stage.blocks) for stage in self.stages):
+            axes.append([None])  # a stage leaves it out
+        return axes[0] if len(axes) == 1 else list(dict.fromkeys(value for axis in axes for value in axis))
+
+    @property
+    def given(self) -> Set[str]:
+        """The hyperparameters in the sweep file, swept or fixed."""
+        return self.axes.keys() | self.fixed.keys()
 
 
 def ready_sweeps() -> dict[str, Path]:
@@ -224,19 +276,92 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
             f"{source.location(())}: a sweep file should be a mapping that begins with `name:`, not {source.data!r}"
         )
     parts = _parts(source)
+    spec, of_layers = _validated(source, parts)
+    stages = [_stage(spec, of_layers, source, parts)]
+    for number in range(1, len(spec.extensions) + 1):
+        extended = extended_source(source, spec.extensions[:number])
+        stages.append(_stage(*_validated(extended, parts), extended, parts, number))
+    return ResolvedSpec(spec, source, tuple(stages), parts)
+
+
+def _validated(source: SpecSource, parts: Parts) -> tuple[Spec, Mapping[str, Any]]:
+    """Return the spec, and the hyperparameters of single layers outside the grid, which the schema does not have."""
+    data, of_layers = _without_layers(source.data)
     try:
-        spec = FullSpec.model_validate(source.data, context={"parts": parts, "given": source.frame is not None})
+        spec = FullSpec.model_validate(data, context={"parts": parts, "given": source.frame is not None})
     except ValidationError as error:
-        raise SpecError("\n".join(_messages(error, source))) from None
-    axes = _checked_axes(spec.grid, source, parts)
+        raise SpecError("\n".join(schema_messages(error, source, _SECTIONS))) from None
+    values = {}
+    for path, raw in of_layers.items():
+        try:
+            values[path[-1]] = known_hyperparameter(path[-1]).checked(raw, parts)
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            raise SpecError(value_message(mistake, source.location(path), ".".join(path))) from None
+    return spec, values
+
+
+def _stage(spec: Spec, of_layers: Mapping[str, Any], source: SpecSource, parts: Parts, number: int = 0) -> Stage:
     values = {**spec.model.model_dump(), **spec.model_dump(include=set(HYPERPARAMETERS))}
     fixed = {name: values[name] for name in HYPERPARAMETERS if values.get(name) is not None}
-    for name in axes:
-        if name in fixed:
+    fixed |= dict(of_layers)
+    blocks = check_grid(refined_grid(spec, source), source, fixed, parts, spec.search, number)
+    for block in blocks:
+        _check_data_axes(block, spec.dataset)
+    return Stage(source, fixed, blocks)
+
+
+def _check_data_axes(block: Block, dataset: DatasetSpec) -> None:
+    """Raise SpecError for axes of the data that the dataset section contradicts."""
+    keys = {name.removeprefix(PREFIX): name for name in block.axes if name.startswith(PREFIX)}
+    for key, name in keys.items():
+        if getattr(dataset, key) is not None and key in dataset.model_fields_set:
+            raise block.error_at(name, f"{key} is in the grid and under dataset; remove one of them")
+    if "fold" in keys and dataset.folds is None:
+        raise block.error_at(keys["fold"], "there are no folds; write their number under dataset, as folds: 5")
+    if "test_fraction" in keys and dataset.folds is not None:
+        raise block.error_at(keys["test_fraction"], "dataset.folds names the test part; remove one of them")
+    if dataset.name is None and (toy := {"samples", "noise"} & keys.keys()):
+        raise block.error_at(keys[min(toy)], f"{min(toy)} is only for toy data sets; remove it")
+
+
+def refined_grid(spec: Spec, source: SpecSource) -> Any:
+    """Return the grid with as many points as `refine` asks for. Raises SpecError without two axes to refine."""
+    if spec.refine is None:
+        return spec.grid
+    place = source.location(("refine",))
+    if not isinstance(spec.grid, Mapping) or not spec.search.is_grid:
+        raise SpecError(f"{place}: refine needs a grid of one block, without search")
+    names = refined_axes(spec)
+    if len(names) != 2:
+        found = f"; it has {', '.join(names) or 'none'}" if len(names) < 2 else f", not {', '.join(names)}"
+        raise SpecError(f"{place}: refine needs exactly two axes with points, logspace or linspace{found}")
+    for name in names:
+        points = spec.grid[name]["points"]
+        if not isinstance(points, int) or not 2 <= points <= spec.refine.to:
             raise SpecError(
-                f"{source.location(('grid', name))}: {name} is in the grid and outside it; remove one of them"
+                f"{place}: refine.to is {spec.refine.to}, so grid.{name} should begin with 2 to {spec.refine.to} "
+                f"points, not {points!r}"
             )
-    return ResolvedSpec(spec, source, fixed, axes, parts)
+    return {name: {**raw, "points": spec.refine.to} if name in names else raw for name, raw in spec.grid.items()}
+
+
+def refined_axes(spec: Spec) -> list[str]:
+    """Return the axes that have points."""
+    return [name for name, raw in spec.grid.items() if isinstance(raw, Mapping) and "points" in raw]
+
+
+def _without_layers(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any]]:
+    """Return the data without the hyperparameters of single layers, and these: path -> value."""
+    plain, of_layers = dict(data), dict[tuple[str, ...], Any]()
+    for section, keys in ((), plain), (("model",), plain.get("model")):
+        if isinstance(keys, dict):
+            names = [name for name in keys if isinstance(name, str) and layer_of(name)]
+            own = [name for name in names if (row := find_hyperparameter(name)) and row.section == "".join(section)]
+            of_layers |= {(*section, name): keys[name] for name in own}
+            rest = {name: value for name, value in keys.items() if name not in own}
+            plain = {**plain, section[0]: rest} if section else rest
+    return plain, of_layers
 
 
 def _parts(source: SpecSource) -> Parts:
@@ -253,83 +378,11 @@ def _parts(source: SpecSource) -> Parts:
         raise SpecError(f"{place}: parts: {error}") from error
 
 
-def _checked_axes(grid: Mapping[str, Any], source: SpecSource, parts: Parts) -> dict[str, Sequence[Any]]:
-    axes: dict[str, LazyAxis] = {}
-    for name, raw in grid.items():
-        place = source.location(("grid", name))
-        if name not in HYPERPARAMETERS:
-            raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
-        try:
-            axes[name] = parse_axis(raw)
-        except ValueError as error:
-            raise SpecError(f"{place}: grid.{name}: {error}") from None
-    size = math.prod(axis.length for axis in axes.values())
-    if size > MAX_TRIALS:
-        factors = " x ".join(f"{name} {axis.length:,}" for name, axis in axes.items())
-        raise SpecError(
-            f"{source.location(('grid',))}: the grid has {size:,} trials ({factors}); "
-            f"a sweep has at most {MAX_TRIALS:,}: shorten an axis or split the sweep"
-        )
-    return {name: _checked_values(name, axis, source, parts) for name, axis in axes.items()}
-
-
-def _checked_values(name: str, axis: LazyAxis, source: SpecSource, parts: Parts) -> list[Any]:
-    row = HYPERPARAMETERS[name]
-    values: list[Any] = []
-    unique: set[Any] = set()
-    for index, raw in enumerate(axis.make()):
-        place = source.location(("grid", name, index))
-        try:
-            value = row.checked(raw, parts)
-        except ValidationError as error:
-            raise SpecError(_value_message(error.errors(include_url=False)[0], place, f"grid.{name}")) from None
-        if value in unique:
-            raise SpecError(f"{place}: grid.{name}: {raw!r} is listed twice; remove one of them")
-        unique.add(value)
-        values.append(value)
-    return values
-
-
-def _messages(error: ValidationError, source: SpecSource) -> list[str]:
-    mistakes = error.errors(include_url=False)
-    lines = [_message(mistake, source) for mistake in mistakes[:MAX_LISTED]]
-    return lines if len(mistakes) <= MAX_LISTED else [*lines, f"and {len(mistakes) - MAX_LISTED} more"]
-
-
-def _message(mistake: Any, source: SpecSource) -> str:
-    path: KeyPath = mistake["loc"]
-    place, subject = source.location(path), ".".join(map(str, path)) or "the file"
-    if mistake["type"] == "extra_forbidden":
-        section = _SECTIONS.get(path[:-1], FullSpec)
-        return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, section)}"
-    return _value_message(mistake, place, subject)
-
-
-def _value_message(mistake: Any, place: str, subject: str) -> str:
-    """Return pydantic's message about a value in our words."""
-    kind, value = mistake["type"], mistake["input"]
-    if kind == "missing":
-        return f"{place}: {subject} is missing"
-    if kind == "value_error":
-        return f"{place}: {subject}: {mistake['ctx']['error']}"
-    if kind in _NO_MAPPING:
-        return f"{place}: {subject} should be a mapping of keys to values, not {value!r}"
-    message = _TYPES.get(kind) or mistake["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    plain = "; convert it to Python numbers with its .tolist()" if hasattr(value, "tolist") else ""
-    return f"{place}: {subject} should be {message[0].lower()}{message[1:]}, not {value!r}{plain}"
-
-
 _SECTIONS: dict[KeyPath, type[Section]] = {
     (): FullSpec,
     ("dataset",): DatasetSpec,
     ("model",): ModelSpec,
     ("record",): RecordSpec,
+    ("search",): SearchSpec,
+    ("refine",): RefineSpec,
 }
-
-
-def _where_it_belongs(path: KeyPath, section: type[Section]) -> str:
-    """Return the end of the message: the section that has the key, or the nearest key of this section."""
-    for location, other in _SECTIONS.items():
-        if path[-1] in other.model_fields and location != path[:-1]:
-            return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
-    return did_you_mean(path[-1], section.model_fields)

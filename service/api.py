@@ -159,6 +159,23 @@ class RecordedSweep:
 
         return make_report(self._store, self.info, metric=by, dashboard=dashboard, keep=keep)
 
+    def extend(
+        self, *assignments: str, workers: int | None = None, address: str | None = None, inline: bool = False
+    ) -> RecordedSweep:
+        """Add trials to the sweep, train only what it does not have, and return it.
+
+        assignments: what is different in the new trials, `key=value` as for `--set`: `grid.seed.range=20`.
+        workers, address, inline: as for `sweep`.
+        Raises SpecError for a wrong assignment, or if the sweep has all of these trials already; what `sweep` raises.
+        """
+        from service.execution.recorded_plan import extended_spec
+        from service.run import run_sweep
+
+        resolved = extended_spec(self._store, self.info, assignments)
+        where = {"workers": workers, "address": address, "inline": inline}
+        run_sweep(resolved, tracking_uri=self._store.uri, resume=self.id, extend=True, **where)  # type: ignore[arg-type]
+        return RecordedSweep(self._store, self._store.find_sweep(self.id))
+
     def __repr__(self) -> str:
         return f"<sweep {self.info.spec}/{self.id}, {self.info.status.lower()}>"
 
@@ -183,6 +200,7 @@ def sweep(
     workers: int | None = None,
     address: str | None = None,
     inline: bool = False,
+    minutes: float | None = None,
 ) -> RecordedSweep:
     """Train every trial of a spec, record each as an MLflow run, and return the sweep.
 
@@ -195,6 +213,7 @@ def sweep(
     workers: the number of tasks at once; None for one per core.
     address: a running Ray, `host:port`; None for RAY_ADDRESS, or else Ray is started for the sweep.
     inline: whether to train in this process, without Ray.
+    minutes: a budget, after which no more trials begin; `gradgrid resume` trains the rest.
     Raises SpecError and DataError for a wrong spec or wrong data, StoreError if the store fails, ClusterError if Ray
     does, Interrupted after Ctrl-C. Warns with DataWarning of notes about data that are not built in.
     """
@@ -206,6 +225,7 @@ def sweep(
         workers=workers,
         address=address,
         inline=inline,
+        minutes=minutes,
         observer=_warning_observer(),
     )
     return load_sweep(result.sweep, tracking_uri=tracking_uri)

@@ -8,25 +8,34 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 
 from __future__ import annotations
 
+import itertools
+import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
+from engine.arrays import Integers
 from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
+from service.execution.estimate import ends_before_ray_starts
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
 from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, make_plan
 from service.execution.pool import Pool
+from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.shard_recorder import ShardRecorderRecipe
@@ -39,8 +48,9 @@ from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
-from service.results.metrics import METRICS, outcome_counts
-from service.results.trials_table import best_trials
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.row_spool import read_overview, read_row
+from service.results.trials_table import best_trials, none_if_missing, row_values
 
 
 def run_sweep(
@@ -51,34 +61,42 @@ def run_sweep(
     address: str | None = None,
     inline: bool = False,
     resume: str | None = None,
+    extend: bool = False,
     observer: ProgressObserver | None = None,
     shard_size: int | None = None,
     backend_store_uri: str | None = None,
     store_timeout: float = DEFAULT_SECONDS,
     job: str | None = None,
+    minutes: float | None = None,
 ) -> SweepResult:
     """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
-    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command.
+    tracking_uri, workers, address, inline, backend_store_uri: as the options of the command. A sweep that ends before
+    Ray would have started runs inline, unless workers or an address are given.
     resume: a sweep whose missing trials to train, instead of a new sweep.
+    extend: whether the last extension of the spec is new to that sweep.
     observer: receives the events of the sweep.
     shard_size: trials a task, for tests. The results don't depend on it.
     store_timeout: seconds to wait for a store that is unavailable. Training goes on meanwhile.
     job: the id of the cluster's job that runs the sweep. It resumes the sweep that it began before, if any.
+    minutes: the budget. When it is over, no more shards are begun; the sweep ends, and can be resumed.
     Raises SpecError, DataError, StoreError and ClusterError; SweepInterruptedError if it is interrupted.
     """
     start = time.monotonic()
     plan = make_plan(resolved)
     observer = observer or NullObserver()
+    asked = workers or address or "RAY_ADDRESS" in os.environ
+    inline = inline or (not asked and ends_before_ray_starts(plan.newest))
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
-            sweep = reopen_sweep(store, resume, plan, job) if resume else begin_sweep(store, plan, job)
+            sweep = reopen_sweep(store, resume, plan, job, extend=extend) if resume else begin_sweep(store, plan, job)
         state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer))
+        deadline = math.inf if minutes is None else start + 60 * minutes
+        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with closing(state):
             with driving(sweep), alive, _finish_on_exit(run, start):
@@ -88,7 +106,7 @@ def run_sweep(
 
 @dataclass
 class _Run:
-    """A running sweep."""
+    """A running sweep. deadline: the time of `time.monotonic` from which no shards are begun."""
 
     plan: Plan
     pool: Pool
@@ -97,6 +115,8 @@ class _Run:
     state: SweepState
     observer: ProgressObserver
     retry: Retry
+    deadline: float
+    refined: Refined | None = None
 
     def train(self, shard_size: int | None) -> None:
         """Train the missing trials and record them. If only the best get runs, write those runs last."""
@@ -106,13 +126,28 @@ class _Run:
         self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
-            shards = self.plan.shards(self.pool.workers, self.state.done, shard_size)
-            Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.dataset, settings)
+
+            def train(left_out: frozenset[int] | Integers) -> None:
+                shards = self.plan.shards(self.pool.workers, left_out, shard_size)
+                shards = itertools.takewhile(lambda _: time.monotonic() < self.deadline, shards)
+                Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
+
+            if self.plan.resolved.spec.refine is None:
+                train(self.state.done)
+            else:
+                self.refined = refine(self.plan, self.state.overview, lambda numbers: train(self._all_but(numbers)))
         finally:
             self.observer.end()
         if not isinstance(runs, str):
             self._record_best(runs.top, shard_size)
         self.pool.release()
+
+    def _all_but(self, numbers: Integers) -> Integers:
+        """Return the numbers of all trials but these, and of those that are recorded already."""
+        left_out = np.ones(self.plan.trials, dtype=bool)
+        left_out[numbers] = False
+        left_out[list(self.state.done)] = True
+        return np.flatnonzero(left_out)
 
     def _commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:
         before = self.state.recorded
@@ -121,7 +156,7 @@ class _Run:
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best trials again, to the same bits, and record them as runs."""
-        best = best_trials(self.state.table(), self.plan.objective, count)
+        best = best_trials(self.state.overview(), self.plan.objective, count)
         missing = frozenset(best.loc[best["run_id"].isna(), "number"])
         if not missing:
             return
@@ -135,7 +170,7 @@ class _Run:
         settings = TableSettings.of(self.plan, self.sweep, curves=False)
         shards = self.plan.shards(self.pool.workers, left_out, shard_size)
         recipe = self.retry.call(lambda: self._recipe(runs=True))
-        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.dataset, settings)
+        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
         weights = self.plan.record.weights == "artifact"
@@ -151,7 +186,8 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     try:
         try:
             yield
-            run.retry.call(lambda: _finish(run, "FINISHED", start))
+            status = "FINISHED" if state.recorded == run.plan.trials else "KILLED"  # the budget is over
+            run.retry.call(lambda: _finish(run, status, start))
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", start)
@@ -168,16 +204,22 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
 
 
 def _finish(run: _Run, status: str, start: float) -> None:
-    plan, table = run.plan, run.state.table()
+    plan, state = run.plan, run.state
     with deferred_interrupts():
-        guide(run.store, run.sweep, subject_of(table, plan.swept, plan.objective))
+        file = state.write_table()
+        overview = read_overview(file, plan.objective, plan.swept)
+        guide(run.store, run.sweep, subject_of(overview, plan.swept, plan.objective))
+        pages = sweep_pages(run.store, run.sweep)
         run.store.end(
             run.sweep,
             status,
-            table=table,
-            metrics=_summary(table, plan.objective, time.monotonic() - start),
-            description=summary.description(plan, run.sweep.experiment_id, table, sweep_pages(run.store, run.sweep)),
-            files=heat_map(plan, table),
+            table=file,
+            metrics={
+                **_summary(overview, plan.objective, time.monotonic() - start),
+                **(run.refined.metrics if run.refined else {}),
+            },
+            description=summary.description(plan, run.sweep.experiment_id, overview, pages),
+            files=heat_map(plan, overview),
         )
 
 
@@ -191,16 +233,29 @@ def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str
 
 
 def _result(run: _Run, start: float) -> SweepResult:
-    table, sweep = run.state.table(), run.sweep
+    store, sweep, file = run.store, run.sweep, run.state.write_table()
+    overview = read_overview(file, run.plan.objective, run.plan.swept)
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
         experiment_id=sweep.experiment_id,
-        tracking_uri=run.store.uri,
+        tracking_uri=store.uri,
         seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
-        recorded=len(table) - len(run.state.done),
-        table=table,
-        page=served_page(run.store, sweep),
+        recorded=len(overview) - len(run.state.done),
+        planned=run.plan.trials,
+        best=_best(file, overview, run.plan.objective),
+        overview=overview,
+        read_table=lambda: store.table(store.find_sweep(sweep.sweep)),
+        page=served_page(store, sweep),
+        refined=run.refined,
     )
+
+
+def _best(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:
+    for number in best_trials(overview, objective, 1)["number"]:
+        row = read_row(file, int(number))
+        values = {"params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+        return {"run_id": none_if_missing(row["run_id"]), **values}
+    return None

@@ -73,6 +73,18 @@ def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None
             assert len(np.unique(pixels[is_colourful(pixels)], axis=0)) > 10, picture
 
 
+def test_the_counts_on_the_page_are_those_of_the_dry_runs() -> None:
+    text = _TEXT["sweep-file.md"]
+    printed = ""
+    for file, content in _NAMED.findall(text):
+        Path(file).write_text(content, encoding="utf-8")
+        printed += CliRunner().invoke(main, ["sweep", file, "--dry-run"], catch_exceptions=False).stdout
+    counts = re.findall(r"`(\d[\d,]* (?:trials|points)[^`]*)`", text)
+    assert len(counts) >= 5
+    for count in counts:
+        assert " ".join(count.split()) in printed, count
+
+
 def test_every_picture_is_shown_and_made_by_a_command_of_its_page() -> None:
     shown = {name: re.findall(r"images/([\w-]+)\.png", text) for name, text in _TEXT.items()}
     assert {f"{picture}.png" for pictures in shown.values() for picture in pictures} == {
@@ -138,9 +150,12 @@ def test_the_readmes_sweep_is_the_ready_one() -> None:
 
 
 def _sections_on(command: str) -> str:
-    """Return a command's section of command.md, for resume that of sweep too, and what holds for every command."""
+    """Return a command's section of command.md, and what holds for every command.
+
+    resume and extend have the options of sweep too.
+    """
     parts = re.split(r"^## ", _TEXT["command.md"], flags=re.MULTILINE)
-    subjects = {command, "sweep"} if command == "resume" else {command}
+    subjects = {command, "sweep"} if command in ("resume", "extend") else {command}
     headings = {part: part.partition("\n")[0] for part in parts}
     return "\n".join(
         part

@@ -7,21 +7,17 @@ from typing import Literal
 AUTO = "auto"
 KERNELS = ("compiled", "reference")
 
-LARGEST_COMPILED = 5_000
-"""Largest number of weights with which `auto` compiles a program."""
 
+def resolve_kernel(kernel: str, weights: int = 0) -> Literal["compiled", "reference"]:
+    """Return the kernel for a name. `auto` is `compiled`, which is faster for networks of any size.
 
-def resolve_kernel(kernel: str, weights: int) -> Literal["compiled", "reference"]:
-    """Return the kernel for a name and a program's number of weights.
+    weights: number of weights. It decides nothing any more; it stays for callers of earlier versions.
 
-    `auto` is `compiled` for up to LARGEST_COMPILED weights, and `reference` for more. Raises ValueError for an unknown
-    name.
+    Raises ValueError for an unknown name.
     """
-    if kernel == AUTO:
-        return "compiled" if weights <= LARGEST_COMPILED else "reference"
-    if kernel not in KERNELS:
+    if kernel != AUTO and kernel not in KERNELS:
         raise ValueError(f"no kernel is called {kernel!r}; known are {AUTO}, {', '.join(KERNELS)}")
-    return "compiled" if kernel == "compiled" else "reference"
+    return "reference" if kernel == "reference" else "compiled"
 
 
 def target_description() -> str:

@@ -24,12 +24,17 @@ from engine.program import Program
 from engine.samples import Samples
 from engine.train import TrainingJob
 
-NAME = "compiled 1"
+NAMES = {"float64": "compiled 1", "float32": "compiled 2"}
+"""Name and version of the kernel, by the type of numbers. In version 2, exp, expm1 and tanh compute in floats."""
 
 _CHUNK_TRIALS = 1024
-"""Trials whose memory is allocated together. Their arrays fit into the cache."""
+"""Largest number of trials whose memory is allocated together."""
+_CHUNK_BYTES = 1 << 24
+"""Approximate memory of these trials, so that a population of wide networks needs little more than its weights."""
 _ORDER_BYTES = 1 << 22
 """Largest number of bytes of the order of samples that is computed at once."""
+_KEPT_ORDER_BYTES = 1 << 25
+"""Largest number of bytes of the orders that are kept for other trials with the same seeds."""
 _ALIGNMENT = 64
 
 
@@ -48,7 +53,7 @@ class _CompiledProgram:
         self.scratch_bytes = module.scratch_bytes
         self.parameters = layout.parameters
         self.columns = layout.columns
-        self.sums = max(len(layout.reductions), len(layout.evaluated))
+        self.sums = layout.sum_count
         self.curves = layout.recorded.names
 
 
@@ -66,7 +71,8 @@ def train(job: TrainingJob, target: Target | None = None) -> History:
 def _options(job: TrainingJob) -> Options:
     batches, samples = job.batches, len(job.samples.features)
     counts = [samples, *([len(job.test.features)] if job.test else [])]
-    counts += [batches.size, samples % batches.size or batches.size] if batches else []
+    if batches:
+        counts += [batches.size] if batches.replacement else [batches.size, samples % batches.size or batches.size]
     return Options(
         job.config.dtype,
         widths=(job.samples.features.shape[1], job.samples.targets.shape[1]),
@@ -83,6 +89,7 @@ class _PopulationRun:
     def __init__(self, job: TrainingJob, target: Target) -> None:
         self._job = job
         self._program = _compile(job.program, target, _options(job))
+        self._orders = _Orders()
         self._samples = job.samples.cast(job.config.dtype)
         self._test = job.test and job.test.cast(job.config.dtype)
         trials, points = job.trials, len(job.config.recorded_steps)
@@ -97,8 +104,9 @@ class _PopulationRun:
         # a number that is too large for float32 becomes infinite, and its trial diverges; points after a trial's last
         # step are undefined until History sets them to NaN
         with np.errstate(over="ignore", invalid="ignore"):
-            for begin in range(0, self._job.trials, _CHUNK_TRIALS):
-                self._train_chunk(slice(begin, min(begin + _CHUNK_TRIALS, self._job.trials)))
+            size = self._chunk_trials()
+            for begin in range(0, self._job.trials, size):
+                self._train_chunk(slice(begin, min(begin + size, self._job.trials)))
         return History.from_kernel(
             self._job.program,
             self._job.config.recorded_steps,
@@ -106,9 +114,17 @@ class _PopulationRun:
             weights=self._weights,
             last_step=self._last_step,
             diverged=self._diverged,
-            kernel=NAME,
+            kernel=NAMES[self._job.config.dtype],
             gradients=self._gradients,
         )
+
+    def _chunk_trials(self) -> int:
+        """Return the number of trials whose memory is allocated together: some whole blocks."""
+        program, config = self._program, self._job.config
+        recorded = len(program.curves) + (self._job.program.weight_count if config.gradients else 0)
+        numbers = program.parameters + len(config.recorded_steps) * recorded
+        blocks = _CHUNK_BYTES // (numbers * np.dtype(config.dtype).itemsize * program.lanes)
+        return min(_CHUNK_TRIALS, max(1, blocks) * program.lanes)
 
     def _train_chunk(self, trials: slice) -> None:
         """Train some trials, block by block. Unused lanes of the last block repeat its last trial."""
@@ -141,8 +157,7 @@ class _PopulationRun:
         lanes = chunk.lanes[block]
         for first in range(0, epochs_in_all, at_once):
             epochs = range(first, min(first + at_once, epochs_in_all))
-            order = batches.order(lanes, epochs, samples)
-            order = np.ascontiguousarray(order.swapaxes(1, 2))
+            order = self._orders.of(batches, lanes, epochs, samples)
             chunk.run(
                 block,
                 begin=first == 0,
@@ -153,6 +168,28 @@ class _PopulationRun:
                 end=min(epochs.stop * per_epoch, steps),
                 finish=int(epochs.stop == epochs_in_all),
             )
+
+
+class _Orders:
+    """Orders of samples, kept for the next blocks: the trials of a sweep have few seeds."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, range], Indexes] = {}
+        self._bytes = 0
+
+    def of(self, batches: Batches, trials: Integers, epochs: range, samples: int) -> Indexes:
+        """Return the positions of the samples of some trials in some epochs, (epochs, samples, trials)."""
+        seeds = batches.seeds[trials].tolist()
+        position = dict(zip(seeds, trials.tolist(), strict=True))
+        missing = [seed for seed in position if (seed, epochs) not in self._kept]
+        if missing:
+            found = batches.order(np.array([position[seed] for seed in missing]), epochs, samples)
+            if self._bytes + found.nbytes > _KEPT_ORDER_BYTES:
+                self._kept, self._bytes = {}, 0
+                return np.ascontiguousarray(batches.order(trials, epochs, samples).swapaxes(1, 2))
+            self._bytes += found.nbytes
+            self._kept.update(((seed, epochs), found[:, k]) for k, seed in enumerate(missing))
+        return np.stack([self._kept[seed, epochs] for seed in seeds], axis=2)
 
 
 class _Chunk:
@@ -184,6 +221,7 @@ class _Chunk:
         self._set({"any_alive": 1, **counts, **{name: array.ctypes.data for name, array in self._shared.items()}})
         for name, array in self._of_blocks.items():
             self._set_array(name, array)
+        self._set_array("home", self._parameters)
         for name in ("curves", "gradients"):  # the last point of each block
             self._set_array(f"final_{name}", self._of_blocks[name][:, -1:])
         self._first = self._table.copy()
@@ -249,7 +287,6 @@ def _shared_vectors(program: _CompiledProgram, width: int, dtype: np.dtype[Any])
     confuses such addresses, which costs time.
     """
     vectors = {
-        "next": program.parameters,
         "before": program.parameters,
         "sums": program.sums + 1,
         "evaluated_sums": program.sums + 1,

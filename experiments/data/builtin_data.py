@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Floats
+from engine.rng import standard_normal
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.tables import Table, number_table
 from experiments.data.targets import CLASSIFICATION, REGRESSION
 from experiments.errors import DataError, did_you_mean
 
 DEFAULT_TEST_FRACTION = 0.25
+RANDOM_NORMAL = "random_normal"
+_FEATURES = 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ def find_builtin(spec: DatasetSpec) -> Builtin:
     builtin = BUILTINS[spec.name]
     if builtin.real and (spec.samples is not None or spec.noise is not None):
         raise DataError(f"{spec.name} is a real data set, and samples and noise are only for toys; leave them out")
+    if spec.noise is not None and spec.name == RANDOM_NORMAL:
+        raise DataError(f"{spec.name} is nothing but noise; leave noise out")
+    if spec.feature_count is not None and spec.name != RANDOM_NORMAL:
+        raise DataError(f"feature_count goes with {RANDOM_NORMAL}; leave it out")
+    if spec.samples == 1 and spec.name != RANDOM_NORMAL:
+        raise DataError(f"{spec.name} needs at least 2 samples")
     if spec.task not in (None, builtin.task):
         raise DataError(f"{spec.name} is a {builtin.task} data set, not {spec.task}; leave task out")
     return builtin
@@ -56,11 +65,23 @@ def builtin_table(builtin: Builtin, spec: DatasetSpec) -> Table:
     """Return the data set's table, with the features and classes that the spec names. Raises DataError."""
     if builtin.real:
         table = builtin.real()
+    elif spec.name == RANDOM_NORMAL:
+        table = _random_normal(spec.samples or builtin.samples, spec.feature_count or _FEATURES, spec.seed)
     else:
         assert builtin.toy is not None
         samples = builtin.samples if spec.samples is None else spec.samples
         table = builtin.toy(samples, builtin.noise if spec.noise is None else spec.noise, spec.seed)
     return table.with_features(spec.features).with_classes(spec.classes)
+
+
+def _random_normal(samples: int, features: int, seed: int) -> Table:
+    """Return features and a target without any relation, all N(0, 1).
+
+    The seed's stream is not that of initial weights, so a network with the same seed does not begin with these numbers.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1,))))
+    x, y = standard_normal(rng, (samples, features)), standard_normal(rng, (samples,))
+    return number_table(RANDOM_NORMAL, REGRESSION, x, y, [f"x{k + 1}" for k in range(features)], ())
 
 
 def _plane(name: str, features: Floats, classes: Floats) -> Table:
@@ -145,6 +166,13 @@ BUILTINS: dict[str, Builtin] = {
         Builtin("spirals", CLASSIFICATION, "two spiral arms", _spirals, noise=0.02),
         Builtin("line", REGRESSION, "y = 2 x - 1 on [-1, 1]", _curve("line", 1.0, lambda x: 2.0 * x - 1.0)),
         Builtin("sine", REGRESSION, "y = sin x on [-pi, pi]", _curve("sine", math.pi, np.sin)),
+        Builtin(
+            RANDOM_NORMAL,
+            REGRESSION,
+            "features and a target of pure noise",
+            lambda samples, _, seed: _random_normal(samples, _FEATURES, seed),
+            test_fraction=0,
+        ),
         _real("iris", CLASSIFICATION, "Fisher's irises: 150 flowers of 3 species"),
         _real("wine", CLASSIFICATION, "chemical analysis of 178 wines of 3 growers"),
         _real("breast_cancer", CLASSIFICATION, "Wisconsin diagnostic: 569 tumours, malignant or benign"),

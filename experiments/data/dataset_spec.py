@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -37,10 +38,15 @@ class DatasetSpec(Section):
     )
     features: list[str] | None = Field(default=None, description="the columns to use, all when left out", min_length=1)
     classes: list[str] | None = Field(default=None, description="the classes to use, all when left out", min_length=2)
-    samples: int | None = Field(default=None, description="samples of a toy data set", ge=2, le=1_000_000)
+    samples: int | None = Field(default=None, description="samples of a toy data set", ge=1, le=1_000_000)
+    feature_count: int | None = Field(default=None, description="features of random_normal", ge=1, le=1000)
     noise: float | None = Field(default=None, description="standard deviation of a toy data set's noise", ge=0, le=1000)
     seed: int = Field(default=0, description="of a toy data set's samples and of the split", ge=0, lt=2**32)
     test_fraction: float | None = Field(default=None, description="share of the samples for testing", ge=0, lt=1)
+    folds: int | None = Field(
+        default=None, description="parts of a cross-validation, each of which is the test part once", ge=2, le=1000
+    )
+    fold: int | None = Field(default=None, description="the fold that is the test part, from 0", ge=0, lt=1000)
     standardize: bool = Field(default=True, description="scale features to mean 0 and deviation 1 on the training part")
     encode: Literal["one_hot"] | dict[str, str] | None = Field(
         default=None,
@@ -86,8 +92,20 @@ class DatasetSpec(Section):
             raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
         return self
 
+    @model_validator(mode="after")
+    def _folds_fit(self) -> DatasetSpec:
+        if self.folds is not None and self.test_fraction is not None:
+            raise ValueError("folds and test_fraction both name the test part; remove one of them")
+        if self.folds is None and self.fold is not None:
+            raise ValueError("fold goes with folds, their number; write folds: 5")
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> DatasetSpec:
+        """Return the section with other values of some keys. They are checked already."""
+        return self.model_copy(update=dict(values))
+
     def _of_given_table(self) -> DatasetSpec:
-        for key in ("name", "path", "samples", "noise", *CSV_KEYS):
+        for key in ("name", "path", "samples", "noise", "feature_count", *CSV_KEYS):
             if getattr(self, key) is not None:
                 raise ValueError(f"{key} does not go with a table from Python; leave it out")
         if self.target is None:

@@ -164,16 +164,29 @@ def load_dataset(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = N
     frame: the data, if it comes from Python.
     Raises DataError with the file, column or row.
     """
-    fraction, notes = DEFAULT_TEST_FRACTION, list[str]()
+    return prepare(*read_table(spec, folder, frame), spec)
+
+
+def read_table(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = None) -> tuple[Table, list[str]]:
+    """Generate or read a data set's table and check it; return it with notes about it. Raises DataError.
+
+    spec, folder, frame: as for `load_dataset`.
+    """
     if spec.name is not None:
-        builtin = find_builtin(spec)
-        table, fraction = builtin_table(builtin, spec), builtin.test_fraction
-    else:
-        options = read_options(spec)
-        raw = read_file(folder / str(spec.path), options) if frame is None else read_frame(frame, options=options)
-        table = make_table(raw, spec)
-        notes = [*table.notes, *leak_notes(table, chosen=spec.features is not None)]
-    training, test = _split(table, fraction if spec.test_fraction is None else spec.test_fraction, spec.seed)
+        return builtin_table(find_builtin(spec), spec), []
+    options = read_options(spec)
+    raw = read_file(folder / str(spec.path), options) if frame is None else read_frame(frame, options=options)
+    table = make_table(raw, spec)
+    return table, [*table.notes, *leak_notes(table, chosen=spec.features is not None)]
+
+
+def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
+    """Split a table into its parts and prepare them. Raises DataError.
+
+    notes: about the table.
+    spec: the dataset section of a sweep file.
+    """
+    training, test = _parts(table, spec)
     preparation = fit(table, training, standardize=spec.standardize)
     features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, test))
     targets, test_targets = table.targets[training], table.targets[test]
@@ -206,6 +219,33 @@ def _plain(column: InputColumn, cell: Any) -> Any:
     if cell is None or cell != cell:
         return None
     return bool(cell) if column.kind == "boolean" else cell
+
+
+def _parts(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:
+    """Return the indices of the training and the test part."""
+    if spec.folds is not None:
+        return _fold(table, spec)
+    fraction = DEFAULT_TEST_FRACTION if spec.name is None else find_builtin(spec).test_fraction
+    return _split(table, fraction if spec.test_fraction is None else spec.test_fraction, spec.seed)
+
+
+def _fold(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:
+    """Return the parts of one fold of a cross-validation: the fold is the test part; classes in proportion."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    assert spec.folds is not None
+    if spec.fold is None:
+        raise DataError(f"folds: {spec.folds} needs the axis dataset.fold: {{range: {spec.folds}}}, or fold: N")
+    if spec.fold >= spec.folds:
+        raise DataError(f"fold {spec.fold} does not exist: folds: {spec.folds} has the folds 0 to {spec.folds - 1}")
+    counts = np.bincount(table.targets.astype(int)) if table.task == CLASSIFICATION else np.array([table.samples])
+    if counts.min() < spec.folds:
+        what = "a class of it has" if table.task == CLASSIFICATION else "it has"
+        raise DataError(f"{table.name} can't be cut into {spec.folds} folds: {what} {counts.min()} samples; write less")
+    kind = StratifiedKFold if table.task == CLASSIFICATION else KFold
+    splitter = kind(spec.folds, shuffle=True, random_state=spec.seed)
+    training, test = list(splitter.split(np.zeros(table.samples), table.targets))[spec.fold]
+    return np.sort(training), np.sort(test)
 
 
 def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:

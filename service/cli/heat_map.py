@@ -9,20 +9,23 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from engine.arrays import Floats
+from engine.arrays import Array, Floats
 from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import NO_AXIS, Axis, axis_pairs, display_name, format_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
+from service.results.intervals import in_intervals
+from service.results.map_pixels import CALM, LOST, map_pixels, onset_scale, shades
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_phase_diagram, scale_of_median
 from service.results.scales import Scale
-from service.results.trials_table import shown_params
 
 _SHADES = "█▓▒░·"  # from the best to the worst
 _COLOURS = ("#d8e219", "#5ec962", "#21918c", "#3b528b", "#443983")  # of viridis; legible on light and dark ground
 _LETTERS = {VANISHING: "v", EXPLODING: "e", DEAD: "d", DIVERGED: "×"}
 _BARS = "▁▂▃▄▅▆▇█"
 _MAX_ROWS = 16
+_AROUND = 6  # lines of a picture's title, ruler and legend, and of the prompt
+_BAR = 12  # characters of a scale
 _LABEL = 14  # characters
 _SPREAD = 10.0  # a sparkline is logarithmic if its largest value is more than this multiple of the least
 
@@ -37,8 +40,72 @@ def sweep_map(table: pd.DataFrame, metric: str, swept: Sequence[str], width: int
     """
     if METRICS + metric not in table or not len(table):
         return None
-    axes = swept_axes(table, shown_params(table.columns, swept))
-    return heat_map(make_phase_diagram(table, metric, *axis_pairs(axes)[0]), width) if axes else None
+    shown, _ = in_intervals(table, swept)
+    axes = swept_axes(shown, swept)
+    return heat_map(make_phase_diagram(shown, metric, *axis_pairs(axes)[0]), width) if axes else None
+
+
+def sweep_picture(
+    table: pd.DataFrame, metric: str, swept: Sequence[str], width: int = 80, height: int = 24
+) -> Text | None:
+    """Return the picture of a large sweep over its first two axes in half blocks; None if it is no large map.
+
+    table, metric, swept: as in `sweep_map`.
+    width, height: of the terminal, in characters.
+    """
+    if METRICS + metric not in table or not len(table):
+        return None
+    axes = swept_axes(table, swept)
+    columns, rows = axis_pairs(axes)[0] if axes else (NO_AXIS, NO_AXIS)
+    if not rows.is_numeric or not columns.is_numeric or min(len(rows.values), len(columns.values)) <= _MAX_ROWS:
+        return None
+    return half_blocks(make_phase_diagram(table, metric, columns, rows), width, height)
+
+
+def half_blocks(phase: PhaseDiagram, width: int = 80, height: int = 24) -> Text:
+    """Return the picture of a phase diagram of two axes of numbers, two rows of cells in a line of coloured blocks.
+
+    The largest value of the rows' axis is on top. Of more cells than fit, some are shown, evenly spread.
+
+    phase: the phase diagram.
+    width, height: of the terminal, in characters.
+    """
+    shown = phase.rows.spread_indices(max(2 * (height - _AROUND), 4))[::-1]
+    labels = [format_value(phase.rows.values[row])[: _LABEL - 2] for row in shown]
+    margin = max(map(len, labels)) + 2
+    columns = phase.columns.spread_indices(max(min(width - margin - 1, 2 * len(shown)), 4))
+    pixels = map_pixels(phase)[np.ix_(shown, columns)]
+    text = Text(no_wrap=True)
+    text.append(f"median {display_name(phase.metric)}", style="bold")
+    text.append(f" by {phase.columns.label} and, upwards, {phase.rows.label}\n")
+    for line in range(0, len(shown), 2):
+        text.append(f"{labels[line] if line % 8 == 0 else '':>{margin - 2}}  ")
+        below = pixels[line + 1] if line + 1 < len(shown) else [None] * len(columns)
+        for upper, lower in zip(pixels[line], below, strict=True):
+            text.append("▀", style=_hex(upper) if lower is None else f"{_hex(upper)} on {_hex(lower)}")
+        text.append("\n")
+    text.append(" " * margin + _ruler(phase.columns, columns, 1) + "\n")
+    return text.append_text(_picture_legend(phase))
+
+
+def _hex(pixel: Array) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*pixel.tolist())
+
+
+def _picture_legend(phase: PhaseDiagram) -> Text:
+    """Return the two scales of a picture, each as a bar between its ends."""
+    scale, onset = scale_of_median(phase), onset_scale(phase)
+    ends = (scale.low, scale.high) if scale else (math.nan, math.nan)
+    best, worst = ends if lower_is_better(phase.metric) else ends[::-1]
+    parts = [(CALM, f"{best:.3g}", f"{worst:.3g}")] if scale else []
+    parts += [(LOST, f"lost at step {onset.low - 1:.0f}", f"{onset.high - 1:.0f}")] if onset else []
+    text = Text()
+    for colours, first, last in parts:
+        text.append(f"{first} ")
+        for colour in shades(np.linspace(0.0, 1.0, _BAR), colours):
+            text.append("█", style=_hex(colour))
+        text.append(f" {last}   ")
+    return text
 
 
 def heat_map(phase: PhaseDiagram, width: int = 80) -> Text:

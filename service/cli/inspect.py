@@ -91,7 +91,10 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("target", metavar="RUN|SWEEP")
+@click.option(
+    "--trial", type=click.IntRange(min=0), metavar="N", help="The trial of SWEEP with this number, run or not."
+)
 @click.option("--step", type=click.IntRange(min=0), help="The step; by default the one at which the outcome began.")
 @click.option("--sample", type=click.IntRange(min=0), help="The sample of the graph; by default the step's first.")
 @click.option("-o", "--output", metavar="FILE", help="Also write the graph: .svg, or .dot for Graphviz.")
@@ -100,7 +103,8 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
 @options.as_json
 @options.handle_errors
 def explain(
-    run: str,
+    target: str,
+    trial: int | None,
     step: int | None,
     sample: int | None,
     output: str | None,
@@ -108,16 +112,21 @@ def explain(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    """Look into one step of a trial, by (the beginning of) its RUN id: each unit's gradient, and what went wrong."""
+    """Look into one step of a trial: each unit's gradient, and what went wrong.
+
+    The trial is named by (the beginning of) its RUN id, or by SWEEP and its number, which `gradgrid export` lists.
+    """
     from pathlib import Path
 
     from service.cli.trial_output import explanation_json, print_explanation
     from service.inspection.drawings import write_graph
     from service.inspection.explain import explain as look_into
+    from service.inspection.explain import trial_of_number
     from service.recording.store import Store
 
     store = Store(tracking_uri, trust=options.trust(trust_parts))
-    explanation = look_into(store, store.find_trial(run), step)
+    found = store.find_trial(target) if trial is None else trial_of_number(store, store.find_sweep(target), trial)
+    explanation = look_into(store, found, step)
     if output:
         write_graph(explanation.graph(sample), Path(output))
     options.emit(as_json, lambda: explanation_json(explanation), lambda: print_explanation(explanation))

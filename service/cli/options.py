@@ -106,9 +106,17 @@ def store_timeout(command: _Command) -> _Command:
     return _store_timeout(_patience(command))
 
 
+_minutes = click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="A budget: after N minutes begin no more trials, and end; `gradgrid resume` trains the rest.",
+)
+
+
 def run_options(command: _Command) -> _Command:
     """Add the options of a command that runs a sweep."""
-    for option in (store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
+    for option in (_minutes, store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
         command = option(command)
     return command
 

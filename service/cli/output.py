@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.cli.options import print_note
-from service.cli.tables import picture_width, print_rows, print_text
-from service.execution.estimate import SECONDS_A_ROW, SECONDS_A_RUN
+from service.cli.tables import picture_height, picture_width, print_rows, print_text
+from service.execution.estimate import recording_seconds
 from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.data.datasets import Dataset
+    from experiments.trials import BlockCounts
     from service.execution.jobs import Job
     from service.execution.plan import Plan
     from service.execution.result import SweepResult
@@ -31,19 +34,37 @@ _START_SECONDS = 6.0  # that Ray and MLflow take to start
 
 
 def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
-    """Return a dry run's result."""
-    recording = plan.runs * SECONDS_A_RUN + plan.metric_rows * SECONDS_A_ROW
+    """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
+    new = plan.newest
+    recording = recording_seconds(new)
     return {
         "name": plan.name,
         "trials": plan.trials,
-        "programs": len(set(plan.programs)),
-        "shards": sum(1 for _ in plan.shards(workers)),
-        "runs": plan.runs,
-        "metric_rows": plan.metric_rows,
-        "seconds": round(_START_SECONDS + plan.seconds / workers + recording, 1),
+        "new": new.trials,
+        "blocks": [_block_json(counts) for counts in plan.grid.blocks],
+        "programs": len(set(new.programs)),
+        "shards": new.shard_count(workers),
+        "runs": new.runs,
+        "metric_rows": new.metric_rows,
+        "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),
         "data": _data_json(plan.dataset),
+        "data_sets": len(plan.datasets),
         "notes": list(plan.notes),
     }
+
+
+def _block_json(counts: BlockCounts) -> dict[str, Any]:
+    block = counts.block
+    factors = [{"axes": list(names), "values": _values_json(block.axes[names[0]])} for names in block.together]
+    numbers = {"points": block.points, "unmet": counts.unmet, "equal": counts.equal, "trials": counts.trials}
+    return {"block": block.name, "factors": factors, **numbers}
+
+
+def _values_json(values: Sequence[Any]) -> int | list[float]:
+    """Return how many values an axis has; the two ends of one from which a search draws."""
+    from experiments.axis import Interval
+
+    return [values.low, values.high] if isinstance(values, Interval) else len(values)
 
 
 def _data_json(data: Dataset) -> dict[str, Any]:
@@ -87,18 +108,44 @@ def print_plan(plan: Plan, workers: int) -> None:
     from experiments.axis import MAX_TRIALS
 
     values = plan_json(plan, workers)
-    axes = " x ".join(f"{len(axis):,} {name}" for name, axis in plan.resolved.axes.items())
-    weights = sorted({program.weight_count for program in plan.programs})
+    blocks = plan.grid.blocks
+    axes = blocks[0].block.factors if len(blocks) == 1 else ""
+    weights = sorted({program.weight_count for program in plan.newest.programs})
+    of_which = f", {values['new']:,} of them new" if values["new"] < plan.trials else ""
     lines = [
-        f"{plan.name}: {plan.trials:,} trials{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        *_block_lines(blocks),
+        *(
+            ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
+            * plan.is_refined
+        ),
         *_data_lines(plan.dataset),
+        *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
-        f"MLflow    {plan.runs:,} runs, {values['metric_rows']:,} metric rows",
+        f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",
         f"time      about {values['seconds']:,.0f} s",
         *(f"note      {text}" for text in plan.notes),
     ]
     click.echo("\n".join(lines))
+
+
+def _block_lines(blocks: Sequence[BlockCounts]) -> list[str]:
+    """Return the lines of the blocks, if there are several or if some points are no trials."""
+    if len(blocks) == 1:
+        left_out = _left_out(blocks[0])
+        return [f"grid      {blocks[0].block.points:,} points{left_out}"] if left_out else []
+    return [
+        f"{counts.block.name:9} {counts.trials:,} trials: {counts.block.factors or 'no axes'}{_left_out(counts)}"
+        for counts in blocks
+    ]
+
+
+def _left_out(counts: BlockCounts) -> str:
+    """Return how many points of a block are no trials, and why; empty if all are."""
+    unmet = f", {counts.unmet:,} left out by only" if counts.unmet else ""
+    equal = f", {counts.equal:,} equal to earlier ones" if counts.equal else ""
+    return unmet + equal
 
 
 def result_json(result: SweepResult) -> dict[str, Any]:
@@ -111,31 +158,41 @@ def result_json(result: SweepResult) -> dict[str, Any]:
         "trials": result.trials,
         "finished": result.finished,
         "diverged": result.diverged,
+        "missing": result.planned - result.trials,
         "outcomes": result.outcomes,
         "seconds": round(result.seconds, 3),
         "best": result.best,
+        **({"refined": vars(result.refined)} if result.refined else {}),
     }
 
 
-def print_result(result: SweepResult, tracking_uri: str | None) -> None:
-    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more."""
-    from service.cli.heat_map import sweep_map
+def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None) -> None:
+    """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more.
+
+    spec: the content of the sweep file.
+    """
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
-    names = shown_params(result.table.columns, result.swept)
-    entries = ranked(result.table, result.objective, names, count=_LISTED)
+    names = shown_params(result.overview.columns, result.swept)
+    entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
-    means = ", means over seeds" if any(entry.trials > 1 for entry in entries) else ""
+    repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
+    means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
-    print_text(sweep_map(result.table, result.objective, result.swept, picture_width()))
+    _print_map(with_untrained_cells(result.overview, spec or {}), result.objective, result.swept)
     rate = result.recorded / result.seconds
     speed = f" ({rate:,.{0 if rate >= 10 else 1}f} a second)" if result.recorded else ""
     option = tracking_option(tracking_uri)
     best_run = rows[0]["best run"] if rows else "RUN"
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
+    missing = result.planned - result.trials
+    rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
+    print_note(f"refined: {result.refined}" if result.refined else "")
     click.echo(
+        f"{rest if missing else ''}"
         f"{result.finished:,} trial{'' if result.finished == 1 else 's'} finished, {result.diverged:,} diverged "
         f"({counts}), in {result.seconds:.1f} s{speed}, "
         f"{_runs_text(result)} in {without_passwords(result.tracking_uri)}\n"
@@ -146,8 +203,17 @@ def print_result(result: SweepResult, tracking_uri: str | None) -> None:
     )
 
 
+def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
+    """Print a large map as a picture if the terminal has colours, another sweep as a heat map of characters."""
+    from service.cli.heat_map import sweep_map, sweep_picture
+
+    width, height = picture_width(), picture_height()
+    picture = sweep_picture(table, metric, swept, width, height) if height else None
+    print_text(picture or sweep_map(table, metric, swept, width))
+
+
 def _runs_text(result: SweepResult) -> str:
-    runs = int(result.table["run_id"].notna().sum())
+    runs = int(result.overview["run_id"].notna().sum())
     if runs == result.trials:
         return "each an MLflow run"
     return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"
@@ -175,9 +241,9 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
-    from service.cli.heat_map import sweep_map
     from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.leaderboard import entry_rows, ranked
+    from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
@@ -188,7 +254,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")
-    print_text(sweep_map(table, by, sweep.swept, picture_width()))
+    _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
     print_page(store, sweep)
 
 

@@ -39,9 +39,14 @@ def sweep(
     if spec is None and resume is None:
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready_sweeps()}.")
     resolved = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
-    if not dry_run:
+    if dry_run:
+        _print_plan(resolved, workers, as_json)
+    else:
         _run(resolved, tracking_uri, resume, as_json, workers=workers, **run_options)
-        return
+
+
+def _print_plan(resolved: ResolvedSpec, workers: int | None, as_json: bool) -> None:
+    """Print the result of a dry run."""
     from service.cli.output import plan_json, print_plan
     from service.execution.cores import available_cores
     from service.execution.plan import make_plan
@@ -60,6 +65,43 @@ def sweep(
 def resume(sweep: str, trust_parts: bool, tracking_uri: str | None, as_json: bool, **run_options: Any) -> None:
     """Train the trials that an interrupted SWEEP has not recorded. Its spec is read from the store."""
     _run(_recorded(sweep, tracking_uri, trust_parts), tracking_uri, sweep, as_json, **run_options)
+
+
+@click.command()
+@click.argument("sweep")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    required=True,
+    metavar="K=V",
+    help="A key that is different in the new trials: --set grid.seed.range=20.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the number of trials and the time they need; run nothing.")
+@options.trust_parts
+@options.run_options
+@options.as_json
+@options.handle_errors
+def extend(
+    sweep: str,
+    assignments: tuple[str, ...],
+    dry_run: bool,
+    trust_parts: bool,
+    tracking_uri: str | None,
+    as_json: bool,
+    **run_options: Any,
+) -> None:
+    """Add trials to SWEEP, and train only what it does not have: more values, seeds, blocks, steps or points."""
+    from service.execution.recorded_plan import extended_spec
+    from service.recording.store import Store
+
+    store = Store(tracking_uri, trust=options.trust(trust_parts))
+    info = store.find_sweep(sweep)
+    resolved = extended_spec(store, info, assignments)
+    if dry_run:
+        _print_plan(resolved, run_options["workers"], as_json)
+    else:
+        _run(resolved, tracking_uri, info.sweep, as_json, extend=True, **run_options)
 
 
 def _recorded(sweep: str, tracking_uri: str | None, trust_parts: bool) -> ResolvedSpec:
@@ -85,7 +127,7 @@ def _run(
     result = run_sweep(
         resolved, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **run_options
     )
-    options.emit(as_json, lambda: result_json(result), lambda: print_result(result, tracking_uri))
+    options.emit(as_json, lambda: result_json(result), lambda: print_result(result, tracking_uri, resolved.source.data))
 
 
 def _ready_sweeps() -> str:

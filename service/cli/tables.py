@@ -59,6 +59,13 @@ def picture_width() -> int:
     return console.width if console.is_terminal else _PICTURE_WIDTH
 
 
+def picture_height() -> int | None:
+    """Return the lines of the terminal if stdout is one that has the colours of pictures; else None."""
+    console = Console()
+    has_colours = console.is_terminal and console.color_system in ("256", "truecolor") and not console.no_color
+    return console.height if has_colours else None
+
+
 def _console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)

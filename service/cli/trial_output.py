@@ -75,7 +75,9 @@ def _print_curves(curves: Mapping[str, Mapping[int, float]]) -> None:
 def print_explanation(explanation: Explanation) -> None:
     """Print a step of a trial: the findings, then the tensors and the hidden units."""
     state, trial = explanation.replay, explanation.trial
-    click.echo(f"{trial.name}\nrun {trial.run_id}: {trial.outcome} from step {trial.outcome_step} on")
+    name = trial.name or f"trial {trial.number}"
+    run = f"run {trial.run_id}" if trial.run_id else "no run"
+    click.echo(f"{name}\n{run}: {trial.outcome} from step {trial.outcome_step} on")
     samples = len(state.samples)
     click.echo(f"step {state.step} of {state.trial.config.steps}: loss {state.loss:.6g} over {samples} samples")
     for sentence in explanation.findings:

@@ -8,6 +8,7 @@ import time
 from experiments.data.frames import kept_bytes
 from experiments.data.readers import read_frame, read_options
 from experiments.errors import SpecError, UserError
+from experiments.extensions import without_extensions
 from service.execution import summary
 from service.execution.plan import Plan
 from service.recording.infos import SweepInfo, identity_mismatches, sweep_tags
@@ -43,7 +44,7 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
         tags,
         summary.sweep_params(plan),
         parts,
-        plan.dataset.facts,
+        plan.variants.facts,
         frame,
     )
     guide(store, sweep, Subject(plan.resolved.axes, plan.objective))
@@ -55,15 +56,18 @@ def _runs_tag(plan: Plan) -> str:
     return runs if isinstance(runs, str) else f"top {runs.top}"
 
 
-def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepInfo:
+def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None, *, extend: bool = False) -> SweepInfo:
     """Reopen the sweep of this name and return it.
 
-    Raises SpecError if its spec, parts, data or engine version have changed; UserError if another driver runs it.
+    extend: record the plan's last extension as one of the sweep.
+    Raises SpecError if its spec, parts, data or engine version have changed, or if its trials were ranked by another
+    metric; UserError if another driver runs it.
     """
     sweep = store.find_sweep(name)
     _check_at_rest(sweep, job)
     mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
-    if sweep.spec != plan.name or store.spec(sweep) != plan.resolved.source.data:
+    data = plan.resolved.source.data
+    if sweep.spec != plan.name or store.spec(sweep) != (without_extensions(data, last=1) if extend else data):
         mismatches.append("its spec")
     if store.parts(sweep) != plan.resolved.parts.text:
         mismatches.append("its parts")
@@ -72,7 +76,14 @@ def reopen_sweep(store: Store, name: str, plan: Plan, job: str | None) -> SweepI
             f"the sweep {sweep.sweep} can't be resumed: {' and '.join(mismatches)} changed since it began; undo the "
             "change (give the same --set as then, if there were any), or start a new sweep"
         )
+    if plan.objective != sweep.objective:
+        raise SpecError(
+            f"the sweep {sweep.sweep} ranks its trials by {sweep.objective}, and these could only be ranked by "
+            f"{plan.objective}; start a new sweep"
+        )
     store.reopen(sweep)
+    if extend:
+        store.extend(sweep, data, {Tag.TRIALS: str(plan.trials)}, summary.extension_params(plan, sweep.params))
     return sweep
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,6 +83,7 @@ class RayPool:
         return _TASKS_A_WORKER * self.workers
 
     def release(self) -> None:
+        gc.collect()  # Ray ends the process if a handle is freed while it shuts down in the other thread
         self._released.set()
 
     def close(self) -> None:
@@ -103,16 +105,16 @@ class RayPool:
         self._released.wait()
         ray.shutdown()
 
-    def share(self, dataset: Dataset) -> Handle:
+    def share(self, datasets: Sequence[Dataset]) -> Handle:
         import ray
 
-        return ray.put(dataset)
+        return ray.put(datasets)
 
-    def train(self, shard: Shard, dataset: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+    def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
         import ray
 
         task: Any = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
-        summary, tables = task.remote(shard, dataset, settings)
+        summary, tables = task.remote(shard, datasets, settings)
         return summary, tables
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -69,13 +69,13 @@ class Pipeline:
         self._losses = 0
         self._next_attempt = -math.inf
 
-    def run(self, shards: Iterable[Shard], dataset: Dataset, settings: TableSettings) -> None:
+    def run(self, shards: Iterable[Shard], datasets: Sequence[Dataset], settings: TableSettings) -> None:
         """Train the shards and record them.
 
         If it is interrupted, it completes the parts that are being recorded, and commits them.
         Raises StoreError, and ClusterError if a task was lost and its retries failed.
         """
-        shared, remaining = self._pool.share(dataset), iter(shards)
+        shared, remaining = self._pool.share(datasets), iter(shards)
         try:
             while True:
                 self._start_recording()
@@ -88,7 +88,7 @@ class Pipeline:
             with deferred_interrupts():
                 self._stop()
 
-    def _start_training(self, remaining: Iterator[Shard], dataset: Handle, settings: TableSettings) -> None:
+    def _start_training(self, remaining: Iterator[Shard], datasets: Handle, settings: TableSettings) -> None:
         """Start tasks, unless too much work waits to be recorded."""
         while len(self._training) < self._pool.tasks_at_once:
             if sum(part.nbytes for part in self._waiting) > self._pool.spare_bytes:
@@ -96,7 +96,7 @@ class Pipeline:
             shard = next(remaining, None)
             if shard is None:
                 return
-            summary, tables = self._pool.train(shard, dataset, settings)
+            summary, tables = self._pool.train(shard, datasets, settings)
             self._training[summary] = tables
 
     def _start_recording(self) -> None:
@@ -178,7 +178,8 @@ class Pipeline:
                 result = self._pool.fetch(handle)
                 if not isinstance(result, StoreError):
                     self._commit(part.summary, part.first, result)
-        self._recording.clear()
+        for left in (self._training, self._recording, self._waiting):
+            left.clear()
         for recorder in self._idle:
             recorder.close()
         self._idle.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from experiments.data.datasets import Dataset
@@ -59,11 +59,11 @@ class Pool(Protocol):
         """Free the pool's resources in the background. Nothing may be trained afterwards."""
         ...
 
-    def share(self, dataset: Dataset) -> Handle:
+    def share(self, datasets: Sequence[Dataset]) -> Handle:
         """Return a handle of the data, for `train`."""
         ...
 
-    def train(self, shard: Shard, dataset: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+    def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
         """Start `train_tables`; return handles of its two results."""
         ...
 
@@ -104,11 +104,11 @@ class InlinePool:
     def release(self) -> None:
         pass
 
-    def share(self, dataset: Dataset) -> _Done:
-        return _Done(dataset)
+    def share(self, datasets: Sequence[Dataset]) -> _Done:
+        return _Done(datasets)
 
-    def train(self, shard: Shard, dataset: _Done, settings: TableSettings) -> tuple[_Done, _Done]:
-        summary, tables = train_tables(shard, dataset.value, settings)  # type: ignore[arg-type]
+    def train(self, shard: Shard, datasets: _Done, settings: TableSettings) -> tuple[_Done, _Done]:
+        summary, tables = train_tables(shard, datasets.value, settings)  # type: ignore[arg-type]
         return _Done(summary), _Done(tables)
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:

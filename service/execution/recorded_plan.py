@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from engine import Trial
 from experiments.data.frames import frame_of_bytes
 from experiments.errors import SpecError
+from experiments.extensions import with_extension
 from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
 from service.execution.plan import Plan, make_plan
-from service.execution.worker import initial, program_columns
+from service.execution.worker import batch_seeds, initial, program_columns
 from service.recording.infos import SweepInfo, identity_mismatches
 from service.recording.store import Store
 
@@ -20,6 +24,24 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> ResolvedSpec:
 
     Raises UntrustedPartsError if the sweep has custom code that the user has not run before.
     """
+    return check_spec(_source(store, sweep))
+
+
+def extended_spec(store: Store, sweep: SweepInfo, assignments: Sequence[str]) -> ResolvedSpec:
+    """Return the spec of a sweep with one more extension.
+
+    assignments: what is different in the new trials, `key=value` as for `--set`.
+    Raises SpecError if an assignment is wrong, or if no trial would be new; UntrustedPartsError.
+    """
+    resolved = check_spec(with_extension(_source(store, sweep), assignments))
+    plan = make_plan(resolved)
+    if not any(counts.trials for counts in plan.grid.blocks if counts.block.extension == len(resolved.stages) - 1):
+        every = " ".join(f"--set {assignment}" for assignment in assignments)
+        raise SpecError(f"{every}: the sweep {sweep.sweep} has all of these trials")
+    return resolved
+
+
+def _source(store: Store, sweep: SweepInfo) -> SpecSource:
     folder = sweep.folder
     spec, parts = store.spec(sweep), store.parts(sweep)
     if parts:
@@ -27,7 +49,7 @@ def recorded_spec(store: Store, sweep: SweepInfo) -> ResolvedSpec:
         store.trust.check(parts, Path(name).name, f"the sweep {sweep.spec}/{sweep.sweep}", folder / name)
     frame = (lambda: frame_of_bytes(store.frame(sweep))) if sweep.has_frame else None
     origin = f"the spec of {sweep.sweep}"
-    return check_spec(SpecSource(spec, origin, folder, parts=parts, frame=frame))
+    return SpecSource(spec, origin, folder, parts=parts, frame=frame)
 
 
 def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
@@ -47,9 +69,8 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
 def planned_trial(plan: Plan, number: int) -> Trial:
     """Return the trial with this number, in the form that the engine takes."""
     population = plan.population(number)
-    architecture, data = population.architecture, plan.dataset
-    position = slice(number - population.first, number - population.first + 1)
-    columns = {name: column[position] for name, column in population.columns.items()}
+    architecture, data = population.architecture, plan.datasets[population.dataset]
+    columns = population.at(np.array([population.index_of(number)]))
     return Trial(
         model=architecture.model(architecture.widths(data)),
         loss=architecture.parts.loss(architecture.loss),
@@ -58,5 +79,5 @@ def planned_trial(plan: Plan, number: int) -> Trial:
         initial=initial(columns, architecture, data)[0],
         samples=data.training(architecture.loss, architecture.output),
         config=architecture.config,
-        seed=int(columns["seed"][0]),
+        seed=int(batch_seeds(columns)[0]),
     )

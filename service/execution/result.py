@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from engine import DIVERGED
-from service.results.metrics import METRICS, PARAMS, outcome_counts
-from service.results.trials_table import best_trials, none_if_missing, row_values
+from service.execution.refine import Refined
+from service.results.metrics import outcome_counts
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,13 @@ class SweepResult:
     objective: the metric that trials are ranked by.
     swept: the swept hyperparameters, in the order of the axes.
     recorded: how many trials this call recorded; an interrupted sweep has recorded others before.
-    table: the trials' table (see `service.results.trials_table`).
+    planned: how many trials the sweep has; it has recorded fewer if its budget was over.
+    best: the run id, params and metrics of the best finished trial; None if all diverged. The run id is None if it has
+     no run.
+    overview: the main columns of the trials' table: swept hyperparameters, outcomes, losses and accuracies.
+    read_table: reads the whole table from the store.
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
+    refined: what a refinement spared; None for a sweep without one.
     """
 
     sweep: str
@@ -35,18 +42,27 @@ class SweepResult:
     objective: str
     swept: tuple[str, ...]
     recorded: int
-    table: pd.DataFrame = field(repr=False)
+    planned: int
+    best: dict[str, Any] | None = field(repr=False)
+    overview: pd.DataFrame = field(repr=False)
+    read_table: Callable[[], pd.DataFrame] = field(repr=False)
     page: str = ""
+    refined: Refined | None = None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The trials' table (see `service.results.trials_table`). Raises StoreError."""
+        return self.read_table()
 
     @property
     def trials(self) -> int:
         """The number of trials."""
-        return len(self.table)
+        return len(self.overview)
 
     @property
     def outcomes(self) -> dict[str, int]:
         """Outcome -> number of trials."""
-        return outcome_counts(self.table)
+        return outcome_counts(self.overview)
 
     @property
     def diverged(self) -> int:
@@ -57,17 +73,3 @@ class SweepResult:
     def finished(self) -> int:
         """The number of trials that did not diverge."""
         return self.trials - self.diverged
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        """The run id, params and metrics of the best finished trial; None if all diverged.
-
-        The run id is None if the trial has no run.
-        """
-        for _, row in best_trials(self.table, self.objective, 1).iterrows():
-            return {
-                "run_id": none_if_missing(row["run_id"]),
-                "params": row_values(row, PARAMS),
-                "metrics": row_values(row, METRICS),
-            }
-        return None

@@ -15,8 +15,8 @@ from engine import ENGINE_VERSION, History
 from engine.arrays import Flags, Floats, Integers
 from engine.tensors import elements
 from experiments.data.datasets import Dataset
-from experiments.grid import trial_id
 from experiments.spec import RecordSpec
+from experiments.trials import trial_id
 from service.execution.plan import Plan, Shard
 from service.execution.worker import TrainedShard, train_shard
 from service.recording.artifact_writers import File
@@ -39,7 +39,6 @@ class TableSettings:
     sweep, sweep_run_id: the sweep's id, and the id of its own run.
     name: the sweep's name.
     swept: the swept hyperparameters, in the order of the axes.
-    fingerprint: of the data set.
     objective: the metric that ranks the trials.
     record: the sweep file's section.
     runs: whether trials get runs.
@@ -50,7 +49,6 @@ class TableSettings:
     sweep_run_id: str
     name: str
     swept: tuple[str, ...]
-    fingerprint: str
     objective: str
     record: RecordSpec
     runs: bool = True
@@ -59,7 +57,7 @@ class TableSettings:
     @classmethod
     def of(cls, plan: Plan, sweep: SweepInfo, *, runs: bool = True, curves: bool = True) -> TableSettings:
         """Return the settings of a sweep of this plan."""
-        names = (plan.name, plan.swept, plan.dataset.fingerprint, plan.objective, plan.record)
+        names = (plan.name, plan.swept, plan.objective, plan.record)
         return cls(sweep.sweep, sweep.run_id, *names, runs, curves)
 
 
@@ -101,10 +99,12 @@ class ShardTables:
         return (self.runs.nbytes if self.runs else 0) + sum(len(content) for _, content in self.files)
 
 
-def train_tables(shard: Shard, dataset: Dataset, settings: TableSettings) -> tuple[ShardSummary, ShardTables]:
+def train_tables(
+    shard: Shard, datasets: Sequence[Dataset], settings: TableSettings
+) -> tuple[ShardSummary, ShardTables]:
     """Train a shard and make its tables: the work of one task."""
-    trained = train_shard(shard, dataset)
-    ids = trial_ids(shard, settings.fingerprint)
+    trained = train_shard(shard, datasets)
+    ids = trial_ids(shard)
     rows = trial_rows(trained, settings, ids)
     runs = run_table(trained, settings, ids) if settings.runs else None
     tables = ShardTables(shard.trials, runs, tuple(_files(trained, settings, rows)))
@@ -112,10 +112,10 @@ def train_tables(shard: Shard, dataset: Dataset, settings: TableSettings) -> tup
     return ShardSummary(rows, objective, tables.nbytes), tables
 
 
-def trial_ids(shard: Shard, fingerprint: str) -> list[str]:
-    """Return the ids of a shard's trials. fingerprint: of the data set."""
+def trial_ids(shard: Shard) -> list[str]:
+    """Return the ids of a shard's trials."""
     parts = shard.architecture.parts
-    return [trial_id(shard.configuration(trial), fingerprint, parts) for trial in range(shard.trials)]
+    return [trial_id(shard.configuration(trial), shard.fingerprint, parts) for trial in range(shard.trials)]
 
 
 def _files(trained: TrainedShard, settings: TableSettings, rows: pa.Table) -> Iterator[File]:
@@ -186,7 +186,8 @@ def _run_ids(settings: TableSettings, ids: Sequence[str], numbers: Sequence[int]
 
 def _param_columns(shard: Shard) -> dict[str, list[Any]]:
     """Return hyperparameter -> its value for each trial, by the user's names."""
-    shared = {name: [value] * shard.trials for name, value in shard.architecture.params.items()}
+    values = {**shard.architecture.params, **shard.data_params}
+    shared = {name: [value] * shard.trials for name, value in values.items()}
     return {**shared, **{name: column.tolist() for name, column in shard.columns.items()}}
 
 

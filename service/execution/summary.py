@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from engine import DIVERGED
+from experiments.axis import Interval
 from service.execution.plan import Plan
 from service.recording.links import run_link
 from service.recording.pages import SweepPages
@@ -26,10 +27,21 @@ def sweep_params(plan: Plan) -> dict[str, str]:
     resolved = plan.resolved
     fixed = {name: as_text(value) for name, value in resolved.fixed.items()}
     axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
-    return {"dataset": plan.dataset.name, **fixed, **axes}
+    search = {} if resolved.spec.search.is_grid else {"search": resolved.spec.search.method}
+    return {"dataset": plan.dataset.name, **fixed, **search, **axes}
+
+
+def extension_params(plan: Plan, recorded: Mapping[str, str]) -> dict[str, str]:
+    """Return the params that the last extension adds to those of the sweep's run, which can't change."""
+    extensions = plan.resolved.spec.extensions
+    axes = {name: value for name, value in sweep_params(plan).items() if name.startswith("grid.")}
+    new = {name: value for name, value in axes.items() if name not in recorded}
+    return {**new, f"extend.{len(extensions)}": " ".join(extensions[-1])}
 
 
 def _axis_text(values: Sequence[Any]) -> str:
+    if isinstance(values, Interval):
+        return str(values)
     if len(values) <= _LISTED:
         return ", ".join(map(as_text, values))
     return f"{len(values)} values, {as_text(values[0])} to {as_text(values[-1])}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.recorded_table import row_from_trial
 from service.recording.store import Store
 from service.results.metrics import PARAMS, is_better, lower_is_better
-from service.results.row_spool import RowSpool
+from service.results.row_spool import RowSpool, read_overview
 from service.results.table_values import cell_value
 from service.results.trials_table import best_trials
 
@@ -69,15 +71,16 @@ class SweepState:
         """Note the run of a trial that is recorded already."""
         self._runs[number] = run_id
 
-    def table(self) -> pd.DataFrame:
-        """Return the trials' table of the recorded trials."""
-        table = self._spool.table()
-        if self._runs:
-            table["run_id"] = table["number"].map(self._runs).where(table["run_id"].isna(), table["run_id"])
-        return table
+    def write_table(self) -> Path:
+        """Write the trials' table of the recorded trials to a Parquet file, and return its path."""
+        return self._spool.write(self._runs)
+
+    def overview(self) -> pd.DataFrame:
+        """Return the main columns of that table (see `read_overview`)."""
+        return read_overview(self.write_table(), self.plan.objective, self.plan.swept)
 
     def close(self) -> None:
-        """Remove temporary files."""
+        """Remove the files."""
         self._spool.close()
 
 
@@ -107,7 +110,7 @@ def recovered_rows(plan: Plan, numbers: Mapping[str, int], recorded: Iterable[Tr
     numbers: trial id -> number.
     recorded: the trials as the store has them.
     """
-    params = [p.params(trial) for p in plan.populations for trial in range(p.trials)]
+    params = dict(itertools.chain.from_iterable(population.every_params() for population in plan.populations))
     rows = []
     for info in recorded:
         number = numbers[info.trial]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from engine import History, initial_weights, train
 from engine.arrays import Array, Floats
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
-from experiments.grid import Architecture
 from service.execution.plan import Shard
 
-_NOT_COLUMNS = ("seed", "initializer", "init_scale")
+_NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
+_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0))
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class TrainedShard:
     host: str
 
 
-def train_shard(shard: Shard, dataset: Dataset) -> TrainedShard:
-    """Train every trial of the shard; return the histories."""
+def train_shard(shard: Shard, datasets: Sequence[Dataset]) -> TrainedShard:
+    """Train every trial of the shard; return the histories. datasets: of the sweep."""
     start = time.time_ns() // 1_000_000
-    architecture = shard.architecture
+    architecture, dataset = shard.architecture, datasets[shard.dataset]
     history = train(
         shard.program,
         initial(shard.columns, architecture, dataset),
@@ -45,24 +47,46 @@ def train_shard(shard: Shard, dataset: Dataset) -> TrainedShard:
         dataset.training(architecture.loss, architecture.output),
         dataset.test(architecture.loss, architecture.output),
         architecture.config,
-        seeds=shard.columns["seed"],
+        seeds=batch_seeds(shard.columns),
     )
     return TrainedShard(shard, history, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:
     """Return the columns that the program reads. The others determine the initial weights."""
-    return {name: column for name, column in columns.items() if name not in _NOT_COLUMNS}
+    return {name: column for name, column in columns.items() if name.partition(".")[0] not in _NOT_COLUMNS}
+
+
+def batch_seeds(columns: Mapping[str, Array]) -> Array:
+    """Return the seed of each trial's minibatches, (trials,)."""
+    return columns.get("batch_seed", columns["seed"])
 
 
 def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
-    """Return the initial weights, (trials, weights). Trials with the same initializer, seed and scale share a draw."""
+    """Return the initial weights, (trials, weights). Trials that share all that determines them share a draw."""
     widths = architecture.widths(dataset)
-    draws: dict[tuple[str, int, float], Floats] = {}
+    scales, shifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
+    deviations = columns.get("init_bias", np.zeros(len(columns["seed"])))
+    draws: dict[tuple[Any, ...], Floats] = {}
     rows = []
-    for name, seed, scale in zip(columns["initializer"], columns["seed"], columns["init_scale"], strict=True):
-        key = (str(name), int(seed), float(scale))
+    for key in zip(
+        columns["initializer"].tolist(), columns["seed"].tolist(), scales, shifts, deviations.tolist(), strict=True
+    ):
         if key not in draws:
-            draws[key] = initial_weights(widths, architecture.parts.initializer(key[0]), *key[1:])
+            name, seed, scale, shift, deviation = key
+            draws[key] = initial_weights(
+                widths, architecture.parts.initializer(name), seed, scale, shift=shift, bias=architecture.bias,
+                bias_deviation=deviation,
+            )  # fmt: skip
         rows.append(draws[key])
     return np.stack(rows)
+
+
+def _by_layer(columns: Mapping[str, Array], name: str, layers: int, neutral: float) -> list[tuple[float, ...]]:
+    """Return a hyperparameter's value for each layer of each trial.
+
+    neutral: the value for a layer that has none.
+    """
+    general = columns.get(name, np.full(len(columns["seed"]), neutral))
+    by_layer = [columns.get(f"{name}.layer{layer}", general).tolist() for layer in range(1, layers + 1)]
+    return list(zip(*by_layer, strict=True))

@@ -11,9 +11,12 @@ from engine import DIVERGED, Parameter, Replay, replay
 from engine.outcomes import VANISHING, is_stationary, layer_gradients
 from engine.parameter import topological_order
 from engine.tensors import split
-from experiments.errors import UserError
+from experiments.errors import NotFoundError, UserError
+from experiments.hyperparameters import layer_of
+from service.execution.plan import Plan
 from service.execution.recorded_plan import planned_trial, recorded_plan
-from service.recording.infos import TrialInfo
+from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.recorded_table import read_table
 from service.recording.store import Store
 
 _NAMED_UNITS = 8  # dead units that are named in a sentence
@@ -21,7 +24,7 @@ _NAMED_UNITS = 8  # dead units that are named in a sentence
 
 @dataclass(frozen=True)
 class Unit:
-    """A hidden unit at the step, over the step's samples. Its gradient is that of its bias.
+    """A hidden unit at the step, over the step's samples. Its gradient is that of its bias, which may be a constant 0.
 
     layer: its layer's name.
     number: its index in the layer.
@@ -88,8 +91,23 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     state = replay(planned_trial(plan, trial.number), at)
     units = tuple(_units(state))
     tensors = tuple(_tensors(state))
-    initial = min(store.curve(trial.run_id, "grad_norm"))[1]
+    initial = _initial_norm(store, plan, trial)
     return Explanation(trial, state, tensors, units, tuple(_findings(trial, state, tensors, units, initial)))
+
+
+def trial_of_number(store: Store, sweep: SweepInfo, number: int) -> TrialInfo:
+    """Return the trial at this position in the grid; it may have no run. Raises NotFoundError if there is none."""
+    table = read_table(store, sweep)
+    rows = table[table["number"] == number] if len(table) else table
+    if not len(rows):
+        raise NotFoundError(f"{sweep.spec}/{sweep.sweep} has recorded no trial {number}; it has {len(table):,} trials")
+    return store.trials_of_rows(sweep, rows)[0]
+
+
+def _initial_norm(store: Store, plan: Plan, trial: TrialInfo) -> float:
+    """Return the norm of the gradient at step 0. It is computed if the trial has no run that has it."""
+    curve = store.curve(trial.run_id, "grad_norm") if trial.run_id else []
+    return min(curve)[1] if curve else float(np.linalg.norm(replay(planned_trial(plan, trial.number), 0).gradient))
 
 
 def _tensors(state: Replay) -> Iterator[tuple[str, float, float]]:
@@ -110,10 +128,10 @@ def _units(state: Replay) -> Iterator[Unit]:
         for sample in state.samples
     ]
     for tensor in hidden:
-        for number in range(tensor.size):
-            grads = np.array([sample.get(f"{tensor.name}[{number}]", 0.0) for sample in by_sample])
-            layer = tensor.name.rpartition(".")[0]
-            yield Unit(layer, number, float(grads.mean()), float(np.abs(grads).max()), float((grads == 0).mean()))
+        for number, name in enumerate(tensor.unit_names()):
+            grads = np.array([sample.get(name, 0.0) for sample in by_sample])
+            share = float((grads == 0).mean())
+            yield Unit(tensor.layer, number, float(grads.mean()), float(np.abs(grads).max()), share)
 
 
 def _findings(
@@ -125,10 +143,11 @@ def _findings(
 ) -> Iterator[str]:
     """Yield sentences on what is remarkable, whatever the outcome is called. initial: gradient norm at step 0."""
     if trial.outcome == DIVERGED:
-        rate = state.trial.hyperparameters.get("learning_rate")
+        rates = {n: v for n, v in state.trial.hyperparameters.items() if n.partition(".")[0] == "learning_rate"}
+        rate = ", ".join(f"{value:g}{f' in {layer_of(name)}' * bool(layer_of(name))}" for name, value in rates.items())
         name, weight, gradient = max(tensors, key=lambda tensor: tensor[2])
         yield (
-            f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate:g}, "
+            f"it left the finite numbers after step {trial.last_step}: the learning rate is {rate}, "
             f"the gradient of {name} has norm {gradient:.3g}, its weights {weight:.3g}"
         )
     dead = [unit for unit in units if unit.is_dead]

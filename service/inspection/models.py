@@ -10,8 +10,10 @@ import pandas as pd
 
 from engine import replay
 from engine.arrays import Floats
+from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
-from experiments.grid import Architecture, make_grid, population_of
+from experiments.data.variants import Datasets
+from experiments.trials import make_grid
 from service.execution.recorded_plan import planned_trial, recorded_plan, recorded_spec
 from service.recording.gradgrid_model import GradgridModel
 from service.recording.infos import SweepInfo, TrialInfo
@@ -29,9 +31,9 @@ def load_model(store: Store, trial: TrialInfo) -> GradgridModel:
 
 
 def _load(store: Store, trial: TrialInfo, sweep: SweepInfo, facts: Mapping[str, Any]) -> GradgridModel:
-    data = Dataset.from_facts(facts)
-    populations = make_grid(recorded_spec(store, sweep), data)
-    return network(store, trial, data, population_of(populations, trial.number).architecture)
+    datasets = Datasets.from_facts(facts)
+    population = make_grid(recorded_spec(store, sweep), datasets).population(trial.number)
+    return network(store, trial, datasets.every[population.dataset], population.architecture)
 
 
 def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Architecture) -> GradgridModel:
@@ -39,7 +41,9 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
     return GradgridModel(
         {
             "widths": architecture.widths(data),
-            "activation": architecture.activation or "identity",
+            "activation": list(architecture.activations[:-1]),
+            "bias": architecture.bias,
+            "gain": architecture.gains(architecture.widths(data)),
             "output": architecture.output,
             "loss": architecture.loss,
             "weights": _weights(store, trial).tolist(),

@@ -114,7 +114,7 @@ def _verdict(compared: Iterable[_Compared]) -> Verdict:
 def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[TrialInfo]) -> Iterator[_Compared]:
     trials = {info.trial: info for info in infos}
     for trained in _trained_again(plan, trials):
-        ids = trial_ids(trained.shard, plan.dataset.fingerprint)
+        ids = trial_ids(trained.shard)
         for record in run_table(trained, TableSettings.of(plan, sweep), ids).records():
             trial = trials[record.trial]
             comparisons = _comparisons(store, trial, record, with_weights=plan.record.weights == "artifact")
@@ -124,7 +124,7 @@ def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[T
 def _compared_rows(plan: Plan, sweep: SweepInfo, recorded: Sequence[Mapping[Hashable, Any]]) -> Iterator[_Compared]:
     rows = {str(row["trial"]): row for row in recorded}
     for trained in _trained_again(plan, rows):
-        ids = trial_ids(trained.shard, plan.dataset.fingerprint)
+        ids = trial_ids(trained.shard)
         for computed in trial_rows(trained, TableSettings.of(plan, sweep), ids).to_pylist():
             row = rows[str(computed["trial"])]
             names = [str(name) for name in computed if str(name).startswith(METRICS) or name == "last_step"]
@@ -134,7 +134,7 @@ def _compared_rows(plan: Plan, sweep: SweepInfo, recorded: Sequence[Mapping[Hash
 
 def _trained_again(plan: Plan, trials: Collection[str]) -> Iterator[TrainedShard]:
     skipped = frozenset(number for number, trial in enumerate(plan.trial_ids) if trial not in trials)
-    return (train_shard(shard, plan.dataset) for shard in plan.shards(1, skipped))
+    return (train_shard(shard, plan.datasets) for shard in plan.shards(1, skipped))
 
 
 def _comparisons(store: Store, trial: TrialInfo, record: TrialRecord, *, with_weights: bool) -> Iterator[_Comparison]:

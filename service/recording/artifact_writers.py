@@ -59,14 +59,18 @@ class LocalArtifactWriter:
 
     def write(self, files: Iterable[File]) -> None:
         for path, content in files:
-            file = f"{self._folder}/{path}"
-            try:
-                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            except FileNotFoundError:
-                os.makedirs(file.rpartition("/")[0], exist_ok=True)  # noqa: PTH103 - pathlib takes as long as the disk
-                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
+            self.write_file(path, content)
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Write one file. pathlib would take as long as the disk."""
+        file = f"{self._folder}/{path}"
+        try:
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except FileNotFoundError:
+            os.makedirs(file.rpartition("/")[0], exist_ok=True)  # noqa: PTH103
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
 
     def close(self) -> None:
         pass

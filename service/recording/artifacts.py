@@ -66,6 +66,11 @@ class Artifacts:
                 path.write_bytes(content)
                 self._repository(run_id).log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
 
+    def copy(self, run_id: str, file: Path) -> None:
+        """Write a copy of a file to a run."""
+        with translated_errors(self._uri):
+            self._repository(run_id).log_artifact(str(file))  # type: ignore[no-untyped-call]
+
     def remove(self, run_id: str, folder: str) -> None:
         """Remove a folder of a run's artifacts. Raises NotImplementedError if the artifact store can't."""
         self._repository(run_id).delete_artifacts(folder)  # type: ignore[no-untyped-call]

@@ -28,7 +28,8 @@ class GradgridModel:
 
     config: a dictionary with
         widths: of each layer, the inputs first.
-        activation, output: of hidden layers, and of the last.
+        activation, output: of each hidden layer, or of all of them, and of the last.
+        bias, gain: whether the units have biases, and each layer's factor of its sum.
         loss: the loss that it was trained with.
         weights: all of them, flat.
         dtype, kernel: of the training, so that outputs have the same bits.
@@ -42,9 +43,13 @@ class GradgridModel:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
         parts = Parts(config["parts"])
-        hidden, output = (parts.activation(config[name]) for name in ("activation", "output"))
+        names = config["activation"]
+        hidden = parts.activation(names) if isinstance(names, str) else [parts.activation(name) for name in names]
         self._columns = [InputColumn.from_facts(column) for column in config["inputs"]]
-        self._network = MLP(config["widths"], hidden, output, initializer="zeros")
+        options = {name: config[name] for name in ("bias", "gain") if name in config}  # older models have neither
+        self._network = MLP(
+            config["widths"], hidden, parts.activation(config["output"]), initializer="zeros", **options
+        )
 
     @property
     def features(self) -> list[str]:

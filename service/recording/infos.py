@@ -226,6 +226,9 @@ def trial_info(run: Run | StoredRun) -> TrialInfo:
     )
 
 
+_COLUMNS_OF_TAGS = {Tag.NUMBER: "number", Tag.OUTCOME_STEP: "outcome_step", Tag.LAST_STEP: "last_step"}
+
+
 def trial_from_row(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
     """Return the trial of this row of the sweep's table."""
     import pandas as pd
@@ -241,7 +244,12 @@ def trial_from_row(row: Mapping[Hashable, Any], sweep: SweepInfo) -> TrialInfo:
         outcome=str(row["outcome"]),
         params={name: str(value) for name, value in part("params.").items()},
         metrics={name: float(value) for name, value in part("metrics.").items()},
-        tags={Tag.TRIAL: str(row["trial"])},
+        tags={
+            Tag.TRIAL: str(row["trial"]),
+            Tag.SWEEP: sweep.sweep,
+            Tag.SWEEP_RUN: sweep.run_id,
+            **{tag: str(int(row[name])) for tag, name in _COLUMNS_OF_TAGS.items() if name in row},
+        },
     )
 
 

@@ -31,7 +31,7 @@ def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[st
     """Return a trial's hyperparameters with the names of the sweep file."""
     if "activation" in params or "output" not in params:
         return params
-    from experiments.grid import as_written, is_neuron
+    from experiments.architecture import as_written, is_neuron
 
     hidden = params.get("hidden", "").removeprefix(_NO_LAYERS)
     is_old = "activation" not in params and is_neuron(hidden, params.get("loss"), sweep.given)
@@ -46,7 +46,7 @@ def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from experiments.grid import is_neuron
+    from experiments.architecture import is_neuron
 
     if not is_neuron("", None, sweep.given):
         return table

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.outcomes import EXPLODING
+from experiments.hyperparameters import REPEATS
 from service.recording.tags import Tag
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import shown_params
@@ -62,12 +63,12 @@ class Subject:
     @property
     def compared(self) -> list[str]:
         """The axes, without the seed if there are others."""
-        return [name for name in self.axes if name != "seed"] or list(self.axes)
+        return [name for name in self.axes if name not in REPEATS] or list(self.axes)
 
     @property
     def numeric(self) -> list[str]:
         """Those of the compared axes that have only numbers."""
-        return [name for name in self.compared if all(map(_is_number, self.axes[name]))]
+        return [name for name in self.compared if all(value is None or _is_number(value) for value in self.axes[name])]
 
 
 def subject_of(table: pd.DataFrame, swept: Sequence[str], objective: str) -> Subject:

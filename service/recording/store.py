@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import NotFoundError, StoreError
@@ -181,6 +182,19 @@ class Store(Finder):
             self.discard_unfinished(sweep)
             self._client.update_run(sweep.run_id, status="RUNNING")
 
+    def extend(
+        self, sweep: SweepInfo, spec: Mapping[str, Any], tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> None:
+        """Record an extension of a sweep: the new content of its sweep file, tags, and new params of its run."""
+        import yaml
+        from mlflow.entities import Param
+
+        text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+        self.write_files(sweep, None, {_SPEC_FILE: text.encode()})
+        with translated_errors(self.uri):
+            self.tag(sweep, tags)
+            self._client.log_batch(sweep.run_id, params=[Param(key, value) for key, value in params.items()])
+
     def tag(self, sweep: SweepInfo, tags: Mapping[str, str]) -> None:
         """Set tags of the sweep's run."""
         from mlflow.entities import RunTag
@@ -212,7 +226,7 @@ class Store(Finder):
         sweep: SweepInfo,
         status: str,
         *,
-        table: pd.DataFrame,
+        table: Path,
         metrics: Mapping[str, float],
         description: str,
         files: Mapping[str, bytes],
@@ -220,14 +234,15 @@ class Store(Finder):
         """Write table, metrics, description and files to the sweep's run, and end it.
 
         status: MLflow's, FINISHED or KILLED.
-        table: the trials' table.
+        table: the trials' table, a file called trials.parquet.
         description: Markdown.
         files: name -> content.
         """
         from mlflow.entities import Metric
 
         with translated_errors(self.uri):
-            self.write_files(sweep, None, {_TABLE_FILE: table.to_parquet(index=False), **files})
+            self._artifacts.copy(sweep.run_id, table)
+            self.write_files(sweep, None, files)
             now = time.time_ns() // 1_000_000  # of equal times MLflow would keep the greater value
             finite = {key: float(value) for key, value in metrics.items() if not math.isnan(value)}
             self._client.log_batch(sweep.run_id, metrics=[Metric(key, value, now, 0) for key, value in finite.items()])

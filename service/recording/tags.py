@@ -29,6 +29,8 @@ class Tag:
     """The id of the cluster's job that began the sweep."""
     DRIVER = "gradgrid.driver"
     """The process that runs the sweep, as JSON."""
+    ZOOM_OF = "gradgrid.zoom_of"
+    """The id of the sweep that this one shows closer."""
     HEARTBEAT = "gradgrid.heartbeat"
     """When the driver last showed that it is at work, in milliseconds since 1970."""
 

@@ -23,6 +23,7 @@ from service.results.trials_table import run_ids
 _FAINT = 0.3  # opacity of the bars of the total share
 _LABELS = 7  # along an axis of the parallel coordinates
 _CHARACTER, _APART = 6.5, 20  # width of a character and distance of two columns of labels, in pixels
+_BESIDE = 6  # pixels between an outer axis and its labels
 _LOST_HEIGHT = -0.2  # of configurations without a rank; the worst rank is 0
 _LOST = "#8a929c"
 _RIBBON, _WIDEST = 0.6, 0.2  # greatest width of the lines of a value: of the room between two values, of the figure
@@ -66,14 +67,15 @@ def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> 
     has_lost = bool(configurations["median"].isna().any())
     plot = make_figure(
         380,
-        x_range=Range1d(start=-0.5, end=len(axes) + 0.5),
+        x_range=Range1d(start=-0.05, end=len(axes) + 0.05),
         y_range=Range1d(start=min(_LOST_HEIGHT * has_lost, -0.1) - 0.05, end=1.14),
     )
     _draw_lines(plot, configurations, metric, axes)
     labels = [_axis_labels(axis) for axis in axes]
     labels.append({1.0: "best", 0.0: "worst", **({_LOST_HEIGHT: "diverged"} if has_lost else {})})
-    for x, texts in enumerate(labels):
-        _draw_labels(plot, x, texts)
+    sides = ["right", *["center"] * (len(labels) - 2), "left"]
+    for x, (texts, side) in enumerate(zip(labels, sides, strict=True)):
+        _draw_labels(plot, x, texts, side)
     names = [*(axis.label for axis in axes), "rank"]
     x_axis = plot.xaxis[0]
     x_axis.ticker = FixedTicker(ticks=list(range(len(names))))
@@ -82,8 +84,9 @@ def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> 
     plot.yaxis.visible = plot.ygrid.visible = False
     plot.xgrid.grid_line_alpha = 1.0
     keys = [Key("worst to best", mark="viridis"), *([Key("most trials diverged", _LOST, "line")] if has_lost else [])]
-    widths = [max(map(len, [name, *texts.values()])) for name, texts in zip(names, labels, strict=True)]
-    return Drawing(plot, keys=keys, min_width=len(names) * round(_CHARACTER * max(widths) + _APART) + 30)
+    widths = [_CHARACTER * max(map(len, [name, *texts.values()])) for name, texts in zip(names, labels, strict=True)]
+    plot.min_border_left, plot.min_border_right = round(widths[0] + _APART), round(widths[-1] + _APART)
+    return Drawing(plot, keys=keys, min_width=len(names) * round(max(widths) + _APART) + 30)
 
 
 def _configurations(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> pd.DataFrame:
@@ -133,13 +136,18 @@ def _axis_labels(axis: Axis) -> dict[float, str]:
     return {heights[axis.values[k]]: short_value(axis.values[k]) for k in axis.spread_indices(_LABELS)}
 
 
-def _draw_labels(plot: Any, x: int, texts: Mapping[float, str]) -> None:
-    """Draw labels on the axis at `x`, each on a ground that hides the lines behind it. texts: height -> text."""
-    font = value(FONT)
+def _draw_labels(plot: Any, x: int, texts: Mapping[float, str], align: str) -> None:
+    """Draw labels beside an outer axis, or on an inner one, each on a ground that hides the lines behind it.
+
+    x: the axis.
+    texts: height -> text.
+    align: `right` for labels left of the axis, `left` for labels right of it, `center` for labels on it.
+    """
+    offset = {"right": -_BESIDE, "center": 0, "left": _BESIDE}[align]
     plot.text(
-        [x] * len(texts), list(texts), list(texts.values()), text_color=TEXT, text_font=font, text_font_size=SMALL,
-        text_align="center", text_baseline="middle", background_fill_color=GROUND, background_fill_alpha=1.0,
-        padding=3, border_radius=3,
+        [x] * len(texts), list(texts), list(texts.values()), text_color=TEXT, text_font=value(FONT),
+        text_font_size=SMALL, text_align=align, text_baseline="middle", x_offset=offset, level="annotation",
+        background_fill_color=GROUND, background_fill_alpha=1.0, padding=3, border_radius=3,
     )  # fmt: skip
 
 

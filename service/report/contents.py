@@ -18,10 +18,12 @@ from service.report.curve_panels import CurveFrames, make_curve_frames, make_gra
 from service.report.surfaces import Surface, make_surfaces
 from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
 from service.results.importance import Importance, importance
+from service.results.intervals import in_intervals, intervals_note
 from service.results.leaderboard import Entry, ranked
 from service.results.metrics import outcome_counts
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
 from service.results.quantile_bands import Curves
+from service.results.refined_table import with_untrained_cells
 from service.results.trials_table import shown_params
 
 _PAIRS, _ENTRIES = 6, 20
@@ -84,24 +86,27 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to show")
     by = metric or sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
-    axes = swept_axes(table, sweep.swept)
-    shares = importance(table, by, shown_params(table.columns, sweep.swept))
-    pairs = axis_pairs(axes) if axes else []
-    phases = [make_phase_diagram(table, by, *pair) for pair in _best_pairs(pairs, shares)]
-    notes = [note for note in [lost_runs_note(store, sweep, table)] if note]
-    curves, gradients = _curves(store, sweep, table, phases[0] if phases else None, notes)
+    shown, drawn = in_intervals(table, sweep.swept)
+    axes = swept_axes(shown, sweep.swept)
+    shares = [] if drawn else importance(table, by, shown_params(table.columns, sweep.swept))
+    cells = with_untrained_cells(shown, store.spec(sweep))
+    pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
+    phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
+    notes = [note for note in (lost_runs_note(store, sweep, table), intervals_note(drawn)) if note]
+    curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
+    rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
     return Contents(
         sweep=sweep,
         metric=by,
         spec=yaml.safe_dump(store.spec(sweep), sort_keys=False, allow_unicode=True),
-        table=table,
+        table=shown,
         axes=axes,
         outcomes=outcome_counts(table),
         phases=phases,
         curves=curves,
         gradients=gradients,
         importance=shares,
-        surfaces=_surfaces(store, sweep, table, phases[0].rows if phases else NO_AXIS, notes),
+        surfaces=_surfaces(store, sweep, table, rows, notes),
         entries=entries,
         notes=notes,
     )

@@ -66,6 +66,53 @@ function numberText(value) {
   return Number(digits) === 1 ? power : `${Number(digits)}×${power}`;
 }
 
+// Returns the text of the value of a map's pixel at a position along an axis.
+function axisText(values, position) {
+  const value = values[pixelAt(values, position)];
+  return String(Number(value.toPrecision(6)));
+}
+
+function pixelAt(values, position) {
+  return Math.min(Math.max(Math.round(position), 0), values.length - 1);
+}
+
+// Says what a pixel of a map is, and the command that trains its trial again and explains it.
+function clickMap(event, source, values, names, sweep) {
+  const [column, row] = [event.x, event.y].map((position, k) => pixelAt(values[k], position));
+  if (Math.abs(event.x - column) > 0.6 || Math.abs(event.y - row) > 0.6) return;
+  const number = source.data.number[0][row * values[0].length + column];
+  const place = `${names[0]} ${values[0][column]}, ${names[1]} ${values[1][row]}`;
+  if (number < 0) showMessage(`${place}: no trial`);
+  else showCommand(`${place}: trial ${number}`, `gradgrid explain ${sweep} --trial ${number}`);
+}
+
+// Gives the command that trains the part of a map inside a box.
+function dragMap(event, values, names, sweep) {
+  if (!event.final || event.geometry.type !== "rect") return;
+  const ends = [[event.geometry.x0, event.geometry.x1], [event.geometry.y0, event.geometry.y1]];
+  const centres = ends.map(([low, high], k) => valueAt(values[k], (low + high) / 2));
+  const by = Math.min(...ends.map(([low, high], k) => (values[k].length - 1) / Math.max(Math.abs(high - low), 1e-6)));
+  if (by > 1) {
+    const at = centres.map((centre) => Number(centre.toPrecision(12))).join(",");
+    showCommand("This part, closer", `gradgrid zoom ${sweep} --at ${at} --by ${Number(by.toPrecision(3))}`);
+  }
+}
+
+// Returns the value between two pixels, in the logarithm if all values are above 0.
+function valueAt(values, position) {
+  const low = Math.min(Math.max(Math.floor(position), 0), values.length - 2);
+  const share = position - low;
+  const [a, b] = [values[low], values[low + 1]];
+  return values[0] > 0 ? a * (b / a) ** share : a + share * (b - a);
+}
+
+function showCommand(text, command) {
+  const code = document.createElement("code");
+  code.textContent = command;
+  showMessage(text);
+  document.getElementById("message").append(": ", code);
+}
+
 // Opens a run in MLflow. Inside MLflow's dashboard the page may not open windows; then it shows the address.
 function openRun(run) {
   if (!run) {

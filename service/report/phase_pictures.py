@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from service.report.map_pictures import map_figure
 from service.report.picture_canvas import as_png, make_figure, set_ticks
 from service.report.picture_text import literal, readable_fonts
 from service.results.axes import axis_pairs, display_name, short_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
+from service.results.intervals import in_intervals
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram, scale_of_median
+from service.results.refined_table import with_untrained_cells
 from service.results.scales import Scale
 
 if TYPE_CHECKING:
@@ -35,10 +38,14 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
 
     plan: the sweep's plan. table: see `service.results.trials_table`.
     """
+    table = with_untrained_cells(table, plan.resolved.source.data)
+    table, _ = in_intervals(table, plan.swept)
     axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}
     phase = make_phase_diagram(table, plan.objective, *axis_pairs(axes)[0])
+    if phase.is_map:
+        return {"heat_map.png": as_png(map_figure(phase, plan.name))}
     figure = make_figure(*_size(phase))
     figure.suptitle(literal(plan.name), fontsize=11)
     _draw_median(figure, figure.add_subplot(), phase)
@@ -46,12 +53,17 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
 
 
 def phase_picture(phase: PhaseDiagram, title: str) -> bytes:
-    """Return a PNG of heat maps below each other: median, most frequent outcome, and onset of failure if any failed."""
+    """Return a PNG of heat maps below each other: median, most frequent outcome, and onset of failure if any failed.
+
+    Of a map it is one picture: the median, and the step at which trials were lost.
+    """
     return as_png(phase_figure(phase, title))
 
 
 def phase_figure(phase: PhaseDiagram, title: str) -> Figure:
     """Return the figure of `phase_picture`."""
+    if phase.is_map:
+        return map_figure(phase, title)
     width, height = _size(phase)
     failed = bool(np.isfinite(phase.onset_step).any())
     rows = 3 if failed else 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from service.report.curve_figures import exit_keys, panel_drawings
 from service.report.curve_panels import CurveFrames
 from service.report.layout import Block, Drawing, Section, Tab, even_columns
 from service.report.legend import Key, surface_keys
+from service.report.map_figures import map_block
 from service.report.phase_figures import phase_blocks
 from service.report.surface_figures import surface_drawing
 from service.report.trial_figures import trials_drawing
@@ -22,6 +24,8 @@ from service.results.phase_diagram import PhaseDiagram
 
 MAX_POINTS = 10_000
 """The greatest number of trials that are drawn as points."""
+MAX_LINES = 3_000
+"""The greatest number of configurations that are drawn as lines."""
 
 
 def make_sections(contents: Contents) -> Iterator[Section]:
@@ -36,13 +40,20 @@ def make_sections(contents: Contents) -> Iterator[Section]:
         yield _importance_section(contents)
     if contents.axes:
         yield _trials_section(contents)
-    if len(contents.axes) > 1:
+    if len(contents.axes) > 1 and math.prod(len(axis.values) for axis in contents.axes) <= MAX_LINES:
         yield _parallel_section(contents)
     if contents.surfaces:
         yield _surfaces_section(contents)
 
 
 def _phase_section(contents: Contents) -> Section:
+    tabs = [Tab(_pair_name(p), _phase_tab(p, contents)) for p in contents.phases]
+    if all(phase.is_map for phase in contents.phases):
+        words = (
+            f"Each pixel is the median {display_name(contents.metric)} of the trials with its two values, or, where "
+            "most exploded or diverged, the step at which they did."
+        )
+        return Section("phase", "Phase diagram", words, tabs)
     single = contents.pair[1] is NO_AXIS
     outcome = (
         "the share of each outcome" if single else "their most frequent outcome (the paler, the smaller its share)"
@@ -54,8 +65,11 @@ def _phase_section(contents: Contents) -> Section:
     if any(np.isfinite(phase.onset_step).any() for phase in contents.phases):
         words += " Where trials failed, it also has the step at which they began to."
     words += " Hover over a cell for its numbers; click it to open its best run."
-    tabs = [Tab(_pair_name(p), phase_blocks(p, contents.outcomes)) for p in contents.phases]
     return Section("phase", "Phase diagram", words, tabs)
+
+
+def _phase_tab(phase: PhaseDiagram, contents: Contents) -> list[Block]:
+    return [map_block(phase, contents.sweep.sweep)] if phase.is_map else phase_blocks(phase, contents.outcomes)
 
 
 def _curves_section(contents: Contents) -> Section:

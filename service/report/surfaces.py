@@ -70,8 +70,9 @@ def make_surfaces(store: Store, plan: Plan, table: pd.DataFrame, axis: Axis) -> 
     surfaces = []
     for row in _best_rows(table, plan.objective, axis):
         trial = store.find_trial(str(row["run_id"]))
-        architecture = plan.population(trial.number).architecture
-        model = network(store, trial, data, architecture)
+        population = plan.population(trial.number)
+        data = plan.datasets[population.dataset]
+        model = network(store, trial, data, population.architecture)
         surfaces.append(_surface(model, data, _title(row, plan.objective, axis), trial.run_id))
     return surfaces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ _MARGIN = 0.09  # share of the frame above and below, for the marks at its edges
 _EDGE = 0.03  # distance of those marks from the edge, as a share of the frame
 _SPREAD = 0.7  # width over which the points of a value are spread, as a share of the distance to the next
 _FEW_TICKS = 12
+_LOGARITHMS = math.log(1e-300), math.log(1e300)  # of the ends of an axis
 _INSIDE, _ABOVE, _BELOW, _DIVERGED = "circle", "triangle", "inverted_triangle", "x"
 MOST_COLOURS = 12
 """The greatest number of colours in the legend; with more values there is no legend."""
@@ -156,7 +158,7 @@ def _least_distance(columns: Axis) -> float:
 def _x_range(columns: Axis) -> tuple[Any, str]:
     positions, distance = _positions(columns), _least_distance(columns)
     ends = np.array([positions[0] - 0.6 * distance, positions[-1] + 0.6 * distance])
-    start, end = map(float, np.exp(ends) if columns.is_logarithmic else ends)
+    start, end = map(float, np.exp(np.clip(ends, *_LOGARITHMS)) if columns.is_logarithmic else ends)
     return Range1d(start=start, end=end), "log" if columns.is_logarithmic else "linear"
 
 

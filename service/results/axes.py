@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Integers
+from experiments.hyperparameters import REPEATS
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
 
 Indices = tuple[Integers, Integers]
 
 _PREFERRED_COLUMNS, _PREFERRED_ROWS = ("learning_rate",), ("activation", "output")
-_SEED = "seed"
 _NAMES = {"grad_norm": "gradient norm"}
 _FAR_APART, _VERY_FAR_APART = 5.0, 20.0  # ratios of the largest to the smallest value
 _MAX_LABEL = 18  # characters of a value in a figure
@@ -67,11 +67,11 @@ NO_AXIS = Axis("", ("",))
 
 
 def swept_axes(table: pd.DataFrame, swept: Sequence[str]) -> list[Axis]:
-    """Return the axes that have more than one value in the table, except the seed.
+    """Return the axes that have more than one value in the table, except seed and fold.
 
     table: see `service.results.trials_table`. swept: the swept hyperparameters, in order.
     """
-    axes = (_axis(table, name) for name in shown_params(table.columns, swept) if name != _SEED)
+    axes = (_axis(table, name) for name in shown_params(table.columns, swept) if name not in REPEATS)
     return [axis for axis in axes if len(axis.values) > 1]
 
 
@@ -88,13 +88,13 @@ def axis_pairs(axes: Sequence[Axis]) -> list[tuple[Axis, Axis]]:
     """
     if len(axes) == 1:
         return [(axes[0], NO_AXIS)]
-    order = sorted(
-        axes, key=lambda axis: (axis.name not in _PREFERRED_COLUMNS, not axis.is_numeric, axis.name in _PREFERRED_ROWS)
-    )
+    order = sorted(axes, key=lambda axis: (not _is_column(axis), not axis.is_numeric, axis.name in _PREFERRED_ROWS))
     pairs = itertools.combinations(order, 2)
-    return sorted(
-        pairs, key=lambda pair: (pair[0].name not in _PREFERRED_COLUMNS) + (pair[1].name not in _PREFERRED_ROWS)
-    )
+    return sorted(pairs, key=lambda pair: (not _is_column(pair[0])) + (pair[1].name not in _PREFERRED_ROWS))
+
+
+def _is_column(axis: Axis) -> bool:
+    return axis.name.partition(".")[0] in _PREFERRED_COLUMNS
 
 
 def cell_indices(table: pd.DataFrame, columns: Axis, rows: Axis) -> Indices:
@@ -106,6 +106,9 @@ def cell_indices(table: pd.DataFrame, columns: Axis, rows: Axis) -> Indices:
 
 def display_name(name: str) -> str:
     """Return a metric's or a hyperparameter's name for readers."""
+    of_all, _, layer = name.partition(".layer")
+    if layer.isdigit():
+        return f"{display_name(of_all)} of layer {layer}"
     return _NAMES.get(name, name.replace("_", " "))
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard: trials that differ only in the seed are one entry.
+"""The leaderboard: trials that differ only in the seed, or the fold of a cross-validation, are one entry.
 
 An entry's value is the mean over its seeds, with a 95 % confidence interval by Student's t. Entries share a rank if the
 data can't tell their means apart from the mean of the rank's first entry, by Welch's t-test (Welch 1947, Biometrika
@@ -10,9 +10,7 @@ The two statistics are computed from scipy.special, because importing scipy.stat
 from __future__ import annotations
 
 import math
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,23 +18,15 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.arrays import Array
+from engine.arrays import Array, Flags, Floats
+from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean
+from experiments.hyperparameters import REPEATS
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.trials_table import none_if_missing
 
 _LEVEL = 0.95
 _SHORT_ID = 8
-_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "<=": operator.le,
-    ">=": operator.ge,
-    "!=": operator.ne,
-    "=": operator.eq,
-    "<": operator.lt,
-    ">": operator.gt,
-}
-_CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|==|=|<|>)\s*(.+?)\s*")
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ def ranked(
         metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
         raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean(metric, metrics)}")
     table = matching(table, where)
-    names = [name for name in swept if not (over_seeds and name == "seed") and PARAMS + name in table]
+    names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
     table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
     finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()
@@ -107,9 +97,9 @@ def ranked(
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     """Return the trials that meet all conditions. Raises UserError for one that no trial can meet."""
-    meets = np.ones(len(table), dtype=bool)
+    meets, trials = np.ones(len(table), dtype=bool), _TableTrials(table)
     for condition in where if len(table) else ():
-        meets &= _holds(table, condition).to_numpy()
+        meets &= _holds(trials, condition)
     return table[meets]
 
 
@@ -177,41 +167,46 @@ def _scale(samples: np.ndarray[Any, Any]) -> float:
     return float(2.0 ** np.clip(math.frexp(float(np.abs(samples).max()))[1] - 1, -1000, 1000))
 
 
-def _holds(table: pd.DataFrame, condition: str) -> pd.Series:
-    """Return for each trial whether it meets a condition. Of `params.loss` and `metrics.loss`, `loss` is the latter."""
-    match = _CONDITION.fullmatch(condition)
-    if match is None:
-        raise UserError(f"--where {condition!r}: write NAME=VALUE, or <, <=, >, >=, != for =; as learning_rate<0.1")
-    name, sign, text = match.groups()
-    short = {c.removeprefix(prefix): c for prefix in (PARAMS, METRICS) for c in table.columns if c.startswith(prefix)}
-    columns = {**{c: c for c in table.columns}, **short}
-    if name not in columns:
-        raise UserError(f"--where {condition!r}: no trial has {name!r}{did_you_mean(name, [*short, 'outcome'])}")
-    values = table[columns[name]]
-    number = pd.to_numeric(values, errors="coerce")
+class _TableTrials:
+    """The trials of a table, for conditions. Of `params.loss` and `metrics.loss`, `loss` is the latter."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        columns = table.columns
+        short = {c.removeprefix(prefix): c for prefix in (PARAMS, METRICS) for c in columns if c.startswith(prefix)}
+        self._columns = {**short, "outcome": "outcome", **{c: c for c in columns}}
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._columns
+
+    def numbers(self, name: str) -> Floats:
+        return np.asarray(pd.to_numeric(self._column(name), errors="coerce"), dtype=float)
+
+    def words(self, name: str) -> Array:
+        return np.asarray(self._words(name), dtype=object)
+
+    def missing(self, name: str) -> Flags:
+        return np.asarray(self._column(name).isna())
+
+    def vocabulary(self, name: str) -> list[str] | None:
+        return list(dict.fromkeys(self._words(name))) if self._columns[name].startswith(PARAMS) else None
+
+    def is_numeric(self, name: str) -> bool:
+        return bool(pd.api.types.is_numeric_dtype(self._column(name)))
+
+    def _column(self, name: str) -> pd.Series:
+        return self._table[self._columns[name]]
+
+    def _words(self, name: str) -> pd.Series:
+        return self._column(name).astype(str).map(without_blanks)
+
+
+def _holds(trials: Trials, condition: str) -> Flags:
     try:
-        threshold = float(text)
-    except ValueError:
-        if sign not in ("=", "==", "!="):
-            raise UserError(f"--where {condition!r}: {text!r} is not a number to compare with") from None
-        return _COMPARISONS[sign](_words(values), _known_word(values, text, condition))
-    return _COMPARISONS[sign](number, threshold)
-
-
-def _words(values: pd.Series) -> pd.Series:
-    """Return cells as text without blanks, so that [8,8] in a condition matches [8, 8]."""
-    return values.astype(str).str.replace(" ", "")
-
-
-def _known_word(values: pd.Series, text: str, condition: str) -> str:
-    """Return the value of a condition without quotes and blanks. Raises UserError if no trial has it."""
-    word = text.replace(" ", "")
-    if word[:1] in ("'", '"') and word[-1:] == word[:1]:
-        word = word[1:-1]
-    words = list(dict.fromkeys(_words(values)))
-    if word not in words and str(values.name).startswith(PARAMS):
-        raise UserError(f"--where {condition!r}: no trial has the value {word!r}{did_you_mean(word, words)}")
-    return word
+        return parse_condition(condition).holds(trials)
+    except ValueError as error:
+        raise UserError(f"--where {condition!r}: {error}") from None
 
 
 def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ from service.results.trials_table import run_ids
 
 FAILURE_OUTCOMES = (VANISHING, EXPLODING, DEAD, DIVERGED)
 """The outcomes whose onset the diagram shows."""
+MAP_SIDE = 32
+"""The number of values of both axes from which a phase diagram is drawn as a map."""
 _FAR_APART = 3.0  # ratio of the largest to the smallest median from which colours are logarithmic
 _WORTH_A_MAP = 0.25  # least share of an outcome in some cell
 
@@ -34,6 +36,7 @@ class PhaseDiagram:
     onset_step: the median step at which the failed trials began to fail; NaN if none failed.
     trials: the number of trials.
     best: the run id of the best trial; "" if there is none.
+    number: the number of the best trial, or of the first if none has a value; -1 if there is no trial.
     """
 
     columns: Axis
@@ -45,6 +48,7 @@ class PhaseDiagram:
     onset_step: Floats
     trials: Integers
     best: Array
+    number: Integers
 
     @property
     def modal_outcome(self) -> Array:
@@ -65,6 +69,12 @@ class PhaseDiagram:
         """The cells that have trials but no median, because more than half of the trials diverged."""
         return np.asarray((self.trials > 0) & np.isnan(self.median))
 
+    @property
+    def is_map(self) -> bool:
+        """Whether it is drawn as a map: it has many values of two axes of numbers."""
+        axes = (self.columns, self.rows)
+        return all(axis.is_numeric and len(axis.values) >= MAP_SIDE for axis in axes)
+
     def worse_than(self, scale: Scale) -> Flags:
         """Return the cells whose median is beyond the worse end of a scale."""
         with np.errstate(invalid="ignore"):
@@ -84,6 +94,7 @@ class PhaseDiagram:
             onset_step=self.onset_step[row],
             trials=self.trials[row],
             best=self.best[row],
+            number=self.number[row],
         )
 
     def shown_shares(self) -> dict[str, Floats]:
@@ -127,6 +138,10 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
     best = run_ids(trials).loc[order].groupby(cells.loc[order], sort=False).first()
     ids = np.full(shape[0] * shape[1], "", dtype=object)
     ids[best.index.to_numpy(dtype=int)] = best.to_numpy()
+    numbers = np.full(shape[0] * shape[1], -1)
+    of_trials = trials["number"] if "number" in trials else pd.Series(trials.index)
+    for some in (of_trials.groupby(cells).first(), of_trials[order].groupby(cells[order], sort=False).first()):
+        numbers[some.index.to_numpy(dtype=int)] = some.to_numpy()
     return PhaseDiagram(
         columns=columns,
         rows=rows,
@@ -137,6 +152,7 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
         onset_step=_grid(trials["outcome_step"][failed].groupby(cells[failed]).median(), shape),
         trials=np.nan_to_num(_grid(cells.value_counts(), shape)).astype(np.int64),
         best=ids.reshape(shape),
+        number=numbers.reshape(shape),
     )
 
 

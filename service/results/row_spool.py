@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 
-from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.hyperparameters import in_order
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _IN_MEMORY = 50_000  # rows
+_AT_ONCE = 100_000  # rows of the whole table that are written at once, a row group
+_MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy")
 
 
 class RowSpool:
-    """Takes rows of the trials' table in any order; returns them in the order of the trials' numbers."""
+    """Takes rows of the trials' table in any order; writes them in the order of the trials' numbers."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
         self._files: list[Path] = []
         self._rows = 0
+        self._last = -1
+        self._schemas: list[pa.Schema] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -39,35 +41,101 @@ class RowSpool:
             return
         self._parts.append(rows)
         self._rows += len(rows)
+        self._last = max(self._last, pa.compute.max(rows.column("number")).as_py())
+        if rows.schema not in self._schemas:
+            self._schemas.append(rows.schema)
         if sum(map(len, self._parts)) >= _IN_MEMORY:
-            self._write()
+            self._spill()
 
-    def table(self) -> pd.DataFrame:
-        """Return the table (see `service.results.trials_table`)."""
-        parts = [*(pyarrow.parquet.read_table(file) for file in self._files), *self._parts]
-        if not parts:
-            import pandas as pd
+    def write(self, run_ids: Mapping[int, str]) -> Path:
+        """Write the whole table to a file trials.parquet (see `service.results.trials_table`) and return its path.
 
-            return pd.DataFrame(columns=[*FIRST_COLUMNS, *OUTCOME_COLUMNS])
-        return _sorted(parts).to_pandas()
+        run_ids: number -> run id, of trials whose rows have none.
+        """
+        schema = self._schema()
+        path = self._path("trials")
+        with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+            for table in self._windows():
+                writer.write_table(_with_runs(_conformed(table, schema), run_ids))
+        return path
 
     def close(self) -> None:
         """Remove the files."""
         if self._folder is not None:
             self._folder.cleanup()
+            self._folder = None
 
-    def _write(self) -> None:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="gradgrid-")
-        path = Path(self._folder.name) / f"{len(self._files)}.parquet"
-        pyarrow.parquet.write_table(_sorted(self._parts), path, compression="zstd")
+    def _schema(self) -> pa.Schema:
+        if not self._schemas:
+            texts = [*FIRST_COLUMNS[1:], OUTCOME_COLUMNS[0]]
+            names = [*FIRST_COLUMNS, *OUTCOME_COLUMNS]
+            return pa.schema([(name, pa.string() if name in texts else pa.int64()) for name in names])
+        schema = pa.unify_schemas([s.remove_metadata() for s in self._schemas], promote_options="permissive")
+        given = [name.removeprefix(PARAMS) for name in schema.names if name.startswith(PARAMS)]
+        params = [PARAMS + name for name in in_order(given)]
+        metrics = sorted((name for name in schema.names if name.startswith(METRICS)), key=metric_order)
+        names = [*FIRST_COLUMNS, *params, *OUTCOME_COLUMNS, *metrics]
+        return pa.schema([schema.field(name) for name in names])
+
+    def _windows(self) -> Iterator[pa.Table]:
+        """Yield the rows by number, so many numbers at a time."""
+        for first in range(0, self._last + 1, _AT_ONCE):
+            end = first + _AT_ONCE
+            conditions = [("number", ">=", first), ("number", "<", end)]
+            inside = (pa.compute.field("number") >= first) & (pa.compute.field("number") < end)
+            parts = [pa.parquet.read_table(file, filters=conditions) for file in self._files]
+            parts += [part.filter(inside) for part in self._parts]
+            filled = [part for part in parts if len(part)]
+            if filled:
+                yield pa.concat_tables(filled, promote_options="permissive").sort_by("number")
+
+    def _spill(self) -> None:
+        """Move the rows in memory to a file."""
+        table = pa.concat_tables(self._parts, promote_options="permissive").sort_by("number")
+        path = self._path(str(len(self._files)))
+        pa.parquet.write_table(table, path, compression="zstd")
         self._files.append(path)
         self._parts = []
 
+    def _path(self, name: str) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="gradgrid-")
+        return Path(self._folder.name) / f"{name}.parquet"
 
-def _sorted(parts: Sequence[pa.Table]) -> pa.Table:
-    """Return the rows of all parts by number, with the columns in their order."""
-    table = pa.concat_tables(parts, promote_options="permissive").sort_by("number")
-    params = [PARAMS + name for name in HYPERPARAMETERS if PARAMS + name in table.column_names]
-    metrics = sorted((name for name in table.column_names if name.startswith(METRICS)), key=metric_order)
-    return table.select([*FIRST_COLUMNS, *params, *OUTCOME_COLUMNS, *metrics])
+
+def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with the schema's columns; those that it has not are missing values."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _with_runs(table: pa.Table, run_ids: Mapping[int, str]) -> pa.Table:
+    if not run_ids:
+        return table
+    given, numbers = table.column("run_id").to_pylist(), table.column("number").to_pylist()
+    texts = [run_id or run_ids.get(number) for number, run_id in zip(numbers, given, strict=True)]
+    return table.set_column(table.column_names.index("run_id"), "run_id", pa.array(texts, pa.string()))
+
+
+def read_row(file: Path, number: int) -> pd.Series:
+    """Return the row of the trial with this number. file: a Parquet file of the whole table."""
+    return pa.parquet.read_table(file, filters=[("number", "=", number)]).to_pandas().iloc[0]
+
+
+def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFrame:
+    """Return a trials' table without the columns that take most memory.
+
+    file: a Parquet file of the whole table.
+    It has no `trial`; of the hyperparameters only the swept ones; and of the metrics the objective, losses and
+    accuracies.
+    """
+    params = [PARAMS + name for name in swept]
+    metrics = [METRICS + name for name in dict.fromkeys((objective, *_MAIN_METRICS))]
+    wanted = {"number", "run_id", *params, *OUTCOME_COLUMNS, *metrics}
+    names = [name for name in pa.parquet.read_schema(file).names if name in wanted]
+    return pa.parquet.read_table(file, columns=names).to_pandas()

@@ -11,5 +11,5 @@ def cell_value(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a hyperparameter's value as MLflow has it: text."""
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    """Return a hyperparameter's value as MLflow has it: text. None, for one that is left out, is `null`."""
+    return str(list(value)) if isinstance(value, tuple) else "null" if value is None else str(value)

@@ -148,6 +148,7 @@ with mp.workdps(_DIGITS):
 
 FITS = {
     "_EXPM1": Fit(_expm1, -_HALF_LN2, _HALF_LN2, lambda r: abs(r) + mp.mpf("1e-3"), 10),
+    "_EXPM1_OF_FLOATS": Fit(_expm1, -_HALF_LN2, _HALF_LN2, lambda r: abs(r) + mp.mpf("1e-3"), 6),
     "_LOG": Fit(_log, _ALMOST_ZERO, _LARGEST_Z, lambda z: z / 2, 7),
     "_LOG_TAIL": Fit(_log_tail, _ALMOST_ZERO, _LARGEST_Z, lambda z: z * mp.mpf("1.5"), 8),
     "_ERF": Fit(_erf, _ALMOST_ZERO, mp.mpf(1), lambda z: 1 / _erf(z), 12),

@@ -101,11 +101,18 @@ def make_job(
     )
 
 
+def make_wide_job(activation: str, loss: str, dtype: str = "float64", batch_size: int | None = None) -> TrainingJob:
+    """Return a job of networks that are wide enough for a rolled program. Their sums are cut into pieces."""
+    return make_job((140, 7, 10, 1), activation, loss, "momentum", dtype, batch_size)
+
+
 JOBS: dict[str, Callable[[], TrainingJob]] = {
     "relu": lambda: make_job(activation="relu", optimizer="sgd"),
     "gelu, two layers": lambda: make_job((3, 8, 8, 1), "gelu", "cross_entropy"),
     "sin, minibatches": lambda: make_job(activation="sin", loss="huber", optimizer="rmsprop", batch_size=8),
     "gelu_exact, float32": lambda: make_job(activation="gelu_exact", loss="hinge", dtype="float32"),
+    "wide, tanh": lambda: make_wide_job("tanh", "mean_squared_error"),
+    "wide, gelu, float32, minibatches": lambda: make_wide_job("gelu", "cross_entropy", "float32", 5),
     "mish, float32, minibatches": lambda: make_job(activation="mish", dtype="float32", batch_size=5),
 }
 """Jobs that together use every part of a kernel."""

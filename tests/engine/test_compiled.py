@@ -28,7 +28,7 @@ from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.target import Target, host_target
 from engine.kernels.codegen.vectors import fma
 from engine.kernels.vector_math import functions
-from tests.engine.populations import JOBS, loss_and_gradient, make_columns, make_job, same
+from tests.engine.populations import JOBS, loss_and_gradient, make_columns, make_job, make_wide_job, same
 
 # Processors whose code runs on this one, by LLVM's names: plain x86-64 has no fma, v3 has AVX2, v4 has AVX-512.
 # Numbers of lanes and registers must not matter either.
@@ -63,20 +63,33 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
 @pytest.mark.parametrize(
     ("module", "constant", "values"),
     [
-        ("codegen.pipeline", "_SAMPLES_AT_ONCE", (1, 2, 3, 5, 29)),
+        ("codegen.options", "_SAMPLES_AT_ONCE", (1, 2, 3, 5, 29)),
         ("codegen.tile", "_UNROLL_LIMIT", (0, 4, 10_000)),
         ("codegen.tile", "_TILE_OF_SUMS", (1, 3)),
         ("codegen.tile", "_TILE_WITHOUT_SAMPLES", (1, 3)),
         ("codegen.loops", "_UNROLLED_DOT", (0, 2, 10_000)),
         ("codegen.emitter", "_UNROLLED_COPY", (0, 10_000)),
         ("compiled", "_CHUNK_TRIALS", (1, 5)),
+        ("compiled", "_CHUNK_BYTES", (1, 100_000)),
         ("compiled", "_ORDER_BYTES", (1, 4_000)),
+        ("compiled", "_KEPT_ORDER_BYTES", (0, 3_000)),
+        ("codegen.train_loop", "_CHECKED_AT_ONCE", (1, 7)),
+        ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
+        ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
+        ("codegen.rolled.loops", "_ROWS", ({16: 1, 32: 1}, {16: 5, 32: 5})),
+        ("codegen.rolled.loops", "_COLUMNS", ({16: 1, 32: 1}, {16: 9, 32: 9})),
+        ("codegen.rolled.loops", "_VALUES_AT_ONCE", (1, 30)),
+        ("codegen.rolled.loops", "_PIECE", (1, 33, 69)),
+        ("codegen.rolled.functions", "_BLOCK_SAMPLES", (1, 8)),
+        ("codegen.rolled.functions", "_BLOCK_BYTES", (1,)),
     ],
 )
 def test_tiles_and_chunks_do_not_change_a_bit(
     monkeypatch: pytest.MonkeyPatch, uncached: None, module: str, constant: str, values: tuple[int, ...]
 ) -> None:
     jobs = [make_job((3, 12, 5, 1), "silu", "cross_entropy"), make_job(batch_size=6)]
+    if ".rolled." in module or module == "compiled":
+        jobs = [make_wide_job("silu", "cross_entropy"), make_wide_job("tanh", "huber", batch_size=6)]
     expected = [compiled.train(job) for job in jobs]
     for value in values:
         monkeypatch.setattr(f"engine.kernels.{module}.{constant}", value)

@@ -317,7 +317,14 @@ def test_horizon_is_the_former_name_of_schedule_steps(trace: Tracer, circle: Sam
         assert same(train(program, starts(1), columns, circle, steps=4, horizon=9), expected)
 
 
-def test_a_large_program_is_left_to_the_reference_kernel() -> None:
-    assert resolve_kernel("auto", 5_000) == "compiled"
-    assert resolve_kernel("auto", 5_001) == "reference"
-    assert resolve_kernel("compiled", 10**6) == "compiled"
+@pytest.mark.parametrize(("dtype", "name"), [("float64", "compiled 1"), ("float32", "compiled 2")])
+def test_each_type_has_its_own_version_of_the_kernel(
+    trace: Tracer, circle: Samples, starts: Starts, dtype: str, name: str
+) -> None:
+    history = train(trace(), starts(1), make_columns(1), circle, steps=1, dtype=dtype)
+    assert history.kernel == name
+
+
+def test_networks_of_any_size_are_compiled() -> None:
+    assert resolve_kernel("auto") == resolve_kernel("auto", 10**6) == "compiled"
+    assert resolve_kernel("reference") == "reference"

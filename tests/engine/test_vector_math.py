@@ -125,7 +125,7 @@ def test_polynomials_are_the_best_of_their_length(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"power"}))
-def test_functions_of_floats_are_rounded_almost_correctly(name: str) -> None:
+def test_functions_of_floats_are_within_two_ulp(name: str) -> None:
     compute = compiled_function(name, "float32")
     points = np.concatenate([np.linspace(-5.0, 5.0, 101), [0.0, 1e-45, 88.0, 89.0, -104.0, 1e30, math.inf, math.nan]])
     for x in points.astype(np.float32).tolist():
@@ -133,7 +133,7 @@ def test_functions_of_floats_are_rounded_almost_correctly(name: str) -> None:
             expected = np.float32(_exact(name, x))
         got = np.float32(compute(x))
         both_nan = bool(np.isnan(got) and np.isnan(expected))
-        assert both_nan or got == expected or abs(got - expected) <= np.spacing(abs(expected)), x
+        assert both_nan or got == expected or abs(got - expected) <= 2 * np.spacing(abs(expected)), x
 
 
 def test_fma_is_rounded_once() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from experiments.data.datasets import load_dataset
-from experiments.grid import make_grid
+from experiments.data.variants import Datasets
 from experiments.part_notes import part_notes
 from experiments.spec import load_spec
+from experiments.trials import make_grid
 
 _TEXT = """
 from engine.operations import log, select, sqrt
@@ -34,7 +35,9 @@ def _notes(folder: Path, **changes: Any) -> tuple[str, ...]:
     data = {"name": "own", "parts": str(folder / "parts.py"), "dataset": {"name": "moons"}, **changes}
     resolved = load_spec(data)
     dataset = load_dataset(resolved.spec.dataset, folder)
-    return part_notes([population.architecture for population in make_grid(resolved, dataset)], dataset)
+    return part_notes(
+        [population.architecture for population in make_grid(resolved, Datasets.of(dataset)).populations], dataset
+    )
 
 
 def test_an_activation_that_is_not_finite_everywhere_is_noted_once(tmp_path: Path) -> None:

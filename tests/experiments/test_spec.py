@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.data.datasets import load_dataset
+from experiments.data.variants import load_datasets
 from experiments.errors import SpecError
-from experiments.grid import make_grid
 from experiments.source import override, read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
+from experiments.trials import make_grid
 
+_FRACTALS = {f"fractal_{name}" for name in ("tanh", "minibatch", "relu", "linear", "point", "offset")}
 _BASE = "name: a\ndataset: {name: moons}\n"
 
 
@@ -37,7 +38,7 @@ def test_scalars_mean_what_they_look_like(scalar: str, value: object) -> None:
 
 def _grid(text: str) -> None:
     resolved = _check(text)
-    make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    make_grid(resolved, load_datasets(resolved.spec.dataset, Path()))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def _grid(text: str) -> None:
         (_BASE + "model: {activation: rleu}", "a.yaml:3: model.activation: .*'rleu'; did you mean 'relu'?"),
         (_BASE + "optimizer: adm", "a.yaml:3: optimizer: no optimizer is called 'adm'; did you mean 'adam'?"),
         (_BASE + "record: {points: 1}", "a.yaml:3: record.points should be greater than or equal to 2, not 1"),
-        (_BASE + "grid: 3", "a.yaml:3: grid should be a mapping of keys to values, not 3"),
+        (_BASE + "grid: 3", "a.yaml:3: grid should be a mapping of keys to values, or a list of such blocks, not 3"),
         (_BASE + "grid:\n  foo: [1]", "a.yaml:4: no hyperparameter is called 'foo'; known: hidden, activation"),
         (_BASE + "grid:\n  activation: [relu, rleu]", "a.yaml:4: grid.activation: .*'rleu'; did you mean 'relu'?"),
         (
@@ -167,7 +168,7 @@ def test_axis_forms_of_numbers(axis: str, values: list[float]) -> None:
     ("axis", "values"), [("{range: 3}", [0, 1, 2]), ("{range: [2, 4]}", [2, 3]), ("{range: [9, 0, -4]}", [9, 5, 1])]
 )
 def test_axis_forms_of_whole_numbers(axis: str, values: list[int]) -> None:
-    assert _check(_BASE + f"grid: {{seed: {axis}}}").axes == {"seed": values}
+    assert list(_check(_BASE + f"grid: {{seed: {axis}}}").axes["seed"]) == values
 
 
 def test_layers_can_be_swept() -> None:
@@ -177,7 +178,7 @@ def test_layers_can_be_swept() -> None:
 def test_overrides_set_add_and_change_the_form_of_an_axis() -> None:
     text = _BASE + "grid:\n  seed: [1, 2]\n  learning_rate: {linspace: [0.1, 0.2], points: 2}"
     resolved = _check(text, "grid.seed.range=3", "grid.learning_rate.logspace=[0.1, 10]", "model.hidden=[4]", "steps=7")
-    assert resolved.axes == {"seed": [0, 1, 2], "learning_rate": [0.1, 10.0]}
+    assert resolved.axes == {"seed": range(3), "learning_rate": [0.1, 10.0]}
     assert resolved.fixed == {"hidden": (4,), "steps": 7}
 
 
@@ -210,11 +211,11 @@ def test_a_spec_is_a_file_a_ready_sweeps_name_or_a_mapping(tmp_path: Path) -> No
 
 
 def test_the_ready_sweeps_are_whole_and_the_demo_is_large_enough() -> None:
-    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep"}
+    assert set(ready_sweeps()) == {"notebook", "xor", "moons", "sine", "breast_cancer", "deep", "digits", *_FRACTALS}
     for name in ready_sweeps():
         resolved = load_spec(name)
         assert resolved.spec.name == name
-        assert make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+        assert make_grid(resolved, load_datasets(resolved.spec.dataset, Path())).trials
     axes = load_spec("breast_cancer").axes
     assert len(axes["activation"]) >= 6
     assert len(axes["learning_rate"]) >= 8

@@ -27,6 +27,19 @@ _NAMES = (
         "output",
     ),
     *("record", "schedule", "seed", "steps", "target", "test_fraction", "warmup_steps", "weight_decay", "x", "0"),
+    *(
+        "zip",
+        "only",
+        "with",
+        "search",
+        "method",
+        "trials",
+        "folds",
+        "fold",
+        "dataset.noise",
+        "dataset.seed",
+        "dataset.fold",
+    ),
 )
 _WORDS = (
     *(
@@ -64,6 +77,9 @@ _FORMS: tuple[Any, ...] = (
     [], {}, [1, 2], [0.1, 0.2], [[4], [8]], [[]], ["relu", "tanh"], {"range": 3}, {"range": [1, 9, 4]}, {"range": 0},
     {"linspace": [0.1, 0.5], "points": 3}, {"logspace": [0.01, 1], "points": 3}, {"logspace": [0, 1], "points": 2},
     {"values": [0.1, 0.3]}, {"top": 2}, {"points": 3}, [None], [[1], 2], {"a": {"b": [1]}},
+    [None, 0.5], {"logspace": [0.01, 1], "points": 2, "with": [0]}, {"seed": [1, 2], "learning_rate": [0.1, 0.2]},
+    [{"seed": [1, 2]}, {"seed": [2, 3]}], ["seed>0"], ["seed=1 or learning_rate<0.5"], ["optimizer!=sgd"],
+    {"uniform": [1, 3]}, {"loguniform": [0.01, 1]}, {"method": "sobol", "trials": 9}, {"method": "random", "trials": 5},
 )  # fmt: skip
 _SIGNS = " :,[]{}#-\n\t'\"&*!|>%@?0123456789.eEaz_\u00e9\x00\ufeff"
 

@@ -36,6 +36,58 @@ def _plain(node: Any) -> Any:
     return _WORDS.get(text.lower(), text)
 
 
+def blocks(grid: Any) -> list[dict[str, Any]]:
+    """Return the blocks of a grid, without their conditions: hyperparameter -> all values of its axis."""
+    read = []
+    for block in grid if isinstance(grid, list) else [grid or {}]:
+        axes = {**{name: raw for name, raw in block.items() if name not in ("zip", "only")}, **block.get("zip", {})}
+        read.append({name: axis_values(raw) for name, raw in axes.items()})
+    return read
+
+
+class Between(list[Any]):
+    """The numbers between two ends, both included, of which it is the list."""
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and self[0] <= value <= self[1]
+
+
+def points(grid: Any, drawn: int | None = None) -> int:
+    """Return how many points the products of all blocks have. drawn: how many a search draws from each."""
+    count = 0
+    for raw, axes in zip(grid if isinstance(grid, list) else [grid or {}], blocks(grid), strict=True):
+        if drawn is not None:
+            count += drawn * len(axes.get("seed", [0]) if "seed" not in raw.get("zip", {}) else [0])
+            continue
+        together = list(raw.get("zip", {}))[1:]
+        count += math.prod(len(values) for name, values in axes.items() if name not in together)
+    return count
+
+
+def meets(conditions: Any, trial: dict[str, Any]) -> bool:
+    """Return whether a trial meets conditions of numbers and words, such as `seed>0 or optimizer=sgd`."""
+    texts = [conditions] if isinstance(conditions, str) else conditions or []
+    return all(any(_holds(part, trial) for part in re.split(r"\s+or\s+", text)) for text in texts)
+
+
+def _holds(comparison: str, trial: dict[str, Any]) -> bool:
+    name, sign, text = re.fullmatch(r"\s*([\w.]+)\s*([<>!=]+)\s*(.+?)\s*", comparison).groups()  # type: ignore[union-attr]
+    value = trial.get(name.removeprefix("params."))
+    if text == "null":
+        return (value is None) == (sign != "!=")
+    other: Any = trial.get(text, text) if isinstance(value, (int, float)) else text
+    if not isinstance(other, (int, float)) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|nan|inf", other):
+        other = float(other)
+    if isinstance(other, (int, float)):
+        number = value if isinstance(value, (int, float)) else math.nan
+        less, equal = number < other, number == other
+    else:
+        word = str(list(value) if isinstance(value, tuple) else "" if value is None else value)
+        less, equal = False, word.replace(" ", "") == other.replace(" ", "").strip("'\"")
+    greater = not less and not equal and isinstance(other, (int, float)) and value is not None
+    return {"<": less, "<=": less or equal, ">": greater, ">=": greater or equal, "!=": not equal}.get(sign, equal)
+
+
 def axis_values(raw: Any) -> list[Any]:
     """Return all values of an axis."""
     if isinstance(raw, list):
@@ -44,12 +96,15 @@ def axis_values(raw: Any) -> list[Any]:
         return [raw]
     if "values" in raw:
         return list(raw["values"])
+    if "uniform" in raw or "loguniform" in raw:
+        return Between(raw.get("uniform") or raw["loguniform"])
     if "range" in raw:
         return list(range(*raw["range"])) if isinstance(raw["range"], list) else list(range(raw["range"]))
     form = "linspace" if "linspace" in raw else "logspace"
     first, last = map(float, raw[form])
-    points = np.arange(raw["points"]) / max(raw["points"] - 1, 1)
-    return [float(first + (last - first) * p if form == "linspace" else first * (last / first) ** p) for p in points]
+    places = np.arange(raw["points"]) / max(raw["points"] - 1, 1)
+    spread = [float(first + (last - first) * p if form == "linspace" else first * (last / first) ** p) for p in places]
+    return [*raw.get("with", []), *spread]
 
 
 def same(one: Any, other: Any) -> bool:

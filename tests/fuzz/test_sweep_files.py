@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,21 +11,59 @@ import pytest
 from hypothesis import event
 from hypothesis import strategies as st
 
+from experiments.architecture import Architecture
 from experiments.errors import UserError
-from experiments.grid import Architecture
 from experiments.hyperparameters import HYPERPARAMETERS
 from experiments.spec import TopRuns, load_spec, ready_sweeps
 from service.execution.plan import Plan, make_plan
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.fuzz.mutations import mutated_text, mutated_tree
-from tests.fuzz.reading import axis_values, read, same
+from tests.fuzz.reading import blocks, meets, points, read, same
 from tests.fuzz.rounds import rounds
 from tests.service.conftest import run_command
 
 pytestmark = pytest.mark.fuzz
 
-_BASES = {name: path.read_text(encoding="utf-8") for name, path in ready_sweeps().items()}
+_BLOCKS = """\
+name: blocks
+dataset: {name: xor}
+model: {hidden: [3]}
+steps: 20
+clip_norm: 1.0
+grid:
+- optimizer: [sgd, momentum]
+  learning_rate: {logspace: [0.01, 1.0], points: 5, with: [0.05]}
+  batch_size: [2, null]
+  seed: {range: 3}
+  only: [optimizer=sgd or learning_rate<0.5, seed!=1]
+- zip:
+    optimizer: [adam, rmsprop, sgd]
+    learning_rate: [0.001, 0.01, 0.01]
+  clip_norm: [null, 0.5, 1.0]
+  seed: {range: [2, 6]}
+"""
+_SEARCH = """\
+name: search
+dataset: {name: xor}
+model: {hidden: [3]}
+steps: 20
+search: {method: sobol, trials: 20, seed: 3}
+grid:
+  learning_rate: {loguniform: [0.001, 10]}
+  init_scale: {uniform: [0.5, 2]}
+  optimizer: [sgd, momentum]
+  momentum: [null, 0.5]
+  batch_size: {uniform: [1, 3]}
+  seed: {range: 2}
+"""
+_USUAL = {"bias", "gain", "batch_sampling"}
+"""An identity leaves these out where they are the default."""
+_BASES = {
+    "blocks": _BLOCKS,
+    "search": _SEARCH,
+    **{name: path.read_text(encoding="utf-8") for name, path in ready_sweeps().items()},
+}
 _CHEAP_SECONDS, _CHEAP_TRIALS, _CHEAP_STEPS = 0.5, 80, 2_000
 _LARGEST_DATA = 5_000
 
@@ -97,27 +134,51 @@ def _check_command(file: Path, folder: Path) -> None:
 
 def _check_meaning(file: Any, plan: Plan) -> None:
     """Check that every key of the file has its effect, and nothing else is trained."""
-    spec = plan.resolved.spec
-    grid = {name: axis_values(raw) for name, raw in (file.get("grid") or {}).items()}
+    spec, grid = plan.resolved.spec, blocks(file.get("grid"))
+    raw = file["grid"] if isinstance(file.get("grid"), list) else [file.get("grid") or {}]
+    swept = {name for axes in grid for name in axes}
     given = {**file, **(file.get("model") or {})}
     fixed = {name: given[name] for name in HYPERPARAMETERS if given.get(name) is not None}
     used: set[str] = set()
     for population in plan.populations:
         for trial in {0, population.trials // 2, population.trials - 1}:
-            configuration = population.configuration(trial)
-            used.update(configuration)
-            for name in {*fixed, *grid} & set(configuration):
-                allowed = grid.get(name, [fixed.get(name)])
-                assert any(same(configuration[name], value) for value in allowed), (name, configuration[name])
-    assert {*fixed, *grid} - used <= {"activation"} or "output" in used
-    assert 1 <= plan.trials <= math.prod(map(len, grid.values()))
-    if all(set(grid) <= set(p.configuration(0)) for p in plan.populations):
-        assert plan.trials == math.prod(map(len, grid.values()))
+            configuration, params = population.configuration(trial), population.params(trial)
+            used.update(configuration, params)
+            assert any(
+                _is_point({**params, **configuration}, axes, fixed) and meets(block.get("only"), params)
+                for block, axes in zip(raw, grid, strict=True)
+            ), configuration
+    assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) | _USUAL or "output" in used
+    search = file.get("search") or {}
+    draws = search.get("method", "grid") != "grid"
+    assert 1 <= plan.trials <= points(file.get("grid"), search.get("trials") if draws else None)
+    is_product = not draws and len(raw) == 1 and not {"only", "zip"} & raw[0].keys() and not _has_null(grid[0])
+    if is_product and all(swept - _USUAL <= set(p.configuration(0)) for p in plan.populations):
+        assert plan.trials == points(file.get("grid"))
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
     _check_data(file["dataset"], plan)
     for name, value in (file.get("record") or {}).items():
         kept = getattr(spec.record, name)
         assert same({"top": kept.top} if isinstance(kept, TopRuns) else kept, value)
+
+
+def _is_point(configuration: dict[str, Any], axes: dict[str, Any], fixed: dict[str, Any]) -> bool:
+    """Return whether a trial may come from a block. null stands for a default or for no hyperparameter."""
+    for name in {*fixed, *axes}:
+        allowed = axes.get(name, [fixed.get(name)])
+        value = configuration.get(name)
+        is_allowed = None in allowed or value in allowed or any(same(value, other) for other in allowed)
+        if name in configuration and not is_allowed:
+            return False
+    return True
+
+
+def _has_null(axes: dict[str, Any]) -> bool:
+    return any(None in values for values in axes.values())
+
+
+def _only_null(grid: list[dict[str, Any]]) -> set[str]:
+    return {name for axes in grid for name, values in axes.items() if all(value is None for value in values)}
 
 
 def _check_data(asked: Any, plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """One small sweep, trained in this process and recorded once, which many tests read; and stores of every kind."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,6 +93,20 @@ def uri(tmp_path: Path, _new_store: bytes) -> str:
     path = tmp_path / "mlflow.db"
     path.write_bytes(_new_store)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def make_uri(tmp_path: Path, _new_store: bytes) -> Callable[[], str]:
+    """A function that makes a new, empty SQLite store in a folder of its own."""
+    numbers = itertools.count()
+
+    def make() -> str:
+        folder = tmp_path / f"store{next(numbers)}"
+        folder.mkdir()
+        (folder / "mlflow.db").write_bytes(_new_store)
+        return f"sqlite:///{folder / 'mlflow.db'}"
+
+    return make
 
 
 @pytest.fixture(scope="session")

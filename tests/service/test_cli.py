@@ -60,7 +60,11 @@ def test_a_dry_run_shows_the_size_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["sweep"], 2, "Missing argument 'SPEC': a sweep file, or a ready sweep: breast_cancer, deep, moons"),
+        (
+            ["sweep"],
+            2,
+            "Missing argument 'SPEC': a sweep file, or a ready sweep: breast_cancer, deep, digits, fractal_linear",
+        ),
         (["sweep", "moonz"], 2, "did you mean 'moons'"),
         (["sweep", "moons", "--set", "steps=-1"], 2, "--set steps=-1: steps should be greater than or equal to 1"),
         (["sweep", "moons", "--set", "grid.seed.range=1000000000"], 2, "the grid has 100,000,000,000 trials"),

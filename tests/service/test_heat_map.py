@@ -3,12 +3,14 @@
 import io
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from service.cli.heat_map import heat_map, sparkline, sweep_map
+from service.cli.heat_map import heat_map, sparkline, sweep_map, sweep_picture
 from service.results.axes import NO_AXIS, Axis
+from service.results.map_pixels import map_pixels
 from service.results.phase_diagram import make_phase_diagram
 from tests.service.conftest import Recorded, run_command
 
@@ -71,6 +73,59 @@ def test_colours_say_nothing_that_signs_do_not(recorded: Recorded) -> None:
     assert "relu  ··××\ntanh  ██××" in plain.getvalue()
     assert sweep_map(recorded.result.table, "test_loss", ["seed"]) is None
     assert sweep_map(recorded.result.table, "nothing", ["activation"]) is None
+
+
+def _large(side: int) -> pd.DataFrame:
+    """Return a map whose right half diverges, the later the higher the row, and whose loss grows to the right."""
+    rows, columns = (axis.ravel() for axis in np.divmod(np.arange(side * side), side))
+    lost = columns >= side // 2
+    return pd.DataFrame(
+        {
+            "number": np.arange(side * side),
+            "params.learning_rate": columns + 1.0,
+            "params.init_scale": rows + 1.0,
+            "outcome": np.where(lost, "diverged", "improving"),
+            "outcome_step": np.where(lost, rows, side),
+            "run_id": None,
+            "metrics.loss": np.where(lost, np.nan, 10.0 ** (columns - side / 2)),
+        }
+    )
+
+
+def test_a_large_map_is_a_picture_of_half_blocks() -> None:
+    swept = ["init_scale", "learning_rate"]
+    text = sweep_picture(_large(40), "loss", swept, 80, 26)
+    assert text is not None
+    lines = text.plain.split("\n")
+    assert lines[0] == "median loss by learning rate and, upwards, init scale"
+    assert len(lines) == 26 - 6 + 3
+    assert set(lines[1].split()[-1]) == {"▀"}
+    assert lines[1].split()[0] == "40"  # the largest value is on top
+    first = next(span for span in text.spans if span.start == lines[0].__len__() + 1 + 4)
+    assert first.style == "#fde725 on #fde725"  # the best
+    colours = [str(span.style) for span in text.spans if " on " in str(span.style)]
+    assert colours[len(lines[1]) - 5].startswith("#f8dcc0")  # the last to be lost
+    assert sweep_picture(_large(16), "loss", swept) is None
+    assert sweep_picture(_large(40), "accuracy", swept) is None
+    for width, height in ((40, 20), (200, 60)):
+        small = sweep_picture(_large(40), "loss", swept, width, height)
+        assert small is not None
+        assert max(map(len, small.plain.split("\n")[1:-1])) <= width
+        assert small.plain.count("\n") < height
+
+
+def test_pixels_say_what_their_cells_are() -> None:
+    phase = make_phase_diagram(
+        _large(20), "loss", *(Axis(n, tuple(range(1, 21))) for n in ("learning_rate", "init_scale"))
+    )
+    pixels = map_pixels(phase)
+    assert pixels.shape == (20, 20, 3)
+    assert pixels[5, 0].tolist() == [253, 231, 37]
+    assert pixels[5, 9].tolist() == [68, 1, 84]
+    assert pixels[0, 15].tolist() == [74, 13, 8]
+    assert pixels[19, 15].tolist() == [248, 220, 192]
+    gap = make_phase_diagram(_large(20).iloc[1:], "loss", phase.columns, phase.rows)
+    assert map_pixels(gap)[0, 0].tolist() == [128, 128, 128]
 
 
 def test_show_has_the_heat_map_of_a_sweep_and_the_curves_of_a_trial(recorded: Recorded) -> None:

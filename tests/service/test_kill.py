@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,17 @@ def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the sweep did not begin")
 
 
-def _training_worker(driver: subprocess.Popen[bytes]) -> psutil.Process:
-    """Return a process of Ray that is training a shard right now."""
+def _ray_process(driver: subprocess.Popen[bytes], work: str) -> psutil.Process:
+    """Return a process of Ray that is doing this work right now."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and driver.poll() is None:
         for process in psutil.Process(driver.pid).children(recursive=True):
             try:
-                if any("ray::train_tables" in part for part in process.cmdline()):
+                if any(work in part for part in process.cmdline()):
                     return process
             except psutil.NoSuchProcess:
                 continue
-    raise AssertionError("no worker was seen training")
+    raise AssertionError(f"no process was seen doing {work}")
 
 
 def _end(processes: list[psutil.Process]) -> None:
@@ -191,12 +192,37 @@ def test_workers_are_killed_and_then_the_driver(
     try:
         _wait_for_the_sweep(uri, process)
         for _ in range(2):
-            worker = _training_worker(process)
+            worker = _ray_process(process, "ray::train_tables")
             family = psutil.Process(process.pid).children(recursive=True)
             worker.kill()
             time.sleep(random.uniform(0.0, 1.5))
     finally:
         process.send_signal(signal.SIGKILL)
+        process.wait()
+        _end(family)
+    _check_exact(uri, undisturbed)
+
+
+@pytest.mark.parametrize("number", range(max(1, _ROUNDS // 20)))
+def test_recorders_are_killed_and_the_sweep_goes_on(
+    tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
+) -> None:
+    """Two recorders die, one after another, in the middle of a transaction or between two; the driver replaces each."""
+    spec = tmp_path / "killed.yaml"
+    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
+    process = _start(spec, uri)
+    family: list[psutil.Process] = []
+    try:
+        _wait_for_the_sweep(uri, process)
+        for _ in range(2):
+            recorder = _ray_process(process, "ray::ShardRecorder")
+            family = psutil.Process(process.pid).children(recursive=True)
+            time.sleep(random.uniform(0.0, 0.2))
+            with suppress(psutil.NoSuchProcess):  # the sweep has ended
+                recorder.kill()
+        assert process.wait(timeout=120) == 0, (tmp_path / "log").read_text(encoding="utf-8")
+    finally:
+        process.kill()
         process.wait()
         _end(family)
     _check_exact(uri, undisturbed)

@@ -147,7 +147,7 @@ def test_a_trial_recorded_already_is_not_recorded_again(recorded: Recorded) -> N
     plan = make_plan(recorded.resolved)
     sweep = recorded.store.find_sweep(recorded.result.sweep)
     shard = next(plan.shards(1))
-    _, tables = train_tables(shard, plan.dataset, TableSettings.of(plan, sweep))
+    _, tables = train_tables(shard, plan.datasets, TableSettings.of(plan, sweep))
     assert tables.runs is not None
     known = {run.data.tags["gradgrid.trial"]: run.info.run_id for run in _runs(recorded)}
     with closing(recorded.store.recorder(sweep).open()) as recorder:

@@ -36,7 +36,7 @@ def _record_as_before(patch: pytest.MonkeyPatch, uri: str, runs: str, *, whole: 
     """Record as older versions did: the activation of a single neuron as its output."""
     spec = load_spec({**_SPEC, "record": {"points": 3, "runs": runs}})
     with patch.context() as old:
-        old.setattr("experiments.grid.is_neuron", lambda *_: False)
+        old.setattr("experiments.architecture.is_neuron", lambda *_: False)
         if whole:
             run_sweep(spec, tracking_uri=uri, inline=True)
             return

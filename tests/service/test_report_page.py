@@ -13,6 +13,7 @@ from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.browser import keep_screenshot, open_page
 from tests.service.conftest import Recorded
+from tests.service.page_frames import read_page
 
 _BASE = "http://127.0.0.1:1"
 _LARGE = {
@@ -111,6 +112,24 @@ def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> N
         expect(page.locator("#phase .figure").first).to_have_attribute("data-drawn", "yes")
         page.evaluate("openRun('')")
         expect(page.get_by_role("status")).to_contain_text("This trial has no run")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_of_the_outer_parallel_axes_lie_beside_the_lines(page_file: Path, width: int) -> None:
+    with read_page(page_file, width) as page:
+        box = page.locator("#parallel .figure").bounding_box()
+        assert box is not None
+        inside = [
+            (entry["text"], [x for x, _ in entry["corners"]])
+            for entry in page.evaluate("allTexts()")
+            if all(box["y"] <= y <= box["y"] + box["height"] for _, y in entry["corners"])
+        ]
+    ends = {text: (min(xs), max(xs)) for text, xs in inside}
+    left, right = (sum(ends[name]) / 2 for name in ("activation", "rank"))
+    assert all(ends[name][1] < left for name in ("relu", "tanh"))
+    assert all(ends[name][0] > right for name in ("best", "worst"))
+    assert min(start for start, _ in ends.values()) >= box["x"]
+    assert max(end for _, end in ends.values()) <= box["x"] + box["width"]
 
 
 @pytest.mark.pages

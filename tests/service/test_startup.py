@@ -53,8 +53,13 @@ def test_top_imports_no_mlflow(recorded: Recorded) -> None:
 
 
 def test_a_worker_imports_only_what_training_needs() -> None:
-    loaded = _modules_after("import service.execution.worker")
-    assert not loaded & (_TRACKING | {"pandas", "pyarrow", "scipy", "rich", "click", "requests"})
+    loaded = _modules_after("import service.execution.shard_tables")
+    assert not loaded & (_TRACKING | {"pandas", "scipy", "rich", "click", "requests"})
+
+
+def test_a_recorder_of_a_database_imports_only_what_it_writes_with() -> None:
+    script = "import service.execution.shard_recorder, service.recording.sqlite_database"
+    assert not _modules_after(script) & (_TRACKING | {"pandas", "scipy", "rich", "click", "requests"})
 
 
 def test_ray_is_started_before_mlflow_is_imported() -> None:

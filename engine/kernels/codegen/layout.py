@@ -180,6 +180,11 @@ class Layout:
         reductions = _reductions(self.program, self.values(names))
         return tuple(sorted(reductions, key=lambda value: not self.is_mean(value)))
 
+    @property
+    def sum_count(self) -> int:
+        """Number of sums that a function reduces samples into, at most."""
+        return max(len(self.reductions), len(self.evaluated))
+
     def is_mean(self, value: int) -> bool:
         """Return whether a reduction is a mean."""
         return self._instruction(value).operation == Reduction.MEAN

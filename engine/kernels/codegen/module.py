@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from engine.kernels.codegen.emitter import Emitter, Memory
+from engine.kernels.codegen.gather import write_gather
 from engine.kernels.codegen.layout import Layout, OutputFunction, ReduceFunction
 from engine.kernels.codegen.loop_program import LoopProgram
 from engine.kernels.codegen.loops import write_loops
@@ -95,7 +96,7 @@ def emit_reductions(
 
     A gathered function reads each trial's samples at their positions in `order`.
     """
-    with module.function(function.name, _arguments("ptr noalias %order", "i64 %count")) as emitter:
+    with module.function(function.name, step_arguments("ptr noalias %order", "i64 %count")) as emitter:
         size, reductions = emitter.vector_bytes, len(function.reductions)
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         shared_at = scratch.reserve(sum(len(tiled.loops.outputs) for tiled in shared) * size)
@@ -126,7 +127,7 @@ def emit_outputs(
     module: ModuleBuilder, layout: Layout, function: OutputFunction, tiled: Sequence[TiledProgram]
 ) -> None:
     """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`."""
-    with module.function(function.name, _arguments("ptr noalias %out")) as emitter:
+    with module.function(function.name, step_arguments("ptr noalias %out")) as emitter:
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         count = emitter.load(emitter.offset("%sums", len(function.reductions) * emitter.vector_bytes))
         memory["mean"] = Memory("%sums", emitter.vector_bytes, divisor=count)
@@ -136,7 +137,8 @@ def emit_outputs(
         module.scratch_bytes = max(module.scratch_bytes, scratch.size)
 
 
-def _arguments(*more: str) -> list[str]:
+def step_arguments(*more: str) -> list[str]:
+    """Return the arguments of a function of a step, with these as the last ones."""
     return [*(f"ptr noalias %{name}" for name in ARRAYS), *more]
 
 
@@ -247,21 +249,8 @@ class _SampleLoop:
 
     def _gather(self, kind: str, width: int, first: str, at_once: int) -> Memory:
         """Write code that copies each trial's samples into scratch memory, and return their location."""
-        emitter, ir = self._emitter, self._emitter.ir
-        vector, size = emitter.vector_bytes, emitter.scalar_bytes
+        emitter, vector = self._emitter, self._emitter.vector_bytes
         target = self._scratch.reserve(width * at_once * vector)
-        order = emitter.advance("%order", first, ir.lanes * 4)
-        rows = []
-        for position in range(at_once * ir.lanes):
-            number = ir.value(f"load i32, ptr {emitter.offset(order, position * 4)}, align 4")
-            row = ir.value(f"mul i64 {ir.value(f'zext i32 {number} to i64')}, {width * size}")
-            rows.append(ir.value(f"getelementptr i8, ptr %{kind}s, i64 {row}"))
-        with emitter.for_range(width) as loop:
-            column = emitter.advance(target, loop.index, at_once * vector)
-            for sample in range(at_once):
-                name = "poison"
-                for lane, row in enumerate(rows[sample * ir.lanes : (sample + 1) * ir.lanes]):
-                    number = emitter.load_scalar(emitter.advance(row, loop.index, size))
-                    name = ir.value(f"insertelement {ir.real} {name}, {ir.scalar} {number}, i64 {lane}")
-                emitter.store(name, emitter.offset(column, sample * vector))
+        order = emitter.advance("%order", first, emitter.ir.lanes * 4)
+        write_gather(emitter, kind, width, order, at_once, target)
         return Memory(target, at_once * vector, vector)

@@ -16,50 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import gcd
 
 from engine.kernels.codegen.fuse import fuse
-from engine.kernels.codegen.layout import Computation, Layout, OutputFunction
+from engine.kernels.codegen.layout import Layout, OutputFunction
 from engine.kernels.codegen.loop_program import LoopProgram
 from engine.kernels.codegen.module import ModuleBuilder, emit_outputs, emit_reductions
+from engine.kernels.codegen.options import Options
 from engine.kernels.codegen.reroll import reroll
+from engine.kernels.codegen.rolled.lower import RolledStages, lower_rolled
 from engine.kernels.codegen.target import JitModule, Target, host_target
 from engine.kernels.codegen.tile import TiledProgram, tile
 from engine.kernels.codegen.train_loop import emit_train_loop
 from engine.program import Program
+from engine.rolled import RolledProgram
 
 __all__ = ["CompiledProgram", "Options", "Stages", "compile_program", "host_target", "lower"]
-
-_SAMPLES_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Options:
-    """The settings of the code, besides the program and the target.
-
-    dtype: type of all numbers, `float64` or `float32`.
-    widths: numbers of features and of targets of a sample.
-    sample_counts: numbers of training samples, of test samples and of samples in batches. Loops that take several
-    samples at once need code for a remainder only if one of these numbers leaves one.
-    tested: whether there are test samples.
-    batches: whether there are minibatches.
-    gradients: whether the gradient of each weight is recorded.
-    """
-
-    dtype: str
-    widths: tuple[int, int]
-    sample_counts: tuple[int, ...]
-    tested: bool = False
-    batches: bool = False
-    gradients: bool = False
-
-    def samples_at_once(self, computation: Computation) -> tuple[int, ...]:
-        """Return the number of samples that go through the loops at once, then that of a remainder, if there is one."""
-        if not computation.sums:
-            return (1,)
-        at_once = min(_SAMPLES_AT_ONCE, *self.sample_counts)
-        remainder = gcd(*(count % at_once for count in self.sample_counts))
-        return (at_once, remainder) if remainder else (at_once,)
 
 
 @dataclass(frozen=True)
@@ -88,13 +59,16 @@ class Stages:
 class CompiledProgram:
     """The machine code of a program, and the stages before it."""
 
-    stages: Stages
+    stages: Stages | RolledStages
     code: JitModule
 
 
 def compile_program(program: Program, target: Target, options: Options) -> CompiledProgram:
     """Return the machine code of a program. Its function `run` trains a block of trials: see `train_loop.py`."""
-    stages = lower(program, target, options)
+    if isinstance(program, RolledProgram):
+        stages: Stages | RolledStages = lower_rolled(program, target, options)
+    else:
+        stages = lower(program, target, options)
     return CompiledProgram(stages, JitModule(stages.module.text(), target))
 
 

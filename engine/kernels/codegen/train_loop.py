@@ -14,6 +14,9 @@ CONTEXT_FIELDS. Its code does this:
     if finish: measure the final weights
 
 The lane of a frozen trial computes on with the others, but its results are not stored.
+
+The parameters and those before the last update have two arrays, which change roles: an update is written over the
+older one, whose contents nobody needs any more. At the end, the final parameters are in the array `home`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from engine.kernels.codegen.vectors import Vectors, fma, where
 
 CONTEXT_FIELDS = (
     # memory of the block: arrays of vectors
-    "parameters", "next", "before", "columns", "sums", "evaluated_sums", "loss", "scratch", "alive", "last_step",
+    "parameters", "before", "home", "columns", "sums", "evaluated_sums", "loss", "scratch", "alive", "last_step",
     # data: samples are (samples, features) and (samples, targets), an order is (epochs, samples, lanes)
     "features", "targets", "test_features", "test_targets", "order", "samples", "test_samples", "recorded",
     # results: (points, curves) and (points, weights) vectors
@@ -39,6 +42,10 @@ POINTERS = frozenset(CONTEXT_FIELDS[: CONTEXT_FIELDS.index("samples")]) | {
     "recorded", "curves", "gradients", "final_curves", "final_gradients"
 }  # fmt: skip
 """The fields that are addresses."""
+
+
+_CHECKED_AT_ONCE = 4
+"""Parameters whose sums are independent, so that the processor need not wait for one to add the next."""
 
 
 def emit_train_loop(module: ModuleBuilder, layout: Layout) -> None:
@@ -67,6 +74,9 @@ class _TrainLoopWriter:
     def _set(self, field: str, value: str) -> None:
         self._emitter.ir.line(f"store i64 {value}, ptr {self._address(field)}, align 8")
 
+    def _set_pointer(self, field: str, value: str) -> None:
+        self._emitter.ir.line(f"store ptr {value}, ptr {self._address(field)}, align 8")
+
     def _value(self, text: str) -> str:
         return self._emitter.ir.value(text)
 
@@ -89,8 +99,13 @@ class _TrainLoopWriter:
         with emitter.if_then(finish):
             self._finish()
 
+    def _load_roles(self) -> None:
+        """Load the addresses of the two arrays of parameters, which change at each step."""
+        self._names |= {field: self._field(field) for field in ("parameters", "before")}
+
     def _step(self, step: str) -> None:
         emitter = self._emitter
+        self._load_roles()
         position = self._field("position")
         next_recorded = self._value(f"load i64, ptr {emitter.advance(self._names['recorded'], position, 8)}, align 8")
         recorded = self._value(f"icmp eq i64 {step}, {next_recorded}")
@@ -112,7 +127,7 @@ class _TrainLoopWriter:
         if not self._layout.batches:
             with emitter.if_then(recorded):
                 self._measure(*points)
-        self._call("update", self._names["next"])
+        self._call("update", self._names["before"])
         with emitter.if_then(recorded):
             self._record_ratios(points[0])
             self._set("position", self._value(f"add i64 {position}, 1"))
@@ -120,6 +135,7 @@ class _TrainLoopWriter:
 
     def _finish(self) -> None:
         """Freeze trials whose final loss is infinite or NaN, then record the curves of the final weights."""
+        self._load_roles()
         names = self._names
         self._set_step(names["last"])
         self._sum_all()
@@ -128,8 +144,12 @@ class _TrainLoopWriter:
         self._measure(names["final_curves"], names["final_gradients"])
         if self._layout.batches:
             self._sum_batch(names["last"])
-        self._call("update", names["next"])
         self._record_ratios(names["final_curves"])
+        away = self._value(f"icmp ne ptr {names['parameters']}, {names['home']}")
+        with self._emitter.if_then(away), self._emitter.for_range(self._layout.parameters) as loop:
+            size = self._emitter.vector_bytes
+            value = self._emitter.load(self._emitter.advance(names["parameters"], loop.index, size))
+            self._emitter.store(value, self._emitter.advance(names["home"], loop.index, size))
 
     # ----------------------------------------------------------------------------------------------------------- calls
 
@@ -199,18 +219,18 @@ class _TrainLoopWriter:
         alive = self._vector("alive").equals(1.0)
         diverged = alive & ~(self._vector("loss").absolute() < float("inf"))
         with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):
-            self._rollback(diverged)
+            self._rollback(diverged, "parameters", "before")
             first = self._value(f"icmp eq i64 {step}, 0")
             previous = self._value(f"sub i64 {step}, 1")
             self._freeze(diverged, self._value(f"select i1 {first}, i64 0, i64 {previous}"))
 
-    def _rollback(self, lanes: Vectors) -> None:
-        """Restore the parameters of these lanes before the last update."""
+    def _rollback(self, lanes: Vectors, current: str, before: str) -> None:
+        """Restore in `current` the parameters of these lanes from `before`."""
         emitter, size = self._emitter, self._emitter.vector_bytes
         with emitter.for_range(self._layout.parameters) as loop:
-            address = emitter.advance(self._names["parameters"], loop.index, size)
-            before = emitter.vectors(emitter.load(emitter.advance(self._names["before"], loop.index, size)))
-            emitter.store(where(lanes, before, emitter.vectors(emitter.load(address))).names[0], address)
+            address = emitter.advance(self._names[current], loop.index, size)
+            old = emitter.vectors(emitter.load(emitter.advance(self._names[before], loop.index, size)))
+            emitter.store(where(lanes, old, emitter.vectors(emitter.load(address))).names[0], address)
 
     def _freeze(self, lanes: Vectors, last_step: str) -> None:
         """Mark these lanes as not alive, and set their last step."""
@@ -224,18 +244,41 @@ class _TrainLoopWriter:
         self._set("any_alive", self._value(f"zext i1 {any_alive} to i64"))
 
     def _commit(self, step: str) -> None:
-        """Store the next parameters of trials that are alive; freeze trials of which one is infinite or NaN."""
-        emitter, names, size = self._emitter, self._names, self._emitter.vector_bytes
+        """Make the next parameters the current ones, and freeze trials of which one is infinite or NaN.
+
+        The next parameters are in `before`. Those of frozen trials are replaced by their current ones.
+        """
+        emitter, names = self._emitter, self._names
         alive = self._vector("alive").equals(1.0)
-        with emitter.for_range(self._layout.parameters, carried=["zeroinitializer"]) as loop:
-            address = emitter.advance(names["parameters"], loop.index, size)
-            old = emitter.vectors(emitter.load(address))
-            new = emitter.vectors(emitter.load(emitter.advance(names["next"], loop.index, size)))
-            emitter.store(old.names[0], emitter.advance(names["before"], loop.index, size))
-            emitter.store(where(alive, new, old).names[0], address)
-            # 0 times infinity or NaN is NaN, so the sum of these products is 0 only if every number is finite
-            loop.carry(fma(new, 0.0, emitter.vectors(*loop.carried)).names)
-        diverged = alive & ~emitter.vectors(*loop.carried).equals(0.0)
+        with emitter.if_then(emitter.ir.any_lane((~alive).names[0])):
+            self._rollback(~alive, "before", "parameters")
+        diverged = alive & ~self._zero_if_finite().equals(0.0)
         with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):
-            self._rollback(diverged)
+            self._rollback(diverged, "before", "parameters")
             self._freeze(diverged, step)
+        self._set_pointer("parameters", names["before"])
+        self._set_pointer("before", names["parameters"])
+
+    def _zero_if_finite(self) -> Vectors:
+        """Return a number that is 0 if all next parameters are finite, else NaN."""
+        emitter, size, count = self._emitter, self._emitter.vector_bytes, self._layout.parameters
+        at_once = min(_CHECKED_AT_ONCE, count)
+        totals = emitter.vectors(*["zeroinitializer"] * at_once)
+
+        def add(first: str, many: int, before: Vectors) -> Vectors:
+            # 0 times infinity or NaN is NaN, so the sum of these products is 0 only if every number is finite
+            values = emitter.vectors(*[emitter.load(emitter.offset(first, k * size)) for k in range(many)])
+            return fma(values, 0.0, before)
+
+        whole = count // at_once * at_once
+        with emitter.for_range(whole, at_once, carried=totals.names) as loop:
+            first = emitter.advance(self._names["before"], loop.index, size)
+            loop.carry(add(first, at_once, emitter.vectors(*loop.carried)).names)
+        if count > whole:
+            first = emitter.offset(self._names["before"], whole * size)
+            rest = add(first, count - whole, emitter.vectors(*loop.carried[: count - whole])).names
+            loop.carried[: count - whole] = rest
+        total = emitter.vectors(loop.carried[0])
+        for name in loop.carried[1:]:
+            total = total + emitter.vectors(name)
+        return total

@@ -44,9 +44,13 @@ class IRText:
     def __init__(self, lanes: int, dtype: str = "float64") -> None:
         self.lanes = lanes
         self.dtype = dtype
-        self.scalar, integer, suffix = _SCALARS[dtype]
+        self.scalar, self.integer, suffix = _SCALARS[dtype]
         self.suffix = f"v{lanes}{suffix}"
-        self.types = {REAL: f"<{lanes} x {self.scalar}>", INTEGER: f"<{lanes} x {integer}>", FLAG: f"<{lanes} x i1>"}
+        self.types = {
+            REAL: f"<{lanes} x {self.scalar}>",
+            INTEGER: f"<{lanes} x {self.integer}>",
+            FLAG: f"<{lanes} x i1>",
+        }
         self.lines: list[str] = []
         self._values = 0
 
@@ -203,7 +207,7 @@ class Vectors:
         """Return a plain number as vectors of this kind; return vectors as they are."""
         if isinstance(number, Vectors):
             return number
-        text = splat(self.ir, number) if self.kind == REAL else f"splat (i64 {int(number)})"
+        text = splat(self.ir, number) if self.kind == REAL else f"splat ({self.ir.integer} {int(number)})"
         return Vectors(self.ir, self.kind, [text] * len(self.names))
 
 
@@ -227,8 +231,8 @@ def polynomial(x: Vectors, coefficients: Sequence[float]) -> Vectors:
     return total
 
 
-_ROUNDER = 1.5 * 2.0**52
-"""Adding it to a number below 2^51 rounds to the nearest integer, which is then in the low bits of the sum.
+_ROUNDERS = {"float64": 1.5 * 2.0**52, "float32": 1.5 * 2.0**23}
+"""Adding it to a double below 2^51, or a float below 2^22, rounds to the nearest integer: the low bits of the sum.
 
 The last bit of the sum counts 1. The trick is common in libraries of functions: musl's exp calls this number `shift`,
 and its rem_pio2 `toint`.
@@ -238,7 +242,8 @@ and its rem_pio2 `toint`.
 def round_to_integer(x: Vectors, factor: float) -> tuple[Vectors, Vectors]:
     """Return the integer nearest to x factor, twice: in the low bits of an integer, and as a real.
 
-    Its size must be below 2^51.
+    Its size must be below 2^51, for floats below 2^22.
     """
-    shifted = fma(x, factor, _ROUNDER)
-    return shifted.bits(), shifted - _ROUNDER
+    rounder = _ROUNDERS[x.ir.dtype]
+    shifted = fma(x, factor, rounder)
+    return shifted.bits(), shifted - rounder

@@ -18,16 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from engine.kernels.codegen.vectors import Vectors, fma, polynomial, round_to_integer, where
 from engine.kernels.vector_math.trigonometry import cos, sin
 
-_BIAS = 1023 << 52
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fefa38p-1"), float.fromhex("0x1.ef35793c7673p-45")
 """ln 2 as the sum of two doubles. The first has 42 bits, so its product with an exponent is exact."""
-_LARGEST_EXPONENT, _SMALLEST_EXPONENT = 710.0, -746.0  # exp overflows above, and is 0 below
 _SMALLEST_NORMAL = 2.0**-1022
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # of the square root of 1/2
 _MANTISSA = (1 << 52) - 1
@@ -38,6 +37,11 @@ _EXPM1 = tuple(map(float.fromhex, (
     "0x1.0000000000005p-1", "0x1.555555555555cp-3", "0x1.555555555212fp-5", "0x1.111111110e6cfp-7",
     "0x1.6c16c17f2c488p-10", "0x1.a01a01b5da259p-13", "0x1.a019a69ff51abp-16", "0x1.71ddea00d0e04p-19",
     "0x1.28a296a135b9dp-22", "0x1.af76b34f75de0p-26",
+)))  # fmt: skip
+# the same with the precision of floats, to which the coefficients are rounded when they are used
+_EXPM1_OF_FLOATS = tuple(map(float.fromhex, (
+    "0x1.00000027a6fb8p-1", "0x1.5555558a65a3fp-3", "0x1.5554ae22f5b48p-5", "0x1.11108df781e76p-7",
+    "0x1.6d7452da3af5ep-10", "0x1.a1a34f8bc9201p-13",
 )))  # fmt: skip
 # (ln((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, for (1 + s) / (1 - s) from the root of 1/2 to that of 2
 _LOG = tuple(map(float.fromhex, (
@@ -63,38 +67,75 @@ _ERFC = tuple(map(float.fromhex, (
 )))  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Format:
+    """A format of numbers, and the constants with which exp, expm1 and tanh compute in it.
+
+    mantissa: bits after the point. bias: of the exponent.
+    smallest, largest: exp is 0 below, and infinite above.
+    one: from here on, expm1(-x) is -1 and tanh(x) is 1 to the last bit.
+    tiny: below, expm1(x) is x to the last bit.
+    ln2_high, ln2_low: ln 2 as the sum of two numbers. The first has few bits, so its product with n is exact.
+    expm1: the polynomial for (e^r - 1 - r) / r^2.
+    """
+
+    mantissa: int
+    bias: int
+    smallest: float
+    largest: float
+    one: float
+    tiny: float
+    ln2_high: float
+    ln2_low: float
+    expm1: tuple[float, ...]
+
+
+_FORMATS = {
+    "float64": _Format(52, 1023, -746.0, 710.0, 50.0, 2.0**-54, _LN2_HIGH, _LN2_LOW, _EXPM1),
+    "float32": _Format(
+        23, 127, -104.0, 89.0, 20.0, 2.0**-25, float.fromhex("0x1.62e4p-1"), 1.4286068203094172e-06, _EXPM1_OF_FLOATS
+    ),
+}
+
+IN_FLOATS = frozenset({"exp", "expm1", "tanh"})
+"""The functions that compute in floats if their arguments are floats. The others compute in doubles."""
+
+
 def exp(x: Vectors) -> Vectors:
     """Return e^x = 2^n e^r, with |r| <= ln(2) / 2."""
-    x = _clamp(x, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
+    f = _FORMATS[x.ir.dtype]
+    x = _clamp(x, f.smallest, f.largest)
     bits, n = round_to_integer(x, _LOG2_E)
-    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
+    r = fma(n, -f.ln2_low, fma(n, -f.ln2_high, x))
     return _scale(_expm1_near_zero(r) + 1.0, bits)
 
 
 def expm1(x: Vectors) -> Vectors:
     """Return e^x - 1 = 2^n (e^r - 1) + (2^n - 1), as twice its half, because 2^n could overflow."""
-    clamped = _clamp(x, -50.0, _LARGEST_EXPONENT)
+    f = _FORMATS[x.ir.dtype]
+    clamped = _clamp(x, -f.one, f.largest)
     bits, n = round_to_integer(clamped, _LOG2_E)
-    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, clamped))
-    half = _power_of_two(bits, _BIAS - (1 << 52))
+    r = fma(n, -f.ln2_low, fma(n, -f.ln2_high, clamped))
+    half = _power_of_two(bits, -1)
     result = fma(half, _expm1_near_zero(r), half - 0.5) * 2.0
-    return where(x.absolute() < 2.0**-54, x, result)  # x to the last bit, and the sign of zero
+    return where(x.absolute() < f.tiny, x, result)  # x to the last bit, and the sign of zero
 
 
 def tanh(x: Vectors) -> Vectors:
     """Return the hyperbolic tangent: |t| / (t + 2) with the sign of x, for t = e^w - 1 and w = 2 |x|.
 
     Near 0, w is -2 |x|, because the sum t + 2 is more accurate then. From 20 on, the result is 1 to the last bit. One
-    double is enough for ln 2, because tanh is flat where n is large.
+    number is enough for ln 2, because tanh is flat where n is large.
     """
+    f = _FORMATS[x.ir.dtype]
     a = _upper_bound(x.absolute(), 20.0)
     double = a + a
     w = where(a < 0.1732, -double, double)
     bits, n = round_to_integer(w, _LOG2_E)
     r = fma(n, -_LN2, w)
-    scale = _power_of_two(bits, _BIAS)
+    scale = _power_of_two(bits)
     scaled = scale * r
-    t = fma(scaled * r, polynomial(r, _EXPM1), scaled + (scale - 1.0))
+    t = fma(scaled * r, polynomial(r, f.expm1), scaled + (scale - 1.0))
     return (t / (t + 2.0)).call("copysign", x)
 
 
@@ -133,7 +174,7 @@ def erf(x: Vectors) -> Vectors:
     square = b * b
     bits, n = round_to_integer(square, -_LOG2_E)
     tail = _expm1_near_zero(fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, -square))) + 1.0
-    tail = tail * _power_of_two(bits, _BIAS) * polynomial((b - 3.0) / (b + 3.0), _ERFC)
+    tail = tail * _power_of_two(bits) * polynomial((b - 3.0) / (b + 3.0), _ERFC)
     far = (-tail + 1.0).call("copysign", x)
     return where(a < 1.0, near, far)
 
@@ -183,20 +224,21 @@ def _upper_bound(x: Vectors, high: float) -> Vectors:
     return where(x > high, x.like(high), x)
 
 
-def _power_of_two(bits: Vectors, bias: int) -> Vectors:
-    """Return 2^n for an integer n, which the bias of a double's exponent is added to. 2^n must be a normal number."""
-    return ((bits << 52) + bias).real()
+def _power_of_two(bits: Vectors, more: int = 0) -> Vectors:
+    """Return 2^(n + more) for an integer n. It must be a normal number."""
+    f = _FORMATS[bits.ir.dtype]
+    return ((bits << f.mantissa) + ((f.bias + more) << f.mantissa)).real()
 
 
 def _scale(x: Vectors, bits: Vectors) -> Vectors:
     """Return x 2^n for any n. It multiplies twice, because 2^n could overflow. Only the second product is rounded."""
     half = bits >> 1
-    return x * _power_of_two(half, _BIAS) * _power_of_two(bits - half, _BIAS)
+    return x * _power_of_two(half) * _power_of_two(bits - half)
 
 
 def _expm1_near_zero(r: Vectors) -> Vectors:
     """Return e^r - 1 for |r| <= ln(2) / 2."""
-    return fma(r * r, polynomial(r, _EXPM1), r)
+    return fma(r * r, polynomial(r, _FORMATS[r.ir.dtype].expm1), r)
 
 
 def _exponent_and_mantissa(x: Vectors) -> tuple[Vectors, Vectors]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.kernels.codegen.vectors import REAL, IRText, Vectors
-from engine.kernels.vector_math.functions import FUNCTIONS
+from engine.kernels.vector_math.functions import FUNCTIONS, IN_FLOATS
 from engine.kernels.vector_math.trigonometry import define_reduction
 
 
@@ -20,8 +20,8 @@ def library(called: Iterable[tuple[str, int]], lanes: int, convention: str, dtyp
     called: names of FUNCTIONS, each with the number of vectors of a call.
     lanes: doubles in a vector.
     convention: LLVM's name of the functions' calling convention.
-    dtype: type of the callers' numbers. The functions compute in doubles. A vector has twice as many floats: it is
-    split in two, and the results are rounded.
+    dtype: type of the callers' numbers. Most functions compute in doubles: a vector has twice as many floats, so it is
+    split in two, and the results are rounded. The functions IN_FLOATS compute in floats.
     """
     ir = IRText(lanes)
     names = sorted(called)
@@ -37,6 +37,10 @@ def library(called: Iterable[tuple[str, int]], lanes: int, convention: str, dtyp
         ir.line(f"define internal {convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
         if dtype == "float64":
             _define(ir, name, operands)
+        elif name in IN_FLOATS:
+            floats = IRText(2 * lanes, dtype)
+            _define(floats, name, operands)
+            ir.lines += floats.lines
         else:
             _define_for_floats(ir, name, operands)
         ir.line("}")

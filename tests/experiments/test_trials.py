@@ -1,19 +1,25 @@
 """The trials of a grid: populations, defaults and identities."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.data.datasets import load_dataset
-from experiments.grid import Population, make_grid, trial_id
+import pytest
+
+from engine import DTYPES, KERNELS
+from experiments import trials
+from experiments.data.variants import load_datasets
+from experiments.population import Population
 from experiments.spec import load_spec
+from experiments.trials import make_grid, trial_id
 
 
-def _grid(**spec: Any) -> list[Population]:
+def _grid(**spec: Any) -> tuple[Population, ...]:
     resolved = load_spec({"name": "a", "dataset": {"name": "xor"}, **spec})
-    return make_grid(resolved, load_dataset(resolved.spec.dataset, Path()))
+    return make_grid(resolved, load_datasets(resolved.spec.dataset, Path())).populations
 
 
-def _configurations(grid: list[Population]) -> list[dict[str, Any]]:
+def _configurations(grid: Sequence[Population]) -> list[dict[str, Any]]:
     return [p.configuration(trial) for p in grid for trial in range(p.trials)]
 
 
@@ -109,3 +115,16 @@ def test_a_trials_identity_is_all_that_determines_it() -> None:
     assert trial_id(dict(reversed(configuration.items())), "data") == identity
     assert trial_id({**configuration, "seed": 1}, "data") != identity
     assert trial_id(configuration, "other data") != identity
+
+
+def test_the_version_of_float32_is_part_of_the_identity_of_its_trials_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def identities() -> dict[tuple[str, str], str]:
+        return {
+            (dtype, kernel): trial_id({"dtype": dtype, "kernel": kernel}, "data")
+            for dtype in DTYPES
+            for kernel in KERNELS
+        }
+
+    before = identities()
+    monkeypatch.setattr(trials, "FLOAT32_VERSION", "another")
+    assert [key for key, identity in identities().items() if identity != before[key]] == [("float32", "compiled")]

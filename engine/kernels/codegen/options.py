@@ -1,0 +1,50 @@
+"""`Options`: the settings of compiled code, besides the program and the target.
+
+>>> tile_sizes(8, (40, 20))  # 20 samples are two tiles of 8 and one of 4
+(8, 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+
+from engine.kernels.codegen.layout import Computation
+
+_SAMPLES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of the code, besides the program and the target.
+
+    dtype: type of all numbers, `float64` or `float32`.
+    widths: numbers of features and of targets of a sample.
+    sample_counts: numbers of training samples, of test samples and of samples in batches. Loops that take several
+    samples at once need code for a remainder only if one of these numbers leaves one.
+    tested: whether there are test samples.
+    batches: whether there are minibatches.
+    gradients: whether the gradient of each weight is recorded.
+    """
+
+    dtype: str
+    widths: tuple[int, int]
+    sample_counts: tuple[int, ...]
+    tested: bool = False
+    batches: bool = False
+    gradients: bool = False
+
+    def samples_at_once(self, computation: Computation) -> tuple[int, ...]:
+        """Return the number of samples that go through the loops at once, then that of a remainder, if there is one."""
+        return tile_sizes(_SAMPLES_AT_ONCE, self.sample_counts) if computation.sums else (1,)
+
+
+def tile_sizes(most: int, sample_counts: Sequence[int]) -> tuple[int, ...]:
+    """Return the number of samples that are taken at once, then that of a remainder, if there is one.
+
+    most: the largest number of samples at once.
+    """
+    at_once = min(most, *sample_counts)
+    remainder = gcd(*(count % at_once for count in sample_counts))
+    return (at_once, remainder) if remainder else (at_once,)

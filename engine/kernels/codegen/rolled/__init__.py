@@ -1,0 +1,1 @@
+"""The compiler's passes for rolled programs, the training steps of wide networks: see `lower.py`."""

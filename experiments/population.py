@@ -1,0 +1,100 @@
+"""A population: the trials of a sweep that share an architecture, so that one program trains them side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import Array, Integers
+from experiments.architecture import Architecture
+from experiments.product import Product
+
+
+@dataclass(frozen=True)
+class Population:
+    """Trials that share an architecture. Their columns are computed when they are asked for.
+
+    architecture: their structural hyperparameters.
+    product: their other hyperparameters.
+    first: number of the first trial in the sweep, if the trials' numbers follow one another.
+    numbers: (trials,) ascending numbers in the sweep, if they do not.
+    dataset: index of their data set.
+    data_params: `dataset.noise` and the like, if the grid has them.
+    """
+
+    architecture: Architecture
+    product: Product
+    first: int = 0
+    numbers: Integers | None = None
+    dataset: int = 0
+    data_params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shared_params(self) -> Mapping[str, Any]:
+        """The hyperparameters that all trials share, by the names in the sweep file."""
+        return {**self.architecture.params, **self.data_params}
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return len(self.product)
+
+    @cached_property
+    def columns(self) -> Mapping[str, Array]:
+        """The columns of all trials: hyperparameter -> (trials,)."""
+        return self.at(np.arange(self.trials))
+
+    def at(self, indices: Integers) -> dict[str, Array]:
+        """Return the columns of the trials with these indices in the population: hyperparameter -> (indices,)."""
+        return self.product.at(indices)
+
+    def numbers_at(self, indices: Integers) -> Integers:
+        """Return the numbers in the sweep of the trials with these indices, (indices,)."""
+        return indices + self.first if self.numbers is None else self.numbers[indices]
+
+    def index_of(self, number: int) -> int | None:
+        """Return the index of the trial with this number in the sweep; None if it is in another population."""
+        index = number - self.first if self.numbers is None else int(np.searchsorted(self.numbers, number))
+        if not 0 <= index < self.trials:
+            return None
+        return index if self.numbers is None or self.numbers[index] == number else None
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Return every hyperparameter that applies to one trial, by the names in its identity.
+
+        trial: its index in the population.
+        """
+        return {**self.architecture.hyperparameters, **self._values(trial)}
+
+    def params(self, trial: int) -> dict[str, Any]:
+        """Return `configuration(trial)` by the names in the sweep file."""
+        return {**self.shared_params, **self._values(trial)}
+
+    def _values(self, trial: int) -> dict[str, Any]:
+        return {name: column[0].item() for name, column in self.at(np.array([trial])).items()}
+
+    def configurations_of(self, start: int, stop: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield number, data set and configuration of each trial with a number from `start` to before `stop`."""
+        if self.numbers is None:
+            first, end = (min(max(number - self.first, 0), self.trials) for number in (start, stop))
+        else:
+            first, end = np.searchsorted(self.numbers, (start, stop)).tolist()
+        numbers = self.numbers_at(np.arange(first, end)).tolist()
+        configurations = self._every(self.architecture.hyperparameters, first, end)
+        return zip(numbers, itertools.repeat(self.dataset), configurations)
+
+    def every_params(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield number and hyperparameters of each trial by the names in the sweep file, in order."""
+        params = self._every(self.shared_params, 0, self.trials)
+        return zip(self.numbers_at(np.arange(self.trials)).tolist(), params, strict=True)
+
+    def _every(self, shared: Mapping[str, Any], start: int, stop: int) -> Iterator[dict[str, Any]]:
+        for columns in self.product.chunks(start, stop):
+            lists = [column.tolist() for column in columns.values()]
+            for values in zip(*lists, strict=True):
+                yield {**shared, **dict(zip(columns, values, strict=True))}

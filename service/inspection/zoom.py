@@ -1,0 +1,160 @@
+"""Zooms: a recorded map again, closer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.arrays import Array
+from experiments.errors import UserError
+from experiments.spec import ResolvedSpec, check_spec
+from experiments.window import Range, range_of, with_ranges
+from service.execution.recorded_plan import recorded_spec
+from service.inspection.files import write_file
+from service.recording.infos import SweepInfo
+from service.recording.recorded_table import read_table
+from service.recording.store import Store
+from service.results.axes import Axis, axis_pairs, swept_axes
+from service.results.edge import LEAST_SIDE, Edge, lost_cells, measure_edge
+from service.results.map_pixels import map_pixels
+from service.results.phase_diagram import make_phase_diagram
+from service.results.refined_table import with_untrained_cells
+
+_FRAME_SIDE = 512  # pixels of a film's frame, at least
+_FRAME_MILLISECONDS, _LAST_MILLISECONDS = 500, 2500
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """A closer look at a recorded map.
+
+    sweep: the sweep that it comes from.
+    columns, rows: the ranges of its two axes.
+    at: the values in their middle.
+    spec: the sweep to run.
+    """
+
+    sweep: SweepInfo
+    columns: Range
+    rows: Range
+    at: tuple[float, float]
+    spec: ResolvedSpec
+
+    def closer(self, by: float) -> Zoom:
+        """Return the zoom at the same place that is `by` times closer."""
+        return make_zoom(self.sweep, self.spec, (self.columns, self.rows), self.at, by, None)
+
+
+def make_zoom(
+    sweep: SweepInfo,
+    spec: ResolvedSpec,
+    ranges: tuple[Range, Range],
+    at: tuple[float, float],
+    by: float,
+    points: int | None,
+) -> Zoom:
+    """Return the zoom of a sweep.
+
+    sweep: the sweep that it comes from.
+    spec: a spec whose axes it changes.
+    ranges: the ranges that it shortens: of the columns and of the rows.
+    at: the values in the middle of the new ranges.
+    by: the factor by which they are shorter.
+    points: the number of values of each; None for as many as before.
+    """
+    columns, rows = (window.zoomed(centre, by, points) for window, centre in zip(ranges, at, strict=True))
+    text = f"{sweep.spec}/{sweep.sweep} closer, at {columns.name} {at[0]!r} and {rows.name} {at[1]!r}"
+    data = with_ranges(spec.source.data, (columns, rows), text)
+    return Zoom(sweep, columns, rows, at, check_spec(replace(spec.source, data=data, locations={}, origin="the zoom")))
+
+
+def first_zoom(store: Store, sweep: SweepInfo, at: tuple[float, float], by: float, points: int | None = None) -> Zoom:
+    """Return the zoom of a recorded map.
+
+    store: where the sweep is recorded.
+    sweep: the sweep.
+    at, by, points: as in `make_zoom`.
+    Raises UserError if the sweep has no two axes of numbers, or can't be zoomed there.
+    """
+    table = with_untrained_cells(read_table(store, sweep), store.spec(sweep))
+    axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
+    if len(axes) < 2:
+        raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: it is no map over two axes of numbers")
+    spec = recorded_spec(store, sweep)
+    if not isinstance(spec.spec.grid, Mapping) or not all(axis.name in spec.spec.grid for axis in axes):
+        raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: its grid should be one block, without zip")
+    ranges = tuple(_range(spec, axis) for axis in axis_pairs(axes)[0])
+    return make_zoom(sweep, spec, (ranges[0], ranges[1]), at, by, points)
+
+
+def _range(spec: ResolvedSpec, axis: Axis) -> Range:
+    """Return the range of an axis. Its form says whether it is logarithmic; of a list, its values do."""
+    form = spec.spec.grid[axis.name]
+    of_space = isinstance(form, Mapping) and bool({"logspace", "linspace"} & set(form))
+    whole = range_of(axis.name, axis.values, logarithmic="logspace" in form if of_space else axis.is_logarithmic)
+    return replace(whole, points=form["points"]) if of_space else whole
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A zoom that was run.
+
+    zoom: the zoom.
+    sweep: its sweep's id.
+    seconds: the time that it took.
+    edge: the measures of its edge; None if it is too small.
+    pixels: its picture, (rows, columns, 3), the largest value of the rows' axis on top.
+    """
+
+    zoom: Zoom
+    sweep: str
+    seconds: float
+    edge: Edge | None
+    pixels: Array
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its row of the film's table."""
+        columns, rows, edge = self.zoom.columns, self.zoom.rows, self.edge
+        ends = {f"{side} {window.name}": end for window in (columns, rows) for side, end in _ends(window)}
+        names = ("pixels", "dimension", "error", "median_slope")
+        measures = {name: getattr(edge, name) if edge else float("nan") for name in names}
+        return {"sweep": self.sweep, **ends, **measures, "seconds": round(self.seconds, 1)}
+
+
+def _ends(window: Range) -> Iterator[tuple[str, float]]:
+    yield "first", window.first
+    yield "last", window.last
+
+
+def make_frame(zoom: Zoom, table: Any, objective: str, sweep: str, seconds: float) -> Frame:
+    """Return the frame of a zoom that was run.
+
+    table: its trials (see `service.results.trials_table`). objective: the metric of the picture.
+    """
+    table = with_untrained_cells(table, zoom.spec.source.data)
+    by_name = {axis.name: axis for axis in swept_axes(table, (zoom.columns.name, zoom.rows.name))}
+    columns, rows = by_name[zoom.columns.name], by_name[zoom.rows.name]
+    lost = lost_cells(table, columns, rows)
+    edge = measure_edge(lost) if min(lost.shape) >= LEAST_SIDE else None
+    pixels = map_pixels(make_phase_diagram(table, objective, columns, rows))[::-1]
+    return Frame(zoom, sweep, seconds, edge, pixels)
+
+
+def write_film(frames: Sequence[Frame], path: Path) -> None:
+    """Write the frames' pictures as an animated GIF. Raises GradgridError if the file can't be written."""
+    from PIL import Image
+
+    images = []
+    for frame in frames:
+        rows, columns = frame.pixels.shape[:2]
+        scale = max(1, -(-_FRAME_SIDE // max(rows, columns)))
+        images.append(Image.fromarray(frame.pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
+    times = [*[_FRAME_MILLISECONDS] * (len(images) - 1), _LAST_MILLISECONDS]
+    first, rest = images[0], images[1:]
+    write_file(
+        path,
+        lambda partial: first.save(partial, format="GIF", save_all=True, append_images=rest, duration=times, loop=0),
+    )

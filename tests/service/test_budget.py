@@ -1,0 +1,75 @@
+"""A budget of minutes: a sweep ends in order when it is over, and is resumed to the same bits."""
+
+import time
+from typing import Any
+
+import pytest
+
+from experiments.spec import load_spec
+from service.api import load_sweep
+from service.execution.observer import NullObserver
+from service.execution.plan import make_plan
+from service.run import run_sweep
+from tests.service.conftest import run_command, run_for_json
+from tests.service.tables import assert_same_trials
+
+_SPEC: dict[str, Any] = {
+    "name": "budget",
+    "dataset": {"name": "moons", "samples": 40},
+    "model": {"hidden": [3]},
+    "steps": 5,
+    "search": {"method": "sobol", "trials": 12},
+    "grid": {"learning_rate": {"loguniform": [0.01, 1]}, "activation": ["relu", "tanh"]},
+    "record": {"points": 3},
+}
+
+
+class _Clock(NullObserver):
+    """A clock that stands still, but goes on by a minute for each trial that is recorded."""
+
+    def __init__(self) -> None:
+        self.minutes = 0
+
+    def advance(self, trials: int, best: float | None) -> None:
+        self.minutes += trials
+
+    def now(self) -> float:
+        return 60.0 * self.minutes
+
+
+def test_it_ends_in_order_and_is_resumed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, spec = _Clock(), load_spec(_SPEC)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", clock.now)
+        part = run_sweep(spec, tracking_uri=uri, inline=True, shard_size=1, observer=clock, minutes=4)
+    assert part.planned == 12
+    assert 4 <= part.trials < 12
+    assert part.table["number"].tolist() == list(range(part.trials))  # the first points of the sequence
+    sweep = load_sweep(part.sweep, tracking_uri=uri)
+    assert sweep.info.status == "KILLED"
+    assert_same_trials(sweep.trials, part.table)
+    rest = run_for_json("resume", part.sweep, "--inline", "--tracking-uri", uri)
+    assert (rest["trials"], rest["missing"]) == (12, 0)
+    whole = run_sweep(spec, tracking_uri=uri, inline=True)
+    assert_same_trials(load_sweep(part.sweep, tracking_uri=uri).trials, whole.table)
+
+
+def test_a_budget_that_is_over_at_once_says_so_and_is_no_failure(uri: str) -> None:
+    at = ("--inline", "--tracking-uri", uri)
+    result = run_command("sweep", "xor", "--set", "grid.seed.range=2", "--minutes", "1e-9", *at)
+    assert result.exit_code == 0
+    assert "the budget is over: 96 trials are missing; `gradgrid resume" in result.stderr
+    assert run_for_json("resume", "xor", *at)["trials"] == 96
+
+
+def test_a_budget_that_suffices_changes_nothing(uri: str) -> None:
+    result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, minutes=60)
+    assert (result.trials, result.planned) == (12, 12)
+    assert load_sweep(result.sweep, tracking_uri=uri).info.status == "FINISHED"
+
+
+def test_shards_of_a_search_follow_its_sequence() -> None:
+    shards = list(make_plan(load_spec(_SPEC)).shards(1, size=2))
+    assert [int(shard.numbers[0]) for shard in shards] == sorted(int(shard.numbers[0]) for shard in shards)
+    assert sorted(n for shard in shards for n in shard.numbers.tolist()) == list(range(12))
+    assert len({shard.architecture.activation for shard in shards[:4]}) == 2

@@ -1,0 +1,112 @@
+"""`gradgrid edge` and `gradgrid zoom`, on a small map of a network with one data point."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import RecordedSweep, load_sweep, sweep
+from service.inspection.edge import sweep_map
+from service.recording.store import Store
+from service.results.edge import edge_cells
+from tests.service.conftest import Recorded, run_command, run_for_json
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:
+    folder = tmp_path_factory.mktemp("maps")
+    changes = ["steps=60", "name=point", "grid.learning_rate.layer2.points=20", "grid.learning_rate.layer1.points=24"]
+    return sweep("fractal_point", *changes, tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", inline=True)
+
+
+def _uri(found: RecordedSweep) -> str:
+    return str(found._store.uri)
+
+
+def test_the_edge_is_between_lost_and_other_trials(found: RecordedSweep) -> None:
+    value = run_for_json("edge", found.id, "--tracking-uri", _uri(found))
+    table = found.trials.sort_values(["params.learning_rate.layer2", "params.learning_rate.layer1"])
+    lost = table["outcome"].isin(["exploding", "diverged"]).to_numpy().reshape(20, 24)
+    mixed = [
+        lost[r : r + 2, c : c + 2].any() and not lost[r : r + 2, c : c + 2].all() for r in range(19) for c in range(23)
+    ]
+    assert value["pixels"] == sum(mixed) > 10
+    assert value["blocks"] == 19 * 23
+    assert 0.5 < value["dimension"] < 1.6
+    text = run_command("edge", found.id, "--tracking-uri", _uri(found)).stdout
+    assert f"{value['pixels']} of 437 blocks of 2 x 2 cells are on the edge" in text
+    assert f"dimension {value['dimension']:.3f} ± {value['error']:.3f} by the line; " in text
+
+
+def test_conditions_say_which_trials_are_lost(found: RecordedSweep) -> None:
+    value = run_for_json("edge", found.id, "--where", "loss<0.1", "--tracking-uri", _uri(found))
+    info = found._store.find_sweep(found.id)
+    lost = sweep_map(found._store, info, ("loss<0.1",)).lost
+    losses = found.trials.pivot(
+        index="params.learning_rate.layer2", columns="params.learning_rate.layer1", values="metrics.loss"
+    )
+    assert (lost == ~(losses.to_numpy() < 0.1)).all()
+    assert value["pixels"] != run_for_json("edge", found.id, "--tracking-uri", _uri(found))["pixels"]
+    everything = run_for_json("edge", found.id, "--where", "learning_rate.layer1>0", "--tracking-uri", _uri(found))
+    assert (everything["pixels"], everything["dimension"]) == (0, None)
+
+
+def test_a_nudge_trains_trials_of_the_edge_again(found: RecordedSweep) -> None:
+    cells = edge_cells(sweep_map(found._store, found._store.find_sweep(found.id)).lost).sum()
+    value = run_for_json("edge", found.id, "--nudge", "10000", "--tracking-uri", _uri(found))
+    assert value["nudged"] == cells
+    assert 0 <= value["flipped"] < 0.2 * cells  # 60 steps are few
+    some = run_command("edge", found.id, "--nudge", "9", "--tracking-uri", _uri(found)).stdout
+    assert "a nudge of 1 + 2^-52 changed the fate of" in some
+    assert "of 9 trials" in some
+
+
+def test_a_sweep_without_a_map_has_no_edge(recorded: Recorded) -> None:
+    for command in (("edge", "small"), ("zoom", "small", "--at", "1,1")):
+        result = run_command(*command, "--tracking-uri", recorded.uri)
+        assert result.exit_code == 2
+        assert "two axes of numbers" in result.stderr
+
+
+def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: RecordedSweep, tmp_path: Path) -> None:
+    film = tmp_path / "film.gif"
+    arguments = ["zoom", found.id, "--at", "2,300", "--by", "3", "--frames", "2", "--points", "17", "--inline"]
+    value = run_for_json(*arguments, "-o", str(film), "--tracking-uri", _uri(found))
+    assert value["files"] == [str(film), str(tmp_path / "film.csv")]
+    first, second = value["frames"]
+    for axis, centre in (("learning_rate.layer1", 2), ("learning_rate.layer2", 300)):
+        ranges = [(frame[f"first {axis}"], frame[f"last {axis}"]) for frame in (first, second)]
+        assert [np.log10(high / low) for low, high in ranges] == pytest.approx([3, 1])
+        assert [(low * high) ** 0.5 for low, high in ranges] == pytest.approx([centre, centre])
+    closer = load_sweep(second["sweep"], tracking_uri=_uri(found))
+    assert len(closer.trials) == 17 * 17
+    assert closer.info.spec == "point"
+    run = Store(_uri(found))._client.get_run(closer.info.run_id)
+    assert run.data.tags["gradgrid.zoom_of"] == found.id
+    with Image.open(film) as image:
+        assert getattr(image, "n_frames", 1) == 2
+        assert min(image.size) >= 512
+    with film.with_suffix(".csv").open() as file:
+        assert [row["sweep"] for row in csv.DictReader(file)] == [first["sweep"], second["sweep"]]
+    again = run_for_json("zoom", second["sweep"], "--at", "2,300", "--dry-run", "--tracking-uri", _uri(found))
+    assert np.log10(np.divide(*again["ranges"]["learning_rate.layer1"][::-1])) == pytest.approx(0.5)
+    assert again["trials"] == 17 * 17
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at", "1"], "write two numbers, such as 3.5,0.01, not '1'"),
+        (["--at", "-1,2"], "on a logarithmic axis, so it should be above 0, not -1"),
+        (["--at", "1,2", "--by", "1e15"], "too close for floating point; zoom less"),
+        (["--at", "1,2", "-o", "film.mp4"], "end 'film.mp4' in .gif"),
+    ],
+)
+def test_a_wrong_zoom_is_refused(found: RecordedSweep, arguments: list[str], message: str) -> None:
+    result = run_command("zoom", found.id, *arguments, "--tracking-uri", _uri(found))
+    assert result.exit_code == 2
+    assert message in result.stderr
