@@ -31,6 +31,7 @@ from service.recording.sqlite_database import SqliteDatabase
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.tables import assert_same_trials
+from tests.service.tracking import TrackingServer
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,7 @@ _EFFECTS: list[tuple[type, str]] = [
     (SqliteDatabase, "write"),
     (Server, "post"),
     (Server, "put"),
+    (Server, "send"),
 ]
 
 
@@ -91,23 +93,23 @@ class _Trouble:
                 one.stop()
 
 
-def _drive(uri: str, number: int, when: str, how: str, answer: Connection) -> None:
+def _drive(uri: str, name: str, number: int, when: str, how: str, answer: Connection) -> None:
     """Run the sweep with one trouble, and send the number of effects. A process of the test does nothing else."""
     trouble = _Trouble(number, when, how)
     try:
         with trouble():
-            run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, shard_size=2, store_timeout=20)
+            run_sweep(load_spec({**_SPEC, "name": name}), tracking_uri=uri, inline=True, shard_size=2, store_timeout=20)
     except (GradgridError, OSError):
         pass
     answer.send(trouble.count)
 
 
-def _troubled_sweep(uri: str, number: int, when: str, how: str) -> int | None:
+def _troubled_sweep(uri: str, number: int, when: str, how: str, name: str = "small") -> int | None:
     """Run the sweep in a process; return the number of its effects, None if it died."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["service.run", "service.recording.recorders", __name__])
     receiver, sender = processes.Pipe(duplex=False)
-    driver = processes.Process(target=_drive, args=(uri, number, when, how, sender))
+    driver = processes.Process(target=_drive, args=(uri, name, number, when, how, sender))
     driver.start()
     sender.close()
     try:
@@ -118,11 +120,11 @@ def _troubled_sweep(uri: str, number: int, when: str, how: str) -> int | None:
         driver.join()
 
 
-def _resumed(uri: str) -> SweepResult:
+def _resumed(uri: str, name: str = "small") -> SweepResult:
     """Resume the sweep, or begin it if it had not begun; return the result."""
-    sweeps = Store(uri, create=True).sweeps()
+    sweeps = [sweep for sweep in Store(uri, create=True).sweeps() if sweep.spec == name]
     resume = sweeps[0].sweep if sweeps else None
-    return run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=resume)
+    return run_sweep(load_spec({**_SPEC, "name": name}), tracking_uri=uri, inline=True, resume=resume)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,17 @@ def test_every_effect_on_a_database(make_uri: Callable[[], str], undisturbed: Sw
         uri = make_uri()
         _troubled_sweep(uri, number, when, how)
         _check_exact(uri, _resumed(uri), undisturbed)
+
+
+@pytest.mark.parametrize("how", ["fails", "dies"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_every_effect_through_a_server_with_the_app(
+    app_server: TrackingServer, undisturbed: SweepResult, when: str, how: str
+) -> None:
+    effects = _troubled_sweep(app_server.uri, -1, when, how, f"all-{when}-{how}")
+    assert effects is not None
+    assert effects > 15
+    for number in range(random.randrange(_STRIDE), effects, _STRIDE):
+        name = f"effect-{when}-{how}-{number}"
+        _troubled_sweep(app_server.uri, number, when, how, name)
+        _check_exact(app_server.uri, _resumed(app_server.uri, name), undisturbed)
