@@ -33,6 +33,7 @@ _KEYS: dict[str, tuple[Callable[[str], object], int]] = {
     "params.": (_validate_param_name, MAX_PARAM_VAL_LENGTH),
     "tags.": (_validate_tag_name, MAX_TAG_VAL_LENGTH),
     "curves.": (_validate_metric_name, 0),
+    "measures.": (_validate_metric_name, 0),
 }
 """Beginning of a column's name -> the check of the rest, and the most characters of a value."""
 _RUN_ID = "^[0-9a-f]{32}$"
@@ -105,6 +106,8 @@ def _fits(name: str, kind: pa.DataType) -> bool:
         return bool(kind == pa.string())
     if name in _LISTS:
         return bool(pa.types.is_list(kind) and kind.value_type == pa.int64())
+    if name.startswith("measures."):
+        return bool(kind == pa.float64())
     if name == "weights" or name.startswith("curves."):
         return bool(pa.types.is_list(kind) and kind.value_type in (pa.float64(), pa.float32()))
     return False
