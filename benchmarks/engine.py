@@ -2,11 +2,13 @@
 
     pip install -e '.[bench]'
     python benchmarks/engine.py [--rounds 7] [--quick] [table wide settings flat memory workers compilation]
+    python benchmarks/engine.py wide --models 64-64-10
 
 Every program trains the same networks (tanh, mean squared error, gradient descent, double precision, full batches of 64
 samples) from the same weights on one core, and the final losses are compared. The programs take turns. A figure is the
-median of the rounds; a ratio is the median of the ratios within a round. Time to first result includes tracing and
-compilation of a new model, but no imports.
+median of the rounds, in seconds of the processor's time; a ratio is the median of the ratios within a round. Time to
+first result includes tracing and compilation of a new model, but no imports. The bound of a model counts its fused
+multiply-adds and functions alone, each at the rate at which this processor does nothing else.
 
 - JAX: `jit(scan(vmap(value_and_grad)))`, all steps in one compiled program. Ratios are to the faster of two variants:
   the one that returns only the end. gradgrid also records loss, gradient norms, update ratios and dead units at 25
@@ -66,6 +68,7 @@ SETTINGS = (
 _SECONDS = 0.25  # approximate length of a run
 _STEPS = 200  # least number of gradgrid's steps: 25 recorded points are as rare as in a real sweep
 
+_ONLY: list[str] = []  # models of the part `wide`; all if empty
 _OURS, _JAX = "gradgrid, compiled", "JAX"
 
 
@@ -73,9 +76,10 @@ _OURS, _JAX = "gradgrid, compiled", "JAX"
 
 
 def _timed(run: Run) -> tuple[float, list[float]]:
-    began = time.perf_counter()
+    """Return the seconds of the processor's time that a run takes, and its losses. Other processes count little."""
+    began = time.process_time()
     losses = run()
-    return time.perf_counter() - began, losses
+    return time.process_time() - began, losses
 
 
 def _forget_compiled() -> None:
@@ -119,6 +123,10 @@ def _check_same_work(widths: tuple[int, ...]) -> None:
         np.testing.assert_allclose(make(work)(), expected, rtol=1e-9, err_msg=name)
     few = Work(widths, 2, 3)
     np.testing.assert_allclose(by_scalars(few)(), by_numpy(few)(), rtol=1e-9, err_msg="scalars")
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.3g}" if number < 1_000 else f"{number:,.0f}"
 
 
 def _shown(widths: Sequence[int]) -> str:
@@ -193,19 +201,20 @@ def duel(work: Work, rounds: int) -> tuple[float, float, float]:
 
 def wide(rounds: int, seconds: float) -> None:
     """Measure all models in both types against JAX and against the bound, population 512; then first results."""
+    chosen = [widths for widths in (*MODELS, *WIDE) if not _ONLY or _shown(widths) in _ONLY]
     print("| model | type | gradgrid, ns | JAX, ns | times as fast as JAX | bound, ns | share of the bound |")
     print("|---|---|---|---|---|---|---|")
-    for widths in (*MODELS, *WIDE):
+    for widths in chosen:
         for dtype in ("float64", "float32"):
             weights = sum(inputs * units + units for inputs, units in pairwise(widths))
-            steps = min(400, max(20, int(20 * seconds / (512 * SAMPLES * weights * 0.2e-9))))
+            steps = min(2_000, max(20, int(4 * seconds / (512 * SAMPLES * max(weights, 20) * 0.2e-9))))
             mine, theirs, ratio = duel(Work(widths, 512, steps, Setting(dtype=dtype)), rounds)
             least = bound(widths, dtype, outputs_bend=len(widths) == 2)
-            cells = f"{mine:,.3g} | {theirs:,.3g} | {ratio:.2f} | {least:,.3g} | {least / mine:.0%}"
+            cells = f"{_figure(mine)} | {_figure(theirs)} | {ratio:.2f} | {_figure(least)} | {least / mine:.0%}"
             print(f"| {_shown(widths)} | {dtype} | {cells} |", flush=True)
     print("\nSeconds to the result of 5 steps of a new model, tracing and compilation included, population 64.\n")
     print("| model | type | gradgrid | JAX |\n|---|---|---|---|")
-    for widths in WIDE:
+    for widths in (widths for widths in chosen if widths in WIDE):
         for dtype in ("float64", "float32"):
             mine, theirs = _first_results(widths, min(3, rounds), Setting(dtype=dtype), trials=64, steps=5)
             print(f"| {_shown(widths)} | {dtype} | {mine:.2f} | {theirs:.2f} |", flush=True)
@@ -220,7 +229,7 @@ def settings(rounds: int, seconds: float) -> None:
             mine, theirs, ratio = duel(Work(widths, 512, steps, setting), rounds)
             changed = [str(v) for v, d in zip(astuple(setting), astuple(DEFAULT), strict=True) if v != d]
             name = f"batches of {changed[0]}" if setting.batch_size else changed[0]
-            print(f"| {_shown(widths)} | {name} | {mine:,.3g} | {theirs:,.3g} | {ratio:.2f} |", flush=True)
+            print(f"| {_shown(widths)} | {name} | {_figure(mine)} | {_figure(theirs)} | {ratio:.2f} |", flush=True)
 
 
 def flat(rounds: int, seconds: float) -> None:
@@ -333,7 +342,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="all when left out")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="short runs, to check that it works")
+    parser.add_argument("--models", nargs="+", default=[], help="models of the part wide, such as 64-64-10")
     arguments = parser.parse_args()
+    _ONLY.extend(arguments.models)
     os.sched_setaffinity(0, {max(_CORES)})
     seconds = _SECONDS / 10 if arguments.quick else _SECONDS
     print(f"{_processor()}, one core, Python {platform.python_version()}, {_versions()}\n")
