@@ -20,7 +20,7 @@ def test_sweep_prints_one_json_object_with_the_contracts_keys(tmp_path: Path, ur
     values = run_for_json("sweep", write_spec(tmp_path, TINY), "--inline", "--tracking-uri", uri)
     assert set(values) == {
         "sweep", "sweep_run_id", "experiment_id", "tracking_uri", "trials", "finished", "diverged", "outcomes",
-        "seconds", "best",
+        "seconds", "best", "missing",
     }  # fmt: skip
     assert (values["trials"], values["finished"], values["diverged"], values["tracking_uri"]) == (3, 3, 0, uri)
     assert set(values["best"]) == {"run_id", "params", "metrics"}
