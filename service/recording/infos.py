@@ -171,11 +171,12 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
     objective: the metric that ranks the trials.
     runs: which trials get runs: `all`, `summary`, or `top 100`.
     """
-    from engine import ENGINE_VERSION
+    from engine import ENGINE_VERSION, FLOAT32_VERSION
 
     return {
         Tag.FINGERPRINT: fingerprint,
         Tag.ENGINE: ENGINE_VERSION,
+        Tag.FLOAT32: FLOAT32_VERSION,
         Tag.FOLDER: str(folder),
         Tag.OBJECTIVE: objective,
         Tag.RUNS: runs,
@@ -184,9 +185,11 @@ def sweep_tags(fingerprint: str, folder: Path, objective: str, runs: str) -> dic
 
 def identity_mismatches(sweep: SweepInfo, fingerprint: str) -> list[str]:
     """Return what has changed since the sweep began: its data, its engine version, both or nothing."""
-    from engine import ENGINE_VERSION
+    from engine import ENGINE_VERSION, FLOAT32_VERSION
 
     now = {"its data": (Tag.FINGERPRINT, fingerprint), "its engine version": (Tag.ENGINE, ENGINE_VERSION)}
+    if any("float32" in sweep.params.get(name, "") for name in ("dtype", "grid.dtype")):
+        now["the engine's arithmetic of float32"] = (Tag.FLOAT32, FLOAT32_VERSION)
     return [name for name, (tag, value) in now.items() if sweep.tags.get(tag) != value]
 
 

@@ -21,6 +21,8 @@ class Tag:
     """Which trials have runs: `all`, `summary` for none, or `top 100`."""
     FINGERPRINT = "gradgrid.fingerprint"
     """A hash of the data set."""
+    FLOAT32 = "gradgrid.float32"
+    """The version of the arithmetic of float32. Sweeps before version 2 have no such tag."""
     FOLDER = "gradgrid.folder"
     """The folder from which relative paths of the sweep file start."""
     FRAME = "gradgrid.frame"

@@ -6,9 +6,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
+from experiments.errors import SpecError
+from experiments.spec import load_spec
+from service.inspection.verify import verify
 from service.recording.infos import TrialInfo
-from tests.service.conftest import TINY, Recorded, run_command, run_for_json, write_spec
+from service.recording.store import Store
+from service.run import run_sweep
+from tests.service.conftest import SPEC, TINY, Recorded, run_command, run_for_json, write_spec
 
 
 def test_verify_finds_every_figure_equal(recorded: Recorded) -> None:
@@ -63,3 +69,21 @@ def test_verify_finds_changes(tmp_path: Path, uri: str, what: str) -> None:
     assert result.exit_code == 1
     assert "1 DIFFERENT" in result.stdout
     assert ("layer1.weight[1]" if what == "a weight" else "loss at step 2") in result.stdout
+
+
+@pytest.mark.parametrize(("dtype", "refused"), [("float32", True), ("float64", False)])
+def test_a_sweep_of_an_older_arithmetic_of_float32_is_refused(uri: str, dtype: str, refused: bool) -> None:
+    """Its trials have other bits and other identities now: to resume it would train each again."""
+    resolved = load_spec({**SPEC, "dtype": dtype})
+    result = run_sweep(resolved, tracking_uri=uri, inline=True)
+    MlflowClient(uri).delete_tag(result.sweep_run_id, "gradgrid.float32")
+    store = Store(uri)
+    sweep = store.find_sweep(result.sweep)
+    if not refused:
+        assert verify(store, sweep).trials == result.trials
+        assert run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep).recorded == 0
+        return
+    with pytest.raises(SpecError, match=r"verified: the engine's arithmetic of float32 changed since it began"):
+        verify(store, sweep)
+    with pytest.raises(SpecError, match=r"resumed: the engine's arithmetic of float32 changed since it began"):
+        run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
