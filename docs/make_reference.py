@@ -18,7 +18,8 @@ from experiments.axis import MAX_TRIALS
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from experiments.search import SearchSpec
-from experiments.spec import RecordSpec, Spec
+from experiments.sections import RecordSpec
+from experiments.spec import Spec
 from service.cli import main as command
 from service.results.cells import markdown_table
 

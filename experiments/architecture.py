@@ -185,14 +185,9 @@ def make_architecture(
         raise block.error_at("output", f"cross_entropy takes logits, so the output is linear; leave out {output}")
     if output is not None:
         used.add("output")
-    if hidden:
+    if hidden or (output is None and loss != _FROM_LOGITS):
         used.add("activation")
-        activation, output = activation or "tanh", output or "identity"
-    elif output is None and loss != _FROM_LOGITS:
-        used.add("activation")
-        activation, output = None, activation or "identity"
-    else:
-        activation, output = None, output or "identity"
+    activation, output = _activations(hidden, activation, output, loss)
     check_layers(structure, activation, block)
     used.update(("bias", "gain"))
     if structure["batch_size"] is not None:
@@ -214,6 +209,15 @@ def make_architecture(
         written=_written(resolved),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
+
+
+def _activations(hidden: Any, activation: Any, output: str | None, loss: str) -> tuple[Any, str]:
+    """Return the activation of the hidden layers, None if there are none, and that of the last layer."""
+    if hidden:
+        return activation or "tanh", output or "identity"
+    if output is None and loss != _FROM_LOGITS:
+        return None, activation or "identity"  # a single neuron's activation is its output
+    return None, output or "identity"
 
 
 def _written(resolved: ResolvedSpec) -> frozenset[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import (
     Field,
@@ -32,90 +32,15 @@ from experiments.hyperparameters import (
 )
 from experiments.messages import schema_messages, value_message
 from experiments.search import SearchSpec
+from experiments.sections import RecordSpec, RefineSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-MEASURE_NAMES = ("balanced_accuracy", "f1_macro", "roc_auc", "r2", "mean_absolute_error")
-"""The names of `record: {measures: [...]}`; `experiments.measures` computes them."""
-
-MAX_TOP = 100_000
-"""Largest N of `record: {runs: {top: N}}`."""
-
 ModelSpec: type[Section] = create_model("ModelSpec", __base__=Section, **section_fields("model"))
 """The `model` section of a sweep file: the network's hyperparameters."""
-
-
-@dataclass(frozen=True)
-class TopRuns:
-    """Record runs only for the `top` best trials."""
-
-    top: int
-
-
-class RecordSpec(Section):
-    """The `record` section of a sweep file: how much of each trial goes into MLflow."""
-
-    runs: Literal["all", "summary"] | TopRuns = Field(
-        default="all",
-        description="a run for every trial, only for the N best {top: N}, or for none; trials.parquet has every trial",
-    )
-    weights: Literal["artifact", "none"] = Field(
-        default="artifact", description="final weights as final_weights.json of each run, or none"
-    )
-    points: int = Field(
-        default=25, description="points of each curve, spread over the steps, first and last included", ge=2, le=1000
-    )
-    curves: Literal["file", "none"] = Field(
-        default="file", description="every trial's curves in Parquet files of the sweep's run, for its report, or none"
-    )
-    gradients: Literal["norm", "tensor", "each"] = Field(
-        default="tensor",
-        description="the norm of the whole gradient; also that of each tensor; also the gradient of each weight",
-    )
-    health: Literal["none", "total", "tensor"] = Field(
-        default="total",
-        description="the share of dead units and the update-to-weight ratio; also of each layer and tensor; or neither",
-    )
-
-    measures: list[str] = Field(
-        default_factory=list,
-        description="measures of the final weights: `balanced_accuracy`, `f1_macro`, `roc_auc` for classes, `r2`, "
-        "`mean_absolute_error` for numbers; on the training part, and with `test_` before the name on the test part",
-    )
-
-    @field_validator("measures")
-    @classmethod
-    def _known_measures(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in MEASURE_NAMES:
-                raise ValueError(f"no measure is called {name!r}{did_you_mean(name, MEASURE_NAMES)}")
-        return list(dict.fromkeys(names))
-
-    @field_validator("runs", mode="plain")
-    @classmethod
-    def _runs(cls, value: Any) -> Any:
-        if value in ("all", "summary"):
-            return value
-        if isinstance(value, Mapping) and list(value) == ["top"]:
-            top = value["top"]
-            if isinstance(top, int) and not isinstance(top, bool) and 1 <= top <= MAX_TOP:
-                return TopRuns(top)
-        raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
-
-
-class RefineSpec(Section):
-    """The `refine` section of a sweep file: a map that is trained densely only where its cells differ."""
-
-    to: int = Field(description="values of each of the two axes in the end", ge=4, le=4096)
-    by: Literal["lost", "outcome"] = Field(
-        default="lost", description="what must differ: whether trials exploded or diverged; or their outcome"
-    )
-    audit: float = Field(
-        default=0.01, description="share of the other trials that are trained at the end, to compare", ge=0, le=1
-    )
 
 
 class Spec(Section):

@@ -23,7 +23,8 @@ from experiments.errors import DataError, SpecError
 from experiments.measures import MEASURES
 from experiments.part_notes import part_notes
 from experiments.population import Population
-from experiments.spec import RecordSpec, ResolvedSpec
+from experiments.sections import RecordSpec
+from experiments.spec import ResolvedSpec
 from experiments.trials import Grid, TrialIds, make_grid
 from service.results.curves import kept_curves
 

@@ -15,7 +15,7 @@ from engine import ENGINE_VERSION, History
 from engine.arrays import Flags, Floats, Integers
 from engine.tensors import elements
 from experiments.data.datasets import Dataset
-from experiments.spec import RecordSpec
+from experiments.sections import RecordSpec
 from experiments.trials import trial_id
 from service.execution.plan import Plan, Shard
 from service.execution.worker import TrainedShard, train_shard

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine import History
 from engine.arrays import Flags, Integers
-from experiments.spec import RecordSpec
+from experiments.sections import RecordSpec
 
 
 def kept_curves(names: Iterable[str], record: RecordSpec) -> list[str]:

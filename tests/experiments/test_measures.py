@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from experiments.measures import MEASURES, Outputs
-from experiments.spec import MEASURE_NAMES
+from experiments.sections import MEASURE_NAMES
 
 _RNG = np.random.Generator(np.random.PCG64(5))
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from experiments.architecture import Architecture
 from experiments.errors import UserError
 from experiments.hyperparameters import HYPERPARAMETERS
-from experiments.spec import TopRuns, load_spec, ready_sweeps
+from experiments.sections import TopRuns
+from experiments.spec import load_spec, ready_sweeps
 from service.execution.plan import Plan, make_plan
 from service.recording.store import Store
 from service.run import run_sweep

@@ -1,0 +1,87 @@
+"""The sections `record` and `refine` of the sweep file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from experiments.data.dataset_spec import Section
+from experiments.errors import did_you_mean
+
+MEASURE_NAMES = ("balanced_accuracy", "f1_macro", "roc_auc", "r2", "mean_absolute_error")
+"""The names of `record: {measures: [...]}`; `experiments.measures` computes them."""
+
+MAX_TOP = 100_000
+"""Largest N of `record: {runs: {top: N}}`."""
+
+
+@dataclass(frozen=True)
+class TopRuns:
+    """Record runs only for the `top` best trials."""
+
+    top: int
+
+
+class RecordSpec(Section):
+    """The `record` section of a sweep file: how much of each trial goes into MLflow."""
+
+    runs: Literal["all", "summary"] | TopRuns = Field(
+        default="all",
+        description="a run for every trial, only for the N best {top: N}, or for none; trials.parquet has every trial",
+    )
+    weights: Literal["artifact", "none"] = Field(
+        default="artifact", description="final weights as final_weights.json of each run, or none"
+    )
+    points: int = Field(
+        default=25, description="points of each curve, spread over the steps, first and last included", ge=2, le=1000
+    )
+    curves: Literal["file", "none"] = Field(
+        default="file", description="every trial's curves in Parquet files of the sweep's run, for its report, or none"
+    )
+    gradients: Literal["norm", "tensor", "each"] = Field(
+        default="tensor",
+        description="the norm of the whole gradient; also that of each tensor; also the gradient of each weight",
+    )
+    health: Literal["none", "total", "tensor"] = Field(
+        default="total",
+        description="the share of dead units and the update-to-weight ratio; also of each layer and tensor; or neither",
+    )
+    measures: list[str] = Field(
+        default_factory=list,
+        description="measures of the final weights: `balanced_accuracy`, `f1_macro`, `roc_auc` for classes, `r2`, "
+        "`mean_absolute_error` for numbers; on the training part, and with `test_` before the name on the test part",
+    )
+
+    @field_validator("measures")
+    @classmethod
+    def _known_measures(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in MEASURE_NAMES:
+                raise ValueError(f"no measure is called {name!r}{did_you_mean(name, MEASURE_NAMES)}")
+        return list(dict.fromkeys(names))
+
+    @field_validator("runs", mode="plain")
+    @classmethod
+    def _runs(cls, value: Any) -> Any:
+        if value in ("all", "summary"):
+            return value
+        if isinstance(value, Mapping) and list(value) == ["top"]:
+            top = value["top"]
+            if isinstance(top, int) and not isinstance(top, bool) and 1 <= top <= MAX_TOP:
+                return TopRuns(top)
+        raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
+
+
+class RefineSpec(Section):
+    """The `refine` section of a sweep file: a map that is trained densely only where its cells differ."""
+
+    to: int = Field(description="values of each of the two axes in the end", ge=4, le=4096)
+    by: Literal["lost", "outcome"] = Field(
+        default="lost", description="what must differ: whether trials exploded or diverged; or their outcome"
+    )
+    audit: float = Field(
+        default=0.01, description="share of the other trials that are trained at the end, to compare", ge=0, le=1
+    )
