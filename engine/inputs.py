@@ -104,5 +104,5 @@ def category_names(kind: str, cells: Cells) -> Cells:
 
 
 def number_name(number: float) -> str:
-    """Return a number as the shortest text: whole numbers without a decimal point."""
+    """Return a number as text, whole numbers without a decimal point."""
     return str(int(number)) if number.is_integer() else str(number)

@@ -24,7 +24,7 @@ from engine.tracing import Symbol, Trace
 
 
 class RolledTrace(Trace):
-    """A trace whose symbols can have axes.
+    """A trace whose values can be arrays, indexed by axes such as the features and the units of a layer.
 
     sizes: number of elements of each axis.
     """

@@ -214,7 +214,7 @@ class _Reader:
         lengths = {name: self._length(name) for name in raw}
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"{name} has {length:,}" for name, length in list(lengths.items())[:_LISTED])
-            raise self._error((_ZIP,), f"the axes should have one length, but {shown}")
+            raise self._error((_ZIP,), f"axes under zip must have the same length, but {shown}")
 
     def _read_only(self, raw: Any) -> Iterator[Condition]:
         texts = [raw] if isinstance(raw, str) else raw

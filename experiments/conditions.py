@@ -120,14 +120,14 @@ def parse_condition(text: str, prefix: str = "") -> Condition:
     for part in _OR.split(text):
         match = _COMPARISON.fullmatch(part)
         if match is None:
-            raise ValueError("write NAME=VALUE, or <, <=, >, >=, != for =; as learning_rate<0.1")
+            raise ValueError("write NAME OPERATOR VALUE, such as learning_rate<0.1; operators are = != < <= > >=")
         name, sign, value = match.groups()
         comparisons.append(Comparison(name.removeprefix(prefix), sign, value.removeprefix(prefix)))
     return Condition(text, tuple(comparisons))
 
 
 def without_blanks(text: str) -> str:
-    """Return a text without blanks, so that [8,8] in a condition is [8, 8] in a trial."""
+    """Return a text without spaces, so that [8,8] matches [8, 8]."""
     return text.replace(" ", "")
 
 

@@ -213,7 +213,7 @@ def _check_used(blocks: Sequence[Block], names: Iterable[str], used: set[str]) -
 
 def _why_unused(name: str) -> str:
     if name.startswith("batch_"):
-        return ": it goes with batch_size"
+        return ": it applies only with batch_size"
     if name == "init_bias":
         return ": its networks have no biases"
     if layer_of(name):

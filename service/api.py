@@ -117,7 +117,9 @@ class RecordedSweep:
             return curves.rename(columns={metric: "value"}).reset_index(drop=True)
         rows = rows.dropna(subset=["run_id"])
         if not len(rows):
-            raise NotFoundError(f"none of these trials of {self.id} has a run, and only runs have the sweep's curves")
+            raise NotFoundError(
+                f"{self.id} has no files of curves, and none of these trials has a run to read them from"
+            )
         return pd.DataFrame(
             [
                 {"number": number, "run_id": run_id, "step": step, "value": value}

@@ -1,7 +1,7 @@
 """The main job: check, open, plan, train, record, finish.
 
 A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and Ray
-actors record each trial as an MLflow run. The driver hands results on.
+actors record each trial as an MLflow run. The driver passes references.
 
 Nothing is written until all input is checked, the store is open and Ray is reached.
 """

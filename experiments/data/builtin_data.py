@@ -53,7 +53,7 @@ def find_builtin(spec: DatasetSpec) -> Builtin:
     if spec.noise is not None and spec.name == RANDOM_NORMAL:
         raise DataError(f"{spec.name} is nothing but noise; leave noise out")
     if spec.feature_count is not None and spec.name != RANDOM_NORMAL:
-        raise DataError(f"feature_count goes with {RANDOM_NORMAL}; leave it out")
+        raise DataError(f"feature_count applies only to {RANDOM_NORMAL}; remove it")
     if spec.samples == 1 and spec.name != RANDOM_NORMAL:
         raise DataError(f"{spec.name} needs at least 2 samples")
     if spec.task not in (None, builtin.task):

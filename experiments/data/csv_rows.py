@@ -27,8 +27,8 @@ _QUOTE = ord('"')
 class CsvText:
     """The cells of a CSV as text.
 
-    names: of the columns, from the first line that is not blank.
-    header_line: the last line of the names, from 1.
+    names: the column names, from the first line that is not blank.
+    header_line: number of the line on which the header ends, from 1.
     columns: one array of Arrow strings, (rows,), for each name.
     lines: (rows,). The first line of each row, from 1. Blank lines are not rows.
     """

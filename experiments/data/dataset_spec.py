@@ -93,9 +93,11 @@ class DatasetSpec(Section):
         if self.path is not None and self.target is None:
             raise ValueError("a data set with path needs target, the column to predict")
         if self.name is not None and self.target is not None:
-            raise ValueError("target goes with path; a built-in data set has a target already")
+            raise ValueError("target applies only to files (path); a built-in data set has its own: remove target")
         if self.name is not None and (self.encode is not None or self.missing != "refuse"):
-            raise ValueError("encode and missing go with path; a built-in data set has neither words nor empty cells")
+            raise ValueError(
+                "encode and missing apply only to files (path), as built-in data sets have only numbers: remove them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -109,7 +111,7 @@ class DatasetSpec(Section):
         if self.folds is not None and self.test_fraction is not None:
             raise ValueError("folds and test_fraction both name the test part; remove one of them")
         if self.folds is None and self.fold is not None:
-            raise ValueError("fold goes with folds, their number; write folds: 5")
+            raise ValueError("fold needs folds, the number of folds; add folds: 5")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> DatasetSpec:
@@ -119,7 +121,7 @@ class DatasetSpec(Section):
     def _of_given_table(self) -> DatasetSpec:
         for key in ("name", "path", "samples", "noise", "feature_count", *CSV_KEYS):
             if getattr(self, key) is not None:
-                raise ValueError(f"{key} does not go with a table from Python; leave it out")
+                raise ValueError(f"{key} does not apply to a table from Python; remove it")
         if self.target is None:
             raise ValueError("a table from Python needs target, the column to predict")
         return self

@@ -77,7 +77,10 @@ def _frame(data: Any) -> pd.DataFrame:
         raise DataError(f"data is not a table: {error}; give a data frame, or rows of equal length") from None
     shape = np.shape(data) if isinstance(data, np.ndarray) else (0,) * (2 if _has_rows(data) else 1)
     if len(shape) != 2:
-        raise DataError("data has one dimension; give (samples, features), such as x.reshape(-1, 1) for one feature")
+        raise DataError(
+            "data is not a list of rows; give a data frame, or rows of equal length such as [[1, 2], [3, 4]] (for a "
+            "single feature, x.reshape(-1, 1))"
+        )
     return frame.set_axis([f"x{k}" for k in range(frame.shape[1])], axis="columns")
 
 

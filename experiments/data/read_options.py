@@ -98,7 +98,7 @@ def check_keys_fit(spec: DatasetSpec) -> None:
     csv_keys = [key for key in CSV_KEYS if getattr(spec, key) is not None]
     keys = csv_keys + (["na_values"] if spec.na_values is not None else [])
     if keys and spec.name is not None:
-        raise ValueError(f"{keys[0]} goes with path; a built-in data set is not read from a file")
+        raise ValueError(f"{keys[0]} applies only to files (path), and a built-in data set is none: remove it")
     if csv_keys and spec.path is not None and is_parquet(PurePath(spec.path)):
         raise ValueError(f"{csv_keys[0]} belongs to a CSV file; {spec.path} is Parquet; leave it out")
     if spec.decimal is not None and spec.decimal == spec.thousands:

@@ -179,8 +179,9 @@ def _selected(columns: Sequence[Column], names: Sequence[str], kind: str, table:
 
 
 def _refuse_repeated(names: Sequence[str], kind: str, table: str) -> None:
-    if len(set(names)) < len(names):
-        raise DataError(f"{table}: a {kind} is named twice ({', '.join(names)}); name each once")
+    repeated = next((name for name in names if list(names).count(name) > 1), None)
+    if repeated is not None:
+        raise DataError(f"{table}: the {kind} {repeated!r} is listed twice; list it once")
 
 
 # --------------------------------------------------------------------------------------------------- checking cells

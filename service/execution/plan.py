@@ -77,7 +77,7 @@ class Plan:
 
     resolved: the spec with its axes.
     variants: the training and test data; several if the grid has axes of the data.
-    grid: the trials, as populations that share a program.
+    grid: the trials, as populations that share an architecture and a data set.
     programs: the training step of each population.
     """
 
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def populations(self) -> tuple[Population, ...]:
-        """The trials that share a program, and their hyperparameters."""
+        """The trials that share an architecture and a data set, and their hyperparameters."""
         return self.grid.populations
 
     @property
@@ -140,7 +140,7 @@ class Plan:
 
     @property
     def objective(self) -> str:
-        """The metric that trials are ranked by: the loss, on the validation data, else on the test data, if there are.
+        """The metric that trials are ranked by: the loss on the validation data, else on the test or the training data.
 
         Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """

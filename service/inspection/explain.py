@@ -69,8 +69,8 @@ class Explanation:
         """
         index = int(self.replay.samples[0]) if sample is None else sample
         if index not in self.replay.samples:
-            batch = f"{len(self.replay.samples)} samples, the first {int(self.replay.samples[0])}"
-            raise UserError(f"step {self.replay.step} does not see sample {index}: it sees {batch}")
+            batch = f"{len(self.replay.samples)} samples, such as {int(self.replay.samples[0])}"
+            raise UserError(f"sample {index} is not in the batch of step {self.replay.step}, which has {batch}")
         return self.replay.graph(index)
 
 

@@ -71,7 +71,7 @@ def _weights(store: Store, trial: TrialInfo) -> Floats:
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:
     """Register a trial's network in MLflow's model registry, as a new version of the model `name`.
 
-    Raises what `load_model` raises, and StoreError.
+    Raises SpecError if the weights were not recorded and the data or the engine have changed; StoreError.
     """
     sweep = store.sweep_of(trial)
     facts = store.data(sweep)

@@ -1,4 +1,4 @@
-"""Tables that grow while a sweep runs: one Parquet file a shard, in a folder of the sweep's run."""
+"""Read the tables that a sweep writes while it runs, as one Parquet file a shard."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@
 | `params.<name>` | string | a hyperparameter |
 | `tags.<name>` | string | a tag; see `Tag` |
 | `step`, `time` | list of int64 | a run's recorded points: the step, rising, and the time in milliseconds since 1970 |
-| `curves.<name>` | list of float64 | a metric at those points; it may be infinite or NaN |
+| `curves.<name>` | list of float64 or float32 | a metric at those points; it may be infinite or NaN |
 | `measures.<name>` | float64 | a metric of the final weights alone; it has one point, the last |
-| `weights` | list of float64 | the final weights, one tensor after another; left out if they are written elsewhere |
+| `weights` | list of float64 or float32 | the final weights, one tensor after another; left out if written elsewhere |
 
 The table's metadata has names and shapes of the tensors. The worker that trains a shard makes its table. A table is
 columns of plain memory, so Ray hands it to a recorder without a copy, and a recorder turns it into its store's form

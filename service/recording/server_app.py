@@ -1,11 +1,11 @@
-"""gradgrid's app for an MLflow server: MLflow's own, and requests that record runs in bulk (see shard_protocol.py).
+"""gradgrid's app for an MLflow server: MLflow's app plus endpoints that record runs in bulk (see shard_protocol.py).
 
     mlflow server --app-name gradgrid
     mlflow server --app-name gradgrid-basic-auth
 
 The second has MLflow's accounts, which `--app-name basic-auth` turns on: an account must be allowed to create runs in
-the experiment. `mlflow server` imports this module before it starts the server's processes, and those alone import the
-rest.
+the experiment. `mlflow server` imports this module before it starts the server's processes; all else is
+imported only in those processes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _add_endpoints(app: Flask, *, accounts: bool) -> None:
 
 
 def max_bytes() -> int:
-    """Return the most bytes of a request: GRADGRID_MAX_SHARD_BYTES, else 32 MiB. Raises ValueError."""
+    """Return the maximum size of a request, in bytes: GRADGRID_MAX_SHARD_BYTES, else 32 MiB. Raises ValueError."""
     return int(os.environ.get("GRADGRID_MAX_SHARD_BYTES", _MAX_BYTES))
 
 

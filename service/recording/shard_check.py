@@ -88,9 +88,8 @@ def _check_columns(schema: pa.Schema) -> None:
         raise ShardError("two columns of the table have the same name")
     for field in schema:
         if not _fits(field.name, field.type):
-            raise ShardError(
-                f"the column {field.name[:MAX_ENTITY_KEY_LENGTH]!r} is unknown, or not of type {field.type}"
-            )
+            name = field.name[:MAX_ENTITY_KEY_LENGTH]
+            raise ShardError(f"the column {name!r} is unknown or has the wrong type, {field.type}")
         for prefix, (check, _) in _KEYS.items():
             if field.name.startswith(prefix):
                 key = field.name.removeprefix(prefix)

@@ -55,9 +55,9 @@ def importance_drawing(shares: Sequence[Importance]) -> Drawing:
 
 
 def parallel_drawing(table: pd.DataFrame, metric: str, axes: Sequence[Axis]) -> Drawing:
-    """Return parallel coordinates: a line for each configuration, through its values to the rank of its median.
+    """Return a parallel-coordinates plot: a line for each combination of values; the last axis ranks its median.
 
-    The lines through one value are ordered by rank.
+    Lines that cross an axis at the same value are spread by rank.
 
     table: see `service.results.trials_table`.
     metric: the metric's name, without prefix.

@@ -21,7 +21,7 @@ _MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_l
 
 
 class RowSpool:
-    """Takes rows of the trials' table in any order; writes them in the order of the trials' numbers."""
+    """Collects rows of the trials' table in any order, on disk; writes them in the order of the trials' numbers."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []

@@ -123,7 +123,7 @@ _BASE = "name: a\ndataset: {name: moons}\n"
             "a.yaml:3: grid.dataset.noise: noise is only for toy data sets",
         ),
         ("name: a\ndataset: {name: iris, folds: 3, test_fraction: 0.2}", "a.yaml:2: dataset: folds and test"),
-        ("name: a\ndataset: {name: iris, fold: 1}", "a.yaml:2: dataset: fold goes with folds, their number"),
+        ("name: a\ndataset: {name: iris, fold: 1}", "a.yaml:2: dataset: fold needs folds, the number of folds"),
     ],
 )  # fmt: skip
 def test_a_wrong_axis_of_the_data_is_named_with_its_place(text: str, message: str) -> None:

@@ -84,7 +84,7 @@ def test_features_and_classes_can_be_chosen() -> None:
         ({"name": "iris", "task": "regression"}, "iris is a classification data set, not regression"),
         ({"name": "iris", "features": ["petal"]}, "iris has no feature 'petal'"),
         ({"name": "iris", "classes": ["setosa", "versicolour"]}, "no class 'versicolour'; did you mean 'versicolor'"),
-        ({"name": "iris", "classes": ["setosa", "setosa"]}, "a class is named twice"),
+        ({"name": "iris", "classes": ["setosa", "setosa"]}, "the class 'setosa' is listed twice"),
         ({"name": "sine", "classes": ["a", "b"]}, "regression target: it has no classes"),
         ({"name": "iris", "test_fraction": 0.99}, "each part needs a sample of each of the 3 classes; set another"),
         ({"name": "diabetes", "test_fraction": 0.999}, "one of the parts would be empty; set another"),

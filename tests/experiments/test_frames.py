@@ -86,8 +86,8 @@ def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None
 @pytest.mark.parametrize(
     ("data", "target", "message"),
     [
-        (_X[:, 0], _Y, r"data has one dimension; give \(samples, features\)"),
-        (_X[:, 0].tolist(), _Y, "data has one dimension"),
+        (_X[:, 0], _Y, "data is not a list of rows; give a data frame"),
+        (_X[:, 0].tolist(), _Y, "data is not a list of rows"),
         (_X[None], _Y, "data is not a table"),
         (5, _Y, "data is not a table"),
         ("own.csv", "y", "data is 'own.csv': give the table itself, or name the file under dataset.path"),
@@ -113,7 +113,7 @@ def test_data_that_do_not_fit_are_refused(data: Any, target: Any, message: str) 
 @pytest.mark.parametrize("key", ["name", "path", "samples", "separator"])
 def test_the_spec_names_no_other_data(key: str) -> None:
     value = 10 if key == "samples" else ";" if key == "separator" else "moons"
-    with pytest.raises(SpecError, match=f"{key} does not go with a table from Python; leave it out"):
+    with pytest.raises(SpecError, match=f"{key} does not apply to a table from Python; remove it"):
         load_spec({**_SPEC, "dataset": {key: value}}, frame=_frame(), target="label")
 
 

@@ -90,7 +90,7 @@ def test_reading_keys_of_a_sweep_file() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"name": "xor", "path": None, "target": None, "decimal": ","}, "decimal goes with path"),
+        ({"name": "xor", "path": None, "target": None, "decimal": ","}, "decimal applies only to files"),
         ({"path": "a.parquet", "separator": ";"}, "separator belongs to a CSV file; a.parquet is Parquet"),
         ({"separator": ";;"}, "should be one character such as"),
         ({"separator": "1"}, "should be one character such as"),

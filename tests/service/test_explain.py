@@ -84,7 +84,7 @@ def test_any_step_of_the_trial_can_be_explained_and_no_other(troubled: _Troubled
     assert explain(troubled.store, trial, 40).replay.step == 40
     with pytest.raises(UserError, match="the trial has steps 0 to 40, not 41"):
         explain(troubled.store, trial, 41)
-    with pytest.raises(UserError, match="step 0 does not see sample 99: it sees 30 samples"):
+    with pytest.raises(UserError, match="sample 99 is not in the batch of step 0, which has 30 samples"):
         explain(troubled.store, trial, 0).graph(99)
 
 

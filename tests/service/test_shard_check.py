@@ -54,10 +54,10 @@ _FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
     "no column": (lambda t: t.drop_columns(["status"]), "has no column status"),
     "unknown column": (lambda t: t.append_column("more", pa.array([1, 2, 3])), "'more' is unknown"),
     "twice": (lambda t: t.append_column("name", pa.array(["a", "b", "c"])), "two columns"),
-    "type": (_replaced("number", [1.0, 2.0, 3.0]), "'number' is unknown, or not of type double"),
+    "type": (_replaced("number", [1.0, 2.0, 3.0]), "'number' is unknown or has the wrong type, double"),
     "dictionary": (
         lambda t: _replaced("name", t["name"].combine_chunks().dictionary_encode())(t),
-        "'name' is unknown, or not of type dictionary",
+        "'name' is unknown or has the wrong type, dictionary",
     ),
     "empty": (_replaced("name", ["a", None, "c"]), "the column name has empty cells"),
     "empty point": (
