@@ -8,7 +8,6 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import time
@@ -33,7 +32,7 @@ from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
 from service.execution.pipeline import Pipeline
-from service.execution.plan import Plan, make_plan
+from service.execution.plan import Plan, Shard, make_plan
 from service.execution.pool import Pool
 from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult
@@ -42,6 +41,7 @@ from service.execution.shard_recorder import ShardRecorderRecipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 from service.execution.sweep_state import SweepState, recovered_state
 from service.recording.connection import import_libraries
+from service.recording.environment import recording_environment
 from service.recording.infos import SweepInfo
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import subject_of
@@ -86,7 +86,7 @@ def run_sweep(
     plan = make_plan(resolved)
     observer = observer or NullObserver()
     asked = workers or address or "RAY_ADDRESS" in os.environ
-    inline = inline or (not asked and ends_before_ray_starts(plan.newest))
+    inline = inline or (not asked and ends_before_ray_starts(plan.newest if extend else plan))
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()
@@ -106,7 +106,12 @@ def run_sweep(
 
 @dataclass
 class _Run:
-    """A running sweep. deadline: the time of `time.monotonic` from which no shards are begun."""
+    """A running sweep.
+
+    deadline: the time of `time.monotonic` from which no shards are begun.
+    over: whether trials are left because of that.
+    refined: what a refinement spared.
+    """
 
     plan: Plan
     pool: Pool
@@ -116,6 +121,7 @@ class _Run:
     observer: ProgressObserver
     retry: Retry
     deadline: float
+    over: bool = False
     refined: Refined | None = None
 
     def train(self, shard_size: int | None) -> None:
@@ -127,10 +133,10 @@ class _Run:
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
 
-            def train(left_out: frozenset[int] | Integers) -> None:
-                shards = self.plan.shards(self.pool.workers, left_out, shard_size)
-                shards = itertools.takewhile(lambda _: time.monotonic() < self.deadline, shards)
+            def train(left_out: frozenset[int] | Integers) -> bool:
+                shards = self._in_time(self.plan.shards(self.pool.workers, left_out, shard_size))
                 Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
+                return not self.over
 
             if self.plan.resolved.spec.refine is None:
                 train(self.state.done)
@@ -138,9 +144,19 @@ class _Run:
                 self.refined = refine(self.plan, self.state.overview, lambda numbers: train(self._all_but(numbers)))
         finally:
             self.observer.end()
-        if not isinstance(runs, str):
+        if recipe.runs and not recipe.runs.chooses_ids:
+            self.retry.call(lambda: self.store.discard_unfinished(self.sweep))  # a lost request may have created runs
+        if not isinstance(runs, str) and not self.over:
             self._record_best(runs.top, shard_size)
         self.pool.release()
+
+    def _in_time(self, shards: Iterator[Shard]) -> Iterator[Shard]:
+        """Yield shards until the budget is over. `over` says whether some are left then."""
+        for shard in shards:
+            if time.monotonic() >= self.deadline:
+                self.over = True
+                return
+            yield shard
 
     def _all_but(self, numbers: Integers) -> Integers:
         """Return the numbers of all trials but these, and of those that are recorded already."""
@@ -175,7 +191,8 @@ class _Run:
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
         weights = self.plan.record.weights == "artifact"
         recorder = self.store.recorder(self.sweep, weights=weights) if runs else None
-        return ShardRecorderRecipe(recorder, self.store.uri, self.store.run_location(self.sweep))
+        location = self.store.run_location(self.sweep)
+        return ShardRecorderRecipe(recorder, self.store.uri, location, recording_environment())
 
 
 @contextmanager
@@ -186,7 +203,7 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     try:
         try:
             yield
-            status = "FINISHED" if state.recorded == run.plan.trials else "KILLED"  # the budget is over
+            status = "KILLED" if run.over else "FINISHED"
             run.retry.call(lambda: _finish(run, status, start))
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
@@ -244,7 +261,7 @@ def _result(run: _Run, start: float) -> SweepResult:
         objective=run.plan.objective,
         swept=run.plan.swept,
         recorded=len(overview) - len(run.state.done),
-        planned=run.plan.trials,
+        planned=run.plan.trials if run.over else len(overview),
         best=_best(file, overview, run.plan.objective),
         overview=overview,
         read_table=lambda: store.table(store.find_sweep(sweep.sweep)),

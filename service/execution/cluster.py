@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ _HEALTH_SECONDS = 60  # a second on an idle machine; a busy one takes long to st
 _NODES_SECONDS = 9
 _TASKS_A_WORKER = 2  # one trains, one waits. More would pile up results
 _RECORDER_RESOURCE = "recorder"
+_CLOSE_SECONDS = 5
 _LOGS = "see Ray's logs on each node: session_latest/logs in its temporary folder, /tmp/ray"
 
 
@@ -100,6 +102,8 @@ class RayPool:
             self._workers = self._connect()
         except ClusterError as error:
             self._error = error
+        except Exception as error:
+            self._error = ClusterError(f"Ray can't be reached or started: {error}")
         finally:
             self._connected.set()
         self._released.wait()
@@ -111,11 +115,15 @@ class RayPool:
         return ray.put(datasets)
 
     def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
+        summary, tables = self._task.remote(shard, datasets, settings)
+        return summary, tables
+
+    @cached_property
+    def _task(self) -> Any:
+        """`train_tables` as a function of Ray's. Ray keeps each that is made, so it is made once."""
         import ray
 
-        task: Any = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
-        summary, tables = task.remote(shard, datasets, settings)
-        return summary, tables
+        return ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
         return _RayRecorder(recipe)
@@ -148,8 +156,8 @@ class RayPool:
 class _RayRecorder:
     """A recorder in a process of its own, where the store can be reached.
 
-    That is a node with the resource `recorder`, or the driver's node if no node has it. The process costs no core of
-    those that train: mostly it waits for the store.
+    That is a node with the resource `recorder`; the driver's node if no node has it, or if the store is in its files.
+    The process costs no core of those that train: mostly it waits for the store.
     """
 
     def __init__(self, recipe: ShardRecorderRecipe) -> None:
@@ -157,7 +165,7 @@ class _RayRecorder:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0}
-        if _RECORDER_RESOURCE in ray.cluster_resources():  # type: ignore[no-untyped-call]
+        if not recipe.is_local and _RECORDER_RESOURCE in ray.cluster_resources():  # type: ignore[no-untyped-call]
             options["resources"] = {_RECORDER_RESOURCE: 0.001}
         else:
             here = ray.get_runtime_context().get_node_id()
@@ -173,6 +181,8 @@ class _RayRecorder:
     def close(self) -> None:
         import ray
 
+        with suppress(ray.exceptions.RayError):  # it may have ended
+            ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)  # so that SQLite empties its log
         ray.kill(self._actor)
 
 

@@ -23,6 +23,7 @@ from service.execution.shard_recorder import ShardRecorderRecipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 
 _MAX_LOSSES = 5  # of recorders one after another, without a success between them
+_STOP_SECONDS = 60  # to complete what is being recorded when a sweep is interrupted
 
 Commit = Callable[[ShardSummary, int, list[str]], None]
 """Called when a part of a shard is recorded: its summary, the position of the first trial, the ids of the runs."""
@@ -45,8 +46,8 @@ class _Part:
 
     @property
     def nbytes(self) -> int:
-        """Its share of the shard's size."""
-        return self.summary.nbytes * self.count // self.summary.trials
+        """The size that it keeps from being freed: the whole shard's for its first part, which the others follow."""
+        return self.summary.nbytes if self.first == 0 else self.summary.nbytes * self.count // self.summary.trials
 
 
 class Pipeline:
@@ -128,16 +129,14 @@ class Pipeline:
     def _trained(self, handle: Handle) -> None:
         tables = self._training.pop(handle)
         summary: ShardSummary = self._pool.fetch(handle)
-        size = self._recipe.batch
-        for first in range(0, summary.trials, size):
-            self._waiting.append(_Part(summary, tables, first, min(size, summary.trials - first)))
+        self._waiting.append(_Part(summary, tables, 0, min(self._recipe.batch, summary.trials)))
 
     def _recorded(self, handle: Handle) -> None:
         recorder, part = self._recording.pop(handle)
         try:
             result: list[str] | StoreError = self._pool.fetch(handle)
         except RecorderLostError as error:
-            self._lost(part, error)
+            self._lost(recorder, part, error)
             return
         self._idle.append(recorder)
         if isinstance(result, StoreUnavailableError):
@@ -149,9 +148,17 @@ class Pipeline:
             self._losses = 0
             self._retry.succeeded()
             self._commit(part.summary, part.first, result)
+            if part.first == 0:  # it has written the shard's curves: now the other trials may count as recorded
+                self._waiting.extend(self._other_parts(part))
 
-    def _lost(self, part: _Part, error: RecorderLostError) -> None:
+    def _other_parts(self, part: _Part) -> Iterator[_Part]:
+        size, trials = self._recipe.batch, part.summary.trials
+        for first in range(size, trials, size):
+            yield _Part(part.summary, part.tables, first, min(size, trials - first))
+
+    def _lost(self, recorder: RecorderHandle, part: _Part, error: RecorderLostError) -> None:
         """Replace a recorder whose process has ended, by one that looks for what it had written."""
+        recorder.close()  # it may only be out of reach
         self._recorders -= 1
         self._losses += 1
         self._waiting.appendleft(replace(part, again=True))
@@ -172,8 +179,13 @@ class Pipeline:
     def _stop(self) -> None:
         """Cancel training, complete what is being recorded, and close the recorders."""
         self._pool.cancel(list(self._training))
-        for handle, (recorder, part) in self._recording.items():
-            self._idle.append(recorder)
+        self._idle += [recorder for recorder, _ in self._recording.values()]
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._recording:
+            handle = self._pool.first_done(list(self._recording), max(deadline - time.monotonic(), 0.0))
+            if handle is None:
+                break  # the store hangs: these trials are trained again when the sweep is resumed
+            _, part = self._recording.pop(handle)
             with suppress(GradgridError):
                 result = self._pool.fetch(handle)
                 if not isinstance(result, StoreError):

@@ -49,12 +49,13 @@ class Refined:
         return {f"refine_{name}": float(value) for name, value in vars(self).items()}
 
 
-def refine(plan: Plan, table: Callable[[], pd.DataFrame], train: Callable[[Integers], None]) -> Refined:
-    """Train a refined map, and return what that spared.
+def refine(plan: Plan, table: Callable[[], pd.DataFrame], train: Callable[[Integers], bool]) -> Refined | None:
+    """Train a refined map, and return what that spared; None if the budget was over before the end.
 
     plan: of the dense map.
     table: returns the table of the trials that are recorded.
-    train: trains and records the trials with these numbers, without those that are recorded already.
+    train: trains and records the trials with these numbers, without those that are recorded already; returns whether
+        all of them are recorded.
     """
     section = plan.resolved.spec.refine
     assert section is not None
@@ -63,7 +64,8 @@ def refine(plan: Plan, table: Callable[[], pd.DataFrame], train: Callable[[Integ
     trained = lattice_cells(shape, strides)
     wanted = trained.copy()
     while True:
-        train(np.flatnonzero(wanted.ravel()[cell_of_trial]))
+        if not train(np.flatnonzero(wanted.ravel()[cell_of_trial])):
+            return None
         found = _labels(table(), cell_of_trial, shape, by=section.by)
         labels[wanted] = found[wanted]
         if strides == (1, 1):
@@ -72,7 +74,8 @@ def refine(plan: Plan, table: Callable[[], pd.DataFrame], train: Callable[[Integ
         strides = halved(strides)
         trained |= wanted
     audited = _sample(~trained, section.audit)
-    train(np.flatnonzero(audited.ravel()[cell_of_trial]))
+    if not train(np.flatnonzero(audited.ravel()[cell_of_trial])):
+        return None
     found = _labels(table(), cell_of_trial, shape, by=section.by)
     spared = ~(trained | audited).ravel()[cell_of_trial]
     wrong = int((found != labels)[audited].sum())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from experiments.errors import StoreError
 from service.execution.shard_tables import ShardTables
-from service.recording.artifact_writers import ArtifactWriter, open_artifact_writer
+from service.recording.artifact_writers import ArtifactWriter, File, open_artifact_writer
+from service.recording.artifacts import local_folder
 from service.recording.connection import translated_errors
 from service.recording.recorder import Recorder
 from service.recording.recorder_recipe import RecorderRecipe
+from service.recording.redaction import remember
 
 _ROWS_AT_ONCE = 1_000_000
 
@@ -21,11 +25,13 @@ class ShardRecorderRecipe:
     runs: how to write runs; None if trials get no runs.
     uri: the store's.
     location: of the artifacts of the sweep's own run.
+    environment: the variables from which MLflow takes credentials and certificates.
     """
 
     runs: RecorderRecipe | None
-    uri: str
+    uri: str = field(repr=False)
     location: str
+    environment: Mapping[str, str] = field(repr=False)
 
     @property
     def writers(self) -> int:
@@ -42,6 +48,11 @@ class ShardRecorderRecipe:
         """A message for the user about the way of recording; may be empty."""
         return self.runs.note if self.runs else ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it writes files of this machine."""
+        return local_folder(self.location) is not None or (self.runs is not None and self.runs.is_local)
+
 
 class ShardRecorder:
     """Records shards, part by part. It returns errors of the store, as only the driver knows how long to wait.
@@ -50,8 +61,10 @@ class ShardRecorder:
     """
 
     def __init__(self, recipe: ShardRecorderRecipe, *, elsewhere: bool = False) -> None:
+        if elsewhere:
+            os.environ.update(recipe.environment)
+            remember(recipe.uri)
         self._recipe = recipe
-        self._elsewhere = elsewhere
         self._runs: Recorder | None = None
         self._files: ArtifactWriter | None = None
 
@@ -60,18 +73,17 @@ class ShardRecorder:
 
         again: whether another recorder, which has died, may have recorded some of them.
         Return the ids of the trials' runs, if they get runs; or the store's error, after which another attempt
-        completes the work.
+        completes the work. The part with the first trial writes the shard's curves before its trials count as recorded.
         """
         try:
-            if first == 0 and tables.files:
-                with translated_errors(self._recipe.uri):
-                    self._files = self._files or open_artifact_writer(self._recipe.uri, self._recipe.location)
-                    self._files.write(tables.files)
-            if tables.runs is None:
-                return []
-            return self._recorder().record(tables.runs.slice(first, count), again=again)
+            if first == 0 and tables.curves:
+                self._write(tables.curves)
+            run_ids = self._recorder().record(tables.runs.slice(first, count), again=again) if tables.runs else []
+            if first == 0 and tables.rows:
+                self._write(tables.rows)
         except StoreError as error:
             return error
+        return run_ids
 
     def finish(self) -> StoreError | None:
         """Complete the work once every trial is recorded."""
@@ -88,8 +100,13 @@ class ShardRecorder:
             if opened:
                 opened.close()
 
+    def _write(self, file: File) -> None:
+        with translated_errors(self._recipe.uri):
+            self._files = self._files or open_artifact_writer(self._recipe.uri, self._recipe.location)
+            self._files.write([file])
+
     def _recorder(self) -> Recorder:
         if self._runs is None:
             assert self._recipe.runs is not None
-            self._runs = self._recipe.runs.open_elsewhere() if self._elsewhere else self._recipe.runs.open()
+            self._runs = self._recipe.runs.open()
         return self._runs

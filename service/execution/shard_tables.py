@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from service.results.table_values import as_text, cell_value
 
 ROWS_FOLDER = "rows"
 CURVES_FOLDER = "curves"
+_MAX_NAME = 250  # characters of a run's name in MLflow's tables
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,21 @@ class ShardTables:
 
     trials: the number of trials.
     runs: the trials as runs; None if trials get no runs.
-    files: of the sweep's own run.
+    curves: the file of its curves for the sweep's own run; None if there is none.
+    rows: the file of its rows of the trials' table for the sweep's own run, if trials get no runs. A trial whose row is
+        there counts as recorded, so this file is written last.
     """
 
     trials: int
     runs: RunTable | None
-    files: tuple[File, ...]
+    curves: File | None
+    rows: File | None
 
     @property
     def nbytes(self) -> int:
         """The size in memory."""
-        return (self.runs.nbytes if self.runs else 0) + sum(len(content) for _, content in self.files)
+        files = [file for file in (self.curves, self.rows) if file]
+        return (self.runs.nbytes if self.runs else 0) + sum(len(content) for _, content in files)
 
 
 def train_tables(
@@ -107,7 +112,14 @@ def train_tables(
     ids = trial_ids(shard)
     rows = trial_rows(trained, settings, ids)
     runs = run_table(trained, settings, ids) if settings.runs else None
-    tables = ShardTables(shard.trials, runs, tuple(_files(trained, settings, rows)))
+    name = f"{shard.numbers[0]:08}-{shard.numbers[-1]:08}.parquet"
+    has_curves = settings.curves and settings.record.curves == "file"
+    tables = ShardTables(
+        shard.trials,
+        runs,
+        curves=(f"{CURVES_FOLDER}/{name}", _parquet(_curve_table(trained, settings.record))) if has_curves else None,
+        rows=None if settings.runs else (f"{ROWS_FOLDER}/{name}", _parquet(rows)),
+    )
     objective = np.where(trained.history.diverged, np.nan, trained.history.final(settings.objective))
     return ShardSummary(rows, objective, tables.nbytes), tables
 
@@ -116,15 +128,6 @@ def trial_ids(shard: Shard) -> list[str]:
     """Return the ids of a shard's trials."""
     parts = shard.architecture.parts
     return [trial_id(shard.configuration(trial), shard.fingerprint, parts) for trial in range(shard.trials)]
-
-
-def _files(trained: TrainedShard, settings: TableSettings, rows: pa.Table) -> Iterator[File]:
-    numbers = trained.shard.numbers
-    name = f"{numbers[0]:08}-{numbers[-1]:08}.parquet"
-    if not settings.runs:
-        yield f"{ROWS_FOLDER}/{name}", _parquet(rows)
-    if settings.curves and settings.record.curves == "file":
-        yield f"{CURVES_FOLDER}/{name}", _parquet(_curve_table(trained, settings.record))
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -147,6 +150,7 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
     params = _param_columns(shard)
     texts = {name: list(map(as_text, values)) for name, values in params.items()}
     names = list(map(", ".join, zip(*(texts[name] for name in settings.swept if name in texts), strict=True)))
+    names = [name[:_MAX_NAME] for name in names]
     step, is_recorded = recorded_points(history)
     return RunTable.from_columns(
         {

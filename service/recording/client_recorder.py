@@ -43,6 +43,7 @@ class ClientRecorder:
                     self._find(record.trial)
                 if record.trial not in self._recorded:
                     self._recorded[record.trial] = self._write(record)
+                    self._begun.pop(record.trial, None)
         return [self._recorded[trial] for trial in runs.texts("trial")]
 
     def finish(self) -> None:

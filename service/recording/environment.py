@@ -8,6 +8,12 @@ from pathlib import Path
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")  # not every library knows networks
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_OF_RECORDING = (
+    *("MLFLOW_", "PG", "AWS_", "AZURE_", "GOOGLE_", "REQUESTS_CA_BUNDLE", "SSL_CERT_", "NO_PROXY", "no_proxy"),
+    *_PROXIES,
+    *(name.upper() for name in _PROXIES),
+)
+_OF_SERVERS = ("MLFLOW_AUTH_", "MLFLOW_FLASK_", "MLFLOW_BACKEND_STORE_URI")  # secrets that no client needs
 _NO_PROXY = ("no_proxy", "NO_PROXY")  # libraries differ in which they read first; gRPC reads these two only
 
 
@@ -15,6 +21,15 @@ def prepare_environment() -> None:
     """Exclude this machine from proxies, and make sure that there is a home folder."""
     _spare_loopback()
     _have_a_home()
+
+
+def recording_environment() -> dict[str, str]:
+    """Return the variables from which MLflow, the databases and the artifact stores take credentials and the like."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_OF_RECORDING) and not name.startswith(_OF_SERVERS)
+    }
 
 
 def _spare_loopback() -> None:

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
 _ID_LENGTH = 32
+_CONNECTION: dict[str, Any] = {  # a server that has gone without a word is noticed within a minute
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    "client_encoding": "utf8",  # of the texts in binary COPY
+}
 
 
 class PostgresDatabase:
@@ -66,7 +74,7 @@ class PostgresDatabase:
         import psycopg
 
         try:
-            self._connection = self._connection or psycopg.connect(self._address)
+            self._connection = self._connection or psycopg.connect(self._address, **_CONNECTION)
             try:
                 with self._connection.transaction():
                     return work(self._connection)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlparse
 
 from service.recording.artifact_writers import ArtifactWriter, open_artifact_writer
+from service.recording.artifacts import local_folder
 from service.recording.bulk_recorder import BulkRecorder
+from service.recording.connection import sqlite_path
 from service.recording.direct_database import database_writers, open_database
 from service.recording.recorder import Recorder
 from service.recording.redaction import remember
@@ -30,7 +30,6 @@ class RecorderRecipe:
     folder: where that location is now; the store may have been moved.
     weights: whether to record the final weights.
     note: a message for the user about the way of recording; may be empty.
-    environment: the variables from which MLflow takes credentials and certificates.
     offer: what the server's app takes, for `plugin`.
     """
 
@@ -42,7 +41,6 @@ class RecorderRecipe:
     folder: str
     weights: bool
     note: str
-    environment: Mapping[str, str] = field(repr=False)
     offer: Offer | None = None
 
     @property
@@ -57,6 +55,16 @@ class RecorderRecipe:
     def batch(self) -> int:
         """How many runs to give to a recorder at a time. An interrupted sweep completes them; progress shows them."""
         return _BATCH[self.kind]
+
+    @property
+    def chooses_ids(self) -> bool:
+        """Whether the recorder, not the server, chooses the runs' ids. Then no run can exist twice."""
+        return self.kind in ("bulk", "plugin")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it writes files of this machine."""
+        return sqlite_path(self.database) is not None or (self.weights and local_folder(self.folder) is not None)
 
     def open(self) -> Recorder:
         """Return the recorder. Raises StoreError."""
@@ -78,11 +86,6 @@ class RecorderRecipe:
         database = open_database(self.database)
         return BulkRecorder(database, self.experiment_id, self.artifact_location, self._weights(), self.uri)
 
-    def open_elsewhere(self) -> Recorder:
-        """Return the recorder, in a process that does not have this one's environment. Raises StoreError."""
-        os.environ.update(self.environment)
-        return self.open()
-
     def _plugin_recorder(self) -> Recorder:
         from service.recording.plugin_recorder import PluginRecorder
         from service.recording.rest_client import Server
@@ -90,6 +93,7 @@ class RecorderRecipe:
         assert self.offer is not None
         place = urlparse(self.artifact_location)
         is_served = place.scheme == "mlflow-artifacts" and not place.netloc  # else by another server, or by none
+        is_served = is_served and place.path.strip("/").partition("/")[0] == self.experiment_id
         is_sent = self.weights and self.offer.artifacts and is_served
         writer = None if is_sent else self._weights()
         return PluginRecorder(Server(self.uri), self.experiment_id, self.offer, writer, self.uri, sends_weights=is_sent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from experiments.errors import StoreError
@@ -15,8 +14,6 @@ from service.recording.rest_client import Server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_ENVIRONMENT = ("MLFLOW_", "REQUESTS_CA_BUNDLE", "SSL_CERT_", "NO_PROXY", "no_proxy")
 
 
 def recorder_recipe(
@@ -57,8 +54,7 @@ def recorder_recipe(
                 f"the store was moved or copied: MLflow would write weights to {location}, the old place; link that "
                 f"to {folder} (`ln -s`), then resume the sweep"
             )
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
-    return RecorderRecipe(kind, uri, database, experiment_id, location, folder, weights, note, environment, offer)
+    return RecorderRecipe(kind, uri, database, experiment_id, location, folder, weights, note, offer)
 
 
 def _check_same_store(database: str, address: str, uri: str, experiment_id: str, name: str) -> None:

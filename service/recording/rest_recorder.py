@@ -46,6 +46,8 @@ class RestRecorder:
         trials = runs.texts("trial")
         if again:
             self._doubtful.update(trials)
+        kept = self._doubtful.union(trials)
+        self._recorded = {trial: run_id for trial, run_id in self._recorded.items() if trial in kept}
         with translated_errors(self._uri):
             self._threads.run(self._write, list(runs.records()))
         return [self._recorded[trial] for trial in trials]
@@ -53,6 +55,7 @@ class RestRecorder:
     def _write(self, record: TrialRecord) -> None:
         if record.trial not in self._recorded:
             self._recorded[record.trial] = self._write_run(record)
+            self._begun.pop(record.trial)
 
     def _write_run(self, record: TrialRecord) -> str:
         run_id = self._begin_run(record)

@@ -166,8 +166,8 @@ def _check_lists(runs: RunTable) -> None:
     for name in ["time", *(f"curves.{curve}" for curve in runs.curve_names)]:
         if not np.array_equal(_lengths(runs, name), runs.points):
             raise ShardError(f"a run has another number of points in the column {name} than steps")
-    if runs.curve_names and len(runs) and runs.points.min() < 1:
-        raise ShardError("a run has curves without a point")
+    if len(runs) and runs.points.min() < 1:
+        raise ShardError("a run has no point")
     run = np.repeat(np.arange(len(runs)), runs.points)
     if np.any((np.diff(runs.steps) <= 0) & (np.diff(run) == 0)):
         raise ShardError("a run's steps do not rise")

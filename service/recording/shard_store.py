@@ -66,7 +66,10 @@ class ShardStore:
         Raises ShardError, StoreError, and MLflow's error if there is no such experiment.
         """
         location = str(self._experiment(experiment_id).artifact_location).rstrip("/")
-        with self._writer(location) if runs.has_weights else nullcontext() as weights, self._database() as database:
+        with (
+            self._writer(location, experiment_id) if runs.has_weights else nullcontext() as weights,
+            self._database() as database,
+        ):
             BulkRecorder(database, experiment_id, location, weights, _NAME).record(runs)
 
     def finish(self, experiment_id: str) -> None:
@@ -112,12 +115,14 @@ class ShardStore:
                 self._idle.append(database)
 
     @contextmanager
-    def _writer(self, location: str) -> Iterator[ArtifactWriter]:
+    def _writer(self, location: str, experiment_id: str) -> Iterator[ArtifactWriter]:
         """Yield the writer for an experiment's artifacts that this server serves."""
         place = urlparse(location)
         if place.scheme != "mlflow-artifacts" or place.netloc or os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true":
             raise ShardError(f"this server does not serve the artifacts at {location}: send the runs without weights")
         path = str(validate_path_is_safe(place.path.lstrip("/")))  # type: ignore[no-untyped-call]
+        if path.partition("/")[0] != experiment_id:  # whoever makes an experiment may name another one's folder
+            raise ShardError(f"the artifacts at {location} are not this experiment's: send the runs without weights")
         destination = posixpath.join(os.environ[ARTIFACTS_DESTINATION_ENV_VAR], path)
         with closing(open_artifact_writer(self._uri, destination)) as writer:
             yield writer

@@ -160,7 +160,7 @@ def test_a_condition_may_be_written_alone() -> None:
         ("{zip: {seed: [1, x]}}", "a.yaml:3: grid.zip.seed should be a whole number, not 'x'"),
         ("{seed: [1], only: 3}", "a.yaml:3: grid.only should be a list of conditions such as learning_rate<0.1, not 3"),
         ("{seed: [1], only: []}", "a.yaml:3: grid.only should be a list of conditions"),
-        ("\n  seed: [1]\n  only:\n  - seed>0\n  - seed", "a.yaml:7: grid.only.1: 'seed': write NAME OPERATOR VALUE, such as"),
+        ("\n  seed: [1]\n  only:\n  - seed>0\n  - seed", "a.yaml:7: grid.only.1: 'seed': write NAME OPERATOR VALUE"),
         ("{seed: [1, null]}", "a.yaml:3: grid.seed: null would leave seed out, which is 0: write 0"),
         ("{hidden: [[2], null]}", "a.yaml:3: grid.hidden: null would leave hidden out, which is []: write []"),
         ("{learning_rate: null}", "a.yaml:3: grid.learning_rate: has no values"),

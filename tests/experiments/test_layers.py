@@ -139,7 +139,7 @@ def test_batches_can_be_drawn_with_replacement() -> None:
         (("learning_rate=1",), "no trial of this sweep uses learning_rate: each layer has its own; leave it out"),
         (("model.init_bias=1",), "no trial of this sweep uses init_bias: its networks have no biases"),
         (("batch_seed=1",), "no trial of this sweep uses batch_seed: it applies only with batch_size"),
-        (("batch_sampling=replacement",), "no trial of this sweep uses batch_sampling: it applies only with batch_size"),
+        (("batch_sampling=replacement",), "no trial of this sweep uses batch_sampling: it applies only with"),
         (("model.gain=[1, 2, 3]",), "gain: .* has 3 values for 2 layers, the output's included; give one for each"),
         (("model.activation=[relu, tanh]",), "activation: .* has 2 values for 1 hidden layers; give one for each"),
         (("model.gain=0",), "should be a number other than 0, 1/sqrt"),

@@ -136,3 +136,29 @@ def test_training_waits_when_too_much_is_waiting_to_be_recorded() -> None:
     _run(pool, [2] * 20)
     assert pool.trained == 20
     assert pool.most_ahead <= pool.tasks_at_once + 3
+
+
+def test_the_other_parts_of_a_shard_follow_the_one_that_writes_its_curves() -> None:
+    """If they were recorded first and the sweep died, its trials would count as recorded without their curves."""
+    pool = _Pool([StoreUnavailableError("away")])
+    _run(pool, [4, 4], _Recipe(writers=2))
+    for shard in ("shard1", "shard2"):
+        firsts = [first for name, first, _, _ in pool.calls if name == shard]
+        assert firsts[-2:] == [0, 2]
+        assert set(firsts[:-1]) == {0}
+
+
+def test_a_store_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = _Pool([])
+    calls = iter([None])
+
+    def hangs(handles: Collection[Any], seconds: float | None) -> Any:
+        if next(calls, "interrupted") == "interrupted":
+            assert seconds is not None  # a limit, once the sweep stops
+            return None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "first_done", hangs)
+    with pytest.raises(KeyboardInterrupt):
+        _run(pool, [2])
+    assert pool.closed == pool.opened

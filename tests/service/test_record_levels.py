@@ -12,6 +12,7 @@ from experiments.errors import SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.plan import make_plan
 from service.inspection.verify import verify
+from service.recording.artifact_writers import LocalArtifactWriter
 from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
@@ -127,3 +128,17 @@ def test_a_dry_run_counts_the_runs(runs: Any, count: int) -> None:
     plan = make_plan(load_spec(_spec(runs=runs)))
     assert plan.runs == count
     assert plan.metric_rows == make_plan(load_spec(_spec())).metric_rows * count // 12
+
+
+def test_a_shards_curves_are_written_before_its_rows(
+    recorded: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial whose row is there counts as recorded: if its curves came later, a kill could lose them."""
+    written: list[str] = []
+
+    def note(writer: LocalArtifactWriter, path: str, content: bytes) -> None:
+        written.append(path.partition("/")[0])
+
+    monkeypatch.setattr(LocalArtifactWriter, "write_file", note)
+    run_sweep(load_spec(_spec(runs="summary")), tracking_uri=uri, inline=True, shard_size=6)
+    assert written == ["curves", "rows", "curves", "rows"]

@@ -149,6 +149,17 @@ def test_its_page_shows_the_whole_map(found: RecordedSweep) -> None:
     assert "refine_spared" in shown
 
 
+def test_a_refinement_ends_as_finished_and_one_whose_budget_is_over_as_interrupted(
+    found: RecordedSweep, uri: str
+) -> None:
+    assert found.info.status == "FINISHED"
+    result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, minutes=0.0)
+    assert (result.refined, result.trials) == (None, 0)
+    info = load_sweep("refined", tracking_uri=uri).info
+    assert info.status == "KILLED"
+    assert not [name for name in info.metrics if name.startswith("refine_")]
+
+
 @pytest.mark.parametrize("after", [20, 250])
 def test_a_refinement_that_was_interrupted_trains_the_same_trials(found: RecordedSweep, uri: str, after: int) -> None:
     with pytest.raises(SweepInterruptedError):

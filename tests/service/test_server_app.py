@@ -214,6 +214,22 @@ def test_runs_of_another_experiment_are_not_touched(app_server: TrackingServer) 
     assert list(store.trials(other)) == []
 
 
+def test_weights_are_not_written_into_another_experiments_folder(app_server: TrackingServer) -> None:
+    """Whoever makes an experiment chooses where its artifacts are, and may name another one's place."""
+    store, sweep = begin_sweep(app_server.uri)
+    with closing(_plugin(store, sweep)) as recorder:
+        run = write(recorder, sweep, RECORDS[:1])["trial0000"]
+    before = store.final_weights(run)
+    client = MlflowClient(app_server.uri)
+    there = f"mlflow-artifacts:/{sweep.experiment_id}"
+    other = client.create_experiment(f"{sweep.sweep}/other", artifact_location=there)
+    table = run_table(sweep, [make_record(0, weights=[{"name": "w", "shape": [1, 2], "values": [6.0, 6.0]}])])
+    url = f"{app_server.uri}{SHARDS_PATH}?experiment_id={other}"
+    refused = requests.post(url, table.to_bytes(), headers=_HEADERS, timeout=30)
+    assert (refused.status_code, "are not this experiment's" in refused.text) == (400, True)
+    assert store.final_weights(run) == before
+
+
 def test_nothing_is_recorded_into_a_deleted_experiment(app_server: TrackingServer) -> None:
     store, sweep = begin_sweep(app_server.uri)
     with closing(_plugin(store, sweep)) as recorder:

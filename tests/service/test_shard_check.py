@@ -90,12 +90,12 @@ def test_a_table_that_can_not_be_written_is_refused(fault: str) -> None:
         read_shard(_sent(spoil(_table().table)))
 
 
-def test_curves_without_a_point_are_refused() -> None:
+def test_runs_without_a_point_are_refused() -> None:
     table = _table().table
     for name in table.column_names:
         if name in ("step", "time") or name.startswith("curves."):
             table = _replaced(name, [[]] * 3, table.schema.field(name).type)(table)
-    with pytest.raises(ShardError, match="curves without a point"):
+    with pytest.raises(ShardError, match="a run has no point"):
         read_shard(_sent(table))
 
 
