@@ -212,8 +212,12 @@ def _update(
 
 def _with_rate(trace: Trace, rule: UpdateRule, column: str) -> _LazyHyperparameters:
     """Return the hyperparameters of a step, with the learning rate that the schedule makes of this column."""
+
+    def own(name: str) -> Symbol:
+        return trace.column(column if name == "learning_rate" else name)
+
     step, steps = trace.input("step"), trace.input("steps")
-    rate = rule.rate(step, steps, _LazyHyperparameters(trace.column, {"learning_rate": trace.column(column)}))
+    rate = rule.rate(step, steps, _LazyHyperparameters(own, {}))
     return _LazyHyperparameters(trace.column, {"learning_rate": rate})
 
 

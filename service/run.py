@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,8 @@ from service.report.phase_pictures import heat_map
 from service.results.metrics import METRICS, PARAMS, outcome_counts
 from service.results.row_spool import read_overview, read_row
 from service.results.trials_table import best_trials, none_if_missing, row_values
+
+_LARGE_TABLE = 100_000  # trials
 
 
 def run_sweep(
@@ -264,10 +266,18 @@ def _result(run: _Run, start: float) -> SweepResult:
         planned=run.plan.trials if run.over else len(overview),
         best=_best(file, overview, run.plan.objective),
         overview=overview,
-        read_table=lambda: store.table(store.find_sweep(sweep.sweep)),
+        read_table=_table_reader(store, sweep, file, len(overview)),
         page=served_page(store, sweep),
         refined=run.refined,
     )
+
+
+def _table_reader(store: Store, sweep: SweepInfo, file: Path, trials: int) -> Callable[[], pd.DataFrame]:
+    """Return a function that returns the trials' table. A large one is read from the store when it is asked for."""
+    if trials > _LARGE_TABLE:
+        return lambda: store.table(store.find_sweep(sweep.sweep))
+    table = pd.read_parquet(file)
+    return lambda: table
 
 
 def _best(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:

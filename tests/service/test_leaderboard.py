@@ -128,7 +128,7 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("activation", "write NAME=VALUE"),
+        ("activation", "write NAME OPERATOR VALUE"),
         ("activatoin=relu", "no trial has 'activatoin'; did you mean 'activation'"),
         ("loss<small", "'small' is not a number"),
     ],
