@@ -26,10 +26,10 @@ test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 slow: $(INSTALLED) ## Run the slow tests: killed sweeps, whole ready sweeps, an emulated processor
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
 pages: $(INSTALLED) ## Run every page of docs/, the notebook, and reports of thousands of trials
-	$(BIN)/python -m pytest -m pages
+	$(BIN)/python -m pytest -m pages -n auto --maxprocesses 4
 
 fuzz: $(INSTALLED) ## Mutate sweep files and data files 10,000 times; some ten minutes
 	GRADGRID_FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m fuzz -s tests/fuzz
