@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
@@ -24,3 +25,13 @@ def test_each_path_of_the_page_exists() -> None:
         assert (_ROOT / path).exists(), path
     for room in re.findall(r"^\| `(\w+)/` \|", _PAGE, flags=re.MULTILINE):
         assert (_ROOT / "service" / room).is_dir(), room
+
+
+def test_every_package_is_installed(root: Path) -> None:
+    """An installation that is not editable has only the packages that pyproject.toml names."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {
+        file.parent for top in ("engine", "experiments", "service") for file in (root / top).rglob("__init__.py")
+    }
+    packages = {".".join(folder.relative_to(root).parts) for folder in folders}
+    assert set(settings["tool"]["setuptools"]["packages"]) == packages
