@@ -127,10 +127,10 @@ class RolledTrace(Trace):
         """Return the program that computes these outputs: name -> (value, base, strides) of each place."""
         places = {name: [(self.index_of(v), b, s) for v, b, s in values] for name, values in outputs.items()}
         roots = [index for values in places.values() for index, _, _ in values]
-        order = self._needed(roots)
+        order = self._order(roots)
         if not self._is_sorted(order):  # an element needs another element of its own stack
             self._pick_of = {}
-            order = self._needed(roots)
+            order = self._order(roots)
         families = sorted(index for index in order if isinstance(self.node(index), Family))
         order = [*families, *(index for index in order if not isinstance(self.node(index), Family))]
         number = {index: n for n, index in enumerate(order)}
@@ -150,18 +150,3 @@ class RolledTrace(Trace):
     def _is_sorted(self, order: Sequence[int]) -> bool:
         place = {index: n for n, index in enumerate(order)}
         return all(place[operand] < place[index] for index in order for operand in self._operands(index))
-
-    def _needed(self, roots: Sequence[int]) -> list[int]:
-        order: list[int] = []
-        placed: set[int] = set()
-        for root in roots:
-            stack = [(root, False)]
-            while stack:
-                index, ready = stack.pop()
-                if ready:
-                    order.append(index)
-                elif index not in placed:
-                    placed.add(index)
-                    stack.append((index, True))
-                    stack.extend((operand, False) for operand in reversed(self._operands(index)))
-        return order

@@ -215,10 +215,13 @@ class Trace:
                 elif index not in placed:
                     placed.add(index)
                     stack.append((index, True))
-                    node = self._nodes[index]
-                    if isinstance(node, Instruction):
-                        stack.extend((operand, False) for operand in reversed(node.operands))
+                    stack.extend((operand, False) for operand in reversed(self._operands(index)))
         return order
+
+    def _operands(self, index: int) -> tuple[int, ...]:
+        """Return the nodes that a node needs."""
+        node = self._nodes[index]
+        return node.operands if isinstance(node, Instruction) else ()
 
 
 def _key(node: Input | float | Instruction) -> object:

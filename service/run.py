@@ -1,7 +1,7 @@
 """The main job: check, open, plan, train, record, finish.
 
-A spec becomes a table of trials. Trials that share a program are cut into shards. Ray tasks train the shards, and Ray
-actors record each trial as an MLflow run. The driver passes references.
+A spec becomes a table of trials. Trials that share an architecture and a data set are cut into shards. Ray tasks train
+the shards, and Ray actors record each trial as an MLflow run. The driver passes references.
 
 Nothing is written until all input is checked, the store is open and Ray is reached.
 """
@@ -9,13 +9,10 @@ Nothing is written until all input is checked, the store is open and Ray is reac
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +24,7 @@ from experiments.spec import ResolvedSpec
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
-from service.execution.estimate import ends_before_ray_starts
+from service.execution.estimate import trains_here
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
@@ -35,7 +32,7 @@ from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, Shard, make_plan
 from service.execution.pool import Pool
 from service.execution.refine import Refined, refine
-from service.execution.result import SweepResult
+from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.shard_recorder import ShardRecorderRecipe
 from service.execution.shard_tables import ShardSummary, TableSettings
@@ -48,11 +45,9 @@ from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
-from service.results.metrics import METRICS, PARAMS, outcome_counts
-from service.results.row_spool import read_overview, read_row
-from service.results.trials_table import best_trials, none_if_missing, row_values
-
-_LARGE_TABLE = 100_000  # trials
+from service.results.metrics import METRICS, outcome_counts
+from service.results.row_spool import read_overview
+from service.results.trials_table import best_trials
 
 
 def run_sweep(
@@ -87,8 +82,7 @@ def run_sweep(
     start = time.monotonic()
     plan = make_plan(resolved)
     observer = observer or NullObserver()
-    asked = workers or address or "RAY_ADDRESS" in os.environ
-    inline = inline or (not asked and ends_before_ray_starts(plan.newest if extend else plan))
+    inline = inline or trains_here(plan.newest if extend else plan, workers, address)
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()
@@ -264,25 +258,9 @@ def _result(run: _Run, start: float) -> SweepResult:
         swept=run.plan.swept,
         recorded=len(overview) - len(run.state.done),
         planned=run.plan.trials if run.over else len(overview),
-        best=_best(file, overview, run.plan.objective),
+        best=best_trial(file, overview, run.plan.objective),
         overview=overview,
-        read_table=_table_reader(store, sweep, file, len(overview)),
+        read_table=table_reader(store, sweep, file, len(overview)),
         page=served_page(store, sweep),
         refined=run.refined,
     )
-
-
-def _table_reader(store: Store, sweep: SweepInfo, file: Path, trials: int) -> Callable[[], pd.DataFrame]:
-    """Return a function that returns the trials' table. A large one is read from the store when it is asked for."""
-    if trials > _LARGE_TABLE:
-        return lambda: store.table(store.find_sweep(sweep.sweep))
-    table = pd.read_parquet(file)
-    return lambda: table
-
-
-def _best(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:
-    for number in best_trials(overview, objective, 1)["number"]:
-        row = read_row(file, int(number))
-        values = {"params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
-        return {"run_id": none_if_missing(row["run_id"]), **values}
-    return None

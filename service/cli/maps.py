@@ -136,7 +136,7 @@ def zoom(
     store = Store(tracking_uri, trust=options.trust(trust_parts))
     closer = first_zoom(store, store.find_sweep(sweep), _position(at), by, points)
     if dry_run:
-        _print_zoom_plan(closer, run_options["workers"], as_json)
+        _print_zoom_plan(closer, as_json, **run_options)
         return
     done: list[Frame] = []
     for _ in range(frames):
@@ -162,15 +162,15 @@ def _film_path(output: str | None) -> Path | None:
     return None if output is None else Path(output)
 
 
-def _print_zoom_plan(closer: Zoom, workers: int | None, as_json: bool) -> None:
+def _print_zoom_plan(closer: Zoom, as_json: bool, **run_options: Any) -> None:
     from service.cli.output import plan_json, print_plan
-    from service.execution.cores import available_cores
+    from service.execution.estimate import planned_workers
     from service.execution.plan import make_plan
 
     plan = make_plan(closer.spec)
-    cores = workers or available_cores()
+    workers = planned_workers(plan, **{name: run_options[name] for name in ("workers", "address", "inline")})
     ranges = {window.name: [window.first, window.last] for window in (closer.columns, closer.rows)}
-    options.emit(as_json, lambda: {"ranges": ranges, **plan_json(plan, cores)}, lambda: print_plan(plan, cores))
+    options.emit(as_json, lambda: {"ranges": ranges, **plan_json(plan, workers)}, lambda: print_plan(plan, workers))
     if not as_json:
         for name, (first, last) in ranges.items():
             click.echo(f"{name}  {first!r} to {last!r}")

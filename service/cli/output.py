@@ -11,7 +11,7 @@ import click
 
 from service.cli.options import print_note
 from service.cli.tables import picture_height, picture_width, print_rows, print_text
-from service.execution.estimate import recording_seconds
+from service.execution.estimate import sweep_seconds
 from service.recording.redaction import tracking_option, without_passwords
 from service.recording.signs_of_life import shown_status, why_lost
 
@@ -30,23 +30,24 @@ if TYPE_CHECKING:
     from service.results.leaderboard import Entry
 
 _LISTED = 10
-_START_SECONDS = 6.0  # that Ray and MLflow take to start
 
 
-def plan_json(plan: Plan, workers: int) -> dict[str, Any]:
-    """Return a dry run's result. Figures of the work are those of the last extension, if there is one."""
+def plan_json(plan: Plan, workers: int | None) -> dict[str, Any]:
+    """Return a dry run's result. Figures of the work are those of the last extension, if there is one.
+
+    workers: how many tasks train at once; None if the sweep's own process trains.
+    """
     new = plan.newest
-    recording = recording_seconds(new)
     return {
         "name": plan.name,
         "trials": plan.trials,
         "new": new.trials,
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(new.programs)),
-        "shards": new.shard_count(workers),
+        "shards": new.shard_count(workers or 1),
         "runs": new.runs,
         "metric_rows": new.metric_rows,
-        "seconds": round(_START_SECONDS + new.seconds / workers + recording, 1),
+        "seconds": round(sweep_seconds(new, workers), 1),
         "data": _data_json(plan.dataset),
         "data_sets": len(plan.datasets),
         "notes": list(plan.notes),
@@ -106,14 +107,15 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def print_plan(plan: Plan, workers: int) -> None:
-    """Print a dry run's result."""
+def print_plan(plan: Plan, workers: int | None) -> None:
+    """Print a dry run's result. workers: as for `plan_json`."""
     from experiments.axis import MAX_TRIALS
 
     values = plan_json(plan, workers)
     blocks = plan.grid.blocks
     axes = blocks[0].block.factors if len(blocks) == 1 else ""
     weights = sorted({program.weight_count for program in plan.newest.programs})
+    where = f"on {workers} worker{'s' if workers > 1 else ''}" if workers else "in the sweep's own process"
     of_which = f", {values['new']:,} of them new" if values["new"] < plan.trials else ""
     lines = [
         f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
@@ -125,7 +127,7 @@ def print_plan(plan: Plan, workers: int) -> None:
         *_data_lines(plan.dataset),
         *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
-        f"shards    {values['shards']:,} on {workers} worker{'s' if workers > 1 else ''}",
+        f"shards    {values['shards']:,} {where}",
         f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",
         f"time      about {values['seconds']:,.0f} s",
         *(f"note      {text}" for text in plan.notes),

@@ -40,20 +40,21 @@ def sweep(
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready_sweeps()}.")
     resolved = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
     if dry_run:
-        _print_plan(resolved, workers, as_json)
+        _print_plan(resolved, as_json, workers=workers, **run_options)
     else:
         _run(resolved, tracking_uri, resume, as_json, workers=workers, **run_options)
 
 
-def _print_plan(resolved: ResolvedSpec, workers: int | None, as_json: bool) -> None:
+def _print_plan(resolved: ResolvedSpec, as_json: bool, **run_options: Any) -> None:
     """Print the result of a dry run."""
     from service.cli.output import plan_json, print_plan
-    from service.execution.cores import available_cores
+    from service.execution.estimate import planned_workers
     from service.execution.plan import make_plan
 
     plan = make_plan(resolved)
-    cores = workers or available_cores()
-    options.emit(as_json, lambda: plan_json(plan, cores), lambda: print_plan(plan, cores))
+    where = {name: run_options[name] for name in ("workers", "address", "inline")}
+    workers = planned_workers(plan.newest, **where)
+    options.emit(as_json, lambda: plan_json(plan, workers), lambda: print_plan(plan, workers))
 
 
 @click.command()
@@ -99,7 +100,7 @@ def extend(
     info = store.find_sweep(sweep)
     resolved = extended_spec(store, info, assignments)
     if dry_run:
-        _print_plan(resolved, run_options["workers"], as_json)
+        _print_plan(resolved, as_json, **run_options)
     else:
         _run(resolved, tracking_uri, info.sweep, as_json, extend=True, **run_options)
 

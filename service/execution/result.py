@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from engine import DIVERGED
 from service.execution.refine import Refined
-from service.results.metrics import outcome_counts
+from service.recording.infos import SweepInfo
+from service.recording.store import Store
+from service.results.metrics import METRICS, PARAMS, outcome_counts
+from service.results.row_spool import read_row
+from service.results.trials_table import best_trials, none_if_missing, row_values
+
+_LARGE = 100_000  # trials
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,23 @@ class SweepResult:
     def finished(self) -> int:
         """The number of trials that did not diverge."""
         return self.trials - self.diverged
+
+
+def table_reader(store: Store, sweep: SweepInfo, file: Path, trials: int) -> Callable[[], pd.DataFrame]:
+    """Return a function that returns the trials' table. A large one is read from the store when it is asked for.
+
+    file: a Parquet file of the table, which will be removed. trials: the number of its rows.
+    """
+    if trials > _LARGE:
+        return lambda: store.table(store.find_sweep(sweep.sweep))
+    table = pd.read_parquet(file)
+    return lambda: table
+
+
+def best_trial(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:
+    """Return the field `best` of a result. file: a Parquet file of the trials' table. overview: its main columns."""
+    for number in best_trials(overview, objective, 1)["number"]:
+        row = read_row(file, int(number))
+        values = {"params": row_values(row, PARAMS), "metrics": row_values(row, METRICS)}
+        return {"run_id": none_if_missing(row["run_id"]), **values}
+    return None

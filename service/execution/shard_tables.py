@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 
 from engine import ENGINE_VERSION, History
 from engine.arrays import Flags, Floats, Integers
@@ -22,14 +20,13 @@ from service.execution.worker import TrainedShard, train_shard
 from service.recording.artifact_writers import File
 from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
+from service.recording.parquet_parts import CURVES_FOLDER, ROWS_FOLDER, part_file
 from service.recording.run_table import RunTable
 from service.recording.tags import Tag
 from service.results.curves import kept_curves, recorded_points
 from service.results.metrics import METRICS, PARAMS
 from service.results.table_values import as_text, cell_value
 
-ROWS_FOLDER = "rows"
-CURVES_FOLDER = "curves"
 _MAX_NAME = 250  # characters of a run's name in MLflow's tables
 
 
@@ -66,7 +63,7 @@ class TableSettings:
 class ShardSummary:
     """What the driver keeps of a shard.
 
-    rows: its rows of the trials' table.
+    rows: its rows of the trials' table, without run ids.
     objective: (trials,) the metric that ranks trials; NaN for those that diverged.
     nbytes: the size of its `ShardTables`.
     """
@@ -85,14 +82,12 @@ class ShardSummary:
 class ShardTables:
     """What a recorder writes of a shard.
 
-    trials: the number of trials.
     runs: the trials as runs; None if trials get no runs.
     curves: the file of its curves for the sweep's own run; None if there is none.
     rows: the file of its rows of the trials' table for the sweep's own run, if trials get no runs. A trial whose row is
         there counts as recorded, so this file is written last.
     """
 
-    trials: int
     runs: RunTable | None
     curves: File | None
     rows: File | None
@@ -112,14 +107,10 @@ def train_tables(
     ids = trial_ids(shard)
     rows = trial_rows(trained, settings, ids)
     runs = run_table(trained, settings, ids) if settings.runs else None
-    name = f"{shard.numbers[0]:08}-{shard.numbers[-1]:08}.parquet"
-    has_curves = settings.curves and settings.record.curves == "file"
-    tables = ShardTables(
-        shard.trials,
-        runs,
-        curves=(f"{CURVES_FOLDER}/{name}", _parquet(_curve_table(trained, settings.record))) if has_curves else None,
-        rows=None if settings.runs else (f"{ROWS_FOLDER}/{name}", _parquet(rows)),
-    )
+    curves = None
+    if settings.curves and settings.record.curves == "file":
+        curves = part_file(CURVES_FOLDER, shard.numbers, _curve_table(trained, settings.record))
+    tables = ShardTables(runs, curves, None if settings.runs else part_file(ROWS_FOLDER, shard.numbers, rows))
     objective = np.where(trained.history.diverged, np.nan, trained.history.final(settings.objective))
     return ShardSummary(rows, objective, tables.nbytes), tables
 
@@ -128,19 +119,6 @@ def trial_ids(shard: Shard) -> list[str]:
     """Return the ids of a shard's trials."""
     parts = shard.architecture.parts
     return [trial_id(shard.configuration(trial), shard.fingerprint, parts) for trial in range(shard.trials)]
-
-
-def _parquet(table: pa.Table) -> bytes:
-    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(
-        table,
-        sink,
-        compression="zstd",
-        use_dictionary=[name for name in table.column_names if name not in floats],
-        use_byte_stream_split=floats,
-    )
-    return sink.getvalue()
 
 
 def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]) -> RunTable:
@@ -156,7 +134,7 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
         {
             "number": shard.numbers,
             "trial": ids,
-            "run_id": _run_ids(settings, ids, numbers),
+            "run_id": [run_id(settings.sweep, trial, number) for trial, number in zip(ids, numbers, strict=True)],
             "name": names or [settings.name] * trials,
             "status": np.where(history.diverged, "FAILED", "FINISHED").tolist(),
             "start_time": np.full(trials, trained.start_time),
@@ -185,10 +163,6 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
     )
 
 
-def _run_ids(settings: TableSettings, ids: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    return [run_id(settings.sweep, trial, number) for trial, number in zip(ids, numbers, strict=True)]
-
-
 def _param_columns(shard: Shard) -> dict[str, list[Any]]:
     """Return hyperparameter -> its value for each trial, by the user's names."""
     values = {**shard.architecture.params, **shard.data_params}
@@ -211,15 +185,17 @@ def _curves(history: History, record: RecordSpec, is_recorded: Flags) -> Mapping
 
 
 def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]) -> pa.Table:
-    """Return a shard's rows of the trials' table. ids: of the trials."""
+    """Return a shard's rows of the trials' table. ids: of the trials.
+
+    They have no run ids: a recorder gives these.
+    """
     history, shard = trained.history, trained.shard
-    runs = _run_ids(settings, ids, shard.numbers.tolist()) if settings.runs else [None] * shard.trials
     params = _param_columns(shard)
     return pa.table(
         {
             "number": pa.array(shard.numbers, pa.int64()),
             "trial": pa.array(ids, pa.string()),
-            "run_id": pa.array(runs, pa.string()),
+            "run_id": pa.nulls(shard.trials, pa.string()),
             **{PARAMS + name: pa.array(list(map(cell_value, values))) for name, values in params.items()},
             "outcome": pa.array([history.outcome(trial) for trial in range(shard.trials)], pa.string()),
             "outcome_step": pa.array(history.outcomes.onset_step, pa.int64()),

@@ -36,7 +36,6 @@ class SweepState:
         self.best: float | None = None
         self.done: frozenset[int] = frozenset()
         self._spool = RowSpool()
-        self._runs: dict[int, str] = {}
         if rows is not None and len(rows):
             self.done = frozenset(rows["number"])
             table = pa.Table.from_pandas(rows, preserve_index=False)
@@ -69,11 +68,11 @@ class SweepState:
 
     def add_run(self, number: int, run_id: str) -> None:
         """Note the run of a trial that is recorded already."""
-        self._runs[number] = run_id
+        self._spool.add_run(number, run_id)
 
     def write_table(self) -> Path:
         """Write the trials' table of the recorded trials to a Parquet file, and return its path."""
-        return self._spool.write(self._runs)
+        return self._spool.write()
 
     def overview(self) -> pd.DataFrame:
         """Return the main columns of that table (see `read_overview`)."""

@@ -1,4 +1,4 @@
-"""Read the tables that a sweep writes while it runs, as one Parquet file a shard."""
+"""The tables that a sweep writes while it runs: one Parquet file a shard, in two folders of the sweep's own run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+    from engine.arrays import Integers
+    from service.recording.artifact_writers import File
+
+ROWS_FOLDER = "rows"
+"""The shards' rows of the trials' table."""
+
+CURVES_FOLDER = "curves"
+"""The shards' curves."""
+
+
+def part_file(folder: str, numbers: Integers, table: pa.Table) -> File:
+    """Return the file of a shard's table. Its name has the first and the last number of the shard's trials."""
+    import pyarrow
+    import pyarrow.parquet
+
+    floats = [field.name for field in table.schema if pyarrow.types.is_floating(field.type)]
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=[name for name in table.column_names if name not in floats],
+        use_byte_stream_split=floats,
+    )
+    return f"{folder}/{numbers[0]:08}-{numbers[-1]:08}.parquet", sink.getvalue()
 
 
 def read_parts(files: Iterable[bytes], key: list[str]) -> pd.DataFrame:

@@ -13,13 +13,12 @@ from service.recording.redaction import without_passwords
 from service.recording.rest_client import Server
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 
 def recorder_recipe(
-    client: MlflowClient,
     uri: str,
-    experiment_id: str,
+    experiment: Experiment,
     folder: str,
     *,
     weights: bool = True,
@@ -27,15 +26,14 @@ def recorder_recipe(
 ) -> RecorderRecipe:
     """Return the recipe of the fastest recorder.
 
-    client, uri: of the store.
-    experiment_id: of the experiment for the trials.
+    uri: the store's.
+    experiment: the experiment for the trials.
     folder: where that experiment's artifacts are now.
     weights: whether to record the final weights.
     backend_uri: the database behind a tracking server, to write into it directly.
     Raises StoreError if the database belongs to another server.
     """
-    experiment = client.get_experiment(experiment_id)
-    location = str(experiment.artifact_location)
+    experiment_id, location = str(experiment.experiment_id), str(experiment.artifact_location)
     address = (backend_uri if is_server(uri) else None) or uri
     database = database_address(address)
     why_not = why_not_direct(address)

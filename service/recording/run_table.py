@@ -36,7 +36,9 @@ from engine.arrays import Flags, Floats, Integers
 from engine.tensors import Tensor, split
 from service.recording.trial_record import TrialRecord
 
-_PARAMS, _TAGS, _CURVES, _MEASURES = "params.", "tags.", "curves.", "measures."
+PARAMS, TAGS, CURVES, MEASURES = "params.", "tags.", "curves.", "measures."
+"""What the names of the columns begin with."""
+
 _TENSORS = b"gradgrid.tensors"
 
 
@@ -79,12 +81,12 @@ class RunTable:
         weight_offsets = pa.array(np.arange(runs + 1) * width, pa.int32())
         arrays = {
             **{name: pa.array(values) for name, values in columns.items()},
-            **{_PARAMS + name: pa.array(texts, pa.string()) for name, texts in params.items()},
-            **{_TAGS + name: pa.array(texts, pa.string()) for name, texts in tags.items()},
+            **{PARAMS + name: pa.array(texts, pa.string()) for name, texts in params.items()},
+            **{TAGS + name: pa.array(texts, pa.string()) for name, texts in tags.items()},
             "step": lists(step),
             "time": lists(time),
-            **{_CURVES + name: lists(values) for name, values in curves.items()},
-            **{_MEASURES + name: pa.array(values) for name, values in measures.items()},
+            **{CURVES + name: lists(values) for name, values in curves.items()},
+            **{MEASURES + name: pa.array(values) for name, values in measures.items()},
             "weights": pa.ListArray.from_arrays(weight_offsets, pa.array(weights.ravel())),
         }
         shapes = json.dumps([[tensor.name, list(tensor.shape)] for tensor in tensors])
@@ -126,22 +128,22 @@ class RunTable:
     @cached_property
     def params(self) -> dict[str, list[str]]:
         """Hyperparameter -> its text for each run."""
-        return self._texts_of(_PARAMS)
+        return self._texts_of(PARAMS)
 
     @cached_property
     def tags(self) -> dict[str, list[str]]:
         """Tag -> its text for each run."""
-        return self._texts_of(_TAGS)
+        return self._texts_of(TAGS)
 
     @cached_property
     def curve_names(self) -> list[str]:
         """The names of the metrics that are curves."""
-        return self._names_of(_CURVES)
+        return self._names_of(CURVES)
 
     @cached_property
     def measure_names(self) -> list[str]:
         """The names of the metrics that have a last point alone."""
-        return self._names_of(_MEASURES)
+        return self._names_of(MEASURES)
 
     @cached_property
     def points(self) -> Integers:
@@ -161,11 +163,11 @@ class RunTable:
 
     def curve(self, name: str) -> Floats:
         """Return a metric at all points, run after run, (points,)."""
-        return np.asarray(self._flat(_CURVES + name))
+        return np.asarray(self._flat(CURVES + name))
 
     def measure(self, name: str) -> Floats:
         """Return a metric of the final weights, (runs,)."""
-        return np.asarray(self.table.column(_MEASURES + name).to_numpy())
+        return np.asarray(self.table.column(MEASURES + name).to_numpy())
 
     @cached_property
     def last_points(self) -> Integers:
@@ -219,12 +221,6 @@ class RunTable:
         with pa.ipc.new_stream(sink, self.table.schema) as writer:
             writer.write_table(self.table)
         return bytes(sink.getvalue())
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> RunTable:
-        """Return the table of an Arrow IPC stream. Raises pyarrow.ArrowInvalid."""
-        with pa.ipc.open_stream(content) as reader:
-            return cls(reader.read_all())
 
     def _texts_of(self, prefix: str) -> dict[str, list[str]]:
         return {name: self.texts(prefix + name) for name in self._names_of(prefix)}

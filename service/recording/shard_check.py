@@ -24,16 +24,16 @@ from mlflow.utils.validation import (
     _validate_tag_name,
 )
 
-from service.recording.run_table import RunTable
+from service.recording.run_table import CURVES, MEASURES, PARAMS, TAGS, RunTable
 
 _INTEGERS = frozenset({"number", "start_time", "end_time"})
 _TEXTS = frozenset({"trial", "run_id", "name", "status"})
 _LISTS = frozenset({"step", "time"})
 _KEYS: dict[str, tuple[Callable[[str], object], int]] = {
-    "params.": (_validate_param_name, MAX_PARAM_VAL_LENGTH),
-    "tags.": (_validate_tag_name, MAX_TAG_VAL_LENGTH),
-    "curves.": (_validate_metric_name, 0),
-    "measures.": (_validate_metric_name, 0),
+    PARAMS: (_validate_param_name, MAX_PARAM_VAL_LENGTH),
+    TAGS: (_validate_tag_name, MAX_TAG_VAL_LENGTH),
+    CURVES: (_validate_metric_name, 0),
+    MEASURES: (_validate_metric_name, 0),
 }
 """Beginning of a column's name -> the check of the rest, and the most characters of a value."""
 _RUN_ID = "^[0-9a-f]{32}$"
@@ -101,13 +101,13 @@ def _check_columns(schema: pa.Schema) -> None:
 def _fits(name: str, kind: pa.DataType) -> bool:
     if name in _INTEGERS:
         return bool(kind == pa.int64())
-    if name in _TEXTS or name.startswith(("params.", "tags.")):
+    if name in _TEXTS or name.startswith((PARAMS, TAGS)):
         return bool(kind == pa.string())
     if name in _LISTS:
         return bool(pa.types.is_list(kind) and kind.value_type == pa.int64())
-    if name.startswith("measures."):
+    if name.startswith(MEASURES):
         return bool(kind == pa.float64())
-    if name == "weights" or name.startswith("curves."):
+    if name == "weights" or name.startswith(CURVES):
         return bool(pa.types.is_list(kind) and kind.value_type in (pa.float64(), pa.float32()))
     return False
 
@@ -163,7 +163,7 @@ def _check_texts(name: str, column: pa.ChunkedArray) -> None:
 
 def _check_lists(runs: RunTable) -> None:
     """Refuse curves of unequal lengths, steps that do not rise, and weights that do not fill their tensors."""
-    for name in ["time", *(f"curves.{curve}" for curve in runs.curve_names)]:
+    for name in ["time", *(CURVES + curve for curve in runs.curve_names)]:
         if not np.array_equal(_lengths(runs, name), runs.points):
             raise ShardError(f"a run has another number of points in the column {name} than steps")
     if len(runs) and runs.points.min() < 1:

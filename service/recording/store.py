@@ -17,7 +17,7 @@ from service.recording.deleted import check_trials_experiment, delete_trials, lo
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import table_as_written, trial_as_written
-from service.recording.parquet_parts import read_parts
+from service.recording.parquet_parts import CURVES_FOLDER, ROWS_FOLDER, read_parts
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
@@ -39,8 +39,6 @@ _PARTS_FILE = "parts.py"
 _DATA_FILE = "dataset.json"
 _FRAME_FILE = "data.parquet"
 _TABLE_FILE = "trials.parquet"
-_ROWS_FOLDER = "rows"
-_CURVES_FOLDER = "curves"
 
 
 class Store(Finder):
@@ -122,11 +120,9 @@ class Store(Finder):
         from service.recording.recorders import recorder_recipe
 
         with translated_errors(self.uri):
-            location = str(self._client.get_experiment(sweep.experiment_id).artifact_location)
-            folder = self._artifacts.location(location, sweep.run_id)
-            return recorder_recipe(
-                self._client, self.uri, sweep.experiment_id, folder, weights=weights, backend_uri=self._backend_uri
-            )
+            experiment = self._client.get_experiment(sweep.experiment_id)
+            folder = self._artifacts.location(str(experiment.artifact_location), sweep.run_id)
+            return recorder_recipe(self.uri, experiment, folder, weights=weights, backend_uri=self._backend_uri)
 
     def run_location(self, sweep: SweepInfo) -> str:
         """Return where the artifacts of the sweep's run are now."""
@@ -158,12 +154,12 @@ class Store(Finder):
     def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of the sweep's table that were written so far; may be empty."""
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        names = [*table, *self._artifacts.names(sweep.run_id, _ROWS_FOLDER)]
+        names = [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)]
         return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the curves that were recorded as files, one row a point: number, step, metrics. It may be empty."""
-        names = self._artifacts.names(sweep.run_id, _CURVES_FOLDER)
+        names = self._artifacts.names(sweep.run_id, CURVES_FOLDER)
         points = read_parts(self._parts(sweep, names), ["number", "step"])
         return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
 
@@ -249,7 +245,7 @@ class Store(Finder):
             self._client.set_tag(sweep.run_id, "mlflow.note.content", description)
             self._client.set_terminated(sweep.run_id, status)
         with suppress(Exception):  # not every artifact store can remove files; the table has the rows
-            self._artifacts.remove(sweep.run_id, _ROWS_FOLDER)
+            self._artifacts.remove(sweep.run_id, ROWS_FOLDER)
 
     def write_files(self, sweep: SweepInfo, folder: str | None, files: Mapping[str, bytes]) -> None:
         """Write files to the sweep's run, or into a folder of it."""

@@ -29,6 +29,8 @@ class RowSpool:
         self._rows = 0
         self._last = -1
         self._schemas: list[pa.Schema] = []
+        self._runs: dict[int, str] = {}
+        self._written: Path | None = None  # the whole table's file, until something is added
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -39,6 +41,7 @@ class RowSpool:
         """Add rows. Each trial may be added once."""
         if not len(rows):
             return
+        self._written = None
         self._parts.append(rows)
         self._rows += len(rows)
         self._last = max(self._last, pa.compute.max(rows.column("number")).as_py())
@@ -47,16 +50,21 @@ class RowSpool:
         if sum(map(len, self._parts)) >= _IN_MEMORY:
             self._spill()
 
-    def write(self, run_ids: Mapping[int, str]) -> Path:
-        """Write the whole table to a file trials.parquet (see `service.results.trials_table`) and return its path.
+    def add_run(self, number: int, run_id: str) -> None:
+        """Add the run id of a trial whose row has none. number: the trial's."""
+        self._written = None
+        self._runs[number] = run_id
 
-        run_ids: number -> run id, of trials whose rows have none.
-        """
+    def write(self) -> Path:
+        """Write the whole table to a file trials.parquet (see `service.results.trials_table`) and return its path."""
+        if self._written is not None:
+            return self._written
         schema = self._schema()
         path = self._path("trials")
         with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
             for table in self._windows():
-                writer.write_table(_with_runs(_conformed(table, schema), run_ids))
+                writer.write_table(_with_runs(_conformed(table, schema), self._runs))
+        self._written = path
         return path
 
     def close(self) -> None:

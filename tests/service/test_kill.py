@@ -8,11 +8,11 @@ import math
 import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,24 @@ def _ray_process(driver: subprocess.Popen[bytes], work: str) -> psutil.Process:
             except psutil.NoSuchProcess:
                 continue
     raise AssertionError(f"no process was seen doing {work}")
+
+
+@contextmanager
+def _running_sweep(folder: Path, uri: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the driver of a sweep that has begun. At the end kill it, if it still runs, and all that it started."""
+    spec = folder / "killed.yaml"
+    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
+    driver = _start(spec, uri)
+    family: list[psutil.Process] = []
+    try:
+        _wait_for_the_sweep(uri, driver)
+        yield driver
+    finally:
+        if driver.poll() is None:
+            family = psutil.Process(driver.pid).children(recursive=True)
+        driver.kill()
+        driver.wait()
+        _end(family)
 
 
 def _end(processes: list[psutil.Process]) -> None:
@@ -185,21 +203,10 @@ def test_workers_are_killed_and_then_the_driver(
     tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
 ) -> None:
     """Ray trains a lost worker's shard again; two die, one after another, and then the driver."""
-    spec = tmp_path / "killed.yaml"
-    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
-    process = _start(spec, uri)
-    family: list[psutil.Process] = []
-    try:
-        _wait_for_the_sweep(uri, process)
+    with _running_sweep(tmp_path, uri) as process:
         for _ in range(2):
-            worker = _ray_process(process, "ray::train_tables")
-            family = psutil.Process(process.pid).children(recursive=True)
-            worker.kill()
+            _ray_process(process, "ray::train_tables").kill()
             time.sleep(random.uniform(0.0, 1.5))
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        _end(family)
     _check_exact(uri, undisturbed)
 
 
@@ -208,21 +215,11 @@ def test_recorders_are_killed_and_the_sweep_goes_on(
     tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
 ) -> None:
     """Two recorders die, one after another, in the middle of a transaction or between two; the driver replaces each."""
-    spec = tmp_path / "killed.yaml"
-    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
-    process = _start(spec, uri)
-    family: list[psutil.Process] = []
-    try:
-        _wait_for_the_sweep(uri, process)
+    with _running_sweep(tmp_path, uri) as process:
         for _ in range(2):
             recorder = _ray_process(process, "ray::ShardRecorder")
-            family = psutil.Process(process.pid).children(recursive=True)
             time.sleep(random.uniform(0.0, 0.2))
             with suppress(psutil.NoSuchProcess):  # the sweep has ended
                 recorder.kill()
         assert process.wait(timeout=120) == 0, (tmp_path / "log").read_text(encoding="utf-8")
-    finally:
-        process.kill()
-        process.wait()
-        _end(family)
     _check_exact(uri, undisturbed)

@@ -37,7 +37,7 @@ def test_rows_come_out_by_number_whatever_is_kept_in_memory(
         for numbers in ([6, 7, 8], [0, 2], [1], [], [11, 3, 4]):
             spool.add(_rows(numbers, **{"metrics.loss": [n / 2 for n in numbers]}))
         assert len(spool) == 9
-        table = pa.parquet.read_table(spool.write({}))
+        table = pa.parquet.read_table(spool.write())
     assert table.column("number").to_pylist() == [0, 1, 2, 3, 4, 6, 7, 8, 11]
     assert table.column("metrics.loss").to_pylist() == [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 3.5, 4.0, 5.5]
     assert table.column("trial").to_pylist()[-1] == "trial11"
@@ -48,7 +48,7 @@ def test_columns_that_only_some_rows_have_are_missing_in_the_others(monkeypatch:
     with closing(RowSpool()) as spool:
         spool.add(_rows([0, 1], **{"params.seed": [3, 4], "metrics.loss": [1.0, 2.0]}))
         spool.add(_rows([2, 3], **{"params.momentum": [0.9, 0.5], "params.seed": [1.5, 2.5], "metrics.b": [5.0, 6.0]}))
-        table = pa.parquet.read_table(spool.write({}))
+        table = pa.parquet.read_table(spool.write())
     expected = ["params.momentum", "params.seed", *OUTCOME_COLUMNS, "metrics.b", "metrics.loss"]
     assert sorted(table.column_names) == sorted([*FIRST_COLUMNS, *expected])
     assert table.column_names[:3] == FIRST_COLUMNS
@@ -60,14 +60,15 @@ def test_columns_that_only_some_rows_have_are_missing_in_the_others(monkeypatch:
 def test_run_ids_that_came_later_are_filled_in() -> None:
     with closing(RowSpool()) as spool:
         spool.add(_rows([0, 1, 2]))
-        file = spool.write({1: "run1"})
+        spool.add_run(1, "run1")
+        file = spool.write()
         assert pa.parquet.read_table(file).column("run_id").to_pylist() == [None, "run1", None]
         assert read_row(file, 1)["run_id"] == "run1"
 
 
 def test_an_empty_table_has_the_columns_of_every_table() -> None:
     with closing(RowSpool()) as spool:
-        table = pa.parquet.read_table(spool.write({}))
+        table = pa.parquet.read_table(spool.write())
     assert (table.num_rows, table.column_names) == (0, [*FIRST_COLUMNS, *OUTCOME_COLUMNS])
 
 
@@ -75,7 +76,20 @@ def test_an_overview_has_only_the_columns_that_summaries_need() -> None:
     names = ["params.seed", "params.steps", "metrics.loss", "metrics.grad_norm", "metrics.mine"]
     with closing(RowSpool()) as spool:
         spool.add(_rows([0], **{name: [0.5] for name in names}))
-        overview = read_overview(spool.write({}), "mine", ["seed", "absent"])
+        overview = read_overview(spool.write(), "mine", ["seed", "absent"])
     assert set(overview.columns) == {
         "number", "run_id", "params.seed", *OUTCOME_COLUMNS, "metrics.loss", "metrics.mine"
     }  # fmt: skip
+
+
+def test_the_table_is_written_again_only_if_something_was_added() -> None:
+    with closing(RowSpool()) as spool:
+        spool.add(_rows([0]))
+        file = spool.write()
+        before = file.stat().st_mtime_ns
+        assert spool.write() == file
+        assert file.stat().st_mtime_ns == before
+        spool.add(_rows([1]))
+        assert pa.parquet.read_table(spool.write()).num_rows == 2
+        spool.add_run(1, "run1")
+        assert pa.parquet.read_table(spool.write()).column("run_id").to_pylist() == [None, "run1"]
