@@ -34,11 +34,10 @@ from service.execution.pool import Pool
 from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
-from service.execution.shard_recorder import ShardRecorderRecipe
+from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 from service.execution.sweep_state import SweepState, recovered_state
 from service.recording.connection import import_libraries
-from service.recording.environment import recording_environment
 from service.recording.infos import SweepInfo
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import subject_of
@@ -185,10 +184,7 @@ class _Run:
         Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
-        weights = self.plan.record.weights == "artifact"
-        recorder = self.store.recorder(self.sweep, weights=weights) if runs else None
-        location = self.store.run_location(self.sweep)
-        return ShardRecorderRecipe(recorder, self.store.uri, location, recording_environment())
+        return shard_recorder_recipe(self.store, self.sweep, self.plan.record, runs=runs)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def zoom(
     store = Store(tracking_uri, trust=options.trust(trust_parts))
     closer = first_zoom(store, store.find_sweep(sweep), _position(at), by, points)
     if dry_run:
-        _print_zoom_plan(closer, as_json, **run_options)
+        _print_zoom_plan(closer, tracking_uri, as_json, **run_options)
         return
     done: list[Frame] = []
     for _ in range(frames):
@@ -162,15 +162,15 @@ def _film_path(output: str | None) -> Path | None:
     return None if output is None else Path(output)
 
 
-def _print_zoom_plan(closer: Zoom, as_json: bool, **run_options: Any) -> None:
-    from service.cli.output import plan_json, print_plan
-    from service.execution.estimate import planned_workers
+def _print_zoom_plan(closer: Zoom, tracking_uri: str | None, as_json: bool, **run_options: Any) -> None:
+    from service.cli.plan_output import plan_json, print_plan
+    from service.execution.estimate import estimated
     from service.execution.plan import make_plan
 
     plan = make_plan(closer.spec)
-    workers = planned_workers(plan, **{name: run_options[name] for name in ("workers", "address", "inline")})
+    estimate = estimated(plan, tracking_uri, **options.where(run_options))
     ranges = {window.name: [window.first, window.last] for window in (closer.columns, closer.rows)}
-    options.emit(as_json, lambda: {"ranges": ranges, **plan_json(plan, workers)}, lambda: print_plan(plan, workers))
+    options.emit(as_json, lambda: {"ranges": ranges, **plan_json(plan, estimate)}, lambda: print_plan(plan, estimate))
     if not as_json:
         for name, (first, last) in ranges.items():
             click.echo(f"{name}  {first!r} to {last!r}")

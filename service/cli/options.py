@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -119,6 +119,11 @@ def run_options(command: _Command) -> _Command:
     for option in (_minutes, store_timeout, backend_store_uri, tracking_uri, inline, address, workers):
         command = option(command)
     return command
+
+
+def where(run_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of `run_options` that say where a sweep is trained."""
+    return {name: run_options[name] for name in ("workers", "address", "inline")}
 
 
 def print_note(text: str) -> None:

@@ -40,21 +40,20 @@ def sweep(
         raise click.UsageError(f"Missing argument 'SPEC': a sweep file, or a ready sweep: {_ready_sweeps()}.")
     resolved = load_spec(spec, assignments) if spec is not None else _recorded(str(resume), tracking_uri, trust_parts)
     if dry_run:
-        _print_plan(resolved, as_json, workers=workers, **run_options)
+        _print_plan(resolved, tracking_uri, as_json, workers=workers, **run_options)
     else:
         _run(resolved, tracking_uri, resume, as_json, workers=workers, **run_options)
 
 
-def _print_plan(resolved: ResolvedSpec, as_json: bool, **run_options: Any) -> None:
+def _print_plan(resolved: ResolvedSpec, tracking_uri: str | None, as_json: bool, **run_options: Any) -> None:
     """Print the result of a dry run."""
-    from service.cli.output import plan_json, print_plan
-    from service.execution.estimate import planned_workers
+    from service.cli.plan_output import plan_json, print_plan
+    from service.execution.estimate import estimated
     from service.execution.plan import make_plan
 
     plan = make_plan(resolved)
-    where = {name: run_options[name] for name in ("workers", "address", "inline")}
-    workers = planned_workers(plan.newest, **where)
-    options.emit(as_json, lambda: plan_json(plan, workers), lambda: print_plan(plan, workers))
+    estimate = estimated(plan.newest, tracking_uri, **options.where(run_options))
+    options.emit(as_json, lambda: plan_json(plan, estimate), lambda: print_plan(plan, estimate))
 
 
 @click.command()
@@ -100,7 +99,7 @@ def extend(
     info = store.find_sweep(sweep)
     resolved = extended_spec(store, info, assignments)
     if dry_run:
-        _print_plan(resolved, as_json, **run_options)
+        _print_plan(resolved, tracking_uri, as_json, **run_options)
     else:
         _run(resolved, tracking_uri, info.sweep, as_json, extend=True, **run_options)
 

@@ -1,8 +1,7 @@
-"""Commands for the store as a whole: its sweeps, the dashboard, the model registry, and the doctor."""
+"""Commands for the store as a whole: its sweeps, the dashboard and the model registry."""
 
 from __future__ import annotations
 
-import sys
 import webbrowser
 
 import click
@@ -113,28 +112,3 @@ def dashboard(sweep: str | None, port: int, opened: bool, tracking_uri: str | No
 
     with terminable():
         serve(store, port, shown, announce=announce)
-
-
-@click.command()
-@click.option("--address", metavar="ADDR", help="Connect to this Ray instead of starting one.")
-@click.option("--cluster", is_flag=True, help="Check the jobs and nodes of a cluster instead of Ray here.")
-@options.jobs_address
-@options.token
-@options.tracking_uri
-@options.as_json
-@options.handle_errors
-def doctor(
-    address: str | None,
-    cluster: bool,
-    jobs_address: str | None,
-    token: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
-    """Check versions, cores, the store and Ray, and print a remedy for each problem."""
-    from service.cli.output import print_findings
-    from service.inspection.doctor import examine, examine_cluster
-
-    findings = examine_cluster(tracking_uri, jobs_address, token) if cluster else examine(tracking_uri, address)
-    options.emit(as_json, lambda: {"findings": list(map(vars, findings))}, lambda: print_findings(findings))
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)

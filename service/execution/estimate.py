@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.execution.cores import available_cores
+from service.execution.measured_speed import kept_factors
+from service.recording.connection import resolve
 
 if TYPE_CHECKING:
     from service.execution.plan import Plan
@@ -32,16 +35,41 @@ def trains_here(plan: Plan, workers: int | None = None, address: str | None = No
     return not asked and plan.seconds + recording_seconds(plan) < RAY_START_SECONDS
 
 
-def planned_workers(plan: Plan, workers: int | None, address: str | None = None, *, inline: bool = False) -> int | None:
-    """Return how many tasks will train at once on this machine's Ray; None if the sweep's own process trains.
+@dataclass(frozen=True)
+class Estimate:
+    """How long a sweep will take, from start to end.
+
+    workers: how many tasks train at once; None if the sweep's own process trains.
+    seconds: the time.
+    measured: whether `gradgrid doctor --speed` has measured this store and these workers.
+    """
+
+    workers: int | None
+    seconds: float
+    measured: bool
+
+
+def estimated(
+    plan: Plan,
+    tracking_uri: str | None,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    inline: bool = False,
+) -> Estimate:
+    """Estimate the time of a sweep.
 
     plan: of the trials to train.
-    workers, address, inline: as the user gave them.
+    The other arguments are those of `run_sweep`.
     """
-    return None if inline or trains_here(plan, workers, address) else workers or available_cores()
-
-
-def sweep_seconds(plan: Plan, workers: int | None) -> float:
-    """Return how many seconds a sweep takes from start to end. workers: as `planned_workers` returns them."""
-    start = _MLFLOW_START_SECONDS + (0.0 if workers is None else RAY_START_SECONDS)
-    return start + plan.seconds / (workers or 1) + recording_seconds(plan)
+    if inline or trains_here(plan, workers, address):
+        return Estimate(None, _MLFLOW_START_SECONDS + plan.seconds + recording_seconds(plan), measured=False)
+    workers = workers or available_cores()
+    factors = kept_factors(resolve(tracking_uri), address)
+    training, recording = plan.seconds / workers, recording_seconds(plan)
+    seconds = _MLFLOW_START_SECONDS + RAY_START_SECONDS
+    if factors is None:
+        return Estimate(workers, seconds + training + recording, measured=False)
+    training, recording = training * factors.training, recording * factors.recording
+    seconds += max(training, recording, (training + recording) * factors.both)
+    return Estimate(workers, seconds, measured=True)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from experiments.errors import StoreError
 from service.execution.shard_tables import ShardTables
 from service.recording.artifact_writers import ArtifactWriter, File, open_artifact_writer
 from service.recording.artifacts import local_folder
 from service.recording.connection import translated_errors
+from service.recording.environment import recording_environment
 from service.recording.recorder import Recorder
 from service.recording.recorder_recipe import RecorderRecipe
 from service.recording.redaction import remember
+
+if TYPE_CHECKING:
+    from experiments.sections import RecordSpec
+    from service.recording.infos import SweepInfo
+    from service.recording.store import Store
 
 _ROWS_AT_ONCE = 1_000_000
 
@@ -52,6 +59,18 @@ class ShardRecorderRecipe:
     def is_local(self) -> bool:
         """Whether it writes files of this machine."""
         return local_folder(self.location) is not None or (self.runs is not None and self.runs.is_local)
+
+
+def shard_recorder_recipe(
+    store: Store, sweep: SweepInfo, record: RecordSpec, *, runs: bool = True
+) -> ShardRecorderRecipe:
+    """Return what a recorder of a sweep's shards needs.
+
+    record: the sweep file's section. runs: whether trials get runs.
+    Raises StoreError.
+    """
+    recorder = store.recorder(sweep, weights=record.weights == "artifact") if runs else None
+    return ShardRecorderRecipe(recorder, store.uri, store.run_location(sweep), recording_environment())
 
 
 class ShardRecorder:

@@ -36,6 +36,7 @@ class Finder:
     tracking_uri: the store's address; else MLflow's default.
     create: make an SQLite store if its file does not exist.
     backend_uri: the database behind a tracking server, to record at its speed; else GRADGRID_BACKEND_STORE_URI.
+    artifacts: the folder for the artifacts of new experiments; None for the store's own.
     trust: decides which Python files out of the store may run here.
     direct: read sweeps and their tables straight from an SQLite file, without MLflow's client.
 
@@ -48,6 +49,7 @@ class Finder:
         *,
         create: bool = False,
         backend_uri: str | None = None,
+        artifacts: str | None = None,
         trust: Trust | None = None,
         direct: bool = True,
     ) -> None:
@@ -55,6 +57,7 @@ class Finder:
         self.trust = trust or Trust()
         self._backend_uri = backend_uri or os.environ.get("GRADGRID_BACKEND_STORE_URI")
         remember(self._backend_uri or "")
+        self._artifacts_folder = artifacts
         self.option = tracking_option(tracking_uri)
         self._create = create
         path = sqlite_path(self.uri)

@@ -93,7 +93,8 @@ class Store(Finder):
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return str(self._client.create_experiment(name, tags={**_KIND, Tag.KIND: kind}))
+                folder = f"{self._artifacts_folder}/{name}" if self._artifacts_folder else None
+                return str(self._client.create_experiment(name, folder, tags={**_KIND, Tag.KIND: kind}))
             except MlflowException:
                 # another sweep has created it meanwhile, or the answer was lost
                 experiment = self._client.get_experiment_by_name(name)
