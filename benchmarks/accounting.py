@@ -16,11 +16,8 @@ import argparse
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -29,28 +26,21 @@ from typing import Any
 _ROOT = Path(__file__).absolute().parent.parent
 sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
-import psutil  # noqa: E402
 import yaml  # noqa: E402
 
-from tests.service.postgres import binaries, new_database, running_postgres  # noqa: E402
+from benchmarks.cpu_seconds import DATABASE, DRIVER, RAY, RECORDERS, WORKERS, cpu_seconds, database_of  # noqa: E402
+from tests.service.postgres import binaries, running_postgres  # noqa: E402
 
 _SMALL, _LARGE = 10, 50  # seeds
-_TRIALS_A_SEED = 4 * 50
-_PAUSE = 0.1  # seconds between two looks at the processes
+TRIALS_A_SEED = 4 * 50
 _CORES = (2, 8, 32, 128)
-_WORKERS, _RECORDERS, _DATABASE, _RAY, _DRIVER = "workers", "recorders", "database", "Ray", "driver"
-_ROLES = {
-    "ray::train_tables": _WORKERS,
-    "ray::IDLE": _WORKERS,
-    "ray::ShardRecorder": _RECORDERS,
-    "postgres": _DATABASE,
-}
 
 Store = Callable[[], AbstractContextManager[tuple[str, int | None]]]
 """Makes a new store; its address, and the process of its database server, if it has one."""
 
 
-def _spec(seeds: int) -> dict[str, Any]:
+def spec(seeds: int) -> dict[str, Any]:
+    """Return a sweep of 200 trials a seed."""
     return {
         "name": "accounting",
         "dataset": {"name": "moons", "samples": 200, "test_fraction": 0.25},
@@ -68,40 +58,9 @@ def _spec(seeds: int) -> dict[str, Any]:
 
 def _measure(seeds: int, uri: str, folder: str, database: int | None) -> tuple[float, dict[str, float]]:
     """Run a sweep; return its wall seconds and the CPU seconds of each role. database: the process of the server."""
-    (Path(folder) / "sweep.yaml").write_text(yaml.safe_dump(_spec(seeds)), encoding="utf-8")
+    (Path(folder) / "sweep.yaml").write_text(yaml.safe_dump(spec(seeds)), encoding="utf-8")
     command = [sys.executable, "-m", "service.cli", "sweep", "sweep.yaml", "--workers", "2", "--tracking-uri", uri]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    roles: dict[int, str] = {}
-    spent: dict[int, float] = {}
-    before = {pid: seconds for pid, _, seconds in _looked_at(database)}
-    began = time.perf_counter()
-    with (Path(folder) / "log").open("wb") as log:
-        sweep = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        while sweep.poll() is None:
-            for pid, title, seconds in [*_looked_at(sweep.pid), *_looked_at(database)]:
-                found = next((role for sign, role in _ROLES.items() if sign in title), _RAY)
-                roles[pid] = _DRIVER if pid == sweep.pid else found if found != _RAY else roles.get(pid, _RAY)
-                spent[pid] = seconds - before.get(pid, 0.0)
-            time.sleep(_PAUSE)
-    assert sweep.returncode == 0, (Path(folder) / "log").read_text(encoding="utf-8")[-2000:]
-    by_role: dict[str, float] = defaultdict(float)
-    for pid, seconds in spent.items():
-        by_role[roles[pid]] += seconds
-    return time.perf_counter() - began, dict(by_role)
-
-
-def _looked_at(root: int | None) -> Iterator[tuple[int, str, float]]:
-    """Yield pid, title and CPU seconds of a process and its descendants."""
-    try:
-        family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)] if root else []
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        try:
-            times = process.cpu_times()
-            yield process.pid, " ".join(process.cmdline()), times.user + times.system
-        except psutil.NoSuchProcess:
-            continue
+    return cpu_seconds(command, folder, database)
 
 
 def _round(store: Store) -> tuple[dict[str, float], float]:
@@ -112,7 +71,7 @@ def _round(store: Store) -> tuple[dict[str, float], float]:
             wall, by_role = _measure(seeds, uri, folder, database)
             spent.append(by_role)
     small, large = spent
-    more = _TRIALS_A_SEED * (_LARGE - _SMALL)
+    more = TRIALS_A_SEED * (_LARGE - _SMALL)
     return {role: 1000 * (large[role] - small.get(role, 0.0)) / more for role in large}, wall
 
 
@@ -124,7 +83,7 @@ def _sqlite() -> Iterator[tuple[str, int | None]]:
 
 def _bounds(shares: Mapping[str, float], cores: int, recorders: int) -> dict[str, float]:
     """Return the trials a second that each role can do. shares: CPU milliseconds a trial."""
-    many = {_WORKERS: cores, _RECORDERS: recorders, _DRIVER: 1, _DATABASE: recorders}
+    many = {WORKERS: cores, RECORDERS: recorders, DRIVER: 1, DATABASE: recorders}
     return {role: 1000 * many[role] / share for role, share in shares.items() if role in many and share > 0}
 
 
@@ -141,10 +100,9 @@ def main() -> None:
         @contextmanager
         def database() -> Iterator[tuple[str, int | None]]:
             assert postgres is not None, "PostgreSQL is not installed"
-            pid = (Path(postgres.folder) / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
-            yield new_database(postgres.address), int(pid)
+            yield database_of(postgres)
 
-        names = (_DRIVER, _WORKERS, _RECORDERS, _DATABASE, _RAY)
+        names = (DRIVER, WORKERS, RECORDERS, DATABASE, RAY)
         print(f"| store | {' | '.join(names)} | seconds for 10,000 trials |\n|---{'|---' * (len(names) + 1)}|")
         for kind in kinds:
             rounds = [_round(_sqlite if kind == "SQLite" else database) for _ in range(arguments.rounds)]

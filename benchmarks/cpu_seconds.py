@@ -1,0 +1,72 @@
+"""Measure the CPU seconds of each process that takes part in a sweep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+from tests.service.postgres import Postgres, new_database
+
+DRIVER, WORKERS, RECORDERS, DATABASE, RAY = "driver", "workers", "recorders", "database", "Ray"
+
+_ROOT = Path(__file__).absolute().parent.parent
+_PAUSE = 0.1  # seconds between two looks at the processes
+_ROLES = {"ray::ShardRecorder": RECORDERS, "ray::": WORKERS, "postgres": DATABASE}  # the beginnings of titles
+
+
+def cpu_seconds(command: Sequence[str], folder: str, database: int | None) -> tuple[float, dict[str, float]]:
+    """Run a command that drives a sweep; return its wall seconds, and the CPU seconds of each role.
+
+    folder: the working folder.
+    database: the process of the database's server, which is not the command's.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    roles: dict[int, str] = {}
+    spent: dict[int, float] = {}
+    before = {pid: seconds for pid, _, seconds in _family(database)}
+    began = time.perf_counter()
+    log = Path(folder) / "log"
+    with log.open("wb") as output:
+        driver = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+        while driver.poll() is None:
+            for pid, title, seconds in [*_family(driver.pid), *_family(database)]:
+                role = DRIVER if pid == driver.pid else _role(title)
+                if role != RAY or pid not in roles:  # a worker's title is another while it starts and ends
+                    roles[pid] = role
+                spent[pid] = seconds - before.get(pid, 0.0)
+            time.sleep(_PAUSE)
+    assert driver.returncode == 0, log.read_text(encoding="utf-8")[-2000:]
+    by_role: dict[str, float] = defaultdict(float)
+    for pid, seconds in spent.items():
+        by_role[roles[pid]] += seconds
+    return time.perf_counter() - began, dict(by_role)
+
+
+def _role(title: str) -> str:
+    return next((role for beginning, role in _ROLES.items() if beginning in title), RAY)
+
+
+def _family(root: int | None) -> Iterator[tuple[int, str, float]]:
+    """Yield pid, title and CPU seconds of a process and its descendants."""
+    try:
+        family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)] if root else []
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        try:
+            times = process.cpu_times()
+            yield process.pid, " ".join(process.cmdline()), times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+
+
+def database_of(postgres: Postgres) -> tuple[str, int]:
+    """Return the address of a new database, and the process of its server."""
+    pid = (Path(postgres.folder) / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    return new_database(postgres.address), int(pid)
