@@ -46,10 +46,14 @@ def gated(rng, shape):
 
 @dataclass
 class Gate:
-    """Answers 200 to a draw that may go on, and 503 to one that must wait."""
+    """Answers 200 to a draw that may go on, and 503 to one that must wait.
+
+    waiting: the addresses of the workers that have had to wait since the gate was closed.
+    """
 
     address: str
     allowed: float = 0
+    waiting: set[str] = field(default_factory=set)
     _passed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,16 +66,18 @@ class Gate:
         """Let so many more draws pass, and hold back the rest."""
         with self._lock:
             self.allowed = self._passed + allowed
+            self.waiting.clear()
 
     def open(self) -> None:
         """Let all pass."""
         with self._lock:
             self.allowed = float("inf")
 
-    def try_pass(self) -> bool:
-        """Let one more draw pass if one may; return whether it does."""
+    def try_pass(self, worker: str) -> bool:
+        """Let one more draw of a worker pass if one may; return whether it does."""
         with self._lock:
             if self._passed >= self.allowed:
+                self.waiting.add(worker)
                 return False
             self._passed += 1
             return True
@@ -83,7 +89,7 @@ def running_gate(host: str) -> Iterator[Gate]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if gate.try_pass() else 503)
+            self.send_response(200 if gate.try_pass(self.client_address[0]) else 503)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

@@ -89,6 +89,15 @@ def _exact(cluster: Cluster, name: str, folder: Path, undisturbed: pd.DataFrame)
     assert_same_trials(export_table(cluster, name, folder), undisturbed)
 
 
+def test_every_worker_trains(cluster: Cluster, gate: Gate, tmp_path: Path) -> None:
+    gate.close(allowed=0)
+    job = _submit(cluster, "spread", gate, tmp_path)
+    wait_for("two workers at the gate", lambda: len(gate.waiting) == 2)
+    gate.open()
+    assert_succeeded(cluster, job)
+    assert training_hosts(cluster, "spread") == {c[:12] for c in cluster.containers("ray-worker")}
+
+
 def test_a_cancelled_job_goes_on_when_it_is_submitted_again(
     cluster: Cluster, gate: Gate, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
