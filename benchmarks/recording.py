@@ -3,8 +3,11 @@
     python benchmarks/recording.py [--rounds 3] [--only SQLite|PostgreSQL|HTTP]
 
 The programs take turns to write the same trials (6 curves of 25 points: 150 metric rows; params, tags and final
-weights) into new stores of one kind. Figures are medians. The benchmark starts a PostgreSQL, if one is installed, and
-an `mlflow server`; beside PostgreSQL itself one more, with gradgrid's app, on a database there.
+weights) into new stores of one kind. So do the databases' own means for many rows, with rows that are ready. Figures
+are medians. The benchmark starts a PostgreSQL, if one is installed, and an `mlflow server`; beside PostgreSQL itself
+one more, with gradgrid's app, on a database there.
+
+It needs adbc-driver-sqlite: `pip install -e '.[bench]'`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
 from engine.tensors import Tensor  # noqa: E402
+from service.recording.connection import sqlite_path  # noqa: E402
 from service.recording.run_table import RunTable  # noqa: E402
 from service.recording.store import Store  # noqa: E402
 from service.recording.threaded_map import ThreadedMap  # noqa: E402
@@ -36,7 +40,8 @@ from tests.service.tracking import TrackingServer, running_server  # noqa: E402
 
 _CURVES, _POINTS, _SHARD = 6, 25, 500
 
-Way = Callable[[str, RunTable], None]
+Way = Callable[[str, RunTable], float | None]
+"""Records runs in a store. Returns its seconds if it also does what is not to be measured."""
 
 
 def _runs(count: int) -> RunTable:
@@ -129,6 +134,22 @@ def _raw(uri: str, runs: RunTable) -> None:
         threads.run(write, list(runs.records()))
 
 
+def _ready_in_sqlite(uri: str, runs: RunTable) -> float:
+    from benchmarks.ready_rows import ingest
+
+    _gradgrid(weights=False)(uri, runs)
+    path = sqlite_path(uri)
+    assert path is not None
+    return ingest(path, shards=len(runs) // _SHARD)
+
+
+def _ready_in_postgresql(uri: str, runs: RunTable) -> float:
+    from benchmarks.ready_rows import copy
+
+    _gradgrid(weights=False)(uri, runs)
+    return copy(uri)
+
+
 _PLAIN = "plain loop: `start_run`, `log_metrics`"
 _CLIENT = "MlflowClient: `create_run`, `log_batch`, `set_terminated`"
 _DATABASE_WAYS: dict[str, tuple[Way, int]] = {
@@ -152,7 +173,8 @@ def _server_ways(server: TrackingServer) -> dict[str, tuple[Way, int]]:
 
 def _through(server: TrackingServer) -> Way:
     """Return the way through a server, whatever the store's own address."""
-    return lambda _, runs: _gradgrid(weights=True)(server.uri, runs)
+    record = _gradgrid(weights=True)
+    return lambda _, runs: record(server.uri, runs)
 
 
 @contextmanager
@@ -188,8 +210,8 @@ def _measure(kind: str, ways: dict[str, tuple[Way, int]], place: Callable[[], ob
                 Store(uri, create=True)  # creates the tables outside the measurement
                 runs = _runs(count)
                 began = time.perf_counter()
-                write(uri, runs)
-                rates[name].append(count / (time.perf_counter() - began))
+                seconds = write(uri, runs) or time.perf_counter() - began
+                rates[name].append(count / seconds)
         print(f"{kind}: " + ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in rates.items()), file=sys.stderr)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, rate in medians.items():
@@ -210,10 +232,15 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| store | program | runs per second (median) | relative to MlflowClient |\n|---|---|---|---|")
     if "SQLite" in wanted:
-        _measure("SQLite", _DATABASE_WAYS, _sqlite, arguments.rounds)
+        ways = {**_DATABASE_WAYS, "the same rows, ready, by ADBC's ingest of Arrow": (_ready_in_sqlite, 3_000)}
+        _measure("SQLite", ways, _sqlite, arguments.rounds)
     if "PostgreSQL" in wanted and binaries():
         with running_postgres() as postgres, _app_server(postgres.address) as server:
-            ways = {**_DATABASE_WAYS, "gradgrid, through a server with its app": (_through(server), 3_000)}
+            ways = {
+                **_DATABASE_WAYS,
+                "the same rows, ready, by COPY through psql": (_ready_in_postgresql, 3_000),
+                "gradgrid, through a server with its app": (_through(server), 3_000),
+            }
             _measure("PostgreSQL", ways, lambda: _postgres(postgres.address), arguments.rounds)
     if "HTTP" in wanted:
         with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
