@@ -117,18 +117,24 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path, workers: int) -> Iterator[Cluster]:
-    """Yield a cluster whose containers are healthy; remove it in the end."""
+    """Yield a new cluster whose containers are healthy; remove it in the end."""
     compose = compose_command()
     assert compose is not None
     cluster = Cluster(folder, compose)
     cluster.write_secrets()
     cluster.run("build")
+    _remove(cluster)  # an earlier one, whose tests were killed
     try:
         cluster.run("up", "-d", "--scale", f"ray-worker={workers}")
         cluster.wait_until_healthy()
         yield cluster
     finally:
-        cluster.run("--profile", "launcher", "down", "-v", "--remove-orphans", "-t", "2", check=False)
+        _remove(cluster)
+
+
+def _remove(cluster: Cluster) -> None:
+    """Remove the cluster's containers, networks and volumes."""
+    cluster.run("--profile", "launcher", "down", "-v", "--remove-orphans", "-t", "2", check=False)
 
 
 MARKS = [pytest.mark.cluster, pytest.mark.skipif(compose_command() is None, reason="there is no Docker Engine")]
