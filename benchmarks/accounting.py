@@ -28,7 +28,7 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
-from benchmarks.cpu_seconds import DATABASE, DRIVER, RAY, RECORDERS, WORKERS, cpu_seconds, database_of  # noqa: E402
+from benchmarks.resources import DATABASE, DRIVER, RAY, RECORDERS, WORKERS, Usage, database_of, usage  # noqa: E402
 from tests.service.postgres import binaries, running_postgres  # noqa: E402
 
 _SMALL, _LARGE = 10, 50  # seeds
@@ -56,23 +56,22 @@ def spec(seeds: int) -> dict[str, Any]:
     }
 
 
-def _measure(seeds: int, uri: str, folder: str, database: int | None) -> tuple[float, dict[str, float]]:
-    """Run a sweep; return its wall seconds and the CPU seconds of each role. database: the process of the server."""
+def _measure(seeds: int, uri: str, folder: str, database: int | None) -> Usage:
+    """Run a sweep; return what it used. database: the process of the server."""
     (Path(folder) / "sweep.yaml").write_text(yaml.safe_dump(spec(seeds)), encoding="utf-8")
     command = [sys.executable, "-m", "service.cli", "sweep", "sweep.yaml", "--workers", "2", "--tracking-uri", uri]
-    return cpu_seconds(command, folder, database)
+    return usage(command, folder, database)
 
 
 def _round(store: Store) -> tuple[dict[str, float], float]:
     """Return CPU milliseconds a trial by role, and the wall seconds of the large sweep."""
-    spent = []
+    used = []
     for seeds in (_SMALL, _LARGE):
         with tempfile.TemporaryDirectory() as folder, store() as (uri, database):
-            wall, by_role = _measure(seeds, uri, folder, database)
-            spent.append(by_role)
-    small, large = spent
+            used.append(_measure(seeds, uri, folder, database))
+    small, large = used
     more = TRIALS_A_SEED * (_LARGE - _SMALL)
-    return {role: 1000 * (large[role] - small.get(role, 0.0)) / more for role in large}, wall
+    return {role: 1000 * (large.cpu[role] - small.cpu.get(role, 0.0)) / more for role in large.cpu}, large.wall
 
 
 @contextmanager

@@ -25,7 +25,7 @@ _ROOT = Path(__file__).absolute().parent.parent
 sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 from benchmarks.accounting import TRIALS_A_SEED, spec  # noqa: E402
-from benchmarks.cpu_seconds import DRIVER, cpu_seconds, database_of  # noqa: E402
+from benchmarks.resources import DRIVER, database_of, usage  # noqa: E402
 from experiments.data.datasets import Dataset  # noqa: E402
 from experiments.spec import load_spec  # noqa: E402
 from service.execution import cluster  # noqa: E402
@@ -87,13 +87,13 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 uri, database = database_of(postgres)
                 options = ["--workers", str(arguments.workers), "--trials", str(trials), "--drive", uri]
-                measured.append(cpu_seconds([sys.executable, __file__, *options], folder, database))
-    (wall_few, few), (wall_many, many) = measured
-    more, seconds = arguments.trials - arguments.trials // 5, wall_many - wall_few
+                measured.append(usage([sys.executable, __file__, *options], folder, database))
+    few, many = measured
+    more, seconds = arguments.trials - arguments.trials // 5, many.wall - few.wall
     print(f"{more / seconds:,.0f} trials a second\n")
     print("| process | CPU ms a trial | share of a core | trials a second that it alone could do |\n|---|---|---|---|")
-    for role, spent in sorted(many.items(), key=lambda pair: -pair[1]):
-        spent -= few.get(role, 0.0)
+    for role, spent in sorted(many.cpu.items(), key=lambda pair: -pair[1]):
+        spent -= few.cpu.get(role, 0.0)
         alone = f"{more / spent:,.0f}" if role == DRIVER else ""
         print(f"| {role} | {1000 * spent / more:.2f} | {spent / seconds:.2f} | {alone} |")
 

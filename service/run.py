@@ -31,12 +31,13 @@ from service.execution.observer import NullObserver, ProgressObserver
 from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, Shard, make_plan
 from service.execution.pool import Pool
+from service.execution.recovery import recovered_state
 from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
-from service.execution.sweep_state import SweepState, recovered_state
+from service.execution.sweep_state import SweepState
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo
 from service.recording.pages import guide, served_page, sweep_pages
@@ -128,7 +129,7 @@ class _Run:
         try:
             settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
 
-            def train(left_out: frozenset[int] | Integers) -> bool:
+            def train(left_out: Integers) -> bool:
                 shards = self._in_time(self.plan.shards(self.pool.workers, left_out, shard_size))
                 Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
                 return not self.over
@@ -157,7 +158,7 @@ class _Run:
         """Return the numbers of all trials but these, and of those that are recorded already."""
         left_out = np.ones(self.plan.trials, dtype=bool)
         left_out[numbers] = False
-        left_out[list(self.state.done)] = True
+        left_out[self.state.done] = True
         return np.flatnonzero(left_out)
 
     def _commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:

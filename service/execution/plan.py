@@ -213,7 +213,7 @@ class Plan:
         done: numbers of trials to leave out.
         size: trials a shard; by default, enough to train for seconds.
         """
-        left_out = np.asarray(sorted(done), np.int64)
+        left_out = np.sort(np.asarray(list(done) if isinstance(done, frozenset) else done, np.int64))
 
         def of(population: Population, program: Program) -> Iterator[Shard]:
             missing = _missing(population, left_out)

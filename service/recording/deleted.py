@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from experiments.errors import StoreError
@@ -67,13 +67,13 @@ def restore_runs(
     runs: Runs,
     artifacts: Artifacts,
     experiment_id: str,
-    trials: Collection[str],
+    is_missing: Callable[[str], bool],
     *,
     weights: bool,
 ) -> tuple[list[Run], int]:
-    """Restore a deleted run of each of these trials; return the runs, and how many could not be restored.
+    """Restore a deleted run of each missing trial; return the runs, and how many could not be restored.
 
-    trials: the ids of the trials.
+    is_missing: whether the trial with this id is missing.
     weights: whether a run must have its final weights.
     A run is not restored if it was deleted before it was complete, or if its weights are gone. Its trial must be
     trained again.
@@ -81,7 +81,7 @@ def restore_runs(
     deleted: dict[str, Run] = {}
     for run in runs.of([experiment_id], TRIAL, deleted=True):
         trial = run.data.tags[Tag.TRIAL]
-        if trial in trials and run.info.status in WHOLE:
+        if run.info.status in WHOLE and is_missing(trial):
             deleted.setdefault(trial, run)
     restored: list[Run] = []
 

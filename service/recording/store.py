@@ -6,7 +6,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,9 +154,18 @@ class Store(Finder):
 
     def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of the sweep's table that were written so far; may be empty."""
+        return table_as_written(read_parts(self._row_files(sweep), ["trial"]), sweep)
+
+    def row_parts(self, sweep: SweepInfo) -> Iterator[pd.DataFrame]:
+        """Yield those rows, a file at a time. A trial may be in several."""
+        for content in self._row_files(sweep):
+            rows = table_as_written(read_parts([content], ["trial"]), sweep)
+            if len(rows):
+                yield rows
+
+    def _row_files(self, sweep: SweepInfo) -> Iterator[bytes]:
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        names = [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)]
-        return table_as_written(read_parts(self._parts(sweep, names), ["trial"]), sweep)
+        return self._parts(sweep, [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)])
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the curves that were recorded as files, one row a point: number, step, metrics. It may be empty."""
@@ -206,15 +215,16 @@ class Store(Finder):
                 self._client.delete_run(run.info.run_id)
 
     def restore_deleted(
-        self, sweep: SweepInfo, trials: Collection[str], *, weights: bool
+        self, sweep: SweepInfo, is_missing: Callable[[str], bool], *, weights: bool
     ) -> tuple[list[TrialInfo], int]:
-        """Restore a deleted run of each of these trials; return the trials, and how many could not be restored.
+        """Restore a deleted run of each missing trial; return the trials, and how many could not be restored.
 
+        is_missing: whether the trial with this id is missing.
         weights: whether a run must have its final weights.
         """
         with translated_errors(self.uri):
             runs, lost = restore_runs(
-                self._client, self._runs, self._artifacts, sweep.experiment_id, trials, weights=weights
+                self._client, self._runs, self._artifacts, sweep.experiment_id, is_missing, weights=weights
             )
             return list(map(trial_info, runs)), lost
 

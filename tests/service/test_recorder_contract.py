@@ -236,7 +236,7 @@ def _resumed(kind: Kind) -> tuple[list[str], int]:
     store, sweep, recorder = kind
     store.discard_unfinished(sweep)
     missing = {record.trial for record in RECORDS} - {t.trial for t in store.trials(sweep)}
-    restored, lost = store.restore_deleted(sweep, missing, weights=True)
+    restored, lost = store.restore_deleted(sweep, missing.__contains__, weights=True)
     left = [record for record in RECORDS if record.trial in missing - {t.trial for t in restored}]
     if isinstance(recorder, ClientRecorder):
         again: Recorder = ClientRecorder(MlflowClient(store.uri), sweep.experiment_id, store.uri)

@@ -1,4 +1,4 @@
-"""Measure the CPU seconds of each process that takes part in a sweep."""
+"""Measure the CPU seconds of each process that takes part in a sweep, and the memory of its driver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -20,8 +21,22 @@ _PAUSE = 0.1  # seconds between two looks at the processes
 _ROLES = {"ray::ShardRecorder": RECORDERS, "ray::": WORKERS, "postgres": DATABASE}  # the beginnings of titles
 
 
-def cpu_seconds(command: Sequence[str], folder: str, database: int | None) -> tuple[float, dict[str, float]]:
-    """Run a command that drives a sweep; return its wall seconds, and the CPU seconds of each role.
+@dataclass(frozen=True)
+class Usage:
+    """What a sweep used.
+
+    wall: seconds from start to exit.
+    cpu: role -> CPU seconds.
+    driver_memory: the most private memory of the driver, in bytes.
+    """
+
+    wall: float
+    cpu: Mapping[str, float]
+    driver_memory: int
+
+
+def usage(command: Sequence[str], folder: str, database: int | None) -> Usage:
+    """Run a command that drives a sweep; return what it used.
 
     folder: the working folder.
     database: the process of the database's server, which is not the command's.
@@ -29,6 +44,7 @@ def cpu_seconds(command: Sequence[str], folder: str, database: int | None) -> tu
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     roles: dict[int, str] = {}
     spent: dict[int, float] = {}
+    memory = 0
     before = {pid: seconds for pid, _, seconds in _family(database)}
     began = time.perf_counter()
     log = Path(folder) / "log"
@@ -40,12 +56,20 @@ def cpu_seconds(command: Sequence[str], folder: str, database: int | None) -> tu
                 if role != RAY or pid not in roles:  # a worker's title is another while it starts and ends
                     roles[pid] = role
                 spent[pid] = seconds - before.get(pid, 0.0)
+            memory = max(memory, _private_memory(driver.pid))
             time.sleep(_PAUSE)
     assert driver.returncode == 0, log.read_text(encoding="utf-8")[-2000:]
     by_role: dict[str, float] = defaultdict(float)
     for pid, seconds in spent.items():
         by_role[roles[pid]] += seconds
-    return time.perf_counter() - began, dict(by_role)
+    return Usage(time.perf_counter() - began, by_role, memory)
+
+
+def _private_memory(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 def _role(title: str) -> str:
