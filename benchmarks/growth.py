@@ -90,10 +90,8 @@ def main() -> None:
     while sizes[-1] < arguments.largest:
         sizes.append(10 * sizes[-1])
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    columns = (
-        "| recorded in | trials | seconds | ms a trial | relative | driver's memory, MiB | more than the smallest |"
-    )
-    print(f"{columns}\n{'|---' * 7}|")
+    print("| recorded in | trials | seconds | ms a trial | relative | driver's memory, MiB | more than for 1,000 |")
+    print("|---|---|---|---|---|---|---|")
     with running_postgres() if "PostgreSQL" in kinds and binaries() else nullcontext() as postgres:
         for kind in kinds:
             _print_rows(kind, arguments.points, sizes, postgres)
