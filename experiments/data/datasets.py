@@ -16,7 +16,7 @@ from engine.samples import Samples
 from experiments.data.builtin_data import builtin_table, find_builtin
 from experiments.data.columns import Column
 from experiments.data.dataset_spec import DatasetSpec
-from experiments.data.leaks import leak_notes
+from experiments.data.leaks import leak_notes, shared_row_notes
 from experiments.data.part_files import with_part_files
 from experiments.data.preparation import Preparation, filled_cells, fit, preparation_notes
 from experiments.data.readers import read_file, read_frame, read_options
@@ -194,7 +194,7 @@ def read_table(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = Non
     table = make_table(raw, spec)
     leaks = list(leak_notes(table.with_classes(spec.classes), chosen=spec.features is not None))
     table = with_part_files(table, raw, spec, folder).with_classes(spec.classes)
-    return table, [*table.notes, *leaks]
+    return table, [*table.notes, *leaks, *shared_row_notes(table)]
 
 
 def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:

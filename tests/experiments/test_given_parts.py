@@ -205,6 +205,22 @@ def test_a_file_that_does_not_fit_is_refused(
     assert caught.value.key == "test"
 
 
+def test_a_note_tells_of_rows_that_are_in_two_parts(tmp_path: Path) -> None:
+    """Rows with the same features but another target are not the same, and neither are those of a drawn split."""
+    frame = pd.DataFrame({"a": [1.0, 2, np.nan, 4, 5, 5], "w": list("pqqppq"), "y": ["u", "v"] * 3})
+    spec = {"path": "train.csv", "target": "y", "missing": {"a": "mean"}, "classes": ["u", "v"]}
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame.iloc[[1, 2, 4]].replace({"y": {"u": "v"}, "a": {np.nan: 7.0}}).to_csv(tmp_path / "test.csv", index=False)
+    frame.iloc[[2, 3, 2]].to_csv(tmp_path / "validation.csv", index=False)
+    rest = "for training too, with the same features and target, so figures of that part are too good"
+    assert [note for note in _load(tmp_path, **_FILES, **spec).notes if "for training too" in note] == [
+        f"3 of the 3 rows for validation are {rest}; remove them from one part",
+        f"1 of the 3 rows for testing is {rest}; remove them from one part",
+    ]
+    pd.concat([frame, frame]).to_csv(tmp_path / "twice.csv", index=False)
+    assert "for training too" not in "".join(_load(tmp_path, **{**spec, "path": "twice.csv"}).notes)
+
+
 def test_each_part_has_a_file_of_its_own(tmp_path: Path) -> None:
     _write(tmp_path, _frame())
     (tmp_path / "link.csv").symlink_to(tmp_path / "test.csv")
