@@ -40,7 +40,25 @@ class SpecError(UserError):
 
 
 class DataError(UserError):
-    """An error in a data set."""
+    """An error in a data set.
+
+    key: the key of the dataset section that it is about; empty for that of its source, name or path.
+    """
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class KeyMistakeError(ValueError):
+    """A key of a section of a sweep file that contradicts another one.
+
+    key: the key whose line the message names.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class NotFoundError(UserError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from experiments.errors import did_you_mean
+from experiments.errors import KeyMistakeError, did_you_mean
 from experiments.source import KeyPath, SpecSource
 
 MAX_LISTED = 5
@@ -57,7 +57,8 @@ def schema_messages(
 
 
 def _message(mistake: Any, source: SpecSource, sections: Mapping[KeyPath, type[BaseModel]]) -> str:
-    path: KeyPath = mistake["loc"]
+    contradicted = mistake.get("ctx", {}).get("error")
+    path: KeyPath = (*mistake["loc"], *([contradicted.key] if isinstance(contradicted, KeyMistakeError) else []))
     place, subject = source.location(path), ".".join(map(str, path)) or "the file"
     if mistake["type"] == "extra_forbidden":
         return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, sections)}"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 KeyPath = tuple[str | int, ...]
 
+_FILES = (("dataset", "path"), ("dataset", "validation"), ("dataset", "test"), ("parts",))
+"""The keys that name a file."""
+
 
 class _Loader(yaml.SafeLoader):
     """A loader of plain data by the core schema of YAML 1.2 (yaml.org/spec/1.2.2, 10.3.2).
@@ -151,7 +154,7 @@ def override(source: SpecSource, assignments: tuple[str, ...]) -> SpecSource:
             raise SpecError(f"{origin}: write it as key=value, for example --set grid.seed.range=3")
         value = read_yaml(text, origin, source.folder).data
         path = _key_path(keys)
-        if path in (("dataset", "path"), ("parts",)):
+        if path in _FILES:
             value = str(Path(str(value)).absolute())
         for place in _places(data, path, origin):
             _set(data, place, copy.deepcopy(value), origin)

@@ -20,7 +20,7 @@ from pydantic import (
 from engine import PartError, Parts
 from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
-from experiments.data.names import PREFIX
+from experiments.data_axes import check_data_axes
 from experiments.errors import SpecError, did_you_mean
 from experiments.extensions import extended_source
 from experiments.hyperparameters import (
@@ -249,22 +249,8 @@ def _stage(spec: Spec, of_layers: Mapping[str, Any], source: SpecSource, parts: 
     fixed |= dict(of_layers)
     blocks = check_grid(refined_grid(spec, source), source, fixed, parts, spec.search, number)
     for block in blocks:
-        _check_data_axes(block, spec.dataset)
+        check_data_axes(block, spec.dataset)
     return Stage(source, fixed, blocks)
-
-
-def _check_data_axes(block: Block, dataset: DatasetSpec) -> None:
-    """Raise SpecError for axes of the data that the dataset section contradicts."""
-    keys = {name.removeprefix(PREFIX): name for name in block.axes if name.startswith(PREFIX)}
-    for key, name in keys.items():
-        if getattr(dataset, key) is not None and key in dataset.model_fields_set:
-            raise block.error_at(name, f"{key} is in the grid and under dataset; remove one of them")
-    if "fold" in keys and dataset.folds is None:
-        raise block.error_at(keys["fold"], "there are no folds; write their number under dataset, as folds: 5")
-    if "test_fraction" in keys and dataset.folds is not None:
-        raise block.error_at(keys["test_fraction"], "dataset.folds names the test part; remove one of them")
-    if dataset.name is None and (toy := {"samples", "noise"} & keys.keys()):
-        raise block.error_at(keys[min(toy)], f"{min(toy)} is only for toy data sets; remove it")
 
 
 def refined_grid(spec: Spec, source: SpecSource) -> Any:

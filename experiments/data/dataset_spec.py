@@ -16,12 +16,25 @@ from experiments.data.read_options import (
     checked_separator,
     checked_thousands,
 )
+from experiments.errors import KeyMistakeError
 
 
 class Section(BaseModel):
     """A section of a sweep file. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_CONTRADICTIONS = (
+    ("test_fraction", "test", "test"),
+    ("test_fraction", "split", "test"),
+    ("folds", "test", "test"),
+    ("folds", "split", "test"),
+    ("validation_fraction", "validation", "validation"),
+    ("validation", "split", "validation"),
+    ("test", "split", "test"),
+)
+"""Key, another key, and the part that both would name."""
 
 
 class DatasetSpec(Section):
@@ -48,6 +61,13 @@ class DatasetSpec(Section):
         description="share of the samples for validation: trials are ranked by it, not by the test part",
         gt=0,
         lt=1,
+    )
+    validation: str | None = Field(
+        default=None, description="a CSV or Parquet file, as path, whose rows are the validation part"
+    )
+    test: str | None = Field(default=None, description="a CSV or Parquet file, as path, whose rows are the test part")
+    split: str | None = Field(
+        default=None, description="the column that says of each row train, validation or test; it is no feature"
     )
     folds: int | None = Field(
         default=None, description="parts of a cross-validation, each of which is the test part once", ge=2, le=1000
@@ -105,6 +125,27 @@ class DatasetSpec(Section):
         if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
             raise ValueError("validation_fraction and test_fraction leave no samples to train on; lower one of them")
         return self
+
+    @model_validator(mode="after")
+    def _given_parts_fit(self, info: ValidationInfo) -> DatasetSpec:
+        given = bool(info.context and info.context.get("given"))
+        for key in ("validation", "test", "split"):
+            if getattr(self, key) is None:
+                continue
+            if self.name is not None:
+                raise KeyMistakeError(key, f"{key} applies only to files (path), not to a built-in data set; remove it")
+            if given and key != "split":
+                message = f"{key} does not apply to a table from Python; name a column of it that says which row is"
+                raise KeyMistakeError(key, f"{message} which: split")
+        for key, other, part in _CONTRADICTIONS:
+            if getattr(self, key) is not None and getattr(self, other) is not None:
+                raise KeyMistakeError(key, f"{other} and {key} both name the {part} part; remove one of them")
+        return self
+
+    @property
+    def names_test_part(self) -> bool:
+        """Whether the data say which rows are for testing, so that none are drawn for it."""
+        return self.test is not None or self.split is not None
 
     @model_validator(mode="after")
     def _folds_fit(self) -> DatasetSpec:

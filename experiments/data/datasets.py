@@ -13,21 +13,21 @@ import numpy as np
 from engine.arrays import Array, Floats
 from engine.inputs import Cells, InputColumn
 from engine.samples import Samples
-from experiments.data.builtin_data import DEFAULT_TEST_FRACTION, builtin_table, find_builtin
+from experiments.data.builtin_data import builtin_table, find_builtin
 from experiments.data.columns import Column
 from experiments.data.dataset_spec import DatasetSpec
-from experiments.data.leaks import leak_notes
+from experiments.data.leaks import leak_notes, shared_row_notes
+from experiments.data.part_files import with_part_files
 from experiments.data.preparation import Preparation, filled_cells, fit, preparation_notes
 from experiments.data.readers import read_file, read_frame, read_options
+from experiments.data.splits import split_rows
 from experiments.data.tables import Table, make_table
-from experiments.data.targets import CLASSIFICATION, REGRESSION
-from experiments.errors import DataError, quoted
+from experiments.data.targets import REGRESSION
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _EXAMPLES = 5  # samples that the store keeps of a data set
-_OTHER_FRACTION = "set another dataset.test_fraction, or 0 for no test part"
 _SIGNED_OUTPUTS = frozenset({"tanh", "hard_tanh"})
 
 
@@ -192,7 +192,9 @@ def read_table(spec: DatasetSpec, folder: Path, frame: pd.DataFrame | None = Non
     options = read_options(spec)
     raw = read_file(folder / str(spec.path), options) if frame is None else read_frame(frame, options=options)
     table = make_table(raw, spec)
-    return table, [*table.notes, *leak_notes(table, chosen=spec.features is not None)]
+    leaks = list(leak_notes(table.with_classes(spec.classes), chosen=spec.features is not None))
+    table = with_part_files(table, raw, spec, folder).with_classes(spec.classes)
+    return table, [*table.notes, *leaks, *shared_row_notes(table)]
 
 
 def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
@@ -201,12 +203,12 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
     notes: about the table.
     spec: the dataset section of a sweep file.
     """
-    training, test = _parts(table, spec)
-    training, validation = _with_validation(table, training, spec)
+    split = split_rows(table, spec)
+    training, validation = split.training, split.validation
     preparation = fit(table, training, standardize=spec.standardize)
     validated = [preparation.inputs(_cells(table.columns, validation)), table.targets[validation]]
-    features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, test))
-    targets, test_targets = table.targets[training], table.targets[test]
+    features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, split.test))
+    targets, test_targets = table.targets[training], table.targets[split.test]
     return Dataset(
         name=table.name,
         task=table.task,
@@ -223,7 +225,7 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
         ),
         columns=preparation.columns,
         examples=tuple(_cells(table.columns, training[:_EXAMPLES])),
-        notes=(*notes, *preparation_notes(table, preparation, test)),
+        notes=(*notes, *preparation_notes(table, preparation, split)),
         dropped=table.dropped,
         filled=filled_cells(table, preparation),
         validation_features=validated[0],
@@ -240,96 +242,6 @@ def _plain(column: InputColumn, cell: Any) -> Any:
     if cell is None or cell != cell:
         return None
     return bool(cell) if column.kind == "boolean" else cell
-
-
-def _parts(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:
-    """Return the indices of the training and the test part."""
-    if spec.folds is not None:
-        return _fold(table, spec)
-    fraction = DEFAULT_TEST_FRACTION if spec.name is None else find_builtin(spec).test_fraction
-    return _split(table, fraction if spec.test_fraction is None else spec.test_fraction, spec.seed)
-
-
-def _with_validation(table: Table, training: Array, spec: DatasetSpec) -> tuple[Array, Array]:
-    """Return the training part without the samples for validation, and those. The test part stays as it is."""
-    if spec.validation_fraction is None:
-        return training, training[:0]
-    from sklearn.model_selection import train_test_split
-
-    count = max(1, round(spec.validation_fraction * table.samples))
-    classes = table.targets[training] if table.task == CLASSIFICATION else None
-    try:
-        rest, validation = train_test_split(training, test_size=count, random_state=spec.seed, stratify=classes)
-    except ValueError:
-        raise DataError(
-            f"{table.name}: {len(training)} training samples can't be split with validation_fraction "
-            f"{spec.validation_fraction}: each part needs a sample of each class; set another"
-        ) from None
-    return np.sort(rest), np.sort(validation)
-
-
-def _fold(table: Table, spec: DatasetSpec) -> tuple[Array, Array]:
-    """Return the parts of one fold of a cross-validation: the fold is the test part; classes in proportion."""
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    assert spec.folds is not None
-    if spec.fold is None:
-        raise DataError(f"folds: {spec.folds} needs the axis dataset.fold: {{range: {spec.folds}}}, or fold: N")
-    if spec.fold >= spec.folds:
-        raise DataError(f"fold {spec.fold} does not exist: folds: {spec.folds} has the folds 0 to {spec.folds - 1}")
-    counts = np.bincount(table.targets.astype(int)) if table.task == CLASSIFICATION else np.array([table.samples])
-    if counts.min() < spec.folds:
-        what = "a class of it has" if table.task == CLASSIFICATION else "it has"
-        raise DataError(f"{table.name} can't be cut into {spec.folds} folds: {what} {counts.min()} samples; write less")
-    kind = StratifiedKFold if table.task == CLASSIFICATION else KFold
-    splitter = kind(spec.folds, shuffle=True, random_state=spec.seed)
-    training, test = list(splitter.split(np.zeros(table.samples), table.targets))[spec.fold]
-    return np.sort(training), np.sort(test)
-
-
-def _split(table: Table, fraction: float, seed: int) -> tuple[Array, Array]:
-    """Return the indices of the training and the test part, in the order of the table; classes in proportion."""
-    everything = np.arange(table.samples)
-    if fraction == 0:
-        return everything, everything[:0]
-    from sklearn.model_selection import train_test_split
-
-    classes = table.targets if table.task == CLASSIFICATION else None
-    try:
-        training, test = train_test_split(everything, test_size=fraction, random_state=seed, stratify=classes)
-    except ValueError:
-        raise DataError(
-            f"{table.name}: {table.samples} samples can't be split with test_fraction {fraction}: "
-            f"{_why_not_split(table)}"
-        ) from None
-    return np.sort(training), np.sort(test)
-
-
-def _why_not_split(table: Table) -> str:
-    """Return the end of a message: why the split fails, and what to do."""
-    if table.task == REGRESSION:
-        return f"one of the parts would be empty; {_OTHER_FRACTION}"
-    counts = np.bincount(table.targets.astype(int), minlength=len(table.classes))
-    single = [name for name, count in zip(table.classes, counts, strict=True) if count == 1]
-    if not single:
-        return f"each part needs a sample of each of the {len(counts)} classes; {_OTHER_FRACTION}"
-    have = "has" if len(single) == 1 else "have"
-    few = f"{len(single)} of the {len(table.classes)} classes of {quoted(table.target)} {have} a single sample"
-    numbers = "write task: regression under dataset if the target is a number to predict; else " * _are_numbers(
-        table.classes
-    )
-    return (
-        f"{few}, such as {quoted(single[0])}, and a class needs two; {numbers}name classes with more samples "
-        "(classes: [...]), or have no test part (test_fraction: 0)"
-    )
-
-
-def _are_numbers(names: Sequence[str]) -> bool:
-    try:
-        [float(name) for name in names]
-    except ValueError:
-        return False
-    return True
 
 
 def _fingerprint(table: Table, *arrays: Floats) -> str:

@@ -1,4 +1,4 @@
-"""Find features that give the target away, and features that only tell rows apart, by their values."""
+"""Find features that give the target away, features that only tell rows apart, and rows that are in two parts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.arrays import Array, Floats
+from engine.arrays import Array, Floats, Integers
 from engine.inputs import Cells, category_names, is_empty
 from experiments.data.columns import Column
+from experiments.data.split_column import TEST, TRAINING, VALIDATION
 from experiments.data.tables import Table
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError, quoted
@@ -218,3 +219,36 @@ def _is_key(column: Column) -> bool:
     """Return whether the name of a column of distinct whole numbers says that it is a key."""
     named = _KEY_NAME.fullmatch(column.name) or _CAMEL_KEY.fullmatch(column.name)
     return bool(named) and column.integer and len(np.unique(column.values)) == len(column.values) > 1
+
+
+# ------------------------------------------------------------------------------------------- rows that are in two parts
+
+
+def shared_row_notes(table: Table) -> Iterator[str]:
+    """Yield a sentence for each part that has rows of the training part too, where the data say which row is which."""
+    if table.split is None:
+        return
+    ids = _row_ids(table)
+    for part, purpose in ((VALIDATION, "validation"), (TEST, "testing")):
+        rows = ids[table.split == part]
+        shared = int(np.isin(rows, ids[table.split == TRAINING]).sum())
+        if shared:
+            are = "is" if shared == 1 else "are"
+            yield (
+                f"{shared:,} of the {len(rows):,} rows for {purpose} {are} for training too, with the same features "
+                "and target, so figures of that part are too good; remove them from one part"
+            )
+
+
+def _row_ids(table: Table) -> Integers:
+    """Return a number for each row, (rows,): equal for rows with the same cells and target."""
+    ids = np.unique(table.targets, return_inverse=True)[1]
+    for column in table.columns:
+        if ids.max() + 1 == len(ids):  # all rows are different
+            break
+        cells = column.values
+        if column.kind == "text":
+            cells = np.where(column.empty, "", cells).astype(str)
+        codes = np.unique(cells, return_inverse=True)[1]
+        ids = np.unique(ids * (codes.max() + 1) + codes, return_inverse=True)[1]
+    return ids

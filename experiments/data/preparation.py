@@ -12,6 +12,7 @@ from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.data.columns import Column
 from experiments.data.names import as_seen
+from experiments.data.splits import Split
 from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
 
@@ -153,8 +154,8 @@ def _is_constant(training: Floats) -> Flags:
 # ------------------------------------------------------------------------------------------------------------ notes
 
 
-def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> Iterator[str]:
-    """Yield notes for the user on how the columns became inputs. test: indices of the test rows."""
+def preparation_notes(table: Table, preparation: Preparation, split: Split) -> Iterator[str]:
+    """Yield notes for the user on how the columns became inputs. split: the rows of each part."""
     if table.dropped:
         rows = f"{table.dropped:,} row{' was' if table.dropped == 1 else 's were'}"
         yield f"{rows} left out for an empty cell; {table.samples:,} remain"
@@ -163,12 +164,13 @@ def preparation_notes(table: Table, preparation: Preparation, test: Indices) -> 
         if fitted.fill is not None and empty:
             rule, cells = table.fills[column.name], f"{empty:,} empty cell{'' if empty == 1 else 's'}"
             yield f"{cells} of {quoted(column.name)} became the training part's {rule}, {fitted.fill:.6g}"
-        unknown = fitted.unknown(column.values[test])
-        if unknown:
-            yield (
-                f"{quoted(column.name)}: {_listed(unknown)} only in the test part, so the training part has no input "
-                f"for {'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
-            )
+        for part, indices in (("test", split.test), ("validation", split.validation)):
+            unknown = fitted.unknown(column.values[indices])
+            if unknown:
+                yield (
+                    f"{quoted(column.name)}: {_listed(unknown)} only in the {part} part, so the training part has no "
+                    f"input for {'it' if len(unknown) == 1 else 'them'}: all inputs of this column are 0 there"
+                )
         yield from _look_alike(fitted.categories or (), "categories", column.name)
     yield from _look_alike(table.classes, "classes", table.target)
     if preparation.constant:

@@ -29,6 +29,7 @@ class ReadOptions:
     decimal, thousands: the signs in its numbers.
     encoding: of its text, by Python's name.
     na_values: words that mean an empty cell.
+    words: columns of text whose cells stay words, even if all are numbers or booleans.
     """
 
     separator: str | None = None
@@ -36,6 +37,7 @@ class ReadOptions:
     thousands: str | None = None
     encoding: str | None = None
     na_values: tuple[str, ...] = ()
+    words: frozenset[str] = frozenset()
 
 
 def read_options(spec: DatasetSpec) -> ReadOptions:
@@ -99,7 +101,8 @@ def check_keys_fit(spec: DatasetSpec) -> None:
     keys = csv_keys + (["na_values"] if spec.na_values is not None else [])
     if keys and spec.name is not None:
         raise ValueError(f"{keys[0]} applies only to files (path), and a built-in data set is none: remove it")
-    if csv_keys and spec.path is not None and is_parquet(PurePath(spec.path)):
-        raise ValueError(f"{csv_keys[0]} belongs to a CSV file; {spec.path} is Parquet; leave it out")
+    files = [path for path in (spec.path, spec.validation, spec.test) if path is not None]
+    if csv_keys and files and all(is_parquet(PurePath(path)) for path in files):
+        raise ValueError(f"{csv_keys[0]} belongs to a CSV file; {files[0]} is Parquet; leave it out")
     if spec.decimal is not None and spec.decimal == spec.thousands:
         raise ValueError(f"decimal and thousands are both {spec.decimal!r}; write different signs")

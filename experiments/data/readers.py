@@ -17,12 +17,15 @@ __all__ = ["ReadOptions", "read_file", "read_frame", "read_options"]
 _DETECT = ReadOptions()
 
 
-def read_file(path: Path, options: ReadOptions) -> RawTable:
-    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any."""
+def read_file(path: Path, options: ReadOptions, key: str = "path") -> RawTable:
+    """Read a Parquet file, or any other file as CSV. Raises DataError with the file's name, and the line if any.
+
+    key: the key of the dataset section that names the file.
+    """
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"the data file {path} does not exist; correct dataset.path, or put the file there") from None
+        raise DataError(f"the data file {path} does not exist; correct dataset.{key}, or put the file there") from None
     except (OSError, ValueError) as error:
         detail = getattr(error, "strerror", None) or error
         raise DataError(f"the data file {quoted(str(path))} can't be read: {detail}") from None

@@ -36,6 +36,11 @@ class TextTyping:
 
     def columns(self, texts: Sequence[TextColumn]) -> list[Column]:
         """Return the typed columns. The first with signs that the user did not name has a note on them."""
+        kept = {text.name: text for text in texts if text.name in self.options.words}
+        typed = iter(self._typed_columns([text for text in texts if text.name not in kept]))
+        return [Column(text.name, "text", _objects(text.text)) if text.name in kept else next(typed) for text in texts]
+
+    def _typed_columns(self, texts: Sequence[TextColumn]) -> list[Column]:
         words = [text.is_boolean for text in texts]
         formats = self._likely_formats([text for text, is_word in zip(texts, words, strict=True) if not is_word])
         typed = [_boolean(t) if w else self._typed(t, formats) for t, w in zip(texts, words, strict=True)]

@@ -144,22 +144,13 @@ def _job(details: Any) -> Job:
 
 @contextmanager
 def _package(resolved: ResolvedSpec) -> Iterator[Path]:
-    """Make a temporary folder with the spec, its data file and its parts, which Ray sends to the job."""
+    """Make a temporary folder with the spec, its data files and its parts, which Ray sends to the job."""
     spec = dict(resolved.source.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sweep"
         folder.mkdir()
-        path = resolved.spec.dataset.path
-        if path is not None:
-            data = resolved.source.folder / path
-            if data.stat().st_size > _MAX_BYTES:
-                raise SpecError(
-                    f"{resolved.source.location(('dataset', 'path'))}: dataset.path: {path} is larger than "
-                    f"{_MAX_BYTES >> 20} MiB, and Ray sends no more; put it on the cluster, and run `gradgrid sweep` "
-                    "there"
-                )
-            shutil.copyfile(data, folder / data.name)
-            spec["dataset"] = {**spec["dataset"], "path": data.name}
+        for key, copied in _copied_data(resolved, folder):
+            spec["dataset"] = {**spec["dataset"], key: copied}
         if resolved.parts.text:
             (folder / resolved.parts.origin).write_text(resolved.parts.text, encoding="utf-8")
             spec["parts"] = resolved.parts.origin
@@ -168,8 +159,32 @@ def _package(resolved: ResolvedSpec) -> Iterator[Path]:
         yield folder
 
 
+def _copied_data(resolved: ResolvedSpec, folder: Path) -> Iterator[tuple[str, str]]:
+    """Copy the data files into a folder; yield the key of each, and the place of its copy there.
+
+    Files for validation and testing have folders of their own, for they may have the name of the training file.
+    """
+    dataset, size = resolved.spec.dataset, 0
+    for key, path in (("path", dataset.path), ("validation", dataset.validation), ("test", dataset.test)):
+        if path is None:
+            continue
+        data = resolved.source.folder / path
+        size += data.stat().st_size
+        if size > _MAX_BYTES:
+            too_large = "and the files above are larger" if size > data.stat().st_size else "is larger"
+            raise SpecError(
+                f"{resolved.source.location(('dataset', key))}: dataset.{key}: {path} {too_large} than "
+                f"{_MAX_BYTES >> 20} MiB, and Ray sends no more; put it on the cluster, and run `gradgrid sweep` "
+                "there"
+            )
+        copy = folder / ("" if key == "path" else f"{key}-part") / data.name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(data, copy)
+        yield key, copy.relative_to(folder).as_posix()
+
+
 def _identity(resolved: ResolvedSpec, folder: Path, options: Sequence[str], again: str) -> str:
     digest = hashlib.sha256(json.dumps([ENGINE_VERSION, list(options), again]).encode())
-    for file in sorted(folder.iterdir()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return f"{resolved.spec.name}-{digest.hexdigest()[:12]}"

@@ -289,8 +289,8 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         datasets = load_datasets(spec.dataset, resolved.source.folder, frame() if frame else None)
         grid = make_grid(resolved, datasets)
     except DataError as error:
-        line = resolved.source.location(("dataset", "name" if spec.dataset.path is None else "path"))
-        raise DataError(f"{line}: dataset: {error}") from None
+        line = resolved.source.location(("dataset", error.key or ("name" if spec.dataset.path is None else "path")))
+        raise DataError(f"{line}: dataset{'.' * bool(error.key)}{error.key}: {error}") from None
     _check_measures(resolved, datasets.every[0])
     traced: dict[tuple[Architecture, int, int], Program] = {}
     programs = []

@@ -118,7 +118,7 @@ def _choice_note(metric: str) -> str:
         return ""
     return (
         "The best trials were chosen on the test part, so on other data they are worse than their test figures; "
-        "dataset.validation_fraction makes a part for the choice."
+        "dataset.validation_fraction or dataset.validation makes a part for the choice."
     )
 
 
