@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.cli import catalog, doctor, inspect, jobs, maps, options, run, store
+from service.cli import catalog, doctor, inspect, jobs, maps, options, results, run, store
 from service.cli.process import prepare_process
 
 
@@ -50,7 +50,7 @@ def main(profile: str | None) -> None:
         use_profile(profile)
 
 
-for module in (run, inspect, maps, store, jobs, catalog, doctor):
+for module in (run, results, inspect, maps, store, jobs, catalog, doctor):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

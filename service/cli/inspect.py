@@ -10,65 +10,6 @@ from service.cli import options
 
 
 @click.command()
-@click.argument("sweep")
-@click.option("--by", "metric", metavar="METRIC", help="Rank by this metric; by default the sweep's objective.")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of entries.")
-@click.option(
-    "--where", multiple=True, metavar="CONDITION", help="Only trials that meet it, such as learning_rate<0.1."
-)
-@click.option("--trials", "each", is_flag=True, help="Rank single trials instead of means over seeds.")
-@click.option(
-    "--format", "shape", type=click.Choice(["text", "markdown", "csv"]), default="text", help="Format of the output."
-)
-@options.tracking_uri
-@options.as_json
-@options.handle_errors
-def top(
-    sweep: str,
-    metric: str | None,
-    count: int,
-    where: tuple[str, ...],
-    each: bool,
-    shape: str,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
-    """Show the best of SWEEP: its id, the beginning of the id, or a spec's name for the newest.
-
-    Trials that differ only in the seed are one entry, ranked by their mean. Entries that the data can't tell apart
-    share a rank.
-    """
-    from service.cli.output import entry_json, print_page
-    from service.cli.tables import print_rows, rows_csv, rows_markdown
-    from service.cli.trial_output import trial_json
-    from service.recording.recorded_table import lost_runs_note, read_table
-    from service.recording.store import Store
-    from service.results.leaderboard import entry_rows, matching, ranked
-    from service.results.trials_table import best_trials, shown_params
-
-    store = Store(tracking_uri)
-    info = store.find_sweep(sweep)
-    by = metric or info.objective
-    table = read_table(store, info)
-    entries = ranked(table, by, shown_params(table.columns, info.swept), where, over_seeds=not each, count=count)
-    options.print_note(lost_runs_note(store, info, table))
-    if not entries and where and not len(matching(table, where)):
-        values = f"`gradgrid show {info.sweep}` shows the values of each axis"
-        options.print_note(f"no trial meets {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
-    if as_json:
-        best = store.trials_of_rows(info, best_trials(matching(table, where), by, count))
-        lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}
-        options.print_json({"sweep": info.sweep, "by": by, **lists})
-        return
-    rows = entry_rows(entries, by)
-    if shape == "text":
-        print_rows(rows, title=f"{info.spec}/{info.sweep} by {by}")
-        print_page(store, info)
-    else:
-        click.echo(rows_markdown(rows) if shape == "markdown" else rows_csv(rows))
-
-
-@click.command()
 @click.argument("target", metavar="SWEEP|RUN")
 @options.tracking_uri
 @options.as_json
@@ -130,45 +71,6 @@ def explain(
     if output:
         write_graph(explanation.graph(sample), Path(output))
     options.emit(as_json, lambda: explanation_json(explanation), lambda: print_explanation(explanation))
-
-
-@click.command()
-@click.argument("sweep")
-@click.option(
-    "-o", "--output", metavar="FILE", help="The page; by default SWEEP.html. Its pictures go into the same folder."
-)
-@click.option("--by", "metric", metavar="METRIC", help="The metric to show; by default the sweep's objective.")
-@click.option("--dashboard-url", metavar="URL", help="The MLflow server that links lead to; by default the store's.")
-@options.trust_parts
-@options.tracking_uri
-@options.as_json
-@options.handle_errors
-def report(
-    sweep: str,
-    output: str | None,
-    metric: str | None,
-    dashboard_url: str | None,
-    trust_parts: bool,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
-    """Make a page of SWEEP: phase diagrams, curves, gradients, importance. The sweep's run gets a copy."""
-    from pathlib import Path
-
-    from service.recording.store import Store
-    from service.report.report import checked_path, make_report
-
-    store = Store(tracking_uri, trust=options.trust(trust_parts))
-    info = store.find_sweep(sweep)
-    path = checked_path(Path(output or f"{info.sweep}.html"))
-    page = make_report(store, info, metric=metric, dashboard=dashboard_url)
-    files = page.write(path)
-    if as_json:
-        options.print_json({"sweep": info.sweep, "page": str(path), "files": list(map(str, files))})
-    else:
-        click.echo(path)
-        copy = f"not on the sweep's run: {page.not_kept}" if page.not_kept else "copies on the sweep's run"
-        options.print_note(f"the page, and {len(files) - 1} pictures in the same folder; {copy}")
 
 
 @click.command()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.report.legend import Key
+from service.report.tables import Table
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ class Tab:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. id: its anchor. words: an explanation of how to read it."""
+    """A section of the page. id: its anchor. words: an explanation of how to read it. tables: after the tabs."""
 
     id: str
     heading: str
     words: str
-    tabs: Sequence[Tab]
+    tabs: Sequence[Tab] = ()
+    tables: Sequence[Table] = ()
 
 
 def even_columns(count: int, most: int = 4) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -13,14 +12,14 @@ import bokeh
 import yaml
 from bokeh.document import Document
 from bokeh.resources import INLINE
-from jinja2 import Environment
+from jinja2 import Environment, FunctionLoader
 from markupsafe import Markup
 
 from service.recording.links import public_address, run_link
 from service.report.contents import Contents
 from service.report.sections import make_sections
+from service.report.tables import make_table
 from service.results.axes import display_name
-from service.results.cells import format_cell
 from service.results.colours import OUTCOME_COLOURS
 from service.results.leaderboard import entry_rows
 
@@ -63,13 +62,10 @@ def make_page(contents: Contents, dashboard: str) -> str:
     outcomes = [
         {"name": name, "count": n, "colour": OUTCOME_COLOURS[name]} for name, n in contents.outcomes.items() if n
     ]
-    environment = Environment(autoescape=True, trim_blocks=True)
-    return environment.from_string(_file("page.html")).render(
+    return render(
+        "page.html",
         c=contents,
-        css=Markup(_file("page.css")),
-        script=Markup(_file("page.js")),
-        bokeh=Markup("\n".join(_inlined(text) for text in INLINE.js_raw[:1])),
-        version=version("gradgrid"),
+        title=contents.name,
         base=public_address(dashboard),
         runs=runs,
         any_run=_ANY_RUN,
@@ -80,9 +76,20 @@ def make_page(contents: Contents, dashboard: str) -> str:
         outcomes_text=", ".join(f"{o['count']:,} {o['name']}" for o in outcomes),
         sections=sections,
         headings=[*((s.id, s.heading) for s in sections), ("best", "Leaderboard"), ("spec", "Sweep file")],
-        columns=[{"label": name or "rank", "number": _is_number(rows, name)} for name in (rows[0] if rows else [])],
-        rows=[_cells(row, entry.run_id) for row, entry in zip(rows, contents.entries, strict=True)],
+        leaderboard=make_table(rows, [entry.run_id for entry in contents.entries]),
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page: a template of this folder with its values, and the style, the script and Bokeh that pages have."""
+    environment = Environment(autoescape=True, trim_blocks=True, loader=FunctionLoader(_file))
+    return environment.get_template(template).render(
+        css=Markup(_file("page.css")),
+        script=Markup(_file("page.js")),
+        bokeh=Markup("\n".join(_inlined(text) for text in INLINE.js_raw[:1])),
+        version=version("gradgrid"),
         embedder=_FigureEmbedder(),
+        **values,
     )
 
 
@@ -98,18 +105,6 @@ def _facts(contents: Contents) -> list[tuple[str, str]]:
     if "seconds" in metrics:
         facts.append((f"{metrics['seconds']:,.0f} s", "to train and record"))
     return facts
-
-
-def _is_number(rows: Sequence[Any], name: str) -> bool:
-    return name == "±" or all(isinstance(row[name], (int, float)) for row in rows)
-
-
-def _cells(row: Any, run_id: str | None) -> list[dict[str, Any]]:
-    cells = []
-    for name, value in row.items():
-        number = isinstance(value, (int, float)) or name == "±"
-        cells.append({"text": format_cell(value), "number": number, "run": run_id if name == "best run" else None})
-    return cells
 
 
 def _file(name: str) -> str:

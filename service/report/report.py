@@ -10,11 +10,13 @@ from operator import methodcaller
 from pathlib import Path
 
 from experiments.errors import StoreError, UserError
+from service.inspection.compare import Comparison
 from service.inspection.files import write_file
 from service.recording.connection import is_server
 from service.recording.infos import SweepInfo
 from service.recording.redaction import without_user
 from service.recording.store import Store
+from service.report.comparison import make_comparison_page
 from service.report.contents import gather
 from service.report.page import make_page
 from service.report.pictures import make_pictures
@@ -69,10 +71,9 @@ def make_report(
     keep: whether the sweep's run gets a copy. If it can't be written, `not_kept` says why.
     Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
-    base = dashboard or (without_user(store.uri) if is_server(store.uri) else _DASHBOARD)
     with _no_collection():
         contents = gather(store, sweep, metric)
-        report = Report(make_page(contents, base.rstrip("/")), make_pictures(contents))
+        report = Report(make_page(contents, _base(store, dashboard)), make_pictures(contents))
     if not keep:
         return report
     try:
@@ -80,6 +81,22 @@ def make_report(
     except StoreError as error:  # the user gets the page anyway
         return replace(report, not_kept=str(error))
     return report
+
+
+def make_comparison(comparison: Comparison, store: Store, *, dashboard: str | None = None) -> Report:
+    """Return the report of compared sweeps, a page without pictures. No run gets a copy.
+
+    comparison: the sweeps.
+    store: where they are recorded.
+    dashboard: as for `make_report`.
+    """
+    with _no_collection():
+        return Report(make_comparison_page(comparison, _base(store, dashboard)), {})
+
+
+def _base(store: Store, dashboard: str | None) -> str:
+    """Return the address that links of a page lead to."""
+    return (dashboard or (without_user(store.uri) if is_server(store.uri) else _DASHBOARD)).rstrip("/")
 
 
 @contextmanager

@@ -135,13 +135,13 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, floa
             leader = index
         ranks.append(leader + 1)
     return [
-        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *_interval(samples), run_id, test)
+        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *mean_interval(samples), run_id, test)
         for rank, (params, trials, samples, run_id, test) in zip(ranks, groups, strict=True)
     ]
 
 
-def _interval(samples: Array) -> tuple[float, float, float]:
-    """Return the mean and the two ends of its confidence interval by Student's t."""
+def mean_interval(samples: Array) -> tuple[float, float, float]:
+    """Return the mean and the two ends of its 95 % confidence interval by Student's t; NaN for a single sample."""
     from scipy.special import stdtrit
 
     mean, count = _mean(samples), len(samples)

@@ -41,7 +41,7 @@ def page_file(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @contextmanager
-def _opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Page]:
+def opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Page]:
     """Yield the page with all its figures drawn. Fail on a complaint in the console, and on any other request."""
     with open_page(width, 900, dark=dark) as page:
         complaints: list[str] = []
@@ -65,7 +65,7 @@ def _opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Pa
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1300, 390])
 def test_the_page_can_be_read(page_file: Path, width: int, dark: bool) -> None:
-    with _opened(page_file, width, dark=dark) as page:
+    with opened(page_file, width, dark=dark) as page:
         headings = page.locator("h2").all_text_contents()
         assert headings[:3] == ["Phase diagram", "Curves", "Gradients by layer"]
         assert {"Importance", "Every trial", "Parallel coordinates", "Learned functions"} < set(headings)
@@ -82,7 +82,7 @@ def test_the_page_can_be_read(page_file: Path, width: int, dark: bool) -> None:
 
 
 def test_hovering_shows_a_trial_and_a_click_leads_to_its_run(page_file: Path, recorded: Recorded) -> None:
-    with _opened(page_file) as page:
+    with opened(page_file) as page:
         place = page.locator("#phase .figure").first
         box = place.bounding_box()
         assert box is not None
@@ -101,7 +101,7 @@ def test_hovering_shows_a_trial_and_a_click_leads_to_its_run(page_file: Path, re
 
 
 def test_tabs_show_other_figures_and_the_ground_can_change(page_file: Path) -> None:
-    with _opened(page_file) as page:
+    with opened(page_file) as page:
         page.get_by_role("tab", name="gradient norm").click()
         panel = page.locator("#curves [role=tabpanel]:visible")
         expect(panel).to_have_count(1)
@@ -141,7 +141,7 @@ def test_a_report_of_ten_thousand_trials_is_small_and_readable(tmp_path: Path) -
     make_report(store, store.find_sweep("large"), dashboard=_BASE).write(path)
     assert path.stat().st_size < 5 * 2**20
     for width, dark in ((1300, False), (390, True)):
-        with _opened(path, width, dark=dark) as page:
+        with opened(path, width, dark=dark) as page:
             expect(page.locator(".facts")).to_contain_text("10,000trials")
             tabs = page.locator("#phase [role=tab]").all_text_contents()
             assert tabs[0] == "learning rate × activation"
