@@ -87,7 +87,8 @@ def _split_fast(data: bytes, height: int, width: int, dialect: Dialect) -> tuple
     try:
         table = pa.csv.read_csv(
             pa.py_buffer(data).slice(start),
-            read_options=pa.csv.ReadOptions(column_names=names, block_size=_BLOCK),
+            # Arrow may abort a process that ends soon after its threads began, and one block needs none
+            read_options=pa.csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=len(data) > _BLOCK),
             parse_options=pa.csv.ParseOptions(
                 delimiter=dialect.separator, newlines_in_values=data.find(b'"', start) >= 0
             ),

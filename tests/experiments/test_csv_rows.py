@@ -4,6 +4,8 @@ import csv
 import io
 from typing import Any
 
+import pyarrow as pa
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +35,26 @@ def test_the_fast_way_to_divide_rows_agrees_with_the_exact_one(rows: list[list[s
         [_trimmed(c) for c in column.to_pylist()] for column in exact[0]
     ]
     assert fast[1].tolist() == exact[1].tolist()
+
+
+@pytest.mark.parametrize(("block", "threads"), [(1 << 24, False), (8, True)])
+def test_only_a_file_of_several_blocks_starts_threads(
+    block: int, threads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow can abort a process that ends while its threads start: a refusal right after reading a small file."""
+    given: list[bool] = []
+
+    def read_csv(*args: Any, **options: Any) -> Any:
+        given.append(options["read_options"].use_threads)
+        return pyarrow_read(*args, **options)
+
+    pyarrow_read = pa.csv.read_csv
+    monkeypatch.setattr(pa.csv, "read_csv", read_csv)
+    monkeypatch.setattr("experiments.data.csv_rows._BLOCK", block)
+    cells = _split_fast(b"x,y\n1,2\n3,4\n5,6\n", 1, 2, Dialect(","))
+    assert cells is not None
+    assert [column.to_pylist() for column in cells[0]] == [["1", "3", "5"], ["2", "4", "6"]]
+    assert given == [threads]
 
 
 def _trimmed(cell: str) -> str:
