@@ -25,10 +25,10 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on the sweeps recorded here
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
-slow: $(INSTALLED) ## Run the slow tests: killed sweeps, whole ready sweeps, an emulated processor
+slow: $(INSTALLED) ## Run the slow tests: Ray and servers, killed sweeps, an emulated processor
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
-pages: $(INSTALLED) ## Run every page of docs/, the notebook, and reports of thousands of trials
+pages: $(INSTALLED) ## Run every page of docs/ and the notebook, MLflow's pages in a browser, and large reports
 	$(BIN)/python -m pytest -m pages -n auto --maxprocesses 4
 
 fuzz: $(INSTALLED) ## Mutate sweep files and data files 10,000 times; some ten minutes

@@ -54,7 +54,7 @@ def _blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", _paged([name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS], _SLOW)
+    "name", _paged([name for name in _TEXT if _commands(name) and name not in _NO_COMMANDS], {*_TEXT} - {"README.md"})
 )
 def test_the_pages_commands_run_in_the_order_they_are_printed(name: str) -> None:
     """They run in a folder with the files that the page shows, and make the pictures that it shows."""

@@ -60,6 +60,19 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
     assert 0 < diverged.sum() < len(diverged)
 
 
+_ROLLED: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
+    ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
+    ("codegen.rolled.loops", "_ROWS", ({16: 1, 32: 1}, {16: 5, 32: 5})),
+    ("codegen.rolled.loops", "_COLUMNS", ({16: 1, 32: 1}, {16: 9, 32: 9})),
+    ("codegen.rolled.loops", "_VALUES_AT_ONCE", (1, 30)),
+    ("codegen.rolled.loops", "_PIECE", (1, 33, 69)),
+    ("codegen.rolled.functions", "_BLOCK_SAMPLES", (1, 8)),
+    ("codegen.rolled.functions", "_BLOCK_BYTES", (1,)),
+]
+"""Constants of the code for wide layers: module, name, other values. Each is compiled anew, which takes seconds."""
+
+
 @pytest.mark.parametrize(
     ("module", "constant", "values"),
     [
@@ -74,14 +87,7 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
         ("compiled", "_ORDER_BYTES", (1, 4_000)),
         ("compiled", "_KEPT_ORDER_BYTES", (0, 3_000)),
         ("codegen.train_loop", "_CHECKED_AT_ONCE", (1, 7)),
-        ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
-        ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
-        ("codegen.rolled.loops", "_ROWS", ({16: 1, 32: 1}, {16: 5, 32: 5})),
-        ("codegen.rolled.loops", "_COLUMNS", ({16: 1, 32: 1}, {16: 9, 32: 9})),
-        ("codegen.rolled.loops", "_VALUES_AT_ONCE", (1, 30)),
-        ("codegen.rolled.loops", "_PIECE", (1, 33, 69)),
-        ("codegen.rolled.functions", "_BLOCK_SAMPLES", (1, 8)),
-        ("codegen.rolled.functions", "_BLOCK_BYTES", (1,)),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in _ROLLED),
     ],
 )
 def test_tiles_and_chunks_do_not_change_a_bit(

@@ -44,6 +44,7 @@ def _page(uri: str, sweep: str, base: str = "http://host") -> str:
     return sweep_pages(store, store.find_sweep(sweep), base).trials
 
 
+@pytest.mark.slow
 def test_the_dashboard_prints_the_address_of_the_newest_or_of_a_named_sweep(tmp_path: Path, uri: str) -> None:
     older, newer = (run_sweep(load_spec({**TINY, "name": n}), tracking_uri=uri, inline=True) for n in ("a", "b"))
     with running_dashboard(uri, tmp_path) as dashboard:
@@ -55,6 +56,7 @@ def test_the_dashboard_prints_the_address_of_the_newest_or_of_a_named_sweep(tmp_
     assert (unknown.exit_code, "has no sweep 'c'" in unknown.stderr, unknown.stdout) == (2, True, "")
 
 
+@pytest.mark.slow
 def test_the_dashboard_of_a_store_without_sweeps_says_how_to_make_one(tmp_path: Path, uri: str) -> None:
     Store(uri, create=True)
     with running_dashboard(uri, tmp_path) as dashboard:
@@ -62,6 +64,7 @@ def test_the_dashboard_of_a_store_without_sweeps_says_how_to_make_one(tmp_path: 
     assert "`gradgrid sweep moons` makes one" in (tmp_path / "dashboard.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_open_gives_the_address_to_the_browser(tmp_path: Path, uri: str) -> None:
     run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     browser, opened = tmp_path / "browser", tmp_path / "opened"
@@ -133,6 +136,7 @@ def _through(proxy: str) -> dict[str, str]:
     return {**{n: proxy for name in names for n in (name, name.upper())}, "no_proxy": "", "NO_PROXY": ""}
 
 
+@pytest.mark.slow
 def test_the_dashboard_asks_its_own_server_without_a_proxy(tmp_path: Path, uri: str) -> None:
     made = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     with _recording_proxy() as (proxy, asked):
@@ -144,6 +148,7 @@ def test_the_dashboard_asks_its_own_server_without_a_proxy(tmp_path: Path, uri: 
         assert dashboard.address == _best_first(dashboard.base, made.experiment_id)
 
 
+@pytest.mark.slow
 def test_a_sweep_recorded_without_views_gets_them_from_the_dashboard(tmp_path: Path, uri: str) -> None:
     made = run_sweep(load_spec(TINY), tracking_uri=uri, inline=True)
     client = MlflowClient(uri)

@@ -13,7 +13,8 @@ from service.execution.estimate import estimated
 from service.execution.measured_speed import SpeedFactors, keep_factors, kept_factors, speed_file
 from service.execution.plan import make_plan
 from service.execution.pool import InlinePool
-from service.inspection import speed
+from service.inspection import doctor, speed
+from service.inspection.doctor import Finding
 from service.recording.store import Store
 from tests.service.conftest import Recorded, run_command
 
@@ -74,6 +75,7 @@ def test_speed_is_measured_in_a_store_that_is_no_file_and_its_sweep_deleted(make
 def test_the_doctor_prints_speeds_and_what_bounds_them(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     found = speed.Speed(4, 1, 2000.0, 900.0, 850.4, 325, SpeedFactors(1.0, 1.0, 1.0), "the disk is full")
     monkeypatch.setattr(speed, "measure", lambda *_: found)
+    monkeypatch.setattr(doctor, "examine", lambda *_: [Finding("python", True, "3.13")])
     result = run_command("doctor", "--speed", "--tracking-uri", recorded.uri)
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["training", "2,000", "4", "workers"] in lines

@@ -91,6 +91,7 @@ def test_under_nohup_a_hang_up_is_ignored(tmp_path: Path, uri: str) -> None:
     assert json.loads(stdout)["trials"] == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_dashboard_and_its_server(recorded: Recorded, tmp_path: Path, number: signal.Signals) -> None:
     port = free_port()

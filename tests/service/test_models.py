@@ -82,6 +82,7 @@ def test_classes_have_their_names_and_an_output_each(flowers: RecordedSweep) -> 
         flowers.model("nothing")
 
 
+@pytest.mark.slow
 def test_a_registered_model_predicts_the_same_bits_in_another_process(flowers: RecordedSweep) -> None:
     """It brings its engine along, and the activation that the user has written."""
     store, run_id = flowers._store, str(flowers.trials.iloc[0]["run_id"])
@@ -264,6 +265,7 @@ def test_facts_of_an_older_gradgrid_are_understood(recorded: Recorded) -> None:
     pd.testing.assert_frame_equal(model.predict(given), same.predict(given))
 
 
+@pytest.mark.slow
 def test_a_servers_registry_takes_it_too(tracking_server: TrackingServer) -> None:
     found = sweep(TINY, tracking_uri=tracking_server.uri, inline=True)
     run_id = str(found.best()["run_id"])
@@ -273,6 +275,7 @@ def test_a_servers_registry_takes_it_too(tracking_server: TrackingServer) -> Non
     assert answer["predicted"] == found.model(run_id).predict(given).to_dict("list")
 
 
+@pytest.mark.slow
 def test_the_command_promotes_and_mlflow_predicts(recorded: Recorded, tmp_path: Path) -> None:
     found = load_sweep("small", tracking_uri=recorded.uri)
     run_id = str(found.best()["run_id"])

@@ -127,6 +127,7 @@ def test_a_sweep_is_not_resumed_with_other_data(uri: str) -> None:
         run_sweep(changed, tracking_uri=uri, inline=True, resume=result.sweep)
 
 
+@pytest.mark.slow
 def test_arrays_travel_through_ray(uri: str) -> None:
     """The results are the bits of a sweep in this process."""
     features = np.random.default_rng(0).normal(size=(30, 2))

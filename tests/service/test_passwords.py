@@ -66,6 +66,7 @@ def _recorded_texts(uri: str, folder: Path) -> Iterator[str]:
     yield from (path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_no_command_on_postgresql_shows_the_password(
     guarded: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_an_address_that_is_not_encoded_says_how_it_would_be(guarded: Postgres) 
         Store(f"postgresql+psycopg://gradgrid:{_SECRET}@127.0.0.1:{guarded.port}/postgres")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["address", "variables"])
 def test_no_command_through_a_server_shows_the_password(
     tracking_server: TrackingServer, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path:
         assert result["best"]["metrics"] == results[0]["best"]["metrics"]
 
 
+@pytest.mark.slow
 def test_the_dashboard_serves_the_store_and_is_a_tracking_server(tmp_path: Path, uri: str) -> None:
     spec, port = write_spec(tmp_path, TINY), free_port()
     sweep = run_for_json("sweep", spec, "--inline", "--tracking-uri", uri)
@@ -122,6 +123,7 @@ def running_ray() -> Iterator[str]:
             head.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_sweep_on_a_running_ray(recorded: Recorded, running_ray: str, tmp_path: Path, uri: str) -> None:
     arguments = ("sweep", write_spec(tmp_path, SPEC), "--address", running_ray, "--json", "--tracking-uri", uri)
     process = start_command(*arguments, cwd=tmp_path)

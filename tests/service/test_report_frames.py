@@ -122,6 +122,7 @@ def _written(found: RecordedSweep, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.pages
 def test_frames_show_the_trials_that_have_not_diverged(uri: str, tmp_path: Path) -> None:
     found = sweep(_SMALL, tracking_uri=uri, inline=True)
     assert (found.trials["outcome"] == "diverged").mean() > 0.4

@@ -26,7 +26,7 @@ def test_the_same_bits_with_any_shard_size(recorded: Recorded, uri: str, shard_s
     assert_same_trials(result.table, recorded.result.table)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_same_bits_from_ray_with_any_number_of_workers(recorded: Recorded, uri: str, workers: int) -> None:
     result = run_sweep(recorded.resolved, tracking_uri=uri, workers=workers, shard_size=3)
     assert_same_trials(result.table, recorded.result.table)

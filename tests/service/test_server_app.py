@@ -249,6 +249,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Tr
         yield server
 
 
+@pytest.mark.slow
 def test_accounts_decide_who_may_record(guarded: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def be(user: str, password: str) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
@@ -337,6 +338,7 @@ def offered(tmp_path: Path) -> Callable[[str], list[Any]]:
     return ask
 
 
+@pytest.mark.slow
 def test_the_app_is_made_for_other_servers_than_uvicorn_too(uri: str, offered: Callable[[str], list[Any]]) -> None:
     kind, offer, large = offered(uri)
     assert (kind, large) == ("Flask", 413)
@@ -344,6 +346,7 @@ def test_the_app_is_made_for_other_servers_than_uvicorn_too(uri: str, offered: C
     assert offer["artifacts"] is False
 
 
+@pytest.mark.slow
 def test_a_server_that_can_not_write_in_bulk_says_why(
     tmp_path: Path, uri: str, offered: Callable[[str], list[Any]]
 ) -> None:

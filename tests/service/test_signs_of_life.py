@@ -36,6 +36,7 @@ from tests.service.conftest import LONG, TINY, Recorded, run_command, run_for_js
 from tests.service.processes import command_line, recorded_trials, wait_until
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, uri: str) -> None:
     process = subprocess.Popen(
         command_line("sweep", write_spec(tmp_path, LONG), "--tracking-uri", uri, "--inline"),

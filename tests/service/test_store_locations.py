@@ -138,6 +138,7 @@ def locked(made: tuple[Path, SweepResult]) -> Iterator[Path]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.slow
 def test_a_read_only_store_is_read_and_refuses_to_be_written(locked: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in locked.rglob("*")}
     option = ("--tracking-uri", f"sqlite:///{locked / 'mlflow.db'}")
@@ -225,6 +226,7 @@ def _checked(uri: str, tmp_path: Path) -> None:
     assert store.spec(sweep) == {"name": "s"}
 
 
+@pytest.mark.slow
 def test_a_server_behind_a_path_of_a_proxy(tracking_server: TrackingServer, tmp_path: Path) -> None:
     with flaky(tracking_server, prefix="/team/mlflow") as uri:
         for address in (uri, f"{uri}/"):
@@ -262,6 +264,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_server_with_a_certificate_of_its_own(
     tracking_server: TrackingServer, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +275,7 @@ def test_a_server_with_a_certificate_of_its_own(
         _checked(uri, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_a_server_whose_certificate_is_not_looked_at(
     tracking_server: TrackingServer, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

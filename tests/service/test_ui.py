@@ -14,6 +14,8 @@ from tests.service.browser import keep_screenshot, open_page, visit
 from tests.service.conftest import Recorded
 from tests.service.dashboards import Dashboard, running_dashboard
 
+pytestmark = pytest.mark.pages
+
 _WIDE = 2_200  # every column of the table beside MLflow's assistant
 
 

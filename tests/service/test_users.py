@@ -39,6 +39,7 @@ def place() -> Iterator[Path]:
 _NAMELESS: dict[str, str | None] = {"USER": None, "LOGNAME": None, "TMPDIR": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, "/", "/nonexistent", "/root"])
 def test_a_user_without_a_name_or_a_home(somebody: tuple[str, ...], place: Path, home: str | None) -> None:
     spec, variables = write_spec(place, TINY), {**_NAMELESS, "HOME": home}
@@ -63,6 +64,7 @@ def test_a_user_without_a_name_or_a_home_on_ray(somebody: tuple[str, ...], place
     assert list(theirs.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_users_share_a_store(somebody: tuple[str, ...], place: Path) -> None:
     """Both can take the lock that one has made under a strict umask."""
     spec = write_spec(place, TINY)
