@@ -43,7 +43,7 @@ _NEEDS = {"x86-64-v3": ("avx2", "fma"), "x86-64-v4": ("avx512f", "avx512dq")}
 
 
 @pytest.mark.parametrize("name", JOBS)
-@pytest.mark.parametrize("target", _TARGETS)
+@pytest.mark.parametrize("target", [pytest.param(t, marks=pytest.mark.slow) if "vectors" in t else t for t in _TARGETS])
 def test_histories_are_the_same_bits_on_every_target(target: str, name: str) -> None:
     import llvmlite.binding as llvm
 
@@ -60,19 +60,7 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
     assert 0 < diverged.sum() < len(diverged)
 
 
-_ROLLED: list[tuple[str, str, tuple[Any, ...]]] = [
-    ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
-    ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
-    ("codegen.rolled.loops", "_ROWS", ({16: 1, 32: 1}, {16: 5, 32: 5})),
-    ("codegen.rolled.loops", "_COLUMNS", ({16: 1, 32: 1}, {16: 9, 32: 9})),
-    ("codegen.rolled.loops", "_VALUES_AT_ONCE", (1, 30)),
-    ("codegen.rolled.loops", "_PIECE", (1, 33, 69)),
-    ("codegen.rolled.functions", "_BLOCK_SAMPLES", (1, 8)),
-    ("codegen.rolled.functions", "_BLOCK_BYTES", (1,)),
-]
-"""Constants of the code for wide layers: module, name, other values. Each is compiled anew, which takes seconds."""
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "constant", "values"),
     [
@@ -87,7 +75,14 @@ _ROLLED: list[tuple[str, str, tuple[Any, ...]]] = [
         ("compiled", "_ORDER_BYTES", (1, 4_000)),
         ("compiled", "_KEPT_ORDER_BYTES", (0, 3_000)),
         ("codegen.train_loop", "_CHECKED_AT_ONCE", (1, 7)),
-        *(pytest.param(*row, marks=pytest.mark.slow) for row in _ROLLED),
+        ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
+        ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
+        ("codegen.rolled.loops", "_ROWS", ({16: 1, 32: 1}, {16: 5, 32: 5})),
+        ("codegen.rolled.loops", "_COLUMNS", ({16: 1, 32: 1}, {16: 9, 32: 9})),
+        ("codegen.rolled.loops", "_VALUES_AT_ONCE", (1, 30)),
+        ("codegen.rolled.loops", "_PIECE", (1, 33, 69)),
+        ("codegen.rolled.functions", "_BLOCK_SAMPLES", (1, 8)),
+        ("codegen.rolled.functions", "_BLOCK_BYTES", (1,)),
     ],
 )
 def test_tiles_and_chunks_do_not_change_a_bit(
