@@ -188,7 +188,7 @@ def make_architecture(
     if hidden or (output is None and loss != _FROM_LOGITS):
         used.add("activation")
     activation, output = _activations(hidden, activation, output, loss)
-    check_layers(structure, activation, block)
+    check_layers(structure, activation or output, block)
     used.update(("bias", "gain"))
     if structure["batch_size"] is not None:
         used.add("batch_sampling")

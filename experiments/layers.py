@@ -21,7 +21,7 @@ def check_layers(structure: Mapping[str, Any], activation: Any, block: Block) ->
     """Raise SpecError if a list does not have one activation for each hidden layer, or one gain for each layer.
 
     structure: the structural hyperparameters, by their names in the sweep file.
-    activation: of the hidden layers.
+    activation: of the hidden layers; that of a single neuron.
     block: the block of the trials, for messages.
     """
     hidden = len(structure["hidden"])
@@ -30,7 +30,8 @@ def check_layers(structure: Mapping[str, Any], activation: Any, block: Block) ->
         ("gain", structure["gain"], hidden + 1, "layers, the output's included"),
     ):
         if isinstance(value, tuple) and len(value) != layers:
-            raise block.error_at(name, f"{list(value)} has {len(value)} values for {layers} {kind}; give one for each")
+            way_out = "give one for each" if layers else "a single neuron takes one name, not a list"
+            raise block.error_at(name, f"{list(value)} has {len(value)} values for {layers} {kind}; {way_out}")
 
 
 def layer_gains(gain: Any, widths: Sequence[int]) -> list[float]:

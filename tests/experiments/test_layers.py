@@ -201,3 +201,15 @@ def test_random_normal_data_have_no_relation_and_any_size() -> None:
 def test_keys_that_do_not_fit_the_data_are_refused(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_dataset(DatasetSpec.model_validate(spec), Path())
+
+
+@pytest.mark.parametrize("activation", [["relu"], ["sigmoid", "gelu", "relu"]])
+def test_a_single_neuron_has_no_list_of_activations(activation: list[str]) -> None:
+    spec = {
+        "name": "neuron",
+        "dataset": {"name": "or"},
+        "loss": "mean_squared_error",
+        "grid": {"activation": [activation]},
+    }
+    with pytest.raises(SpecError, match="for 0 hidden layers; a single neuron takes one name, not a list"):
+        _grid(load_spec(spec))
