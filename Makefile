@@ -1,6 +1,8 @@
 # Every target installs what it needs into .venv. You need python3 with venv, make and git.
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n 4 # tests wait for servers and processes half of the time
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -23,26 +25,26 @@ dashboard: $(INSTALLED) ## Open the MLflow dashboard on the sweeps recorded here
 	$(BIN)/gradgrid dashboard
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(PYTEST) $(SIDE_BY_SIDE)
 
 slow: $(INSTALLED) ## Run the slow tests: Ray and servers, killed sweeps, an emulated processor
-	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
+	$(PYTEST) -m slow $(SIDE_BY_SIDE)
 
 pages: $(INSTALLED) ## Run every page of docs/ and the notebook, MLflow's pages in a browser, and large reports
-	$(BIN)/python -m pytest -m pages -n auto --maxprocesses 4
+	$(PYTEST) -m pages $(SIDE_BY_SIDE)
 
 fuzz: $(INSTALLED) ## Mutate sweep files and data files 10,000 times; some ten minutes
-	GRADGRID_FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -m fuzz -s tests/fuzz
+	GRADGRID_FUZZ_EXAMPLES=10000 $(PYTEST) -m fuzz -s tests/fuzz
 
 kill: $(INSTALLED) ## Kill sweeps at random moments, two hundred rounds, and at each of their effects; resume them
-	GRADGRID_KILL_ROUNDS=200 $(BIN)/python -m pytest -m slow tests/service/test_kill.py tests/service/test_every_effect.py
+	GRADGRID_KILL_ROUNDS=200 $(PYTEST) -m slow tests/service/test_kill.py tests/service/test_every_effect.py
 
 newest-mlflow: $(INSTALLED) ## Run the recorders' tests with the newest MLflow that the index has
 	$(BIN)/python tests/newest_mlflow.py
 
 test-cluster: $(INSTALLED) ## Start the cluster in containers, use it and break it; needs a Docker Engine
 	@docker info >/dev/null 2>&1 || { echo 'make test-cluster needs a running Docker Engine'; exit 1; }
-	$(BIN)/python -m pytest -m cluster -p no:randomly tests/cluster
+	$(PYTEST) -m cluster -p no:randomly tests/cluster
 
 check: $(INSTALLED) ## Check lint, formatting and types
 	$(BIN)/ruff check .
