@@ -2,7 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-SIDE_BY_SIDE := -n 4 # tests wait for servers and processes half of the time
+# tests wait for servers and other processes a third of the time
+SIDE_BY_SIDE := -n 4
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
