@@ -19,6 +19,7 @@ from engine import (
     UpdateRule,
     initial_weights,
     trace_step,
+    train,
 )
 from engine.arrays import Floats
 from engine.losses import Loss
@@ -116,3 +117,16 @@ JOBS: dict[str, Callable[[], TrainingJob]] = {
     "mish, float32, minibatches": lambda: make_job(activation="mish", dtype="float32", batch_size=5),
 }
 """Jobs that together use every part of a kernel."""
+
+
+def check_against_parameters(kernel: str, activation: str, loss: str) -> None:
+    """Raise AssertionError if the loss and gradient of one step are not those of Parameters, sample by sample."""
+    rng = np.random.default_rng(1)
+    data = Samples(rng.normal(size=(13, 2)), (rng.random((13, 1)) > 0.5).astype(float))
+    start = initial_weights((2, 9, 1), "normal", 3)
+    program = trace_step(MLP((2, 9, 1), activation), LOSSES[loss], OPTIMIZERS["sgd"], features=2, targets=1)
+    history = train(program, start[None], make_columns(1), data, steps=1, points=2, gradients=True, kernel=kernel)
+    mean, gradient = loss_and_gradient(MLP((2, 9, 1), activation, weights=start), LOSSES[loss], data)
+    assert history.gradients is not None
+    np.testing.assert_allclose(history.curves["loss"][0, 0], mean, rtol=1e-12)
+    np.testing.assert_allclose(history.gradients[0, 0], gradient, rtol=1e-12, atol=1e-15)

@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 
 from engine import (
     LOSSES,
-    MLP,
     OPERATIONS,
     OPTIMIZERS,
     Parameter,
     Samples,
     Tensor,
     Trial,
-    initial_weights,
     replay,
     trace_step,
     train,
@@ -28,7 +26,7 @@ from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.target import Target, host_target
 from engine.kernels.codegen.vectors import fma
 from engine.kernels.vector_math import functions
-from tests.engine.populations import JOBS, loss_and_gradient, make_columns, make_job, make_wide_job, same
+from tests.engine.populations import JOBS, check_against_parameters, make_job, make_wide_job, same
 
 # Processors whose code runs on this one, by LLVM's names: plain x86-64 has no fma, v3 has AVX2, v4 has AVX-512.
 # Numbers of lanes and registers must not matter either.
@@ -190,19 +188,6 @@ def test_any_expression_is_computed_to_the_last_bit(model: Expression, dtype: st
 
 
 # ------------------------------------------------------------------------------------------------------ planted faults
-
-
-def check_against_parameters(kernel: str, activation: str, loss: str) -> None:
-    """Raise AssertionError if the loss and gradient of one step are not those of Parameters, sample by sample."""
-    rng = np.random.default_rng(1)
-    data = Samples(rng.normal(size=(13, 2)), (rng.random((13, 1)) > 0.5).astype(float))
-    start = initial_weights((2, 9, 1), "normal", 3)
-    program = trace_step(MLP((2, 9, 1), activation), LOSSES[loss], OPTIMIZERS["sgd"], features=2, targets=1)
-    history = train(program, start[None], make_columns(1), data, steps=1, points=2, gradients=True, kernel=kernel)
-    mean, gradient = loss_and_gradient(MLP((2, 9, 1), activation, weights=start), LOSSES[loss], data)
-    assert history.gradients is not None
-    np.testing.assert_allclose(history.curves["loss"][0, 0], mean, rtol=1e-12)
-    np.testing.assert_allclose(history.gradients[0, 0], gradient, rtol=1e-12, atol=1e-15)
 
 
 _USERS = {  # an activation and a loss whose training uses the instruction

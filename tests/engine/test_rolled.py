@@ -33,8 +33,7 @@ from engine.kernels.codegen.vectors import fma
 from engine.operations import exp
 from engine.rolled import RolledProgram
 from engine.rolled_tracing import trace_rolled
-from tests.engine.populations import JOBS, make_columns, make_job, make_wide_job, same
-from tests.engine.test_compiled import check_against_parameters
+from tests.engine.populations import JOBS, check_against_parameters, make_columns, make_job, make_wide_job, same
 
 Traced = tuple[Program, RolledProgram]
 

@@ -165,3 +165,25 @@ def _draw(page: Page) -> None:
         expect(places.nth(k)).to_have_attribute("data-drawn", "yes")
     page.evaluate("scrollTo(0, 0)")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+@contextmanager
+def opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Page]:
+    """Yield the page with all its figures drawn. Fail on a complaint in the console, and on any other request."""
+    with open_page(width, 900, dark=dark) as page:
+        complaints: list[str] = []
+        asked: list[str] = []
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        places = page.locator(".figure:visible")
+        for k in range(places.count()):
+            places.nth(k).scroll_into_view_if_needed()
+            expect(places.nth(k)).to_have_attribute("data-drawn", "yes")
+        page.evaluate("scrollTo(0, 0)")
+        yield page
+        assert complaints == []
+        assert asked == [path.as_uri()]

@@ -16,8 +16,9 @@ from service.report.report import make_comparison
 from service.run import run_sweep
 from tests.service.browser import keep_screenshot
 from tests.service.conftest import SPEC, run_command, run_for_json
-from tests.service.page_frames import open_tabs, overlapping_texts, read_page, visible_frames
-from tests.service.test_report_page import opened
+from tests.service.page_frames import open_tabs, opened, overlapping_texts, read_page, visible_frames
+
+pytestmark = pytest.mark.pages
 
 _BASE = "http://127.0.0.1:1"
 _GRID = {"activation": ["relu", "tanh"], "learning_rate": [0.03, 0.1, 0.3, 1e6, 1e30], "seed": {"range": 3}}

@@ -19,6 +19,8 @@ from tests.pictures import read_png
 from tests.service.conftest import run_command, run_for_json
 from tests.service.page_frames import open_tabs, overlapping_texts, read_page
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> RecordedSweep:

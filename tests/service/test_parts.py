@@ -53,6 +53,7 @@ def spec(tmp_path: Path) -> str:
     return write_spec(tmp_path, _SPEC)
 
 
+@pytest.mark.slow
 def test_custom_parts_train_in_ray_tasks_as_here_and_are_recorded_with_the_sweep(
     spec: str, uri: str, tmp_path: Path
 ) -> None:

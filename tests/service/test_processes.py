@@ -22,7 +22,8 @@ from tests.service.conftest import LONG, SPEC, TINY, Recorded, run_command, run_
 from tests.service.processes import recorded_trials, start_command, wait_until
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, uri: str, number: int) -> None:
     process = start_command("sweep", write_spec(tmp_path, LONG), "--workers", "1", "--tracking-uri", uri, cwd=tmp_path)
     try:
@@ -46,6 +47,7 @@ def test_a_signal_stops_a_sweep_cleanly_and_it_can_be_resumed(tmp_path: Path, ur
     assert len({t.tags["gradgrid.trial"] for t in trials}) == len(trials) == 400
 
 
+@pytest.mark.slow
 def test_several_sweeps_begin_at_once_in_a_store_that_is_not_there_yet(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     spec = write_spec(tmp_path, {**TINY, "steps": 20, "grid": {"seed": {"range": 300}}})

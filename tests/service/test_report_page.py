@@ -1,17 +1,15 @@
 """The report in a real browser, without a network: light and dark, on a desk and on a phone."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from experiments.spec import load_spec
 from service.recording.store import Store
 from service.report.report import make_report
 from service.run import run_sweep
-from tests.service.browser import keep_screenshot, open_page
+from tests.service.browser import keep_screenshot
 from tests.service.conftest import Recorded
 from tests.service.page_frames import read_page
 
@@ -38,28 +36,6 @@ def page_file(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("report") / "report.html"
     report.write(path)
     return path
-
-
-@contextmanager
-def opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator[Page]:
-    """Yield the page with all its figures drawn. Fail on a complaint in the console, and on any other request."""
-    with open_page(width, 900, dark=dark) as page:
-        complaints: list[str] = []
-        asked: list[str] = []
-        page.on(
-            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        places = page.locator(".figure:visible")
-        for k in range(places.count()):
-            places.nth(k).scroll_into_view_if_needed()
-            expect(places.nth(k)).to_have_attribute("data-drawn", "yes")
-        page.evaluate("scrollTo(0, 0)")
-        yield page
-        assert complaints == []
-        assert asked == [path.as_uri()]
 
 
 @pytest.mark.parametrize("dark", [False, True])
