@@ -11,7 +11,7 @@ from service.report.report import make_report
 from service.run import run_sweep
 from tests.service.browser import keep_screenshot
 from tests.service.conftest import Recorded
-from tests.service.page_frames import read_page
+from tests.service.page_frames import opened, read_page
 
 _BASE = "http://127.0.0.1:1"
 _LARGE = {
