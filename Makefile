@@ -29,7 +29,7 @@ test: $(INSTALLED) ## Run the tests
 	$(PYTEST) $(SIDE_BY_SIDE)
 
 slow: $(INSTALLED) ## Run the slow tests: Ray and servers, killed sweeps, an emulated processor
-	$(PYTEST) -m slow $(SIDE_BY_SIDE)
+	$(PYTEST) -m slow -n 2
 
 pages: $(INSTALLED) ## Run every page of docs/ and the notebook, MLflow's pages in a browser, and large reports
 	$(PYTEST) -m pages $(SIDE_BY_SIDE)
