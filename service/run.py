@@ -123,7 +123,7 @@ class _Run:
     def train(self, shard_size: int | None) -> None:
         """Train the missing trials and record them. If only the best get runs, write those runs last."""
         runs = self.plan.record.runs
-        recipe = self.retry.call(lambda: self._recipe(runs=runs == "all"))
+        recipe = self._recipe(runs=runs == "all")
         note = "; ".join(part for part in (self.state.note, recipe.note) if part)
         self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
         try:
@@ -181,11 +181,11 @@ class _Run:
         left_out = frozenset(range(self.plan.trials)) - missing
         settings = TableSettings.of(self.plan, self.sweep, curves=False)
         shards = self.plan.shards(self.pool.workers, left_out, shard_size)
-        recipe = self.retry.call(lambda: self._recipe(runs=True))
+        recipe = self._recipe(runs=True)
         Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 
     def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
-        return shard_recorder_recipe(self.store, self.sweep, self.plan.record, runs=runs)
+        return self.retry.call(lambda: shard_recorder_recipe(self.store, self.sweep, self.plan.record, runs=runs))
 
 
 @contextmanager

@@ -33,8 +33,8 @@ def doctor(
 ) -> None:
     """Check versions, cores, the store and Ray, and print a remedy for each problem.
 
-    With --speed, sweeps of about ten seconds show what bounds training and recording here. The dry run of later sweeps
-    uses the figures.
+    With --speed, some thousand small networks are trained and recorded, which takes about 20 seconds. The dry runs of
+    later sweeps use the figures.
     """
     from service.cli.findings import findings_json, print_findings
     from service.inspection.doctor import examine, examine_cluster

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import click
 
 from service.cli import options
+
+if TYPE_CHECKING:
+    from service.recording.store import Store
 
 
 @click.command()
@@ -37,77 +43,72 @@ def top(
     share a rank. With several SWEEPs their trials are on one leaderboard, and trials that are equal in everything that
     two sweeps share are compared.
     """
-    if len(sweeps) > 1:
-        _top_of_several(sweeps, metric, count, where, each, shape, tracking_uri, as_json)
-    else:
-        _top_of_one(sweeps[0], metric, count, where, each, shape, tracking_uri, as_json)
+    from service.recording.store import Store
+
+    show = _top_of_several if len(sweeps) > 1 else _top_of_one
+    show(Store(tracking_uri), sweeps, _Ranking(metric, count, where, each, shape, as_json))
 
 
-def _top_of_one(
-    sweep: str,
-    metric: str | None,
-    count: int,
-    where: tuple[str, ...],
-    each: bool,
-    shape: str,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Ranking:
+    """What a leaderboard shows, and how: the options of `top`."""
+
+    metric: str | None
+    count: int
+    where: tuple[str, ...]
+    each: bool
+    shape: str
+    as_json: bool
+
+    @property
+    def nothing(self) -> str:
+        """The note that no trial meets the conditions."""
+        return f"no trial meets {' '.join(f'--where {condition!r}' for condition in self.where)}"
+
+
+def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
     from service.cli.trial_output import trial_json
     from service.recording.recorded_table import lost_runs_note, read_table
-    from service.recording.store import Store
     from service.results.leaderboard import entry_rows, matching, ranked
     from service.results.trials_table import best_trials, shown_params
 
-    store = Store(tracking_uri)
-    info = store.find_sweep(sweep)
-    by = metric or info.objective
+    info = store.find_sweep(sweeps[0])
+    by, where, count = ranking.metric or info.objective, ranking.where, ranking.count
     table = read_table(store, info)
-    entries = ranked(table, by, shown_params(table.columns, info.swept), where, over_seeds=not each, count=count)
+    names = shown_params(table.columns, info.swept)
+    entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
     options.print_note(lost_runs_note(store, info, table))
     if not entries and where and not len(matching(table, where)):
-        values = f"`gradgrid show {info.sweep}` shows the values of each axis"
-        options.print_note(f"no trial meets {' '.join(f'--where {condition!r}' for condition in where)}; {values}")
-    if as_json:
+        options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
+    if ranking.as_json:
         best = store.trials_of_rows(info, best_trials(matching(table, where), by, count))
         lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}
         options.print_json({"sweep": info.sweep, "by": by, **lists})
         return
     rows = entry_rows(entries, by)
-    if shape == "text":
+    if ranking.shape == "text":
         print_rows(rows, title=f"{info.spec}/{info.sweep} by {by}")
         print_page(store, info)
     else:
-        click.echo(rows_markdown(rows) if shape == "markdown" else rows_csv(rows))
+        click.echo(rows_markdown(rows) if ranking.shape == "markdown" else rows_csv(rows))
 
 
-def _top_of_several(
-    sweeps: tuple[str, ...],
-    metric: str | None,
-    count: int,
-    where: tuple[str, ...],
-    each: bool,
-    shape: str,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> None:
+def _top_of_several(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.compare_output import comparison_json, print_comparison
     from service.inspection.compare import compare, find_sweeps
-    from service.recording.store import Store
 
-    store = Store(tracking_uri)
-    comparison = compare(store, find_sweeps(store, sweeps), metric, where)
-    entries = comparison.entries(over_seeds=not each, count=count)
+    comparison = compare(store, find_sweeps(store, sweeps), ranking.metric, ranking.where)
+    entries = comparison.entries(over_seeds=not ranking.each, count=ranking.count)
     for note in comparison.notes:
         options.print_note(note)
-    if not entries and where and not len(comparison.table):
-        options.print_note(f"no trial meets {' '.join(f'--where {condition!r}' for condition in where)}")
+    if not entries and ranking.where and not len(comparison.table):
+        options.print_note(ranking.nothing)
     options.emit(
-        as_json,
-        lambda: comparison_json(comparison, entries, store, count),
-        lambda: print_comparison(comparison, entries, store, shape),
+        ranking.as_json,
+        lambda: comparison_json(comparison, entries, store, ranking.count),
+        lambda: print_comparison(comparison, entries, store, ranking.shape),
     )
 
 

@@ -1,4 +1,4 @@
-"""Estimate the time of a sweep, and decide whether it is worth to start Ray."""
+"""Estimate the time of a sweep, and decide whether it is worth starting Ray."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trains_here(plan: Plan, workers: int | None = None, address: str | None = No
     """Return whether a sweep is trained and recorded in its own process, because it ends before Ray would have started.
 
     plan: of the trials to train.
-    workers, address: as the user gave them. Who gives one, or sets RAY_ADDRESS, asks for Ray.
+    workers, address: as the user gave them. One of them, or RAY_ADDRESS, asks for Ray.
     """
     asked = workers or address or "RAY_ADDRESS" in os.environ
     return not asked and plan.seconds + recording_seconds(plan) < RAY_START_SECONDS

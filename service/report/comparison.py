@@ -133,7 +133,8 @@ def _distribution_section(comparison: Comparison) -> Section:
     drawing = distribution_drawing(tables, comparison.labels, comparison.metric)
     words = (
         f"The share of a sweep's trials that are at least as good as a value of {display_name(comparison.metric)}. "
-        "A line that is above another has more good trials. A line that ends below 100 % has trials that diverged."
+        "A line that is above another has more good trials. A line that ends below 100 % has trials that diverged, or "
+        "whose values are beyond the frame."
     )
     block = Block([replace(drawing, keys=())], keys=drawing.keys)
     return Section("distribution", "Distribution", words, [Tab("", [block])])
