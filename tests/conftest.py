@@ -1,5 +1,6 @@
 """Each test has a new working folder, and an environment without any store, Ray or address of this machine."""
 
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -7,6 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C. A shell has its background jobs ignore it, and the processes that tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
