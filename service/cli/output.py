@@ -121,6 +121,7 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
     from service.recording.recorded_table import lost_runs_note, read_table
+    from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
@@ -129,7 +130,8 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     _note_if_lost(sweep)
     print_rows([{"key": name, "value": value} for name, value in sweep.params.items()])
     print_rows([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
-    table, by = read_table(store, sweep), sweep.objective
+    by = sweep.objective
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, by))
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")

@@ -70,29 +70,31 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
     from service.cli.trial_output import trial_json
-    from service.recording.recorded_table import lost_runs_note, read_table
+    from service.recording.recorded_table import lost_runs_note, read_table, read_trials
+    from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, matching, ranked
     from service.results.trials_table import best_trials, shown_params
 
     info = store.find_sweep(sweeps[0])
     by, where, count = ranking.metric or info.objective, ranking.where, ranking.count
-    table = read_table(store, info)
+    table = read_table(store, info, columns_to_rank(info.swept, by, where))
     names = shown_params(table.columns, info.swept)
     entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
     options.print_note(lost_runs_note(store, info, table))
     if not entries and where and not len(matching(table, where)):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     if ranking.as_json:
-        best = store.trials_of_rows(info, best_trials(matching(table, where), by, count))
+        rows = read_trials(store, info, best_trials(matching(table, where), by, count))
+        best = store.trials_of_rows(info, rows)
         lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}
         options.print_json({"sweep": info.sweep, "by": by, **lists})
         return
-    rows = entry_rows(entries, by)
+    shown = entry_rows(entries, by)
     if ranking.shape == "text":
-        print_rows(rows, title=f"{info.spec}/{info.sweep} by {by}")
+        print_rows(shown, title=f"{info.spec}/{info.sweep} by {by}")
         print_page(store, info)
     else:
-        click.echo(rows_markdown(rows) if ranking.shape == "markdown" else rows_csv(rows))
+        click.echo(rows_markdown(shown) if ranking.shape == "markdown" else rows_csv(shown))
 
 
 def _top_of_several(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:

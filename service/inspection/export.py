@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 
 from experiments.errors import UserError
 from service.inspection.files import write_file
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
 
-FORMATS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
-    "parquet": lambda table, path: table.to_parquet(path, index=False),
-    "csv": lambda table, path: table.to_csv(path, index=False),
-    "json": lambda table, path: table.to_json(path, orient="records", indent=1, double_precision=15),
+
+def _write_parquet(tables: Iterator[pa.Table], path: Path) -> int:
+    rows, first = 0, next(tables)
+    with pyarrow.parquet.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in (first, *tables):
+            writer.write_table(table)
+            rows += len(table)
+    return rows
+
+
+def _write_csv(tables: Iterator[pa.Table], path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for index, table in enumerate(tables):
+            _frame(table).to_csv(file, index=False, header=index == 0)
+            rows += len(table)
+    return rows
+
+
+def _write_json(tables: Iterator[pa.Table], path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for table in filter(len, tables):
+            text = _frame(table).to_json(orient="records", indent=1, double_precision=15)
+            file.write(("," if rows else "") + text.removeprefix("[").removesuffix("\n]"))
+            rows += len(table)
+        file.write("\n]")
+    return rows
+
+
+FORMATS: dict[str, Callable[[Iterator[pa.Table], Path], int]] = {
+    "parquet": _write_parquet,
+    "csv": _write_csv,
+    "json": _write_json,
 }
+"""Ending of a file -> what writes tables to it, and returns the number of rows."""
 
 
 def export_sweep(store: Store, sweep: SweepInfo, path: Path) -> int:
@@ -28,6 +62,9 @@ def export_sweep(store: Store, sweep: SweepInfo, path: Path) -> int:
     write = FORMATS.get(path.suffix.lstrip(".").lower())
     if write is None:
         raise UserError(f"{path}: the name of the file says its format; end it in .{', .'.join(FORMATS)}")
-    table = store.table(sweep)
-    write_file(path, lambda partial: write(table, partial))
-    return len(table)
+    return write_file(path, lambda partial: write(store.tables(sweep), partial))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows in which whole numbers stay whole where some are missing, so that parts look alike."""
+    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

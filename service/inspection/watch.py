@@ -13,6 +13,7 @@ from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.signs_of_life import why_lost
 from service.recording.store import Store
+from service.results.columns import columns_to_rank
 from service.results.metrics import METRICS, outcome_counts
 from service.results.trials_table import best_trials
 
@@ -24,7 +25,7 @@ class SweepSnapshot:
     """The state of a sweep at one moment.
 
     sweep: the sweep as the store has it.
-    table: its trials so far (see `service.results.trials_table`).
+    table: its trials so far (see `service.results.trials_table`), without the hyperparameters.
     total: how many trials there will be; None if the store does not say.
     idle_seconds: how long no trial has been added.
     lost: why the sweep no longer runs although its run says so; empty otherwise.
@@ -83,7 +84,7 @@ def follow(
         began = time.monotonic()
         try:
             sweep = store.find_sweep(sweep.sweep)
-            table = read_table(store, sweep)
+            table = read_table(store, sweep, columns_to_rank((), sweep.objective))
         except StoreUnavailableError:
             sleep(every)
             continue

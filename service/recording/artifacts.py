@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,17 +47,20 @@ class Artifacts:
         with translated_errors(self._uri):
             return [str(artifact.path) for artifact in self._repository(run_id).list_artifacts(folder)]
 
-    def read(self, run_id: str, name: str) -> bytes:
-        """Return the content of an artifact."""
-        with translated_errors(self._uri), tempfile.TemporaryDirectory() as temporary:
-            repository = self._repository(run_id)
-            folder = local_folder(repository.artifact_uri)
-            if folder is not None and not (folder / name).exists():
-                raise StoreError(
-                    f"the artifact {name} of the run {run_id} is not in {folder}, which MLflow's store names; if the "
-                    "store was moved, move its artifacts (mlruns) too, into the folder of the database"
-                )
-            return Path(repository.download_artifacts(name, temporary)).read_bytes()  # type: ignore[no-untyped-call]
+    @contextmanager
+    def file(self, run_id: str, name: str) -> Iterator[Path]:
+        """Yield the path of a copy of an artifact, in a temporary folder, or of itself if it is on this machine."""
+        with tempfile.TemporaryDirectory() as temporary:
+            with translated_errors(self._uri):
+                repository = self._repository(run_id)
+                folder = local_folder(repository.artifact_uri)
+                if folder is not None and not (folder / name).exists():
+                    raise StoreError(
+                        f"the artifact {name} of the run {run_id} is not in {folder}, which MLflow's store names; if "
+                        "the store was moved, move its artifacts (mlruns) too, into the folder of the database"
+                    )
+                path = Path(repository.download_artifacts(name, temporary))  # type: ignore[no-untyped-call]
+            yield path
 
     def write(self, run_id: str, files: Mapping[str, bytes], folder: str | None = None) -> None:
         """Write files to a run, or into one of its folders."""

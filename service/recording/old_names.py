@@ -5,7 +5,7 @@ Older versions recorded the activation of a single neuron as `output`, even if t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
+    from engine.arrays import Flags
     from service.recording.sqlite_reader import StoredRun
 
 _NO_LAYERS = "[]"
+_HIDDEN, _LOSS, _ACTIVATION, _OUTPUT = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
 
 
 def trial_as_written(run: Run | StoredRun, sweep: SweepInfo) -> TrialInfo:
@@ -38,28 +40,41 @@ def params_as_written(params: Mapping[str, str], sweep: SweepInfo) -> Mapping[st
     return as_written(params) if is_old else params
 
 
+def columns_to_rename(names: Collection[str], sweep: SweepInfo) -> list[str]:
+    """Return the columns that `table_as_written` needs to rename some; empty if it renames none.
+
+    names: the columns of the sweep's table.
+    """
+    if not {_HIDDEN, _LOSS, _OUTPUT} <= set(names):
+        return []
+    from experiments.architecture import is_neuron
+
+    may_be_old = is_neuron("", None, sweep.given)
+    return [name for name in (_HIDDEN, _LOSS, _ACTIVATION, _OUTPUT) if name in names] if may_be_old else []
+
+
 def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
     """Return a sweep's table of trials with the names of the sweep file."""
-    hidden, loss, activation, output = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
-    if not {hidden, loss, output} <= set(table.columns):
+    if not columns_to_rename(table.columns, sweep):
         return table
-    import numpy as np
     import pandas as pd
+
+    output = table[_OUTPUT]
+    activation = table[_ACTIVATION] if _ACTIVATION in table else pd.Series(None, index=table.index, dtype=output.dtype)
+    is_old = activation.isna() & _are_neurons(table, sweep)
+    if not is_old.any():
+        return table
+    renamed = table.assign(**{_ACTIVATION: activation.where(~is_old, output), _OUTPUT: output.mask(is_old)})
+    return renamed.drop(columns=_OUTPUT) if renamed[_OUTPUT].isna().all() else renamed
+
+
+def _are_neurons(table: pd.DataFrame, sweep: SweepInfo) -> Flags:
+    """Return which trials are single neurons, (trials,)."""
+    import numpy as np
 
     from experiments.architecture import is_neuron
 
-    if not is_neuron("", None, sweep.given):
-        return table
-    activations = (
-        table[activation] if activation in table else pd.Series(None, index=table.index, dtype=table[output].dtype)
-    )
-    neurons = [
-        is_neuron(layers.removeprefix(_NO_LAYERS), name, sweep.given)
-        for layers, name in zip(table[hidden], table[loss], strict=True)
-    ]
-    is_old = activations.isna() & np.array(neurons, dtype=bool)
-    if not is_old.any():
-        return table
-    moved = {activation: activations.where(~is_old, table[output]), output: table[output].mask(is_old)}
-    renamed = table.assign(**moved)
-    return renamed.drop(columns=output) if renamed[output].isna().all() else renamed
+    columns = [_HIDDEN, _LOSS]
+    kinds = table[columns].drop_duplicates().itertuples(index=False, name=None)
+    flags = np.array([is_neuron(layers.removeprefix(_NO_LAYERS), loss, sweep.given) for layers, loss in kinds])
+    return np.asarray(flags[table.groupby(columns, sort=False).ngroup()])

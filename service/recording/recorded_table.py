@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -9,20 +11,42 @@ import pandas as pd
 from engine import DIVERGED
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
+from service.results.columns import Choose
 from service.results.metrics import METRICS, PARAMS
 
+_AT_ONCE = 10_000  # runs
 
-def read_table(store: Store, sweep: SweepInfo) -> pd.DataFrame:
+
+def read_table(store: Store, sweep: SweepInfo, choose: Choose | None = None) -> pd.DataFrame:
     """Return the table of the trials recorded so far (see `service.results.trials_table`); it may be empty.
 
     A trial whose run was deleted has no run id.
+    choose: chooses the columns, in any order; None for all.
     """
     if sweep.ended:
-        return store.table(sweep)
+        return store.table(sweep, choose)
     if not sweep.has_every_run:
         rows = store.read_rows(sweep)
         return rows.assign(run_id=None) if len(rows) else rows
-    return pd.DataFrame([row_from_trial(info) for info in store.trials(sweep)]).apply(_as_numbers)
+    return _table_of_runs(store.trials(sweep), choose)
+
+
+def read_trials(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> pd.DataFrame:
+    """Return trials with all their columns. table: some rows of the sweep's table, with any columns."""
+    if not sweep.ended or not len(table):
+        return table
+    rows = store.table(sweep, numbers=table["number"].tolist())
+    return rows.set_index("number", drop=False).loc[table["number"]].reset_index(drop=True)
+
+
+def _table_of_runs(trials: Iterator[TrialInfo], choose: Choose | None) -> pd.DataFrame:
+    """Return a table of trials. All columns are in memory for some trials at a time alone."""
+    parts = []
+    while rows := [row_from_trial(info) for info in itertools.islice(trials, _AT_ONCE)]:
+        part = pd.DataFrame(rows)
+        parts.append(part[list(choose(part.columns.tolist()))] if choose else part)
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.apply(_as_numbers)
 
 
 def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:

@@ -6,19 +6,28 @@ This is a shortcut. If a table is not as expected, or an artifact is not where i
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlparse
+
+if TYPE_CHECKING:
+    from engine.arrays import Array
 
 _BUSY_SECONDS = 10
 _ACTIVE = "r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'"
 _RUNS = f"FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE {_ACTIVE} AND "
 _SWEEPS = "r.run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'gradgrid.kind' AND value = 'sweep')"
+_LISTED = "r.run_uuid IN (SELECT value FROM json_each(?))"
+_NEWEST_FIRST = "ORDER BY r.start_time DESC, r.run_uuid"
+_RUN_ID = "U32"  # MLflow's column has 32 characters
+_PAGE = 10_000  # runs
 _TRIALS = "r.experiment_id = ? AND r.run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'gradgrid.trial')"
 
 
@@ -64,18 +73,30 @@ class SqliteReader:
         """Return the run of every sweep."""
         return self._runs(_SWEEPS)
 
-    def trials(self, experiment_id: str) -> list[StoredRun]:
-        """Return the runs of an experiment's trials, complete or not."""
-        return self._runs(_TRIALS, int(experiment_id))
+    def trials(self, experiment_id: str) -> Iterator[StoredRun]:
+        """Yield the runs of an experiment's trials, complete or not. They are read some at a time."""
+        run_ids = self._trial_run_ids(experiment_id)
+        for start in range(0, len(run_ids), _PAGE):
+            yield from self._runs(_LISTED, json.dumps(run_ids[start : start + _PAGE].tolist()))
 
-    def trial_run_ids(self, experiment_id: str) -> set[str]:
-        """Return the ids of the runs of an experiment's trials, without deleted ones."""
+    def lost_runs(self, experiment_id: str, run_ids: Collection[str]) -> set[str]:
+        """Return those of the runs of an experiment's trials that were deleted, or are gone for good."""
+        import numpy as np
+
+        given = np.fromiter(run_ids, dtype=_RUN_ID, count=len(run_ids))
+        return set(np.setdiff1d(given, self._trial_run_ids(experiment_id)).tolist())
+
+    def _trial_run_ids(self, experiment_id: str) -> Array:
+        """Return the ids of the runs of an experiment's trials, newest first, as MLflow's search does."""
+        import numpy as np  # `gradgrid list` does without it
+
         with self._reading() as connection:
-            rows = connection.execute(f"SELECT r.run_uuid {_RUNS}{_TRIALS}", (int(experiment_id),)).fetchall()
-        return {str(run_id) for (run_id,) in rows}
+            query = f"SELECT r.run_uuid {_RUNS}{_TRIALS} {_NEWEST_FIRST}"
+            rows = connection.execute(query, (int(experiment_id),))
+            return np.fromiter((str(run_id) for (run_id,) in rows), dtype=_RUN_ID)
 
-    def artifact(self, run_id: str, name: str) -> bytes:
-        """Return an artifact's content, if artifacts are files on this machine."""
+    def artifact(self, run_id: str, name: str) -> Path:
+        """Return the path of an artifact, if artifacts are files on this machine."""
         with self._reading() as connection:
             row = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
         uri = urlparse(str(row[0])) if row else None
@@ -84,10 +105,9 @@ class SqliteReader:
         folder = Path(unquote(uri.path) if uri.scheme else str(row[0]))
         if self._path.absolute().parent not in folder.parents:
             raise Unreadable("the store was moved, or keeps its artifacts elsewhere")
-        try:
-            return folder.joinpath(name).read_bytes()
-        except OSError as error:
-            raise Unreadable(str(error)) from error
+        if not folder.joinpath(name).is_file():
+            raise Unreadable(f"there is no {folder / name}")
+        return folder / name
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -102,13 +122,11 @@ class SqliteReader:
             raise Unreadable(str(error)) from error
 
     def _runs(self, condition: str, *values: object) -> list[StoredRun]:
-        """Return the active runs that meet a condition, newest first, as MLflow's search does."""
+        """Return the active runs that meet a condition, newest first. condition: SQL."""
         columns = "r.run_uuid, r.name, r.experiment_id, r.status, r.start_time"
         run_ids = f"(SELECT r.run_uuid {_RUNS}{condition})"
         with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {columns} {_RUNS}{condition} ORDER BY r.start_time DESC, r.run_uuid", values
-            ).fetchall()
+            rows = connection.execute(f"SELECT {columns} {_RUNS}{condition} {_NEWEST_FIRST}", values).fetchall()
             runs = {
                 str(run_id): StoredRun(
                     StoredRunInfo(str(run_id), str(name or ""), str(experiment), str(status), int(start_time or 0)),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +21,18 @@ from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sqlite_reader import Unreadable
 from service.recording.tags import Tag
+from service.recording.trials_file import read_frame, read_run_ids, read_tables
 from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
+    from service.results.columns import Choose
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages open it in another mode
 _SWEEPS, _TRIALS = "sweeps", "trials"
@@ -294,10 +296,14 @@ class Store(Finder):
     def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
         """Return the best finished trials of a sweep by a metric at the final weights, best first."""
         if not sweep.has_every_run:
+            from service.results.columns import columns_to_rank
             from service.results.trials_table import best_trials
 
-            rows = self.table(sweep) if sweep.ended else self.read_rows(sweep)
-            return [trial_from_row(row, sweep) for row in best_trials(rows, metric, count).to_dict("records")]
+            rows = self.table(sweep, columns_to_rank((), metric)) if sweep.ended else self.read_rows(sweep)
+            best = best_trials(rows, metric, count)
+            if sweep.ended and len(best):
+                best = best_trials(self.table(sweep, numbers=best["number"].tolist()), metric, count)
+            return [trial_from_row(row, sweep) for row in best.to_dict("records")]
         by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
         with translated_errors(self.uri):
             runs = self._client.search_runs(
@@ -338,19 +344,38 @@ class Store(Finder):
             return ""
         return self._read(sweep.run_id, _PARTS_FILE).decode("utf-8")
 
-    def table(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Return the sweep's trials.parquet. Raises NotFoundError if the sweep is running or was killed."""
-        import pandas as pd
+    def table(
+        self, sweep: SweepInfo, choose: Choose | None = None, numbers: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """Return the sweep's trials.parquet.
 
+        choose: chooses the columns; None for all.
+        numbers: of the trials to return, in any order; None for all.
+        Raises NotFoundError if the sweep is running or was killed.
+        """
+        with self._table_file(sweep) as path:
+            table = read_frame(path, sweep, choose, numbers)
+        lost = self._lost_runs(sweep, table["run_id"].dropna()) if "run_id" in table else set()
+        return table.assign(run_id=table["run_id"].where(~table["run_id"].isin(lost), None)) if lost else table
+
+    def tables(self, sweep: SweepInfo) -> Iterator[pa.Table]:
+        """Yield the rows of the sweep's trials.parquet some at a time, all with the same columns; at least one table.
+
+        Raises NotFoundError if the sweep is running or was killed.
+        """
+        with self._table_file(sweep) as path:
+            yield from read_tables(path, sweep, self._lost_runs(sweep, read_run_ids(path)))
+
+    @contextmanager
+    def _table_file(self, sweep: SweepInfo) -> Iterator[Path]:
+        """Yield the path of the sweep's trials.parquet, or of a copy on this machine."""
         if not sweep.ended:
             raise NotFoundError(
                 f"the sweep {sweep.sweep} has not ended, so it has no table: wait for it; "
                 f"`gradgrid resume {sweep.sweep}` completes a sweep that was killed"
             )
-        table = pd.read_parquet(io.BytesIO(self._read(sweep.run_id, _TABLE_FILE)))
-        lost = self._lost_runs(sweep, table["run_id"].dropna())
-        table = table.assign(run_id=table["run_id"].where(~table["run_id"].isin(lost), None)) if lost else table
-        return table_as_written(table, sweep)
+        with self._file(sweep.run_id, _TABLE_FILE) as path:
+            yield path
 
     def delete(self, sweep: SweepInfo) -> None:
         """Delete a sweep's run and its trials' experiment in MLflow. `mlflow gc` removes them for good.
@@ -364,15 +389,25 @@ class Store(Finder):
 
     def _lost_runs(self, sweep: SweepInfo, run_ids: Collection[str]) -> set[str]:
         """Return those of a sweep's runs that were deleted."""
+        if not len(run_ids):
+            return set()
         if self._reader:
             with suppress(Unreadable):
-                return set(run_ids) - self._reader.trial_run_ids(sweep.experiment_id)
+                return self._reader.lost_runs(sweep.experiment_id, run_ids)
         with translated_errors(self.uri):
             return lost_runs(self._runs, sweep.experiment_id, run_ids)
 
     def _read(self, run_id: str, name: str) -> bytes:
         """Return the content of an artifact."""
+        with self._file(run_id, name) as path:
+            return path.read_bytes()
+
+    @contextmanager
+    def _file(self, run_id: str, name: str) -> Iterator[Path]:
+        """Yield the path of an artifact, or of a copy on this machine."""
+        path = None
         if self._reader:
             with suppress(Unreadable):
-                return self._reader.artifact(run_id, name)
-        return self._artifacts.read(run_id, name)
+                path = self._reader.artifact(run_id, name)
+        with nullcontext(path) if path else self._artifacts.file(run_id, name) as path:
+            yield path

@@ -17,6 +17,7 @@ from service.recording.store import Store
 from service.report.curve_panels import CurveFrames, make_curve_frames, make_gradient_frames
 from service.report.surfaces import Surface, make_surfaces
 from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
+from service.results.columns import columns_to_rank
 from service.results.importance import Importance, importance
 from service.results.intervals import in_intervals, intervals_note
 from service.results.leaderboard import Entry, ranked
@@ -27,6 +28,7 @@ from service.results.refined_table import with_untrained_cells
 from service.results.trials_table import shown_params
 
 _PAIRS, _ENTRIES = 6, 20
+_FURTHER_COLUMNS = ("params.learning_rate", "metrics.dead_units")  # of learned functions, of curves
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     metric: what cells and ranks are by; None for the sweep's objective.
     Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
-    table = read_table(store, sweep)
+    by = metric or sweep.objective
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, by, more=_FURTHER_COLUMNS))
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to show")
-    by = metric or sweep.objective
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
     shown, drawn = in_intervals(table, sweep.swept)
     axes = swept_axes(shown, sweep.swept)

@@ -12,6 +12,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from experiments.hyperparameters import in_order
+from service.results.columns import main_columns
 from service.results.metrics import METRICS, PARAMS
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
@@ -142,8 +143,5 @@ def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFr
     It has no `trial`; of the hyperparameters only the swept ones; and of the metrics the objective, losses and
     accuracies.
     """
-    params = [PARAMS + name for name in swept]
-    metrics = [METRICS + name for name in dict.fromkeys((objective, *_MAIN_METRICS))]
-    wanted = {"number", "run_id", *params, *OUTCOME_COLUMNS, *metrics}
-    names = [name for name in pa.parquet.read_schema(file).names if name in wanted]
+    names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, *_MAIN_METRICS))
     return pa.parquet.read_table(file, columns=names).to_pandas()

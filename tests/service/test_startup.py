@@ -112,7 +112,7 @@ def test_deleted_runs_are_not_read_and_nan_is_nan(tmp_path: Path, uri: str) -> N
     client.delete_experiment(parents[0])
     client.delete_run(runs[1])
     assert [run.info.run_id for run in reader.sweeps()] == [runs[2]]
-    assert reader.trials(parents[1]) == []
+    assert list(reader.trials(parents[1])) == []
 
 
 def test_mlflow_reads_a_store_that_can_not_be_read_without_it(
