@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-MAX_TRIALS = 10_000_000
-"""Largest number of trials in one sweep."""
-
 _CLOSE = 1e-6  # distance of two neighbours, as a share of the larger one
 CONTINUOUS = ("uniform", "loguniform")
 """The forms of an axis that has no list of values: a search draws them."""

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import Parts
-from experiments.axis import MAX_TRIALS, Interval, LazyAxis, parse_axis
+from experiments.axis import Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS, REPEATS, find_hyperparameter, known_hyperparameter
 from experiments.messages import value_message
+from experiments.plan_memory import too_large
 from experiments.search import MOST_WHOLE, SearchSpec
 from experiments.source import KeyPath, SpecSource
 
@@ -118,11 +119,11 @@ def check_grid(
         place = source.location(_GRID)
         raise SpecError(f"{place}: grid should be a mapping of keys to values, or a list of such blocks, not {raw!r}")
     size = sum(block.size for block in blocks)
-    if size > MAX_TRIALS:
+    if why := too_large(size):
         factors = " + ".join(block.factors for block in blocks)
         raise SpecError(
-            f"{source.location(_GRID)}: the grid has {size:,} trials ({factors}); "
-            f"a sweep has at most {MAX_TRIALS:,}: shorten an axis or split the sweep"
+            f"{source.location(_GRID)}: the grid has {size:,} trials ({factors}); {why}: "
+            "shorten an axis or split the sweep"
         )
     for name in fixed:
         if all(name in block.axes for block in blocks):

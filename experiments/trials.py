@@ -16,12 +16,12 @@ from typing import Any, overload
 import numpy as np
 
 from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
-from experiments.axis import MAX_TRIALS
 from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.variants import Datasets
 from experiments.errors import SpecError
 from experiments.hyperparameters import HYPERPARAMETERS, OF_LAYERS, layer_of
+from experiments.plan_memory import too_large
 from experiments.population import Population
 from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
@@ -178,9 +178,9 @@ def make_grid(resolved: ResolvedSpec, datasets: Datasets) -> Grid:
 
 def _check_size(resolved: ResolvedSpec, trials: int) -> None:
     """Raise SpecError if the extensions of a sweep make it too large."""
-    if trials > MAX_TRIALS:
+    if why := too_large(trials):
         place = resolved.stages[-1].source.location(("grid",))
-        raise SpecError(f"{place}: with its extensions the sweep has {trials:,} trials, of {MAX_TRIALS:,} at most")
+        raise SpecError(f"{place}: with its extensions the sweep has {trials:,} trials; {why}")
 
 
 def _numbered(populations: list[Population], first: int) -> list[Population]:

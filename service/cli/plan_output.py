@@ -21,11 +21,14 @@ def plan_json(plan: Plan, estimate: Estimate) -> dict[str, Any]:
 
     estimate: of that extension, or of the whole plan.
     """
+    from experiments.plan_memory import plan_bytes
+
     new = plan.newest
     return {
         "name": plan.name,
         "trials": plan.trials,
         "new": new.trials,
+        "plan_bytes": plan_bytes(plan.trials),
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(new.programs)),
         "shards": new.shard_count(estimate.workers or 1),
@@ -94,7 +97,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def print_plan(plan: Plan, estimate: Estimate) -> None:
     """Print a dry run's result. estimate: as for `plan_json`."""
-    from experiments.axis import MAX_TRIALS
+    from experiments.plan_memory import MAX_BYTES, shown
 
     values = plan_json(plan, estimate)
     blocks = plan.grid.blocks
@@ -104,7 +107,7 @@ def print_plan(plan: Plan, estimate: Estimate) -> None:
     where = f"on {workers} worker{'s' if workers > 1 else ''}" if workers else "in the sweep's own process"
     of_which = f", {values['new']:,} of them new" if values["new"] < plan.trials else ""
     lines = [
-        f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}, of {MAX_TRIALS:,} at most",
+        f"{plan.name}: {plan.trials:,} trials{of_which}{f' ({axes})' if axes else ''}",
         *_block_lines(blocks),
         *(
             ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
@@ -112,6 +115,7 @@ def print_plan(plan: Plan, estimate: Estimate) -> None:
         ),
         *_data_lines(plan.dataset),
         *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
+        f"plan      {shown(values['plan_bytes'])} of memory at most, of {shown(MAX_BYTES)} that it may take",
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} {where}",
         f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -21,12 +22,21 @@ _AT_ONCE = 100_000  # rows of the whole table that are written at once, a row gr
 _MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of rows. first, last: the least and the greatest number of their trials."""
+
+    path: Path
+    first: int
+    last: int
+
+
 class RowSpool:
     """Collects rows of the trials' table in any order, on disk; writes them in the order of the trials' numbers."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
-        self._files: list[Path] = []
+        self._files: list[_File] = []
         self._rows = 0
         self._last = -1
         self._schemas: list[pa.Schema] = []
@@ -91,8 +101,9 @@ class RowSpool:
         for first in range(0, self._last + 1, _AT_ONCE):
             end = first + _AT_ONCE
             conditions = [("number", ">=", first), ("number", "<", end)]
+            files = [file.path for file in self._files if file.first < end and file.last >= first]
             inside = (pa.compute.field("number") >= first) & (pa.compute.field("number") < end)
-            parts = [pa.parquet.read_table(file, filters=conditions) for file in self._files]
+            parts = [pa.parquet.read_table(file, filters=conditions) for file in files]
             parts += [part.filter(inside) for part in self._parts]
             filled = [part for part in parts if len(part)]
             if filled:
@@ -103,7 +114,8 @@ class RowSpool:
         table = pa.concat_tables(self._parts, promote_options="permissive").sort_by("number")
         path = self._path(str(len(self._files)))
         pa.parquet.write_table(table, path, compression="zstd")
-        self._files.append(path)
+        numbers = table.column("number")
+        self._files.append(_File(path, numbers[0].as_py(), numbers[-1].as_py()))
         self._parts = []
 
     def _path(self, name: str) -> Path:

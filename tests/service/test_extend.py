@@ -117,7 +117,7 @@ def test_an_interrupted_extension_is_resumed(uri: str) -> None:
 def test_the_dry_run_tells_what_is_new_and_writes_nothing(uri: str) -> None:
     sweep = _run(uri)
     shown = run_command("extend", sweep.id, "--set", "grid.seed.range=5", "--dry-run", "--tracking-uri", uri).stdout
-    assert "grows: 10 trials, 6 of them new, of 10,000,000 at most" in shown
+    assert "grows: 10 trials, 6 of them new" in shown
     assert "extend.1  6 trials: 2 activation x 5 seed, 4 equal to earlier ones" in shown
     assert "MLflow    6 runs" in shown
     assert "extensions" not in sweep._store.spec(sweep.info)
@@ -133,7 +133,7 @@ def test_the_dry_run_tells_what_is_new_and_writes_nothing(uri: str) -> None:
         (["grid.sed.range=3"], "--set grid.sed.range=3: no hyperparameter is called 'sed'; did you mean 'seed'?"),
         (["seed=3"], "seed is in the grid and outside it; remove one of them"),
         (["momentum=0.5"], "--set momentum=0.5: momentum: no trial of this sweep uses momentum"),
-        (["grid.seed.range=9000000"], "the grid has 18,000,000 trials"),
+        (["grid.seed.range=90000000"], "the grid has 180,000,000 trials"),
         (["loss=hinge"], "the sweep SWEEP ranks its trials by test_loss, and these could only be ranked by"),
     ],
 )
