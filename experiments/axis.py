@@ -130,7 +130,8 @@ def _range(raw: dict[str, Any]) -> LazyAxis:
     span = range(*numbers)
     # len() fails for a range of more than 2**63 - 1 values
     length = max(0, -(-(span.stop - span.start) // span.step))
-    return LazyAxis(length, lambda: span)
+    values = range(span.start, span.start + 1) if length == 1 else span  # a step that leads nowhere may be any number
+    return LazyAxis(length, lambda: values)
 
 
 def _ends(raw: dict[str, Any], form: str) -> tuple[float, float, int]:

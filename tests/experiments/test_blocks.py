@@ -245,3 +245,12 @@ def test_a_grid_of_ten_million_trials_takes_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000
+
+
+def test_a_range_of_one_value_may_have_a_huge_step() -> None:
+    """The step would not fit into 64 bits; the second block is compared with the first."""
+    grid = _grid(
+        [{"seed": {"range": [1, 4]}}, {"seed": {"range": [2, 6, 10**20]}}, {"seed": {"range": [9, 2, -(10**20)]}}]
+    )
+    assert grid.trials == 4
+    assert [configuration["seed"] for _, configuration in grid.configurations()] == [1, 2, 3, 9]
