@@ -73,6 +73,19 @@ def cross_entropy(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> A
     return logsumexp(*predictions) - logit_of_target
 
 
+def weighted(loss: Loss) -> Loss:
+    """Return a loss times the weight of the sample, which is the last of its targets.
+
+    >>> weighted(mean_squared_error)([1.0], [3.0, 0.5])
+    2.0
+    """
+
+    def weighted_loss(predictions: Sequence[Scalar], targets: Sequence[Scalar]) -> Any:
+        return loss(predictions, targets[:-1]) * targets[-1]
+
+    return weighted_loss
+
+
 LOSSES: dict[str, Loss] = {
     loss.__name__: loss for loss in (mean_squared_error, mean_absolute_error, huber, hinge, cross_entropy)
 }

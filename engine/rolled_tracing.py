@@ -85,7 +85,8 @@ class _Tracer:
         error, slopes = found
         outputs: dict[str, list[Any]] = {"loss": [(trace.sample_mean(error), 0, ())]}
         if threshold is not None:
-            outputs["accuracy"] = [(trace.sample_mean(correct(predictions, expected, threshold)), 0, ())]
+            classes = expected[: len(predictions)]
+            outputs["accuracy"] = [(trace.sample_mean(correct(predictions, classes, threshold)), 0, ())]
         gradients = self._backward(forward, trace.stack(slopes, self._last))
         means = [trace.sample_mean(gradient) for gradient in gradients]
         moved, state, shared, slots = self._update(rule, means)

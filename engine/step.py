@@ -118,7 +118,8 @@ def trace_step(
     model: anything with `parameters()`, `tensors` and a call. Its values are the same afterwards.
     loss: a function of predictions and targets, written in operations.
     rule: the rule for the update.
-    features, targets: numbers of features and of targets of a sample.
+    features, targets: numbers of features and of targets of a sample. The loss may have more targets than the model
+        has outputs, such as a weight.
     threshold: the value between two classes (see `losses.correct`). With it, the accuracy is traced too.
 
     Raises TraceError if the model or the loss cannot be traced.
@@ -135,7 +136,7 @@ def trace_step(
     predictions, error, slopes, unit_slopes = _differentiate(trace, model, loss, features, targets)
     outputs: dict[str, list[Scalar]] = {"loss": [trace.sample_mean(error)]}
     if threshold is not None:
-        expected = [trace.input("target", k) for k in range(targets)]
+        expected = [trace.input("target", k) for k in range(len(predictions))]
         outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
     gradient = [trace.sample_mean(slope) for slope in slopes]
     weights = [trace.input("weight", index) for index in range(len(slopes))]

@@ -19,6 +19,7 @@ from engine import (
     resolve_kernel,
     trace_step,
 )
+from engine.losses import Loss, weighted
 from engine.tensors import layer_tensors
 from experiments.blocks import Block
 from experiments.data.datasets import Dataset, accuracy_threshold
@@ -132,15 +133,20 @@ class Architecture:
         *hidden, output = map(self.parts.activation, self.activations)
         return MLP(widths, hidden, output, bias=self.bias, gain=self.gains(widths), initializer="zeros")
 
+    def loss_of(self, dataset: Dataset) -> Loss:
+        """Return the loss of a sample of this data set."""
+        loss = self.parts.loss(self.loss)
+        return weighted(loss) if dataset.is_weighted else loss
+
     def trace(self, dataset: Dataset) -> Program:
         """Return the program of one training step on this data set."""
         threshold = accuracy_threshold(self.loss, self.output) if dataset.task == CLASSIFICATION else None
         return trace_step(
             self.model(self.widths(dataset)),
-            self.parts.loss(self.loss),
+            self.loss_of(dataset),
             self.rule,
             features=dataset.feature_count,
-            targets=dataset.output_count,
+            targets=dataset.output_count + dataset.is_weighted,
             threshold=threshold,
         )
 

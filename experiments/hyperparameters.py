@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -249,6 +249,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
                 ("seed", Annotated[int, Field(ge=0, lt=2**32)], "of a toy data set's samples and of the split"),
                 ("test_fraction", Annotated[float, Field(ge=0, lt=1)], "share of the samples for testing"),
                 ("fold", Annotated[int, Field(ge=0, lt=1000)], "the fold that is the test part, of dataset.folds"),
+                ("class_weight", Literal["balanced"], "weight of each class in the loss; null for equal ones"),
             )
         ),
     )

@@ -39,6 +39,7 @@ def _samples(architecture: Architecture, dataset: Dataset) -> tuple[Floats, Floa
     outputs = np.broadcast_to(architecture.parts.activation(architecture.output)(NUMBERS), NUMBERS.shape)
     outputs = outputs[np.isfinite(outputs)]
     columns = np.stack([np.roll(outputs, shift) for shift in range(dataset.output_count)], axis=1)
-    targets = np.unique(dataset.training(architecture.loss, architecture.output).targets, axis=0)
+    targets = dataset.training(architecture.loss, architecture.output).targets[:, : dataset.output_count]
+    targets = np.unique(targets, axis=0)
     sample = targets[np.linspace(0, len(targets) - 1, min(len(targets), _TARGETS)).astype(int)]
     return np.repeat(columns, len(sample), axis=0), np.tile(sample, (len(columns), 1))

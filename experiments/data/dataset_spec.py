@@ -16,6 +16,7 @@ from experiments.data.read_options import (
     checked_separator,
     checked_thousands,
 )
+from experiments.data.sample_weights import checked_class_weight
 from experiments.errors import KeyMistakeError
 
 
@@ -82,6 +83,13 @@ class DatasetSpec(Section):
         default="refuse",
         description="the rule for empty cells, in every column or in the named columns",
     )
+    class_weight: Literal["balanced"] | dict[str, float] | None = Field(
+        default=None,
+        description="weight of each class in the training loss: balanced, or a mapping of classes to weights",
+    )
+    sample_weight: str | None = Field(
+        default=None, description="the column with the weight of each row in the training loss; it is no feature"
+    )
     separator: str | None = Field(default=None, description="between the fields of a CSV; detected when left out")
     decimal: Literal[".", ","] | None = Field(default=None, description="decimal sign of a CSV; detected when left out")
     thousands: str | None = Field(
@@ -97,6 +105,7 @@ class DatasetSpec(Section):
     _encoding = field_validator("encoding")(checked_encoding)
     _na_values = field_validator("na_values", mode="before")(checked_na_values)
     _encode = field_validator("encode", mode="plain")(checked_encode)
+    _class_weight = field_validator("class_weight", mode="plain")(checked_class_weight)
     _missing = field_validator("missing", mode="plain")(checked_missing)
 
     @model_validator(mode="after")
@@ -129,12 +138,12 @@ class DatasetSpec(Section):
     @model_validator(mode="after")
     def _given_parts_fit(self, info: ValidationInfo) -> DatasetSpec:
         given = bool(info.context and info.context.get("given"))
-        for key in ("validation", "test", "split"):
+        for key in ("validation", "test", "split", "sample_weight"):
             if getattr(self, key) is None:
                 continue
             if self.name is not None:
                 raise KeyMistakeError(key, f"{key} applies only to files (path), not to a built-in data set; remove it")
-            if given and key != "split":
+            if given and key in ("validation", "test"):
                 message = f"{key} does not apply to a table from Python; name a column of it that says which row is"
                 raise KeyMistakeError(key, f"{message} which: split")
         for key, other, part in _CONTRADICTIONS:

@@ -20,6 +20,7 @@ from experiments.data.leaks import leak_notes, shared_row_notes
 from experiments.data.part_files import with_part_files
 from experiments.data.preparation import Preparation, filled_cells, fit, preparation_notes
 from experiments.data.readers import read_file, read_frame, read_options
+from experiments.data.sample_weights import training_weights
 from experiments.data.splits import split_rows
 from experiments.data.tables import Table, make_table
 from experiments.data.targets import REGRESSION
@@ -39,6 +40,7 @@ class Dataset:
     task: `classification` or `regression`.
     training_features, test_features, validation_features: (samples, features), prepared.
     training_targets, test_targets, validation_targets: (samples,), numbers or indices into `classes`.
+    training_weights: (samples,), with mean 1; empty if the loss has no weights.
     feature_names: of the prepared features; a one-hot encoded column has one for each category.
     classes: their names; empty for regression.
     center, scale: (features,), mean and standard deviation to standardise with; 0 and 1 if not standardised.
@@ -68,6 +70,12 @@ class Dataset:
     filled: int = 0
     validation_features: Floats = field(default_factory=lambda: np.empty((0, 0)))
     validation_targets: Floats = field(default_factory=lambda: np.empty(0))
+    training_weights: Floats = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether samples have weights in the loss."""
+        return len(self.training_weights) > 0
 
     @property
     def ranked_by(self) -> str:
@@ -133,20 +141,29 @@ class Dataset:
         )
 
     def training(self, loss: str, output: str) -> Samples:
-        """Return the training part, with targets in the form that this loss and output activation need."""
-        return Samples(self.training_features, self._encode(self.training_targets, loss, output))
+        """Return the training part, with targets in the form that this loss and output activation need.
+
+        If the loss has weights, they are a further target, the last; see `engine.losses.weighted`.
+        """
+        return self._samples(self.training_features, self.training_targets, self.training_weights, loss, output)
 
     def test(self, loss: str, output: str) -> Samples | None:
         """Return the test part, like `training`; None if it is empty."""
         if not len(self.test_targets):
             return None
-        return Samples(self.test_features, self._encode(self.test_targets, loss, output))
+        weights = np.ones(len(self.test_targets))
+        return self._samples(self.test_features, self.test_targets, weights, loss, output)
 
     def validation(self, loss: str, output: str) -> Samples | None:
         """Return the validation part, like `training`; None if it is empty."""
         if not len(self.validation_targets):
             return None
-        return Samples(self.validation_features, self._encode(self.validation_targets, loss, output))
+        weights = np.ones(len(self.validation_targets))
+        return self._samples(self.validation_features, self.validation_targets, weights, loss, output)
+
+    def _samples(self, features: Floats, targets: Floats, weights: Floats, loss: str, output: str) -> Samples:
+        encoded = self._encode(targets, loss, output)
+        return Samples(features, np.column_stack([encoded, weights]) if self.is_weighted else encoded)
 
     def _encode(self, targets: Floats, loss: str, output: str) -> Floats:
         """Return targets, (samples, outputs).
@@ -209,6 +226,7 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
     validated = [preparation.inputs(_cells(table.columns, validation)), table.targets[validation]]
     features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, split.test))
     targets, test_targets = table.targets[training], table.targets[split.test]
+    weights = training_weights(table, training, spec)
     return Dataset(
         name=table.name,
         task=table.task,
@@ -221,7 +239,10 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
         center=preparation.center,
         scale=preparation.scale,
         fingerprint=_fingerprint(
-            table, features, targets, test_features, test_targets, *(validated if len(validation) else [])
+            table,
+            *(features, targets, test_features, test_targets),
+            *(validated if len(validation) else []),
+            *([weights] if len(weights) else []),
         ),
         columns=preparation.columns,
         examples=tuple(_cells(table.columns, training[:_EXAMPLES])),
@@ -230,6 +251,7 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
         filled=filled_cells(table, preparation),
         validation_features=validated[0],
         validation_targets=validated[1],
+        training_weights=weights,
     )
 
 

@@ -80,6 +80,7 @@ def _part_table(raw: RawTable, training: RawTable, table: Table, spec: DatasetSp
         targets, used = _classes(left, training, columns[-1], table, spec)
     return replace(
         table,
+        weights=None,
         columns=kept_rows(columns[:-1], used),
         targets=targets[used],
         dropped=int((~rows).sum()),
@@ -175,6 +176,12 @@ def _classes(
     return targets, used
 
 
+def _weights(tables: Sequence[Table]) -> Floats | None:
+    """Return the weights of all rows; those of the first table alone are used, for it has the training part."""
+    first, *others = tables
+    return None if first.weights is None else np.concatenate([first.weights, *(np.ones(t.samples) for t in others)])
+
+
 def _joined(tables: Sequence[Table], parts: Sequence[int]) -> Table:
     """Return the rows of all tables in one. parts: the part that the rows of each table are for."""
     first = tables[0]
@@ -187,6 +194,7 @@ def _joined(tables: Sequence[Table], parts: Sequence[int]) -> Table:
         columns=columns,
         targets=np.concatenate([table.targets for table in tables]),
         split=np.repeat(parts, [table.samples for table in tables]),
+        weights=_weights(tables),
         dropped=sum(table.dropped for table in tables),
         notes=tuple(note for table in tables for note in table.notes),
     )

@@ -20,6 +20,7 @@ from experiments.data.cell_checks import (
 from experiments.data.column_rules import DROP, REFUSE, encoded_columns, missing_rules
 from experiments.data.columns import Column, RawTable
 from experiments.data.dataset_spec import DatasetSpec
+from experiments.data.sample_weights import weight_column
 from experiments.data.split_column import refuse_untrained_classes, rows_left, split_column
 from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_words
 from experiments.errors import DataError, did_you_mean, quoted
@@ -38,6 +39,7 @@ class Table:
     classes: their names; empty for regression.
     target: name of the target's column.
     split: (samples,), TRAINING, VALIDATION or TEST, where the data say which row is which; else None.
+    weights: (samples,), of `dataset.sample_weight`, from 0; else None.
     encoded: names of the columns to one-hot encode.
     fills: column -> `mean` or `median`, for its empty cells.
     dropped: number of rows left out for an empty cell.
@@ -51,6 +53,7 @@ class Table:
     classes: tuple[str, ...]
     target: str = "target"
     split: Integers | None = None
+    weights: Floats | None = None
     encoded: frozenset[str] = frozenset()
     fills: Mapping[str, str] = field(default_factory=dict)
     dropped: int = 0
@@ -81,8 +84,9 @@ class Table:
         rows = np.isin(self.targets, indices)
         targets = np.array([indices.index(int(k)) for k in self.targets[rows]], dtype=float)
         split = None if self.split is None else self.split[rows]
+        weights = None if self.weights is None else self.weights[rows]
         columns = kept_rows(self.columns, rows)
-        return replace(self, columns=columns, targets=targets, classes=tuple(classes), split=split)
+        return replace(self, columns=columns, targets=targets, classes=tuple(classes), split=split, weights=weights)
 
 
 def number_table(
@@ -109,6 +113,7 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
             f"{raw.name} has {len(raw.lines)} row{'s' * (len(raw.lines) != 1)} of data; training needs at least two"
         )
     target = _target_column(raw, str(spec.target))
+    raw, weights = weight_column(raw, spec)
     raw, split = split_column(raw, spec)
     features = _feature_columns(raw, spec, target)
     encoded = encoded_columns(raw, spec, features)
@@ -135,6 +140,7 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
         classes=classes,
         target=target.name,
         split=split,
+        weights=None if weights is None else weights[rows],
         encoded=encoded,
         fills={name: rule for name, rule in missing.items() if rule not in (DROP, REFUSE) and name != target.name},
         dropped=int((~rows).sum()),

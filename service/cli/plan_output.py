@@ -67,6 +67,7 @@ def _data_json(data: Dataset) -> dict[str, Any]:
         "columns": len(data.columns),
         "inputs": data.feature_count,
         "encoded": {column.name: column.categories for column in data.columns if column.categories is not None},
+        "weights": [data.training_weights.min(), data.training_weights.max()] if data.is_weighted else None,
         "rows_dropped": data.dropped,
         "cells_filled": data.filled,
         "notes": data.notes,
@@ -84,6 +85,9 @@ def _data_lines(data: Dataset) -> list[str]:
         lines.append(
             f"encoded   {len(data.columns)} column{'s' * (len(data.columns) != 1)} make {inputs}: {', '.join(encoded)}"
         )
+    if data.is_weighted:
+        low, high = data.training_weights.min(), data.training_weights.max()
+        lines.append(f"weights   {low:.3g} to {high:.3g} for a sample's loss")
     if data.dropped or data.filled:
         rows, cells = f"row{'s' * (data.dropped != 1)}", f"cell{'s' * (data.filled != 1)}"
         lines.append(f"empty     {data.dropped:,} {rows} dropped, {data.filled:,} {cells} filled")

@@ -292,7 +292,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         line = resolved.source.location(("dataset", error.key or ("name" if spec.dataset.path is None else "path")))
         raise DataError(f"{line}: dataset{'.' * bool(error.key)}{error.key}: {error}") from None
     _check_measures(resolved, datasets.every[0])
-    traced: dict[tuple[Architecture, int, int], Program] = {}
+    traced: dict[tuple[Architecture, int, int, bool], Program] = {}
     programs = []
     for population in grid.populations:
         dataset = datasets.every[population.dataset]
@@ -300,7 +300,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         architecture = replace(
             population.architecture, config=TrainConfig(steps=1)
         )  # the program does not depend on it
-        key = (architecture, dataset.feature_count, dataset.output_count)
+        key = (architecture, dataset.feature_count, dataset.output_count, dataset.is_weighted)
         if key not in traced:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])

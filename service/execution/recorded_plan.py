@@ -73,7 +73,7 @@ def planned_trial(plan: Plan, number: int) -> Trial:
     columns = population.at(np.array([population.index_of(number)]))
     return Trial(
         model=architecture.model(architecture.widths(data)),
-        loss=architecture.parts.loss(architecture.loss),
+        loss=architecture.loss_of(data),
         rule=architecture.rule,
         hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
         initial=initial(columns, architecture, data)[0],
