@@ -25,7 +25,7 @@ MOST_SWEEPS = 8
 
 _SECTIONS = ("dataset", "model", "search", "record", "grid")
 _NO_DIFFERENCE = ("name", "description")
-_AXES_OF_DATA = ("samples", "noise", "seed", "test_fraction", "fold")
+_AXES_OF_DATA = ("samples", "noise", "seed", "test_fraction", "fold", "class_weight")
 _ABSENT = "—"
 
 
@@ -151,7 +151,8 @@ def _compared(store: Store, sweep: SweepInfo, spec: Mapping[str, Any]) -> Compar
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to compare")
     section = spec.get("dataset") or {}
-    values = {f"dataset.{name}": section[name] for name in _AXES_OF_DATA if name in section}
+    given = {name: section[name] for name in _AXES_OF_DATA if name in section}
+    values = {f"dataset.{name}": value for name, value in given.items() if not isinstance(value, Mapping)}
     return ComparedSweep(sweep.sweep, table, sweep.given, {"dataset": sweep.params.get("dataset", ""), **values})
 
 
