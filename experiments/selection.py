@@ -48,12 +48,12 @@ class Earlier:
     """The trials of a sweep so far, to leave out equal ones."""
 
     def __init__(self) -> None:
-        self._products: dict[tuple[Architecture, int], list[Product]] = {}
+        self._products: dict[tuple[Architecture, int, frozenset[str]], list[Product]] = {}
 
     def without_equal(self, population: Population) -> Population:
         """Return the population without the trials that an earlier one has. Later ones are compared with it too."""
         network = replace(population.architecture, neuron=False)  # the same network, under another name
-        key = (network, population.dataset)
+        key = (network, population.dataset, frozenset(population.product.names))
         earlier = self._products.setdefault(key, [])
 
         def is_new(columns: Mapping[str, Array], _: Mapping[str, Any]) -> Flags:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,14 +90,17 @@ def run_sweep(
         resume = resume or (store.sweep_of_job(job) if job else None)
         with deferred_interrupts():
             sweep = reopen_sweep(store, resume, plan, job, extend=extend) if resume else begin_sweep(store, plan, job)
-        state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
         deadline = math.inf if minutes is None else start + 60 * minutes
-        run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with closing(state):
-            with driving(sweep), alive, _finish_on_exit(run, start):
-                run.train(shard_size)
-            return _result(run, start)
+        with ExitStack() as at_work:
+            at_work.enter_context(driving(sweep))
+            at_work.enter_context(alive)  # reading a large sweep back takes minutes
+            state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
+            run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
+            with closing(state):
+                with at_work.pop_all(), _finish_on_exit(run, start):
+                    run.train(shard_size)
+                return _result(run, start)
 
 
 @dataclass
@@ -169,8 +172,8 @@ class _Run:
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best trials again, to the same bits, and record them as runs."""
         best = best_trials(self.state.overview(), self.plan.objective, count)
-        missing = frozenset(best.loc[best["run_id"].isna(), "number"])
-        if not missing:
+        missing = best["number"].to_numpy()[best["run_id"].isna()]
+        if not len(missing):
             return
 
         def commit(summary: ShardSummary, first: int, run_ids: list[str]) -> None:
@@ -178,9 +181,10 @@ class _Run:
             for number, run_id in zip(numbers, run_ids, strict=False):
                 self.state.add_run(number, run_id)
 
-        left_out = frozenset(range(self.plan.trials)) - missing
+        left_out = np.ones(self.plan.trials, dtype=bool)
+        left_out[missing] = False
         settings = TableSettings.of(self.plan, self.sweep, curves=False)
-        shards = self.plan.shards(self.pool.workers, left_out, shard_size)
+        shards = self.plan.shards(self.pool.workers, np.flatnonzero(left_out), shard_size)
         recipe = self._recipe(runs=True)
         Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from engine.arrays import Integers
 from service.execution.plan import Plan
@@ -17,7 +17,7 @@ from service.execution.sweep_state import SweepState
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.recorded_table import row_from_trial
 from service.recording.store import Store
-from service.results.metrics import PARAMS
+from service.results.metrics import METRICS, PARAMS
 from service.results.table_values import cell_value
 
 _AT_ONCE = 10_000  # trials
@@ -52,10 +52,13 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
     restored, lost = store.restore_deleted(sweep, is_missing, weights=plan.record.weights == "artifact")
     recover(restored)
     if plan.record.runs != "all":
-        for rows in store.row_parts(sweep):
-            of = numbers.of(list(rows["trial"]))
-            rows = rows.assign(number=of)[of >= 0]
-            state.recover(rows.assign(run_id=[runs.get(number) for number in rows["number"]]))
+        for rows in store.row_tables(sweep):
+            of = numbers.of(rows.column("trial").to_pylist())
+            rows, of = rows.filter(of >= 0), of[of >= 0]
+            texts = pa.array([runs.get(number) for number in of.tolist()], pa.string())
+            for name, column in (("number", pa.array(of, pa.int64())), ("run_id", texts)):
+                rows = rows.set_column(rows.column_names.index(name), name, column)
+            state.recover(rows)
     state.note = _deleted_note(len(restored), lost)
     return state
 
@@ -83,14 +86,18 @@ def _key(trial: str) -> bytes:
     return hashlib.blake2b(trial.encode(), digest_size=16).digest()
 
 
-def _rows(plan: Plan, trials: Sequence[tuple[int, TrialInfo]]) -> pd.DataFrame:
-    """Return the rows of trials that have runs. trials: numbers and trials."""
+def _rows(plan: Plan, trials: Sequence[tuple[int, TrialInfo]]) -> pa.Table:
+    """Return the rows of trials that have runs, with the types of a worker's rows. trials: numbers and trials."""
     params = _params(plan, [number for number, _ in trials])  # typed; a run has them as text
     rows = []
     for number, info in trials:
         row = {name: value for name, value in row_from_trial(info).items() if not name.startswith(PARAMS)}
         rows.append({**row, **params[number], "number": number})
-    return pd.DataFrame(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    types = {name: pa.float64() for name in names if name.startswith(METRICS)}
+    types |= dict.fromkeys(("trial", "run_id", "outcome"), pa.string())
+    types |= dict.fromkeys(("number", "outcome_step", "last_step"), pa.int64())
+    return pa.table({name: pa.array([row.get(name) for row in rows], types.get(name)) for name in names})
 
 
 def _params(plan: Plan, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:

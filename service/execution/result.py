@@ -35,7 +35,7 @@ class SweepResult:
     planned: how many trials the sweep has; it has recorded fewer if its budget was over.
     best: the run id, params and metrics of the best finished trial; None if all diverged. The run id is None if it has
      no run.
-    overview: the main columns of the trials' table: swept hyperparameters, outcomes, losses and accuracies.
+    overview: the main columns of the trials' table: swept hyperparameters, outcomes and the objective.
     read_table: reads the whole table from the store.
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
     refined: what a refinement spared; None for a sweep without one.

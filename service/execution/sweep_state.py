@@ -11,7 +11,7 @@ import pyarrow as pa
 from engine.arrays import Integers
 from service.execution.plan import Plan
 from service.execution.shard_tables import ShardSummary
-from service.results.metrics import is_better, lower_is_better
+from service.results.metrics import METRICS, is_better, lower_is_better
 from service.results.row_spool import RowSpool, read_overview
 from service.results.trials_table import best_trials
 
@@ -35,17 +35,20 @@ class SweepState:
         """The numbers of the trials that were recorded before the sweep was resumed, ascending."""
         return np.flatnonzero(self._done)
 
-    def recover(self, rows: pd.DataFrame) -> None:
+    def recover(self, rows: pa.Table) -> None:
         """Note the rows of trials that were recorded before the sweep was resumed. Ignores those that it has."""
+        numbers = rows.column("number").to_numpy()
+        _, firsts = np.unique(numbers, return_index=True)
+        rows = rows.take(firsts[~self._done[numbers[firsts]]])
         if not len(rows):
             return
-        rows = rows[~self._done[rows["number"]]].drop_duplicates("number")
-        self._done[rows["number"]] = True
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        texts = pa.array([None if pd.isna(run) else str(run) for run in rows["run_id"]], pa.string())
-        self._spool.add(table.set_column(table.column_names.index("run_id"), "run_id", texts))
-        for value in best_trials(rows, self.plan.objective, 1)[f"metrics.{self.plan.objective}"]:
-            self._compare(float(value))
+        self._done[rows.column("number").to_numpy()] = True
+        self._spool.add(rows)
+        objective = f"{METRICS}{self.plan.objective}"
+        if objective in rows.column_names:  # else all of them diverged
+            compared = rows.select(["number", "outcome", objective]).to_pandas()
+            for value in best_trials(compared, self.plan.objective, 1)[objective]:
+                self._compare(float(value))
 
     @property
     def recorded(self) -> int:

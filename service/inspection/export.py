@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,11 +39,12 @@ def _write_json(tables: Iterator[pa.Table], path: Path) -> int:
     rows = 0
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
-        for table in filter(len, tables):
-            text = _frame(table).to_json(orient="records", indent=1, double_precision=15)
-            file.write(("," if rows else "") + text.removeprefix("[").removesuffix("\n]"))
-            rows += len(table)
-        file.write("\n]")
+        for table in tables:
+            for row in table.to_pylist():
+                values = {name: None if _is_no_number(value) else value for name, value in row.items()}
+                file.write(f"{',' * (rows > 0)}\n{json.dumps(values, ensure_ascii=False)}")
+                rows += 1
+        file.write("\n]\n")
     return rows
 
 
@@ -63,6 +66,11 @@ def export_sweep(store: Store, sweep: SweepInfo, path: Path) -> int:
     if write is None:
         raise UserError(f"{path}: the name of the file says its format; end it in .{', .'.join(FORMATS)}")
     return write_file(path, lambda partial: write(store.tables(sweep), partial))
+
+
+def _is_no_number(value: object) -> bool:
+    """Return whether a value is NaN or infinite, for which JSON has no word."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -65,15 +66,29 @@ class LocalArtifactWriter:
         """Write one file. pathlib would take as long as the disk."""
         file = f"{self._folder}/{path}"
         try:
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            _write_or_replace(file, content)
         except FileNotFoundError:
             os.makedirs(file.rpartition("/")[0], exist_ok=True)  # noqa: PTH103
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            _write_or_replace(file, content)
 
     def close(self) -> None:
         pass
+
+
+def _write_or_replace(file: str, content: bytes) -> None:
+    """Write a file. One that is there may be of a run that counts already: it is replaced whole, not written over."""
+    try:
+        _write_new(file, content)
+    except FileExistsError:
+        partial = f"{file}.{uuid.uuid4().hex}"
+        _write_new(partial, content)
+        os.replace(partial, file)  # noqa: PTH105
+
+
+def _write_new(file: str, content: bytes) -> None:
+    """Write a file that is not there. Raises FileExistsError if it is."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
+        stream.write(content)
 
 
 class ServedArtifactWriter:

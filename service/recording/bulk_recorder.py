@@ -17,14 +17,14 @@ from service.recording.run_table import RunTable
 from service.recording.weights import weights_files
 
 _NAMESPACE = uuid.UUID("6f5c9a54-3c0e-5d0f-9a53-6f1b5d7f4f2e")
-_NUMBERS = 16**6  # more than the trials of a sweep
+_NUMBERS = 16**6
 
 
 def run_id(sweep: str, trial: str, number: int) -> str:
     """Return the id of a trial's run: 32 hexadecimal digits.
 
-    Two digits come from the sweep, six are the trial's number, 24 are a hash of both. Ids that rise from run to run
-    keep the ends of the indexes in memory, which halves SQLite's time. Eight digits are enough to name a sweep's run.
+    Two digits come from the sweep, six are the end of the trial's number, 24 are a hash of both. Ids that rise from run
+    to run keep the ends of the indexes in memory, which halves SQLite's time. Eight digits name a sweep's run.
     """
     sweep_digits = uuid.uuid5(_NAMESPACE, sweep).hex[:2]
     return f"{sweep_digits}{number % _NUMBERS:06x}{uuid.uuid5(_NAMESPACE, f'{sweep}/{trial}').hex[:24]}"

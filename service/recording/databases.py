@@ -128,4 +128,4 @@ def _text_rows(columns: dict[str, list[str]], ids: Sequence[str]) -> Iterator[Ro
 
 def stored_values(values: Floats) -> Floats:
     """Return metrics as MLflow stores them: infinity as the largest float, NaN as it is. values: (points,)."""
-    return np.clip(values, -_LARGEST, _LARGEST)
+    return np.clip(values.astype(np.float64), -_LARGEST, _LARGEST)

@@ -61,8 +61,8 @@ class Finder:
         self.option = tracking_option(tracking_uri)
         self._create = create
         path = sqlite_path(self.uri)
-        self._reader = SqliteReader(path) if path and path.exists() and direct and not create else None
-        if self._reader is None:
+        self._reader = SqliteReader(path) if path and path.exists() and direct else None
+        if self._reader is None or create:
             self._client  # noqa: B018 - open now, to fail early if the store can't be used
 
     @cached_property

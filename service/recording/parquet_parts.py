@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +23,10 @@ CURVES_FOLDER = "curves"
 
 
 def part_file(folder: str, numbers: Integers, table: pa.Table) -> File:
-    """Return the file of a shard's table. Its name has the first and the last number of the shard's trials."""
+    """Return the file of a shard's table, with a name of its own.
+
+    The name has the first and the last number of the shard's trials, and a hash of all if there are gaps between them.
+    """
     import pyarrow
     import pyarrow.parquet
 
@@ -35,7 +39,10 @@ def part_file(folder: str, numbers: Integers, table: pa.Table) -> File:
         use_dictionary=[name for name in table.column_names if name not in floats],
         use_byte_stream_split=floats,
     )
-    return f"{folder}/{numbers[0]:08}-{numbers[-1]:08}.parquet", sink.getvalue()
+    name = f"{numbers[0]:08}-{numbers[-1]:08}"
+    if len(numbers) <= numbers[-1] - numbers[0]:
+        name += f"-{hashlib.blake2b(numbers.astype('<i8').tobytes(), digest_size=8).hexdigest()}"
+    return f"{folder}/{name}.parquet", sink.getvalue()
 
 
 def read_parts(files: Iterable[bytes], key: list[str]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def read_table(store: Store, sweep: SweepInfo, choose: Choose | None = None) -> 
     if sweep.ended:
         return store.table(sweep, choose)
     if not sweep.has_every_run:
-        rows = store.read_rows(sweep)
+        rows = store.read_rows(sweep, choose)
         return rows.assign(run_id=None) if len(rows) else rows
     return _table_of_runs(store.trials(sweep), choose)
 
@@ -42,9 +42,12 @@ def read_trials(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> pd.DataF
 def _table_of_runs(trials: Iterator[TrialInfo], choose: Choose | None) -> pd.DataFrame:
     """Return a table of trials. All columns are in memory for some trials at a time alone."""
     parts = []
+    names = dict[str, None]()
     while rows := [row_from_trial(info) for info in itertools.islice(trials, _AT_ONCE)]:
         part = pd.DataFrame(rows)
-        parts.append(part[list(choose(part.columns.tolist()))] if choose else part)
+        names |= dict.fromkeys(part.columns)
+        chosen = choose(list(names)) if choose else part.columns
+        parts.append(part[[name for name in part.columns if name in chosen]])
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return table.apply(_as_numbers)
 

@@ -86,6 +86,11 @@ def _check_columns(schema: pa.Schema) -> None:
         raise ShardError(f"the table has no column {min(missing)}")
     if len(set(names)) < len(names):
         raise ShardError("two columns of the table have the same name")
+    both = {n.removeprefix(CURVES) for n in names if n.startswith(CURVES)} & {
+        n.removeprefix(MEASURES) for n in names if n.startswith(MEASURES)
+    }
+    if both:
+        raise ShardError(f"the metric {min(both)[:MAX_ENTITY_KEY_LENGTH]!r} has a curve and a single point")
     for field in schema:
         if not _fits(field.name, field.type):
             name = field.name[:MAX_ENTITY_KEY_LENGTH]
@@ -172,8 +177,9 @@ def _check_lists(runs: RunTable) -> None:
     if np.any((np.diff(runs.steps) <= 0) & (np.diff(run) == 0)):
         raise ShardError("a run's steps do not rise")
     if runs.has_weights:
-        if any(size < 0 for tensor in runs.tensors for size in tensor.shape):
-            raise ShardError("a tensor has a negative size")
+        for tensor in runs.tensors:
+            if not isinstance(tensor.name, str) or any(type(size) is not int or size < 0 for size in tensor.shape):
+                raise ShardError("a tensor's name is no text, or a size is no whole number from 0")
         if np.any(_lengths(runs, "weights") != sum(tensor.size for tensor in runs.tensors)):
             raise ShardError("a run's weights do not fill its tensors")
 

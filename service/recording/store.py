@@ -15,7 +15,7 @@ from service.recording.connection import check_writable, sqlite_path, translated
 from service.recording.deleted import check_trials_experiment, delete_trials, lost_runs, restore_hint, restore_runs
 from service.recording.finding import Finder
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
-from service.recording.old_names import table_as_written, trial_as_written
+from service.recording.old_names import trial_as_written
 from service.recording.parquet_parts import CURVES_FOLDER, ROWS_FOLDER, read_parts
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
@@ -154,20 +154,31 @@ class Store(Finder):
         if path:
             check_writable(path)
 
-    def read_rows(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Return the rows of the sweep's table that were written so far; may be empty."""
-        return table_as_written(read_parts(self._row_files(sweep), ["trial"]), sweep)
+    def read_rows(self, sweep: SweepInfo, choose: Choose | None = None) -> pd.DataFrame:
+        """Return the rows of the sweep's table that were written so far; may be empty.
 
-    def row_parts(self, sweep: SweepInfo) -> Iterator[pd.DataFrame]:
-        """Yield those rows, a file at a time. A trial may be in several."""
-        for content in self._row_files(sweep):
-            rows = table_as_written(read_parts([content], ["trial"]), sweep)
-            if len(rows):
-                yield rows
+        choose: chooses the columns; None for all.
+        """
+        import pyarrow as pa
 
-    def _row_files(self, sweep: SweepInfo) -> Iterator[bytes]:
+        parts, names = [], dict[str, None]()
+        for rows in self.row_tables(sweep):
+            names |= dict.fromkeys(rows.column_names)
+            chosen = {"trial", *(rows.column_names if choose is None else choose(list(names)))}
+            parts.append(rows.select([name for name in rows.column_names if name in chosen]))
+        if not parts:
+            return read_parts((), ["trial"])
+        table = pa.concat_tables(parts, promote_options="permissive").to_pandas()
+        return table.drop_duplicates("trial", ignore_index=True)
+
+    def row_tables(self, sweep: SweepInfo) -> Iterator[pa.Table]:
+        """Yield those rows, some at a time. A trial may come several times."""
+        from pyarrow import ArrowInvalid
+
         table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        return self._parts(sweep, [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)])
+        for name in [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)]:
+            with self._file(sweep.run_id, name) as path, suppress(ArrowInvalid):  # cut off by a kill: trained again
+                yield from filter(len, read_tables(path, sweep, lost=()))
 
     def curves(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the curves that were recorded as files, one row a point: number, step, metrics. It may be empty."""

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.arrays import Array, Flags, Floats
+from engine.arrays import Array, Flags, Floats, Integers
 from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean
 from experiments.hyperparameters import REPEATS
@@ -84,17 +84,17 @@ def ranked(
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
-    table = table.sort_values([column, "number"], ascending=[sign > 0, True], ignore_index=True)
-    finished = ((table["outcome"] != DIVERGED) & table[column].notna()).to_numpy()
-    values, run_ids = table[column].to_numpy(dtype=float), table["run_id"].tolist()
+    values, run_ids = table[column].to_numpy(dtype=float), table["run_id"]
+    order = np.lexsort((table["number"].to_numpy(), sign * values))  # NaN last; no copy of the table: it may be large
+    finished = (table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values)
     beside = test_metric(metric)
     tested = table[METRICS + beside].to_numpy(dtype=float) if beside and METRICS + beside in table else None
     groups = []
-    for key, rows in _grouped(table, names):
+    for key, rows in _grouped(table, names, order):
         finished_rows = rows[finished[rows]]
         if len(finished_rows):
             params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
-            run_id = none_if_missing(run_ids[finished_rows[0]])
+            run_id = none_if_missing(run_ids.iloc[finished_rows[0]])
             test = None if tested is None else _mean(tested[finished_rows])
             groups.append((params, len(rows), values[finished_rows], run_id, test))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
@@ -109,16 +109,21 @@ def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     return table[meets]
 
 
-def _grouped(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Array]]:
-    """Return each combination of values of these hyperparameters with the indices of its rows, in the table's order."""
+def _grouped(table: pd.DataFrame, names: Sequence[str], order: Integers) -> list[tuple[tuple[Any, ...], Integers]]:
+    """Return each combination of values of these hyperparameters with the indices of its rows.
+
+    order: the indices of all rows; those of a combination follow it, and so do the combinations, by their first rows.
+    """
     if not names or not len(table):
-        return [((), np.arange(len(table)))]
+        return [((), order)]
     columns = [PARAMS + name for name in names]
-    numbers = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
-    order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    firsts = table[columns].iloc[order[starts]].itertuples(index=False, name=None)
-    return list(zip(firsts, np.split(order, starts[1:]), strict=True))
+    numbers = table.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()[order]
+    places = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[places], prepend=-1))
+    groups = np.split(order[places], starts[1:])
+    by_first = np.argsort(places[starts])
+    firsts = list(table[columns].iloc[order[places[starts]]].itertuples(index=False, name=None))
+    return [(firsts[k], groups[k]) for k in by_first.tolist()]
 
 
 def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, float | None]]) -> list[Entry]:

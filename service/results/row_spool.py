@@ -14,12 +14,11 @@ import pyarrow.parquet
 
 from experiments.hyperparameters import in_order
 from service.results.columns import main_columns
-from service.results.metrics import METRICS, PARAMS
+from service.results.metrics import METRICS, PARAMS, test_metric
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
 _IN_MEMORY = 50_000  # rows
 _AT_ONCE = 100_000  # rows of the whole table that are written at once, a row group
-_MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,8 @@ def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFr
     """Return a trials' table without the columns that take most memory.
 
     file: a Parquet file of the whole table.
-    It has no `trial`; of the hyperparameters only the swept ones; and of the metrics the objective, losses and
-    accuracies.
+    It has no `trial`; of the hyperparameters only the swept ones; and of the metrics the objective, with its value on
+    the test part if the objective is of the validation part.
     """
-    names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, *_MAIN_METRICS))
+    names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, test_metric(objective)))
     return pa.parquet.read_table(file, columns=names).to_pandas()

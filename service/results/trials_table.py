@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
@@ -46,8 +47,11 @@ def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
     column = METRICS + metric
     if column not in table:
         return table.iloc[:0]
-    finished = table[(table["outcome"] != DIVERGED) & table[column].notna()]
-    return finished.sort_values([column, "number"], ascending=[lower_is_better(metric), True]).head(count)
+    values = table[column].to_numpy(dtype=float)
+    finished = np.flatnonzero((table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values))
+    values = values[finished] if lower_is_better(metric) else -values[finished]
+    order = np.lexsort((table["number"].to_numpy()[finished], values))  # no copy of the table: it may be large
+    return table.iloc[finished[order[:count]]]
 
 
 def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:

@@ -254,3 +254,14 @@ def test_a_range_of_one_value_may_have_a_huge_step() -> None:
     )
     assert grid.trials == 4
     assert [configuration["seed"] for _, configuration in grid.configurations()] == [1, 2, 3, 9]
+
+
+@pytest.mark.parametrize(("name", "values"), [("init_bias", [0.5, 1.0]), ("init_shift", [0.5]), ("batch_seed", [3, 4])])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_block_with_a_further_hyperparameter_has_trials_of_its_own(name: str, values: list[Any], first: bool) -> None:
+    blocks: list[dict[str, Any]] = [{"seed": {"range": 2}}, {"seed": {"range": 2}, name: values}]
+    batches = {"batch_size": 4} if name == "batch_seed" else {}
+    grid = _grid(blocks if first else blocks[::-1], **batches)
+    assert grid.trials == 2 + 2 * len(values)
+    found = [configuration.get(name) for _, configuration in grid.configurations()]
+    assert sorted(map(str, found)) == sorted(map(str, [None, None, *values, *values]))

@@ -1,7 +1,13 @@
 """A sweep is resumed some trials at a time: it may have more than memory holds."""
 
+import io
+import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from experiments.errors import SweepInterruptedError
@@ -9,6 +15,10 @@ from experiments.spec import load_spec
 from service.execution import recovery
 from service.execution.plan import make_plan
 from service.execution.recovery import TrialNumbers
+from service.execution.sweep_state import SweepState
+from service.recording.artifact_writers import LocalArtifactWriter
+from service.recording.parquet_parts import part_file
+from service.recording.store import Store
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 from tests.service.observers import Interrupting
@@ -37,3 +47,56 @@ def test_a_sweep_is_resumed_two_trials_at_a_time(
     assert result.recorded == 5
     assert_same_trials(result.table, recorded.result.table)
     assert list(result.table.dtypes) == list(run_sweep(resolved, tracking_uri=uri, inline=True).table.dtypes)
+
+
+def test_whole_numbers_that_only_some_trials_have_stay_whole(uri: str) -> None:
+    """They were read back as floats: 2**60 + 1 lost its last digits, and the table could not be written."""
+    huge = 2**60 + 1
+    grid = [{"seed": {"range": 3}}, {"seed": {"range": 3}, "batch_seed": [huge], "batch_size": [4]}]
+    resolved = load_spec({**SPEC, "name": "whole", "grid": grid})
+    with pytest.raises(SweepInterruptedError, match="4 of 6 trials are recorded"):
+        run_sweep(resolved, tracking_uri=uri, inline=True, observer=Interrupting(4), shard_size=1)
+    resumed = run_sweep(resolved, tracking_uri=uri, inline=True, resume="whole", shard_size=1)
+    fresh = run_sweep(resolved, tracking_uri=uri, inline=True)
+    store = Store(uri)
+    tables = [pa.concat_tables(store.tables(store.find_sweep(result.sweep))) for result in (resumed, fresh)]
+    assert tables[0].schema.types == tables[1].schema.types
+    for table in tables:
+        assert table.column("params.batch_seed").to_pylist() == [None] * 3 + [huge] * 3
+        assert table.column("params.batch_size").to_pylist() == [None] * 3 + [4] * 3
+
+
+def test_a_sweep_of_which_only_diverged_trials_are_recorded_is_resumed(recorded: Recorded) -> None:
+    plan = make_plan(recorded.resolved)
+    state = SweepState(plan)
+    rows = pa.table({"number": [3, 1, 3], "outcome": ["diverged"] * 3, "trial": ["a", "b", "a"]})
+    state.recover(rows)
+    assert (state.done.tolist(), state.recorded, state.best) == ([1, 3], 2, None)
+    state.recover(rows)
+    assert state.recorded == 2
+    state.close()
+
+
+def test_a_shard_with_gaps_has_a_file_of_its_own() -> None:
+    """The file of trials 0 and 99, trained again, must not replace that of trials 0 to 99."""
+    table = pa.table({"number": [0, 99], "loss": [0.5, 0.25]})
+    whole, _ = part_file("curves", np.arange(100), table)
+    some, content = part_file("curves", np.array([0, 99]), table)
+    others, _ = part_file("curves", np.array([0, 50, 99]), table)
+    assert whole == "curves/00000000-00000099.parquet"
+    assert len({whole, some, others}) == 3
+    assert some.startswith("curves/00000000-00000099-")
+    assert pa.parquet.read_table(io.BytesIO(content)).equals(table)
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed while it writes a file again leaves the old content."""
+    writer = LocalArtifactWriter(tmp_path)
+    writer.write([("a/b.json", b"old")])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            writer.write([("a/b.json", b"new content")])
+    assert (tmp_path / "a" / "b.json").read_bytes() == b"old"
+    writer.write([("a/b.json", b"new content")])
+    assert (tmp_path / "a" / "b.json").read_bytes() == b"new content"

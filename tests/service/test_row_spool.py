@@ -73,12 +73,13 @@ def test_an_empty_table_has_the_columns_of_every_table() -> None:
 
 
 def test_an_overview_has_only_the_columns_that_summaries_need() -> None:
-    names = ["params.seed", "params.steps", "metrics.loss", "metrics.grad_norm", "metrics.mine"]
+    names = ["params.seed", "params.steps", "metrics.loss", "metrics.grad_norm", "metrics.validation_loss"]
+    names.append("metrics.test_loss")
     with closing(RowSpool()) as spool:
         spool.add(_rows([0], **{name: [0.5] for name in names}))
-        overview = read_overview(spool.write(), "mine", ["seed", "absent"])
+        overview = read_overview(spool.write(), "validation_loss", ["seed", "absent"])
     assert set(overview.columns) == {
-        "number", "run_id", "params.seed", *OUTCOME_COLUMNS, "metrics.loss", "metrics.mine"
+        "number", "run_id", "params.seed", *OUTCOME_COLUMNS, "metrics.validation_loss", "metrics.test_loss"
     }  # fmt: skip
 
 

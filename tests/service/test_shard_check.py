@@ -78,7 +78,23 @@ _FAULTS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
     "tensors": (lambda t: t.replace_schema_metadata({}), "not a table of runs"),
     "shapes": (
         lambda t: t.replace_schema_metadata({b"gradgrid.tensors": json.dumps([["a", [-1, -2]]]).encode()}),
-        "negative size",
+        "a size is no whole number from 0",
+    ),
+    "shape without list": (
+        lambda t: t.replace_schema_metadata({b"gradgrid.tensors": json.dumps([["w", [2.0]]]).encode()}),
+        "a size is no whole number from 0",
+    ),
+    "flag as a size": (
+        lambda t: t.replace_schema_metadata({b"gradgrid.tensors": json.dumps([["w", [True, 2]]]).encode()}),
+        "a size is no whole number from 0",
+    ),
+    "number as a name": (
+        lambda t: t.replace_schema_metadata({b"gradgrid.tensors": json.dumps([[5, [2]]]).encode()}),
+        "a tensor's name is no text",
+    ),
+    "curve and measure": (
+        lambda t: t.append_column("measures.loss", pa.array([1.0, 2.0, 3.0])),
+        "the metric 'loss' has a curve and a single point",
     ),
 }
 
