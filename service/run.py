@@ -46,7 +46,7 @@ from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, hear
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
 from service.results.metrics import METRICS, outcome_counts
-from service.results.row_spool import read_overview
+from service.results.row_spool import main_metrics, read_overview
 from service.results.trials_table import best_trials
 
 
@@ -222,7 +222,9 @@ def _finish(run: _Run, status: str, start: float) -> None:
     with deferred_interrupts():
         file = state.write_table()
         overview = read_overview(file, plan.objective, plan.swept)
-        guide(run.store, run.sweep, subject_of(overview, plan.swept, plan.objective))
+        guide(
+            run.store, run.sweep, subject_of(overview, plan.swept, plan.objective, main_metrics(file, plan.objective))
+        )
         pages = sweep_pages(run.store, run.sweep)
         run.store.end(
             run.sweep,

@@ -18,6 +18,7 @@ from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.store import Store
 from service.results.axes import Axis, axis_pairs, cell_indices, swept_axes
+from service.results.columns import columns_to_rank
 from service.results.edge import LEAST_SIDE, Edge, edge_cells, lost_cells, measure_edge
 from service.results.leaderboard import matching
 from service.results.refined_table import with_untrained_cells
@@ -67,7 +68,8 @@ def sweep_map(store: Store, sweep: SweepInfo, where: Sequence[str] = ()) -> Swee
     where: conditions; a trial that does not meet them is lost. Without them, a trial that exploded or diverged is.
     Raises UserError if the sweep is no map of at least 16 x 16 cells over numbers.
     """
-    table = with_untrained_cells(read_table(store, sweep), store.spec(sweep))
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, sweep.objective, where))
+    table = with_untrained_cells(table, store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     columns, rows = axis_pairs(axes)[0] if len(axes) > 1 else (None, None)
     if columns is None or rows is None or min(len(columns.values), len(rows.values)) < LEAST_SIDE:

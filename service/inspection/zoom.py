@@ -17,6 +17,7 @@ from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.store import Store
 from service.results.axes import Axis, axis_pairs, swept_axes
+from service.results.columns import columns_to_rank
 from service.results.edge import LEAST_SIDE, Edge, lost_cells, measure_edge
 from service.results.map_pixels import map_pixels
 from service.results.phase_diagram import make_phase_diagram
@@ -78,7 +79,8 @@ def first_zoom(store: Store, sweep: SweepInfo, at: tuple[float, float], by: floa
     at, by, points: as in `make_zoom`.
     Raises UserError if the sweep has no two axes of numbers, or can't be zoomed there.
     """
-    table = with_untrained_cells(read_table(store, sweep), store.spec(sweep))
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, sweep.objective))
+    table = with_untrained_cells(table, store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     if len(axes) < 2:
         raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: it is no map over two axes of numbers")

@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlparse
 
+from experiments.errors import StoreUnavailableError
 from service.recording.artifacts import local_folder
-from service.recording.connection import is_server
+from service.recording.connection import is_known, is_server
+from service.recording.redaction import redacted, without_passwords
 from service.recording.threaded_map import ThreadedMap
 
 if TYPE_CHECKING:
@@ -107,7 +109,10 @@ class ServedArtifactWriter:
 
 
 class UploadingArtifactWriter:
-    """Uploads files to any other artifact store with MLflow's client, several at once."""
+    """Uploads files to any other artifact store with MLflow's client, several at once.
+
+    MLflow passes on the errors of each cloud's own library. Which of them pass is not known, so all are tried again.
+    """
 
     def __init__(self, location: str) -> None:
         self._location = location.rstrip("/")
@@ -121,8 +126,15 @@ class UploadingArtifactWriter:
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / path.name
                 local.write_bytes(file[1])
-                repository = get_artifact_repository(f"{self._location}/{path.parent}")
-                repository.log_artifact(str(local))  # type: ignore[no-untyped-call]
+                try:
+                    repository = get_artifact_repository(f"{self._location}/{path.parent}")
+                    repository.log_artifact(str(local))  # type: ignore[no-untyped-call]
+                except Exception as error:
+                    if is_known(error):
+                        raise
+                    raise StoreUnavailableError(
+                        f"the artifact store at {without_passwords(self._location)} failed: {redacted(str(error))}"
+                    ) from None
 
         self._threads.run(upload, list(files))
 

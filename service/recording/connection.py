@@ -167,12 +167,17 @@ def translated_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN))):
+        if not is_known(error):
             raise
         kind = StoreUnavailableError if _is_transient(error) else StoreError
         store_error = kind(f"MLflow's store at {without_passwords(uri)} failed: {redacted(_first_line(error))}")
         # a traceback shows the cause too: leave it out if it holds a password
         raise store_error from (error if redacted(str(error)) == str(error) else None)
+
+
+def is_known(error: Exception) -> bool:
+    """Return whether an error is one of MLflow, the database, the network or the operating system."""
+    return isinstance(error, (sqlite3.Error, OSError, *_imported(*_FOREIGN)))
 
 
 def _imported(*names: str) -> tuple[Any, ...]:

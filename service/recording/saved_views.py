@@ -72,10 +72,16 @@ class Subject:
         return [name for name in self.compared if all(value is None or _is_number(value) for value in self.axes[name])]
 
 
-def subject_of(table: pd.DataFrame, swept: Sequence[str], objective: str) -> Subject:
-    """Return the subject of a sweep with this table of trials, which may be incomplete."""
+def subject_of(
+    table: pd.DataFrame, swept: Sequence[str], objective: str, metrics: Sequence[str] | None = None
+) -> Subject:
+    """Return the subject of a sweep with this table of trials, which may be incomplete.
+
+    metrics: the names of the metrics; those of the table if left out.
+    """
     axes = {name: table[PARAMS + name].drop_duplicates().tolist() for name in shown_params(table.columns, swept)}
-    metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
+    if metrics is None:
+        metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
     exploding = "outcome" in table and bool((table["outcome"] == EXPLODING).any())
     return Subject(axes, objective, metrics, exploding)
 

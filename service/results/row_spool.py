@@ -18,6 +18,7 @@ from service.results.metrics import METRICS, PARAMS, test_metric
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
 _IN_MEMORY = 50_000  # rows
+_MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
 _AT_ONCE = 100_000  # rows of the whole table that are written at once, a row group
 
 
@@ -145,6 +146,15 @@ def _with_runs(table: pa.Table, run_ids: Mapping[int, str]) -> pa.Table:
 def read_row(file: Path, number: int) -> pd.Series:
     """Return the row of the trial with this number. file: a Parquet file of the whole table."""
     return pa.parquet.read_table(file, filters=[("number", "=", number)]).to_pandas().iloc[0]
+
+
+def main_metrics(file: Path, objective: str) -> list[str]:
+    """Return those of the objective, the losses and the accuracies that a trials' table has, in the table's order.
+
+    file: a Parquet file of the table.
+    """
+    main = {METRICS + name for name in (objective, *_MAIN_METRICS)}
+    return [name.removeprefix(METRICS) for name in pa.parquet.read_schema(file).names if name in main]
 
 
 def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from experiments.errors import GradgridError
 from experiments.spec import load_spec
 from service.execution.result import SweepResult
 from service.recording.artifact_writers import LocalArtifactWriter
+from service.recording.postgres_database import PostgresDatabase
 from service.recording.rest_client import Server
 from service.recording.sqlite_database import SqliteDatabase
 from service.recording.store import Store
@@ -51,6 +52,7 @@ _EFFECTS: list[tuple[type, str]] = [
     (LocalArtifactRepository, "delete_artifacts"),
     (LocalArtifactWriter, "write_file"),
     (SqliteDatabase, "write"),
+    (PostgresDatabase, "write"),
     (Server, "post"),
     (Server, "put"),
     (Server, "send"),

@@ -3,124 +3,40 @@
 `make slow` kills a driver twenty times, `make kill` two hundred times.
 """
 
-import json
+import itertools
 import math
 import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-from mlflow import MlflowClient
 
 from experiments.spec import load_spec
 from service.execution.observer import NullObserver
 from service.execution.plan import Plan
 from service.execution.result import SweepResult
-from service.recording.bulk_recorder import run_id
 from service.recording.infos import SweepInfo
 from service.recording.store import Store
 from service.run import run_sweep
-from tests.service.tables import assert_same_trials
+from tests.service.killed_sweeps import SPEC, check_exact, ray_process, running_sweep
+from tests.service.postgres import Postgres, new_database, running_postgres
+from tests.service.tracking import running_server
 
 pytestmark = pytest.mark.slow
 
 _ROUNDS = int(os.environ.get("GRADGRID_KILL_ROUNDS", "20"))
-_SPEC: dict[str, Any] = {
-    "name": "killed",
-    "dataset": {"name": "moons", "samples": 60},
-    "model": {"hidden": [4]},
-    "loss": "mean_squared_error",
-    "steps": 100_000,
-    "grid": {"activation": ["relu", "tanh"], "learning_rate": [0.1, 1e30], "seed": {"range": 150}},
-    "record": {"points": 4},
-}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return run_sweep(load_spec(_SPEC), tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", inline=True)
-
-
-def _start(spec: Path, uri: str, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "service.cli", "sweep", str(spec), "--tracking-uri", uri, *options]
-    with (spec.parent / "log").open("wb") as log:
-        return subprocess.Popen(command, cwd=spec.parent, stdout=log, stderr=log, start_new_session=True)
-
-
-def _wait_for_the_sweep(uri: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the sweep's experiment exists: before, there is nothing to resume."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        path = Path(uri.removeprefix("sqlite:///"))
-        if path.exists() and b"killed/" in path.read_bytes():
-            return
-        time.sleep(0.02)
-    raise AssertionError("the sweep did not begin")
-
-
-def _ray_process(driver: subprocess.Popen[bytes], work: str) -> psutil.Process:
-    """Return a process of Ray that is doing this work right now."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and driver.poll() is None:
-        for process in psutil.Process(driver.pid).children(recursive=True):
-            try:
-                if any(work in part for part in process.cmdline()):
-                    return process
-            except psutil.NoSuchProcess:
-                continue
-    raise AssertionError(f"no process was seen doing {work}")
-
-
-@contextmanager
-def _running_sweep(folder: Path, uri: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield the driver of a sweep that has begun. At the end kill it, if it still runs, and all that it started."""
-    spec = folder / "killed.yaml"
-    spec.write_text(json.dumps(_SPEC), encoding="utf-8")
-    driver = _start(spec, uri)
-    family: list[psutil.Process] = []
-    try:
-        _wait_for_the_sweep(uri, driver)
-        yield driver
-    finally:
-        if driver.poll() is None:
-            family = psutil.Process(driver.pid).children(recursive=True)
-        driver.kill()
-        driver.wait()
-        _end(family)
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        if process.is_running():
-            process.kill()
-    psutil.wait_procs(processes, timeout=20)
-
-
-def _check_exact(uri: str, undisturbed: SweepResult) -> None:
-    store = Store(uri)
-    (sweep,) = store.sweeps()
-    result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=sweep.sweep)
-    assert_same_trials(result.table, undisturbed.table)
-    trials = list(store.trials(sweep))
-    expected = {run_id(sweep.sweep, trial, number) for number, trial in enumerate(undisturbed.table["trial"])}
-    assert {t.run_id for t in trials} == expected
-    assert len(trials) == len(expected) == 600
-    client = MlflowClient(uri)
-    for trial in random.sample(trials, 5):
-        assert len(client.get_metric_history(trial.run_id, "loss")) <= 4
-        tensors = json.loads(Path(client.download_artifacts(trial.run_id, "final_weights.json")).read_text())["tensors"]
-        assert np.isfinite([v for tensor in tensors for v in tensor["values"]]).all()
+    return run_sweep(load_spec(SPEC), tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", inline=True)
 
 
 class _Telling(NullObserver):
@@ -148,7 +64,7 @@ class _Telling(NullObserver):
 def _drive(uri: str, resume: str | None, reached: Event, trials: int) -> None:
     """Run a sweep; a process of the test does nothing else."""
     observer = _Telling(reached, trials)
-    run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume=resume, observer=observer, shard_size=10)
+    run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True, resume=resume, observer=observer, shard_size=10)
 
 
 def _check_what_is_there(uri: str, undisturbed: SweepResult) -> int:
@@ -191,11 +107,11 @@ def test_the_driver_is_killed_again_and_again(tmp_path: Path, undisturbed: Sweep
         assert recorded >= before
         progress += recorded > before
         if recorded == len(undisturbed.table):
-            _check_exact(uri, undisturbed)
+            check_exact(uri, undisturbed)
             uri = ""
     assert progress > _ROUNDS // 5, "the sweep hardly went on between its deaths"
     if uri and Store(uri).sweeps():
-        _check_exact(uri, undisturbed)
+        check_exact(uri, undisturbed)
 
 
 @pytest.mark.parametrize("number", range(max(1, _ROUNDS // 20)))
@@ -203,11 +119,11 @@ def test_workers_are_killed_and_then_the_driver(
     tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
 ) -> None:
     """Ray trains a lost worker's shard again; two die, one after another, and then the driver."""
-    with _running_sweep(tmp_path, uri) as process:
+    with running_sweep(tmp_path, uri) as process:
         for _ in range(2):
-            _ray_process(process, "ray::train_tables").kill()
+            ray_process(process, "ray::train_tables").kill()
             time.sleep(random.uniform(0.0, 1.5))
-    _check_exact(uri, undisturbed)
+    check_exact(uri, undisturbed)
 
 
 @pytest.mark.parametrize("number", range(max(1, _ROUNDS // 20)))
@@ -215,11 +131,51 @@ def test_recorders_are_killed_and_the_sweep_goes_on(
     tmp_path: Path, uri: str, undisturbed: SweepResult, number: int
 ) -> None:
     """Two recorders die, one after another, in the middle of a transaction or between two; the driver replaces each."""
-    with _running_sweep(tmp_path, uri) as process:
+    with running_sweep(tmp_path, uri) as process:
         for _ in range(2):
-            recorder = _ray_process(process, "ray::ShardRecorder")
+            recorder = ray_process(process, "ray::ShardRecorder")
             time.sleep(random.uniform(0.0, 0.2))
             with suppress(psutil.NoSuchProcess):  # the sweep has ended
                 recorder.kill()
         assert process.wait(timeout=120) == 0, (tmp_path / "log").read_text(encoding="utf-8")
-    _check_exact(uri, undisturbed)
+    check_exact(uri, undisturbed)
+
+
+_VICTIMS = ("worker", "recorder", "store", "driver")
+_PAIRS = [*((victim,) for victim in _VICTIMS), *itertools.combinations(_VICTIMS, 2)]
+_RAYS_NAMES = {"worker": "ray::train_tables", "recorder": "ray::ShardRecorder"}
+
+
+@contextmanager
+def _store(kind: str, folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield a store, and a function that kills its server and starts it again."""
+    with running_postgres() if kind == "PostgreSQL" else running_server(folder, app=True) as server:
+
+        def restart() -> None:
+            server.stop()  # at once, in the middle of whatever it does
+            time.sleep(random.uniform(0.0, 2.0))
+            server.start()
+
+        uri = new_database(server.address) if isinstance(server, Postgres) else server.uri
+        Store(uri, create=True)
+        yield uri, restart
+
+
+@pytest.mark.parametrize("victims", _PAIRS[:: 1 if _ROUNDS > 20 else 5], ids="-and-".join)
+@pytest.mark.parametrize("kind", ["PostgreSQL", "server"])
+def test_two_of_worker_recorder_store_and_driver_are_killed(
+    tmp_path: Path, undisturbed: SweepResult, kind: str, victims: tuple[str, ...]
+) -> None:
+    """They die at random moments, one after the other. A sweep whose driver lives goes on to its end."""
+    with _store(kind, tmp_path) as (uri, restart_store):
+        with running_sweep(tmp_path, uri) as process:
+            for victim in victims:
+                time.sleep(random.uniform(0.0, 1.0))
+                if victim == "store":
+                    restart_store()
+                elif victim != "driver":  # which dies at the end of this block
+                    with suppress(psutil.NoSuchProcess):
+                        ray_process(process, _RAYS_NAMES[victim]).kill()
+            if "driver" not in victims:
+                assert process.wait(timeout=180) == 0, (tmp_path / "log").read_text(encoding="utf-8")
+        check_exact(uri, undisturbed)

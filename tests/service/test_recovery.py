@@ -1,8 +1,6 @@
 """A sweep is resumed some trials at a time: it may have more than memory holds."""
 
 import io
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from service.execution import recovery
 from service.execution.plan import make_plan
 from service.execution.recovery import TrialNumbers
 from service.execution.sweep_state import SweepState
-from service.recording.artifact_writers import LocalArtifactWriter
 from service.recording.parquet_parts import part_file
 from service.recording.store import Store
 from service.run import run_sweep
@@ -87,16 +84,3 @@ def test_a_shard_with_gaps_has_a_file_of_its_own() -> None:
     assert len({whole, some, others}) == 3
     assert some.startswith("curves/00000000-00000099-")
     assert pa.parquet.read_table(io.BytesIO(content)).equals(table)
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is killed while it writes a file again leaves the old content."""
-    writer = LocalArtifactWriter(tmp_path)
-    writer.write([("a/b.json", b"old")])
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            writer.write([("a/b.json", b"new content")])
-    assert (tmp_path / "a" / "b.json").read_bytes() == b"old"
-    writer.write([("a/b.json", b"new content")])
-    assert (tmp_path / "a" / "b.json").read_bytes() == b"new content"

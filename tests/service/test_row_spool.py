@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from service.results import row_spool
-from service.results.row_spool import RowSpool, read_overview, read_row
+from service.results.row_spool import RowSpool, main_metrics, read_overview, read_row
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS
 
 
@@ -78,6 +78,7 @@ def test_an_overview_has_only_the_columns_that_summaries_need() -> None:
     with closing(RowSpool()) as spool:
         spool.add(_rows([0], **{name: [0.5] for name in names}))
         overview = read_overview(spool.write(), "validation_loss", ["seed", "absent"])
+        assert main_metrics(spool.write(), "grad_norm") == ["loss", "test_loss", "validation_loss", "grad_norm"]
     assert set(overview.columns) == {
         "number", "run_id", "params.seed", *OUTCOME_COLUMNS, "metrics.validation_loss", "metrics.test_loss"
     }  # fmt: skip
