@@ -1,10 +1,11 @@
 """CPU milliseconds a trial in each process of a sweep, and what bounds a larger cluster.
 
-    python benchmarks/accounting.py [--rounds 3] [--only SQLite|PostgreSQL]
+    python benchmarks/accounting.py [--rounds 3] [--only SQLite|PostgreSQL|server]
 
 A small and a large sweep of moons 2-8-8-1 (300 steps, 150 samples, 13 curves of 25 points: 325 metric rows a trial) run
 on two workers. A process's share is the difference of its CPU seconds between the two, divided by the difference of
-their trials: what starting takes is left out. Figures are medians of the rounds.
+their trials: what starting takes is left out. Figures are medians of the rounds. `server` is an MLflow server with
+gradgrid's app before a PostgreSQL database; it serves the artifacts too.
 
 The second table follows from the first: as many trials a second as the slowest of the processes can do, if each
 recorder and each of the database's connections has a core.
@@ -20,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,30 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
-from benchmarks.resources import DATABASE, DRIVER, RAY, RECORDERS, WORKERS, Usage, database_of, usage  # noqa: E402
-from tests.service.postgres import binaries, running_postgres  # noqa: E402
+from benchmarks.resources import (  # noqa: E402
+    DATABASE,
+    DRIVER,
+    RAY,
+    RECORDERS,
+    SERVER,
+    WORKERS,
+    Services,
+    Usage,
+    database_of,
+    usage,
+)
+from tests.service.postgres import Postgres, binaries, running_postgres  # noqa: E402
+from tests.service.tracking import running_server  # noqa: E402
 
 _SMALL, _LARGE = 10, 50  # seeds
 TRIALS_A_SEED = 4 * 50
 _CORES = (2, 8, 32, 128)
 
-Store = Callable[[], AbstractContextManager[tuple[str, int | None]]]
-"""Makes a new store; its address, and the process of its database server, if it has one."""
+_KINDS = ("SQLite", "PostgreSQL", "server")
+_WRITERS = {"SQLite": 1, "PostgreSQL": 2, "server": 2}  # recorders, and as many connections of the database
+
+Store = Callable[[], AbstractContextManager[tuple[str, Services]]]
+"""Makes a new store; its address, and the services that it needs."""
 
 
 def spec(seeds: int) -> dict[str, Any]:
@@ -56,55 +73,60 @@ def spec(seeds: int) -> dict[str, Any]:
     }
 
 
-def _measure(seeds: int, uri: str, folder: str, database: int | None) -> Usage:
-    """Run a sweep; return what it used. database: the process of the server."""
+def _measure(seeds: int, uri: str, folder: str, services: Services) -> Usage:
+    """Run a sweep; return what it used. services: those of the store."""
     (Path(folder) / "sweep.yaml").write_text(yaml.safe_dump(spec(seeds)), encoding="utf-8")
     command = [sys.executable, "-m", "service.cli", "sweep", "sweep.yaml", "--workers", "2", "--tracking-uri", uri]
-    return usage(command, folder, database)
+    return usage(command, folder, services)
 
 
 def _round(store: Store) -> tuple[dict[str, float], float]:
     """Return CPU milliseconds a trial by role, and the wall seconds of the large sweep."""
     used = []
     for seeds in (_SMALL, _LARGE):
-        with tempfile.TemporaryDirectory() as folder, store() as (uri, database):
-            used.append(_measure(seeds, uri, folder, database))
+        with tempfile.TemporaryDirectory() as folder, store() as (uri, services):
+            used.append(_measure(seeds, uri, folder, services))
     small, large = used
     more = TRIALS_A_SEED * (_LARGE - _SMALL)
     return {role: 1000 * (large.cpu[role] - small.cpu.get(role, 0.0)) / more for role in large.cpu}, large.wall
 
 
 @contextmanager
-def _sqlite() -> Iterator[tuple[str, int | None]]:
+def _store(kind: str, postgres: Postgres | None) -> Iterator[tuple[str, Services]]:
+    """Yield a new store of a kind."""
     with tempfile.TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/mlflow.db", None
+        if kind == "SQLite":
+            yield f"sqlite:///{folder}/mlflow.db", {}
+            return
+        assert postgres is not None, "PostgreSQL is not installed"
+        uri, services = database_of(postgres)
+        if kind == "PostgreSQL":
+            yield uri, services
+            return
+        with running_server(Path(folder), store=uri, app=True, workers=2) as server:
+            assert server.process is not None
+            yield server.uri, {**services, server.process.pid: SERVER}
 
 
 def _bounds(shares: Mapping[str, float], cores: int, recorders: int) -> dict[str, float]:
     """Return the trials a second that each role can do. shares: CPU milliseconds a trial."""
-    many = {WORKERS: cores, RECORDERS: recorders, DRIVER: 1, DATABASE: recorders}
+    many = {WORKERS: cores, RECORDERS: recorders, DRIVER: 1, SERVER: recorders, DATABASE: recorders}
     return {role: 1000 * many[role] / share for role, share in shares.items() if role in many and share > 0}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["SQLite", "PostgreSQL"])
+    parser.add_argument("--only", choices=_KINDS)
     arguments = parser.parse_args()
-    kinds = [arguments.only] if arguments.only else ["SQLite", "PostgreSQL"]
+    kinds = [arguments.only] if arguments.only else _KINDS
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     shares: dict[str, dict[str, float]] = {}
-    with running_postgres() if "PostgreSQL" in kinds and binaries() else nullcontext() as postgres:
-
-        @contextmanager
-        def database() -> Iterator[tuple[str, int | None]]:
-            assert postgres is not None, "PostgreSQL is not installed"
-            yield database_of(postgres)
-
-        names = (DRIVER, WORKERS, RECORDERS, DATABASE, RAY)
+    with running_postgres() if binaries() else nullcontext() as postgres:
+        names = (DRIVER, WORKERS, RECORDERS, SERVER, DATABASE, RAY)
         print(f"| store | {' | '.join(names)} | seconds for 10,000 trials |\n|---{'|---' * (len(names) + 1)}|")
         for kind in kinds:
-            rounds = [_round(_sqlite if kind == "SQLite" else database) for _ in range(arguments.rounds)]
+            rounds = [_round(partial(_store, kind, postgres)) for _ in range(arguments.rounds)]
             found = {role for by_role, _ in rounds for role in by_role}
             shares[kind] = {role: statistics.median(r.get(role, 0.0) for r, _ in rounds) for role in found}
             wall = statistics.median(wall for _, wall in rounds)
@@ -113,7 +135,7 @@ def main() -> None:
     print("\n| store | worker cores | trials a second | bound |\n|---|---|---|---|")
     for kind, of_kind in shares.items():
         for cores in _CORES:
-            bounds = _bounds(of_kind, cores, recorders=1 if kind == "SQLite" else 2)
+            bounds = _bounds(of_kind, cores, recorders=_WRITERS[kind])
             bound = min(bounds, key=lambda role: bounds[role])
             print(f"| {kind} | {cores} | {bounds[bound]:,.0f} | {bound} |")
 

@@ -24,7 +24,7 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
-from benchmarks.resources import Usage, database_of, usage  # noqa: E402
+from benchmarks.resources import Services, Usage, database_of, usage  # noqa: E402
 from tests.service.postgres import Postgres, binaries, running_postgres  # noqa: E402
 
 _KINDS = ("SQLite", "PostgreSQL", "summary")
@@ -47,23 +47,23 @@ def _spec(trials: int, points: int, runs: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _store(kind: str, postgres: Postgres | None) -> Iterator[tuple[str, str, int | None]]:
-    """Yield a working folder, a new store, and the process of its server."""
+def _store(kind: str, postgres: Postgres | None) -> Iterator[tuple[str, str, Services]]:
+    """Yield a working folder, a new store, and the services that it needs."""
     with tempfile.TemporaryDirectory() as folder:
         if kind == "PostgreSQL":
             assert postgres is not None, "PostgreSQL is not installed"
             yield folder, *database_of(postgres)
         else:
-            yield folder, f"sqlite:///{folder}/mlflow.db", None
+            yield folder, f"sqlite:///{folder}/mlflow.db", {}
 
 
 def _measure(kind: str, trials: int, points: int, postgres: Postgres | None) -> Usage:
     """Run a sweep of this size into a new store."""
-    with _store(kind, postgres) as (folder, uri, database):
+    with _store(kind, postgres) as (folder, uri, services):
         spec = _spec(trials, points, "summary" if kind == "summary" else "all")
         (Path(folder) / "sweep.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
         command = [sys.executable, "-m", "service.cli", "sweep", "sweep.yaml", "--workers", "2"]
-        return usage([*command, "--tracking-uri", uri], folder, database)
+        return usage([*command, "--tracking-uri", uri], folder, services)
 
 
 def _print_rows(kind: str, points: int, sizes: list[int], postgres: Postgres | None) -> None:

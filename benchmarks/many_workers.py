@@ -85,9 +85,9 @@ def main() -> None:
     with running_postgres() as postgres:
         for trials in (arguments.trials // 5, arguments.trials):
             with tempfile.TemporaryDirectory() as folder:
-                uri, database = database_of(postgres)
+                uri, services = database_of(postgres)
                 options = ["--workers", str(arguments.workers), "--trials", str(trials), "--drive", uri]
-                measured.append(usage([sys.executable, __file__, *options], folder, database))
+                measured.append(usage([sys.executable, __file__, *options], folder, services))
     few, many = measured
     more, seconds = arguments.trials - arguments.trials // 5, many.wall - few.wall
     print(f"{more / seconds:,.0f} trials a second\n")

@@ -14,11 +14,15 @@ import psutil
 
 from tests.service.postgres import Postgres, new_database
 
-DRIVER, WORKERS, RECORDERS, DATABASE, RAY = "driver", "workers", "recorders", "database", "Ray"
+DRIVER, WORKERS, RECORDERS, RAY = "driver", "workers", "recorders", "Ray"
+SERVER, DATABASE = "server", "database"
 
 _ROOT = Path(__file__).absolute().parent.parent
 _PAUSE = 0.1  # seconds between two looks at the processes
-_ROLES = {"ray::ShardRecorder": RECORDERS, "ray::": WORKERS, "postgres": DATABASE}  # the beginnings of titles
+_ROLES = {"ray::ShardRecorder": RECORDERS, "ray::": WORKERS}  # the beginnings of titles
+
+Services = Mapping[int, str]
+"""Process -> its role, of the services that a store needs; with their descendants."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,30 @@ class Usage:
     driver_memory: int
 
 
-def usage(command: Sequence[str], folder: str, database: int | None) -> Usage:
+def usage(command: Sequence[str], folder: str, services: Services) -> Usage:
     """Run a command that drives a sweep; return what it used.
 
     folder: the working folder.
-    database: the process of the database's server, which is not the command's.
+    services: those of the store, which the command does not start.
     """
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     roles: dict[int, str] = {}
     spent: dict[int, float] = {}
     memory = 0
-    before = {pid: seconds for pid, _, seconds in _family(database)}
+    before = {pid: seconds for service in services for pid, _, seconds in _family(service)}
     began = time.perf_counter()
     log = Path(folder) / "log"
     with log.open("wb") as output:
         driver = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         while driver.poll() is None:
-            for pid, title, seconds in [*_family(driver.pid), *_family(database)]:
+            for pid, title, seconds in _family(driver.pid):
                 role = DRIVER if pid == driver.pid else _role(title)
                 if role != RAY or pid not in roles:  # a worker's title is another while it starts and ends
                     roles[pid] = role
-                spent[pid] = seconds - before.get(pid, 0.0)
+                spent[pid] = seconds
+            for service, role in services.items():
+                for pid, _, seconds in _family(service):
+                    roles[pid], spent[pid] = role, seconds - before.get(pid, 0.0)
             memory = max(memory, _private_memory(driver.pid))
             time.sleep(_PAUSE)
     assert driver.returncode == 0, log.read_text(encoding="utf-8")[-2000:]
@@ -76,10 +83,10 @@ def _role(title: str) -> str:
     return next((role for beginning, role in _ROLES.items() if beginning in title), RAY)
 
 
-def _family(root: int | None) -> Iterator[tuple[int, str, float]]:
+def _family(root: int) -> Iterator[tuple[int, str, float]]:
     """Yield pid, title and CPU seconds of a process and its descendants."""
     try:
-        family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)] if root else []
+        family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
     except psutil.NoSuchProcess:
         return
     for process in family:
@@ -90,7 +97,7 @@ def _family(root: int | None) -> Iterator[tuple[int, str, float]]:
             continue
 
 
-def database_of(postgres: Postgres) -> tuple[str, int]:
-    """Return the address of a new database, and the process of its server."""
+def database_of(postgres: Postgres) -> tuple[str, Services]:
+    """Return the address of a new database, and its server."""
     pid = (Path(postgres.folder) / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
-    return new_database(postgres.address), int(pid)
+    return new_database(postgres.address), {int(pid): DATABASE}
