@@ -221,12 +221,11 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
     spec: the dataset section of a sweep file.
     """
     split = split_rows(table, spec)
-    training, validation = split.training, split.validation
+    (training, weights), validation = training_weights(table, split.training, spec), split.validation
     preparation = fit(table, training, standardize=spec.standardize)
     validated = [preparation.inputs(_cells(table.columns, validation)), table.targets[validation]]
     features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, split.test))
     targets, test_targets = table.targets[training], table.targets[split.test]
-    weights = training_weights(table, training, spec)
     return Dataset(
         name=table.name,
         task=table.task,

@@ -2,7 +2,8 @@
 
 A sample's loss is multiplied by its weight. Weights are divided by their mean over the training part, so that only
 their ratios count: the training loss is the weighted mean of the samples' losses, as in PyTorch's
-CrossEntropyLoss(weight). The validation and the test part are measured without weights.
+CrossEntropyLoss(weight). The validation and the test part are measured without weights, and inputs are standardised and
+filled without them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.arrays import Array, Floats
+from engine.arrays import Floats, Integers
 from experiments.data.columns import Column, RawTable
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError, did_you_mean, quoted
@@ -80,26 +81,29 @@ def _weights(raw: RawTable, column: Column) -> Floats:
     return weights
 
 
-def training_weights(table: Table, training: Array, spec: DatasetSpec) -> Floats:
-    """Return the weight of each training sample, (samples,), with mean 1; empty if none has a weight of its own.
+def training_weights(table: Table, training: Integers, spec: DatasetSpec) -> tuple[Integers, Floats]:
+    """Return the indices of the rows to train on, and their weights, (rows,), with mean 1.
+
+    Rows of weight 0 are left out. There are no weights if none is asked for.
 
     table: the samples of all parts.
     training: indices of the training rows.
     Raises DataError for class weights without classes or with an unknown class, and if all weights are 0.
     """
     if spec.class_weight is None and table.weights is None:
-        return np.empty(0)
+        return training, np.empty(0)
     weights = np.ones(len(training)) if table.weights is None else table.weights[training]
     if spec.class_weight is not None:
         of_class = _class_weights(table, training, spec)[table.targets[training].astype(int)]
         with np.errstate(over="ignore"):
             weights = weights * of_class
-    mean = _mean(weights)
+    training, weights = training[weights > 0], weights[weights > 0]
+    mean = _mean(weights) if len(weights) else 0.0
     if not 0 < mean < math.inf:
         key = _OF_SAMPLE if spec.class_weight is None else _OF_CLASS
         what = "is 0" if mean == 0 else "is too large"
         raise DataError(f"{table.name}: the sum of the training samples' weights {what}; write other weights", key)
-    return np.asarray(weights / mean)
+    return training, np.asarray(weights / mean)
 
 
 def _mean(weights: Floats) -> float:
@@ -110,7 +114,7 @@ def _mean(weights: Floats) -> float:
         return math.inf
 
 
-def _class_weights(table: Table, training: Array, spec: DatasetSpec) -> Floats:
+def _class_weights(table: Table, training: Integers, spec: DatasetSpec) -> Floats:
     """Return the weight of each class, (classes,). A class that is not named has 1.
 
     `balanced` is samples / (classes * samples of the class), as in scikit-learn (King and Zeng, Logistic Regression in

@@ -180,9 +180,7 @@ def _feature_columns(raw: RawTable, spec: DatasetSpec, target: Column) -> tuple[
         return _selected(raw.columns, spec.features, "feature", raw.name)
     features = tuple(column for column in raw.columns if column is not target)
     if not features:
-        raise DataError(
-            f"{raw.name} has no column besides the target {quoted(target.name)}: add columns for the features"
-        )
+        raise DataError(f"{raw.name} has no column for a feature besides the target {quoted(target.name)}: add one")
     return features
 
 

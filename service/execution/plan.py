@@ -282,6 +282,18 @@ def _check_measures(resolved: ResolvedSpec, dataset: Dataset) -> None:
             )
 
 
+def _located(error: DataError, resolved: ResolvedSpec) -> DataError:
+    """Return the error with the line and the key that it is about: of the dataset section, or an axis of the data."""
+    key, section, source = error.key, resolved.spec.dataset, resolved.source
+    axis = f"dataset.{key}"
+    if key and key not in section.model_fields_set:
+        for block in resolved.blocks:
+            if axis in block.axes:
+                return DataError(str(block.error_at(axis, str(error))))
+    line = source.location(("dataset", key or ("name" if section.path is None else "path")))
+    return DataError(f"{line}: dataset{'.' * bool(key)}{key}: {error}")
+
+
 def make_plan(resolved: ResolvedSpec) -> Plan:
     """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
     spec, frame = resolved.spec, resolved.source.frame
@@ -289,8 +301,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         datasets = load_datasets(spec.dataset, resolved.source.folder, frame() if frame else None)
         grid = make_grid(resolved, datasets)
     except DataError as error:
-        line = resolved.source.location(("dataset", error.key or ("name" if spec.dataset.path is None else "path")))
-        raise DataError(f"{line}: dataset{'.' * bool(error.key)}{error.key}: {error}") from None
+        raise _located(error, resolved) from None
     _check_measures(resolved, datasets.every[0])
     traced: dict[tuple[Architecture, int, int, bool], Program] = {}
     programs = []

@@ -15,7 +15,7 @@ from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
 from service.execution.plan import Plan, make_plan
 from service.execution.worker import batch_seeds, initial, program_columns
-from service.recording.infos import SweepInfo, identity_mismatches
+from service.recording.infos import SweepInfo, TrialInfo, identity_mismatches
 from service.recording.store import Store
 
 
@@ -66,8 +66,23 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
     return plan
 
 
-def planned_trial(plan: Plan, number: int) -> Trial:
-    """Return the trial with this number, in the form that the engine takes."""
+def _number(plan: Plan, trial: TrialInfo) -> int:
+    """Return the number of a recorded trial. An older version may have given it another one."""
+    ids = plan.trial_ids
+    if trial.number < plan.trials and ids[trial.number] == trial.trial:
+        return trial.number
+    found = next((number for number, of_number in enumerate(ids) if of_number == trial.trial), None)
+    if found is None:
+        raise SpecError(f"the sweep {trial.sweep} has no trial {trial.trial} in its plan any more")
+    return found
+
+
+def planned_trial(plan: Plan, trial: TrialInfo) -> Trial:
+    """Return a recorded trial in the form that the engine takes.
+
+    plan: of its sweep. Raises SpecError if the plan does not have it.
+    """
+    number = _number(plan, trial)
     population = plan.population(number)
     architecture, data = population.architecture, plan.datasets[population.dataset]
     columns = population.at(np.array([population.index_of(number)]))

@@ -35,6 +35,8 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
             of = numbers.of([info.trial for info in some])
             known = [(int(number), info) for number, info in zip(of, some, strict=True) if number >= 0]
             has_run[[number for number, _ in known]] = True
+            if not known:
+                continue
             if plan.record.runs == "all":
                 state.recover(_rows(plan, known))
             else:
@@ -56,9 +58,8 @@ def recovered_state(store: Store, sweep: SweepInfo, plan: Plan) -> SweepState:
             of = numbers.of(rows.column("trial").to_pylist())
             rows, of = rows.filter(of >= 0), of[of >= 0]
             texts = pa.array([runs.get(number) for number in of.tolist()], pa.string())
-            for name, column in (("number", pa.array(of, pa.int64())), ("run_id", texts)):
-                rows = rows.set_column(rows.column_names.index(name), name, column)
-            state.recover(rows)
+            given = {name: rows.column(name) for name in rows.column_names}
+            state.recover(pa.table({**given, "number": pa.array(of, pa.int64()), "run_id": texts}))
     state.note = _deleted_note(len(restored), lost)
     return state
 

@@ -88,7 +88,7 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
     at = min(trial.outcome_step, last) if step is None else step
     if not 0 <= at <= last:
         raise UserError(f"the trial has steps 0 to {last}, not {at}")
-    state = replay(planned_trial(plan, trial.number), at)
+    state = replay(planned_trial(plan, trial), at)
     units = tuple(_units(state))
     tensors = tuple(_tensors(state))
     initial = _initial_norm(store, plan, trial)
@@ -107,7 +107,7 @@ def trial_of_number(store: Store, sweep: SweepInfo, number: int) -> TrialInfo:
 def _initial_norm(store: Store, plan: Plan, trial: TrialInfo) -> float:
     """Return the norm of the gradient at step 0. It is computed if the trial has no run that has it."""
     curve = store.curve(trial.run_id, "grad_norm") if trial.run_id else []
-    return min(curve)[1] if curve else float(np.linalg.norm(replay(planned_trial(plan, trial.number), 0).gradient))
+    return min(curve)[1] if curve else float(np.linalg.norm(replay(planned_trial(plan, trial), 0).gradient))
 
 
 def _tensors(state: Replay) -> Iterator[tuple[str, float, float]]:

@@ -65,7 +65,7 @@ def _weights(store: Store, trial: TrialInfo) -> Floats:
     if tensors is not None:
         return np.array([value for tensor in tensors for value in tensor["values"]])
     plan = recorded_plan(store, store.sweep_of(trial), "made a model of")
-    return replay(planned_trial(plan, trial.number), trial.last_step).weights
+    return replay(planned_trial(plan, trial), trial.last_step).weights
 
 
 def promote(store: Store, trial: TrialInfo, name: str) -> Registered:

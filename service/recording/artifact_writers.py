@@ -130,8 +130,8 @@ class UploadingArtifactWriter:
                     repository = get_artifact_repository(f"{self._location}/{path.parent}")
                     repository.log_artifact(str(local))  # type: ignore[no-untyped-call]
                 except Exception as error:
-                    if is_known(error):
-                        raise
+                    if is_known(error) or isinstance(error, (ImportError, NameError, TypeError, AttributeError)):
+                        raise  # the latter are no faults of the store
                     raise StoreUnavailableError(
                         f"the artifact store at {without_passwords(self._location)} failed: {redacted(str(error))}"
                     ) from None

@@ -51,8 +51,10 @@ def read_run_ids(path: Path) -> list[str]:
     """Return the run ids of the trials that have runs."""
     import pyarrow.parquet
 
-    columns = pyarrow.parquet.read_table(path, columns=[_RUN_ID]).columns  # none in a table of an early version
-    return [str(run_id) for column in columns for run_id in column.drop_null().to_pylist()]
+    if _RUN_ID not in pyarrow.parquet.read_schema(path).names:
+        return []
+    column = pyarrow.parquet.read_table(path, columns=[_RUN_ID]).column(_RUN_ID)
+    return [str(run_id) for run_id in column.drop_null().to_pylist()]
 
 
 def read_tables(path: Path, sweep: SweepInfo, lost: Collection[str]) -> Iterator[pa.Table]:

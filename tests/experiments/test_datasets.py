@@ -180,7 +180,7 @@ def test_numeric_features_can_be_picked_out_of_a_file_with_words(tmp_path: Path)
         ("", "own.csv is empty"),
         ("x,y\n", r"own.csv has 0 rows of data"),
         ("x,z\n1,2\n3,4\n", "own.csv has no column 'y' for the target; known: x, z"),
-        ("y\n1\n2\n", "no column besides the target 'y'"),
+        ("y\n1\n2\n", "no column for a feature besides the target 'y'"),
         ("x,y\n1,0\n2,1,9\n3,0\n", "own.csv, line 3 has 3 fields, but the header has 2 names"),
         ("x,y\n1,0,7\n2,1,9\n", "own.csv, line 2 has 3 fields, but the header has 2 names"),
         ("x,y\n1,0\n2,\n", r"own.csv, line 3: column 'y' is empty \(1 such cell\); write missing: drop"),

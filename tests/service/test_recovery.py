@@ -1,6 +1,8 @@
 """A sweep is resumed some trials at a time: it may have more than memory holds."""
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,14 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from experiments.errors import SweepInterruptedError
+from experiments.errors import SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution import recovery
 from service.execution.plan import make_plan
-from service.execution.recovery import TrialNumbers
+from service.execution.recorded_plan import planned_trial
+from service.execution.recovery import TrialNumbers, recovered_state
 from service.execution.sweep_state import SweepState
 from service.recording.parquet_parts import part_file
 from service.recording.store import Store
+from service.recording.trials_file import read_run_ids
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded
 from tests.service.observers import Interrupting
@@ -84,3 +88,29 @@ def test_a_shard_with_gaps_has_a_file_of_its_own() -> None:
     assert len({whole, some, others}) == 3
     assert some.startswith("curves/00000000-00000099-")
     assert pa.parquet.read_table(io.BytesIO(content)).equals(table)
+
+
+def test_runs_that_are_not_in_the_plan_are_left_alone(recorded: Recorded, uri: str) -> None:
+    """Copies of runs of another sweep have the tag of a trial too."""
+    other = load_spec({**SPEC, "steps": 7})
+    done = run_sweep(other, tracking_uri=uri, inline=True)
+    store = Store(uri)
+    state = recovered_state(store, store.find_sweep(done.sweep), make_plan(recorded.resolved))
+    assert (state.recorded, state.done.tolist()) == (0, [])
+    state.close()
+
+
+def test_a_table_of_an_early_version_has_no_runs(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({"number": [0], "trial": ["a"]}), tmp_path / "trials.parquet")
+    assert read_run_ids(tmp_path / "trials.parquet") == []
+
+
+def test_a_trial_is_found_in_a_plan_that_numbers_it_otherwise(recorded: Recorded) -> None:
+    plan, store = make_plan(recorded.resolved), Store(recorded.uri)
+    trial = store.find_trial(recorded.result.table["run_id"][4])
+    moved = replace(trial, tags={**trial.tags, "gradgrid.number": "9"})
+    assert planned_trial(plan, moved).hyperparameters == planned_trial(plan, trial).hyperparameters
+    assert np.array_equal(planned_trial(plan, moved).initial, planned_trial(plan, trial).initial)
+    strange = replace(trial, tags={**trial.tags, "gradgrid.trial": "ff" * 16})
+    with pytest.raises(SpecError, match=f"the sweep {trial.sweep} has no trial {'ff' * 16} in its plan any more"):
+        planned_trial(plan, strange)

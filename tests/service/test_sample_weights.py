@@ -10,15 +10,16 @@ import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
 from engine import History
-from engine.replay import replay
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.datasets import Dataset, load_dataset
 from experiments.errors import DataError, SpecError
 from experiments.source import read_yaml
 from experiments.spec import check_spec, load_spec
 from service.execution.plan import Plan, make_plan
-from service.execution.recorded_plan import planned_trial
 from service.execution.worker import train_shard
+from service.inspection.explain import explain
+from service.recording.store import Store
+from service.run import run_sweep
 
 _KINDS = ["a"] * 9 + ["b"] * 4 + ["c"] * 3
 
@@ -56,29 +57,38 @@ def test_balanced_weights_are_scikit_learns(tmp_path: Path) -> None:
 def test_weights_by_name_and_of_a_column_are_multiplied_and_have_the_mean_one(tmp_path: Path) -> None:
     data = _load(tmp_path, _frame(), class_weight={"b": 4, "c": 0.5}, sample_weight="w")
     product = np.array([{"a": 1, "b": 4, "c": 0.5}[kind] for kind in _KINDS]) * _frame()["w"].to_numpy()
+    product = product[product > 0]
     assert data.training_weights == pytest.approx(product / product.mean(), rel=1e-15)
     assert math.isclose(data.training_weights.mean(), 1, rel_tol=1e-15)
     assert data.feature_names == ("x", "y")
 
 
 @pytest.mark.parametrize(
-    ("loss", "hidden", "output"),
-    [("mean_squared_error", [3], "tanh"), ("cross_entropy", [3], None), ("hinge", [40, 12], None)],
+    ("loss", "hidden", "output", "data"),
+    [
+        ("mean_squared_error", [3], "tanh", {}),
+        ("cross_entropy", [3], None, {}),
+        ("hinge", [40, 12], None, {}),
+        ("cross_entropy", [40, 12], None, {"classes": ["b", "a"]}),
+        ("huber", [40, 12], None, {"target": "x", "features": ["y"], "task": "regression"}),
+    ],
 )
 def test_a_weight_is_as_many_copies_of_the_row(
-    tmp_path: Path, loss: str, hidden: list[int], output: str | None
+    tmp_path: Path, loss: str, hidden: list[int], output: str | None, data: dict[str, Any]
 ) -> None:
     """In full batches, a row with weight k counts as k rows. Wide networks are traced layer by layer."""
     frame = _frame()
     copies = frame.loc[frame.index.repeat(frame["w"])].drop(columns="w")
     model = {"hidden": hidden, **({"output": output} if output else {})}
-    weighted = _train(_plan(tmp_path, frame, {"sample_weight": "w"}, loss=loss, model=model))
-    repeated = _train(_plan(tmp_path, copies, {}, loss=loss, model=model))
+
+    def train(rows: pd.DataFrame, **section: Any) -> History:
+        return _train(_plan(tmp_path, rows, {**data, **section}, loss=loss, model=model))
+
+    weighted, repeated = train(frame, sample_weight="w"), train(copies)
     assert np.allclose(weighted.weights, repeated.weights, rtol=1e-9, atol=1e-12)
-    assert np.allclose(weighted.curves["loss"], repeated.curves["loss"], rtol=1e-9)
-    assert not np.allclose(
-        weighted.weights, _train(_plan(tmp_path, frame.drop(columns="w"), {}, loss=loss, model=model)).weights
-    )
+    for curve in ("loss", "grad_norm"):
+        assert np.allclose(weighted.curves[curve], repeated.curves[curve], rtol=1e-9)
+    assert not np.allclose(weighted.weights, train(frame.drop(columns="w")).weights)
 
 
 @pytest.mark.parametrize("kernel", ["compiled", "reference"])
@@ -108,11 +118,23 @@ def test_accuracy_and_other_parts_are_measured_without_weights(tmp_path: Path, k
             assert (trained.history.final("loss") if losses is None else losses)[trial] == pytest.approx(mean)
 
 
-def test_a_trials_loss_can_be_replayed(tmp_path: Path) -> None:
-    plan = _plan(tmp_path, _frame(), {"class_weight": "balanced", "sample_weight": "w"})
-    history = _train(plan)
-    step = replay(planned_trial(plan, 1), step=int(history.steps[1]))
-    assert step.loss == history.curves["loss"][1, 1]
+def test_a_trials_loss_can_be_replayed(tmp_path: Path, uri: str) -> None:
+    frame = _frame()
+    spec = load_spec(
+        {
+            "name": "w",
+            "steps": 30,
+            "dataset": {"class_weight": "balanced", "sample_weight": "w"},
+            "grid": {"seed": [3]},
+        },
+        frame=frame,
+        target="kind",
+    )
+    result = run_sweep(spec, tracking_uri=uri, inline=True)
+    store = Store(uri)
+    trial = store.find_trial(result.table["run_id"][0])
+    for step, loss in store.curve(trial.run_id, "loss")[::5]:
+        assert explain(store, trial, step).replay.loss == loss
 
 
 def test_class_weight_is_an_axis_and_changes_the_trials_identity() -> None:
@@ -168,9 +190,27 @@ def test_weights_go_with_their_rows(tmp_path: Path) -> None:
     """Rows that are dropped, and classes that are left out, take their weights along."""
     frame = _frame().assign(x=[math.nan, *_frame()["x"][1:]])
     data = _load(tmp_path, frame, sample_weight="w", missing="drop", classes=["c", "a"])
-    left = frame["w"][1:9].tolist() + frame["w"][13:].tolist()
+    left = [weight for weight in frame["w"][1:9].tolist() + frame["w"][13:].tolist() if weight]
     assert data.training_weights == pytest.approx(np.array(left) / np.mean(left))
     frame.iloc[:10].to_csv(tmp_path / "test.csv", index=False)
     more = _load(tmp_path, frame.dropna(), sample_weight="w", test="test.csv", test_fraction=None, missing="drop")
-    assert len(more.training_weights) == len(more.training_targets) == 15
-    assert more.training_weights == pytest.approx(frame["w"][1:] / frame["w"][1:].mean())
+    weights = frame["w"][frame["w"] > 0]
+    assert len(more.training_weights) == len(more.training_targets) == len(weights) == 12
+    assert more.training_weights == pytest.approx(weights / weights.mean())
+
+
+def test_a_row_of_weight_zero_is_not_trained_on(tmp_path: Path) -> None:
+    """It does not take part in the preparation either: its cells may be anything."""
+    frame = _frame().assign(x=lambda f: f["x"].where(f["w"] > 0, 1e200))
+    data = _load(tmp_path, frame, sample_weight="w")
+    without = _load(tmp_path, frame[frame["w"] > 0].drop(columns="w"))
+    assert np.array_equal(data.training_features, without.training_features)
+
+
+def test_a_mistake_of_an_axis_is_named_with_its_line() -> None:
+    text = (
+        "name: a\ndataset: {name: diabetes}\nsteps: 3\ngrid:\n  seed: [1]\n  dataset.class_weight: [null, balanced]\n"
+    )
+    with pytest.raises(DataError) as caught:
+        make_plan(check_spec(read_yaml(text, "a.yaml", Path())))
+    assert str(caught.value).startswith("a.yaml:6: grid.dataset.class_weight: diabetes has a regression target")
