@@ -53,7 +53,9 @@ class Axis:
     def indices(self, table: pd.DataFrame) -> Integers:
         """Return the index of each trial's value: (trials,), -1 for a trial without one."""
         index = {value: k for k, value in enumerate(self.values)}
-        return np.array([index.get(value, -1) for value in table[PARAMS + self.name].tolist()], dtype=np.int64)
+        codes, found = pd.factorize(table[PARAMS + self.name])  # few values, whatever the number of trials
+        indices = np.array([*(index.get(value, -1) for value in found.tolist()), -1], dtype=np.int64)
+        return np.asarray(indices[codes])  # a missing value has the code -1
 
     def spread_indices(self, count: int) -> tuple[int, ...]:
         """Return the indices of at most `count` values, spread evenly, including the first and the last."""
@@ -76,7 +78,7 @@ def swept_axes(table: pd.DataFrame, swept: Sequence[str]) -> list[Axis]:
 
 
 def _axis(table: pd.DataFrame, name: str) -> Axis:
-    values = list(dict.fromkeys(table[PARAMS + name].dropna().tolist()))
+    values = table[PARAMS + name].dropna().drop_duplicates().tolist()
     numeric = all(isinstance(value, (int, float)) for value in values)
     return Axis(name, tuple(sorted(values) if numeric else values))
 

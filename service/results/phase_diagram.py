@@ -21,6 +21,7 @@ FAILURE_OUTCOMES = (VANISHING, EXPLODING, DEAD, DIVERGED)
 MAP_SIDE = 32
 """The number of values of both axes from which a phase diagram is drawn as a map."""
 _FAR_APART = 3.0  # ratio of the largest to the smallest median from which colours are logarithmic
+_NEEDED = ("number", "run_id", "outcome", "outcome_step")
 _WORTH_A_MAP = 0.25  # least share of an outcome in some cell
 
 
@@ -129,31 +130,50 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
     row, column = cell_indices(table, columns, rows)
     inside = (row >= 0) & (column >= 0)
     cells = pd.Series((row * shape[1] + column)[inside])
-    trials = table[inside].reset_index(drop=True)
+    names = [name for name in (METRICS + metric, *_NEEDED) if name in table]
+    trials = (table[names] if inside.all() else table.loc[inside, names]).reset_index(drop=True)
     values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
     missing = values.isna().groupby(cells).mean()
     failed = trials["outcome"].isin(FAILURE_OUTCOMES)
-    frequencies = pd.crosstab(cells, trials["outcome"], normalize="index")
-    order = values.sort_values(ascending=lower_is_better(metric)).dropna().index
-    best = run_ids(trials).loc[order].groupby(cells.loc[order], sort=False).first()
+    best_cells, best_rows = _best(values.to_numpy(), cells.to_numpy(), lower=lower_is_better(metric))
     ids = np.full(shape[0] * shape[1], "", dtype=object)
-    ids[best.index.to_numpy(dtype=int)] = best.to_numpy()
+    ids[best_cells] = run_ids(trials.iloc[best_rows]).to_numpy()
     numbers = np.full(shape[0] * shape[1], -1)
-    of_trials = trials["number"] if "number" in trials else pd.Series(trials.index)
-    for some in (of_trials.groupby(cells).first(), of_trials[order].groupby(cells[order], sort=False).first()):
-        numbers[some.index.to_numpy(dtype=int)] = some.to_numpy()
+    of_trials = trials["number"].to_numpy() if "number" in trials else np.arange(len(trials))
+    for found, at in (np.unique(cells, return_index=True), (best_cells, best_rows)):
+        numbers[found] = of_trials[at]
     return PhaseDiagram(
         columns=columns,
         rows=rows,
         metric=metric,
         median=_grid(values.groupby(cells).median().where(missing <= 0.5), shape),
         calm_median=_grid(values.where(is_calm(trials["outcome"])).groupby(cells).median(), shape),
-        shares={name: _grid(frequencies[name], shape) for name in OUTCOMES if name in frequencies},
+        shares=_shares(trials["outcome"], cells.to_numpy(), shape),
         onset_step=_grid(trials["outcome_step"][failed].groupby(cells[failed]).median(), shape),
         trials=np.nan_to_num(_grid(cells.value_counts(), shape)).astype(np.int64),
         best=ids.reshape(shape),
         number=numbers.reshape(shape),
     )
+
+
+def _best(values: Floats, cells: Integers, *, lower: bool) -> tuple[Integers, Integers]:
+    """Return the cells that have a value, ascending, and the position of the best trial of each.
+
+    values: (trials,), NaN where there is none. cells: (trials,).
+    """
+    order = np.argsort(values if lower else -values, kind="stable")  # NaN last
+    order = order[: np.count_nonzero(~np.isnan(values))]
+    found, firsts = np.unique(cells[order], return_index=True)
+    return found, order[firsts]
+
+
+def _shares(outcomes: pd.Series, cells: Integers, shape: tuple[int, int]) -> dict[str, Floats]:
+    """Return the share of each outcome that some trial has in the trials of each cell; NaN in a cell without trials."""
+    size = shape[0] * shape[1]
+    counts = {name: np.bincount(cells[(outcomes == name).to_numpy()], minlength=size) for name in OUTCOMES}
+    trials = np.bincount(cells, minlength=size)
+    trials = np.where(trials > 0, trials, np.nan)
+    return {name: (count / trials).reshape(shape) for name, count in counts.items() if count.any()}
 
 
 def _grid(by_cell: pd.Series, shape: tuple[int, int]) -> Floats:

@@ -19,7 +19,7 @@ from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_
 
 _IN_MEMORY = 50_000  # rows
 _MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
-_AT_ONCE = 100_000  # rows of the whole table that are written at once, a row group
+_AT_ONCE = 50_000  # rows of the whole table that are written at once, a row group
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class RowSpool:
         with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
             for table in self._windows():
                 writer.write_table(_with_runs(_conformed(table, schema), self._runs))
+        pa.default_memory_pool().release_unused()  # else the windows stay with the process
         self._written = path
         return path
 
@@ -165,4 +166,13 @@ def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFr
     the test part if the objective is of the validation part.
     """
     names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, test_metric(objective)))
-    return pa.parquet.read_table(file, columns=names).to_pandas()
+    return read_columns(file, names)
+
+
+def read_columns(file: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Return columns of a Parquet file, without holding more than one of them twice."""
+    table = pa.parquet.read_table(file, columns=list(names), use_threads=False, pre_buffer=False)
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    pa.default_memory_pool().release_unused()
+    return frame
