@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,13 +92,11 @@ def run_sweep(
             sweep = reopen_sweep(store, resume, plan, job, extend=extend) if resume else begin_sweep(store, plan, job)
         deadline = math.inf if minutes is None else start + 60 * minutes
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
-        with ExitStack() as at_work:
-            at_work.enter_context(driving(sweep))
-            at_work.enter_context(alive)  # reading a large sweep back takes minutes
+        with driving(sweep), alive:  # from now on: to read a large sweep back takes minutes
             state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-            run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
             with closing(state):
-                with at_work.pop_all(), _finish_on_exit(run, start):
+                run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
+                with _finish_on_exit(run, start):
                     run.train(shard_size)
                 return _result(run, start)
 
