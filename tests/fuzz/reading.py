@@ -103,7 +103,8 @@ def axis_values(raw: Any) -> list[Any]:
     form = "linspace" if "linspace" in raw else "logspace"
     first, last = map(float, raw[form])
     places = np.arange(raw["points"]) / max(raw["points"] - 1, 1)
-    spread = [float(first + (last - first) * p if form == "linspace" else first * (last / first) ** p) for p in places]
+    # the ratio of the two ends may be beyond the largest float
+    spread = [float(first + (last - first) * p if form == "linspace" else first ** (1 - p) * last**p) for p in places]
     return [*raw.get("with", []), *spread]
 
 
