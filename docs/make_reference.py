@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from engine import ACTIVATIONS, INITIALIZERS, LOSSES, OPTIMIZERS, SCHEDULES
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.hyperparameters import HYPERPARAMETERS, Hyperparameter
-from experiments.plan_memory import MAX_BYTES, MAX_TRIALS, shown
+from experiments.plan_memory import MAX_BYTES, MAX_TRIALS, bytes_text
 from experiments.search import SearchSpec
 from experiments.sections import RecordSpec
 from experiments.spec import Spec
@@ -62,7 +62,7 @@ def _sweep_file() -> Iterator[str]:
     yield "`{values: [...]}`, `{range: N}`, `{linspace: [FROM, TO], points: N}`, `{logspace: [FROM, TO], points: N}`."
     yield "In a search also `{uniform: [FROM, TO]}` and `{loguniform: [FROM, TO]}`."
     yield "`null` leaves a hyperparameter out. [Blocks, `zip` and `only`](sweep-file.md#grid) make other sets."
-    yield f"A grid has at most {MAX_TRIALS:,} trials: its plan takes {shown(MAX_BYTES)} of memory then."
+    yield f"A grid has at most {MAX_TRIALS:,} trials: its plan takes {bytes_text(MAX_BYTES)} of memory then."
     names = [
         (kind, ", ".join(f"`{name}`" for name in choices)) for kind, choices in _CHOICES_OF.items() if kind != "output"
     ]

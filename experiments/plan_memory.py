@@ -25,11 +25,11 @@ def too_large(trials: int) -> str:
     if trials <= MAX_TRIALS:
         return ""
     return (
-        f"planning and resuming them takes {shown(plan_bytes(trials))} of memory, of {shown(MAX_BYTES)} at most, "
-        f"which are {MAX_TRIALS:,} trials"
+        f"planning and resuming them takes {bytes_text(plan_bytes(trials))} of memory, of {bytes_text(MAX_BYTES)} "
+        f"at most, which are {MAX_TRIALS:,} trials"
     )
 
 
-def shown(count: int) -> str:
+def bytes_text(count: int) -> str:
     """Return a number of bytes for readers."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):,.1f} MB"

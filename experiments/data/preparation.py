@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from engine.arrays import Array, Flags, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.data.columns import Column
+from experiments.data.exact_mean import exact_mean
 from experiments.data.names import as_seen
 from experiments.data.splits import Split
 from experiments.data.tables import Table
@@ -118,15 +118,7 @@ def _fill(table: Table, column: Column, cells: Cells) -> float | None:
             f"{table.name}: column {quoted(column.name)} is empty in every row of the training part, so it has no "
             f"{rule}; leave it out: name the columns to use under dataset.features"
         )
-    return _mean(numbers) if rule == "mean" else float(np.median(numbers))
-
-
-def _mean(numbers: Floats) -> float:
-    """Return the mean, by an exact sum (fsum): it does not depend on the machine."""
-    try:
-        return math.fsum(numbers) / len(numbers)
-    except OverflowError:
-        return math.inf
+    return exact_mean(numbers) if rule == "mean" else float(np.median(numbers))
 
 
 def _standards(training: Floats) -> tuple[Floats, Floats]:
@@ -135,10 +127,10 @@ def _standards(training: Floats) -> tuple[Floats, Floats]:
     training: (rows, inputs).
     """
     constant = _is_constant(training)
-    mean = np.array([_mean(column) for column in training.T])
+    mean = np.array([exact_mean(column) for column in training.T])
     with np.errstate(over="ignore", invalid="ignore"):
         squares = (training - mean) ** 2
-    deviation = np.sqrt([_mean(column) for column in squares.T])
+    deviation = np.sqrt([exact_mean(column) for column in squares.T])
     equal = (training == training[0]).all(axis=0)
     return np.where(equal, training[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.arrays import Floats, Integers
 from experiments.data.columns import Column, RawTable
+from experiments.data.exact_mean import exact_mean
+from experiments.data.taken_columns import taken_out
 from experiments.data.targets import CLASSIFICATION
 from experiments.errors import DataError, did_you_mean, quoted
 
@@ -53,13 +54,8 @@ def weight_column(raw: RawTable, spec: DatasetSpec) -> tuple[RawTable, Floats | 
     use = uses.get(name) or ("a feature" if name in (spec.features or ()) else "")
     if use:
         raise DataError(f"{raw.name}: the column {quoted(name)} has weights and is {use}; name another", _OF_SAMPLE)
-    column = next((column for column in raw.columns if column.name == name), None)
-    if column is None:
-        names = [column.name for column in raw.columns]
-        raise DataError(f"{raw.name} has no column {quoted(name)}{did_you_mean(name, names)}", _OF_SAMPLE)
-    weights = _weights(raw, column)
-    rest = tuple(other for other in raw.columns if other is not column)
-    return replace(raw, columns=rest, notes=tuple(note for note in raw.notes if note != column.note)), weights
+    column, rest = taken_out(raw, name, _OF_SAMPLE)
+    return rest, _weights(raw, column)
 
 
 def _weights(raw: RawTable, column: Column) -> Floats:
@@ -98,20 +94,12 @@ def training_weights(table: Table, training: Integers, spec: DatasetSpec) -> tup
         with np.errstate(over="ignore"):
             weights = weights * of_class
     training, weights = training[weights > 0], weights[weights > 0]
-    mean = _mean(weights) if len(weights) else 0.0
+    mean = exact_mean(weights) if len(weights) else 0.0
     if not 0 < mean < math.inf:
         key = _OF_SAMPLE if spec.class_weight is None else _OF_CLASS
         what = "is 0" if mean == 0 else "is too large"
         raise DataError(f"{table.name}: the sum of the training samples' weights {what}; write other weights", key)
     return training, np.asarray(weights / mean)
-
-
-def _mean(weights: Floats) -> float:
-    """Return the mean, by an exact sum (fsum): it does not depend on the machine."""
-    try:
-        return math.fsum(weights) / len(weights)
-    except OverflowError:
-        return math.inf
 
 
 def _class_weights(table: Table, training: Integers, spec: DatasetSpec) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from engine.arrays import Flags, Floats, Integers
 from engine.inputs import category_names
 from experiments.data.columns import Column, RawTable
 from experiments.data.dataset_spec import DatasetSpec
-from experiments.errors import DataError, did_you_mean, quoted
+from experiments.data.taken_columns import taken_out
+from experiments.errors import DataError, quoted
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
 PART_NAMES = ("training", "validation", "test")
@@ -41,14 +41,8 @@ def split_column(raw: RawTable, spec: DatasetSpec) -> tuple[RawTable, Integers |
             f"{raw.name}: the column {quoted(spec.split)} says which row is which, and is {use}; name another column",
             KEY,
         )
-    column = next((column for column in raw.columns if column.name == spec.split), None)
-    if column is None:
-        names = [column.name for column in raw.columns]
-        raise DataError(f"{raw.name} has no column {quoted(spec.split)}{did_you_mean(spec.split, names)}", KEY)
-    split = _parts(raw, column)
-    rest = [other for other in raw.columns if other is not column]
-    notes = [note for note in raw.notes if note != column.note]
-    return replace(raw, columns=tuple(rest), notes=tuple(notes)), split
+    column, rest = taken_out(raw, spec.split, KEY)
+    return rest, _parts(raw, column)
 
 
 def _parts(raw: RawTable, column: Column) -> Integers:

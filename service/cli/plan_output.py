@@ -101,7 +101,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def print_plan(plan: Plan, estimate: Estimate) -> None:
     """Print a dry run's result. estimate: as for `plan_json`."""
-    from experiments.plan_memory import MAX_BYTES, shown
+    from experiments.plan_memory import MAX_BYTES, bytes_text
 
     values = plan_json(plan, estimate)
     blocks = plan.grid.blocks
@@ -119,7 +119,7 @@ def print_plan(plan: Plan, estimate: Estimate) -> None:
         ),
         *_data_lines(plan.dataset),
         *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
-        f"plan      {shown(values['plan_bytes'])} of memory at most, of {shown(MAX_BYTES)} that it may take",
+        f"plan      {bytes_text(values['plan_bytes'])} of memory at most, of {bytes_text(MAX_BYTES)} that it may take",
         f"programs  {values['programs']}, with {' or '.join(map(str, weights))} weights",
         f"shards    {values['shards']:,} {where}",
         f"MLflow    {values['runs']:,} runs, {values['metric_rows']:,} metric rows",

@@ -70,7 +70,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
     from service.cli.trial_output import trial_json
-    from service.recording.recorded_table import lost_runs_note, read_table, read_trials
+    from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, matching, ranked
     from service.results.trials_table import best_trials, shown_params
@@ -84,7 +84,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     if not entries and where and not len(matching(table, where)):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     if ranking.as_json:
-        rows = read_trials(store, info, best_trials(matching(table, where), by, count))
+        rows = store.whole_rows(info, best_trials(matching(table, where), by, count))
         best = store.trials_of_rows(info, rows)
         lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}
         options.print_json({"sweep": info.sweep, "by": by, **lists})

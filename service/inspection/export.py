@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from service.recording.store import Store
 def _write_parquet(tables: Iterator[pa.Table], path: Path) -> int:
     rows, first = 0, next(tables)
     with pyarrow.parquet.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        for table in (first, *tables):
+        for table in itertools.chain([first], tables):
             writer.write_table(table)
             rows += len(table)
     return rows

@@ -31,14 +31,6 @@ def read_table(store: Store, sweep: SweepInfo, choose: Choose | None = None) -> 
     return _table_of_runs(store.trials(sweep), choose)
 
 
-def read_trials(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> pd.DataFrame:
-    """Return trials with all their columns. table: some rows of the sweep's table, with any columns."""
-    if not sweep.ended or not len(table):
-        return table
-    rows = store.table(sweep, numbers=table["number"].tolist())
-    return rows.set_index("number", drop=False).loc[table["number"]].reset_index(drop=True)
-
-
 def _table_of_runs(trials: Iterator[TrialInfo], choose: Choose | None) -> pd.DataFrame:
     """Return a table of trials. All columns are in memory for some trials at a time alone."""
     parts = []

@@ -26,7 +26,7 @@ _RUNS = f"FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WH
 _SWEEPS = "r.run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'gradgrid.kind' AND value = 'sweep')"
 _LISTED = "r.run_uuid IN (SELECT value FROM json_each(?))"
 _NEWEST_FIRST = "ORDER BY r.start_time DESC, r.run_uuid"
-_RUN_ID = "U32"  # MLflow's column has 32 characters
+_RUN_ID = "S32"  # MLflow's column has 32 characters
 _PAGE = 10_000  # runs
 _TRIALS = "r.experiment_id = ? AND r.run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'gradgrid.trial')"
 
@@ -77,14 +77,15 @@ class SqliteReader:
         """Yield the runs of an experiment's trials, complete or not. They are read some at a time."""
         run_ids = self._trial_run_ids(experiment_id)
         for start in range(0, len(run_ids), _PAGE):
-            yield from self._runs(_LISTED, json.dumps(run_ids[start : start + _PAGE].tolist()))
+            page = [run_id.decode() for run_id in run_ids[start : start + _PAGE].tolist()]
+            yield from self._runs(_LISTED, json.dumps(page))
 
     def lost_runs(self, experiment_id: str, run_ids: Collection[str]) -> set[str]:
         """Return those of the runs of an experiment's trials that were deleted, or are gone for good."""
         import numpy as np
 
-        given = np.fromiter(run_ids, dtype=_RUN_ID, count=len(run_ids))
-        return set(np.setdiff1d(given, self._trial_run_ids(experiment_id)).tolist())
+        given = np.fromiter((run_id.encode() for run_id in run_ids), dtype=_RUN_ID, count=len(run_ids))
+        return {run_id.decode() for run_id in np.setdiff1d(given, self._trial_run_ids(experiment_id)).tolist()}
 
     def _trial_run_ids(self, experiment_id: str) -> Array:
         """Return the ids of the runs of an experiment's trials, newest first, as MLflow's search does."""
@@ -93,7 +94,7 @@ class SqliteReader:
         with self._reading() as connection:
             query = f"SELECT r.run_uuid {_RUNS}{_TRIALS} {_NEWEST_FIRST}"
             rows = connection.execute(query, (int(experiment_id),))
-            return np.fromiter((str(run_id) for (run_id,) in rows), dtype=_RUN_ID)
+            return np.fromiter((str(run_id).encode() for (run_id,) in rows), dtype=_RUN_ID)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Return the path of an artifact, if artifacts are files on this machine."""

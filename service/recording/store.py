@@ -5,45 +5,35 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import NotFoundError, StoreError
 from service.recording.connection import check_writable, sqlite_path, translated_errors
-from service.recording.deleted import check_trials_experiment, delete_trials, lost_runs, restore_hint, restore_runs
-from service.recording.finding import Finder
+from service.recording.deleted import check_trials_experiment, delete_trials, restore_hint, restore_runs
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
 from service.recording.old_names import trial_as_written
-from service.recording.parquet_parts import CURVES_FOLDER, ROWS_FOLDER, read_parts
+from service.recording.parquet_parts import ROWS_FOLDER
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
-from service.recording.sqlite_reader import Unreadable
+from service.recording.sweep_files import DATA_FILE, FRAME_FILE, PARTS_FILE, SPEC_FILE, SweepFiles
 from service.recording.tags import Tag
-from service.recording.trials_file import read_frame, read_run_ids, read_tables
-from service.recording.weights import WEIGHTS_FILE
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
-    from service.results.columns import Choose
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's pages open it in another mode
 _SWEEPS, _TRIALS = "sweeps", "trials"
-_SPEC_FILE = "spec.yaml"
-_PARTS_FILE = "parts.py"
-_DATA_FILE = "dataset.json"
-_FRAME_FILE = "data.parquet"
-_TABLE_FILE = "trials.parquet"
 
 
-class Store(Finder):
+class Store(SweepFiles):
     """Writes sweeps to MLflow's store, and reads them back. Every failure is a StoreError."""
 
     # ------------------------------------------------------------------------------------------------------ writing
@@ -79,12 +69,12 @@ class Store(Finder):
             run = self._client.create_run(parent, tags={**identity, **tags, **driver_tags()}, run_name=sweep)
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
-            texts = {_SPEC_FILE: yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)}
+            texts = {SPEC_FILE: yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)}
             if parts:
-                texts[_PARTS_FILE] = parts
-            texts[_DATA_FILE] = json.dumps(data or {})
+                texts[PARTS_FILE] = parts
+            texts[DATA_FILE] = json.dumps(data or {})
             files = {name: text.encode() for name, text in texts.items()}
-            self._artifacts.write(run_id, {**files, _FRAME_FILE: frame} if frame else files)
+            self._artifacts.write(run_id, {**files, FRAME_FILE: frame} if frame else files)
             self._client.set_tag(run_id, Tag.KIND, "sweep")  # last: a sweep that is found can be resumed
             return sweep_info(self._client.get_run(run_id))
 
@@ -154,41 +144,6 @@ class Store(Finder):
         if path:
             check_writable(path)
 
-    def read_rows(self, sweep: SweepInfo, choose: Choose | None = None) -> pd.DataFrame:
-        """Return the rows of the sweep's table that were written so far; may be empty.
-
-        choose: chooses the columns; None for all.
-        """
-        import pyarrow as pa
-
-        parts, names = [], dict[str, None]()
-        for rows in self.row_tables(sweep):
-            names |= dict.fromkeys(rows.column_names)
-            chosen = {"trial", *(rows.column_names if choose is None else choose(list(names)))}
-            parts.append(rows.select([name for name in rows.column_names if name in chosen]))
-        if not parts:
-            return read_parts((), ["trial"])
-        table = pa.concat_tables(parts, promote_options="permissive").to_pandas()
-        return table.drop_duplicates("trial", ignore_index=True)
-
-    def row_tables(self, sweep: SweepInfo) -> Iterator[pa.Table]:
-        """Yield those rows, some at a time. A trial may come several times."""
-        from pyarrow import ArrowInvalid
-
-        table = [name for name in self._artifacts.names(sweep.run_id) if name == _TABLE_FILE]
-        for name in [*table, *self._artifacts.names(sweep.run_id, ROWS_FOLDER)]:
-            with self._file(sweep.run_id, name) as path, suppress(ArrowInvalid):  # cut off by a kill: trained again
-                yield from filter(len, read_tables(path, sweep, lost=()))
-
-    def curves(self, sweep: SweepInfo) -> pd.DataFrame:
-        """Return the curves that were recorded as files, one row a point: number, step, metrics. It may be empty."""
-        names = self._artifacts.names(sweep.run_id, CURVES_FOLDER)
-        points = read_parts(self._parts(sweep, names), ["number", "step"])
-        return points.sort_values(["number", "step"], ignore_index=True) if len(points) else points
-
-    def _parts(self, sweep: SweepInfo, names: Sequence[str]) -> Iterator[bytes]:
-        return (self._read(sweep.run_id, name) for name in names)
-
     def reopen(self, sweep: SweepInfo) -> None:
         """Mark the sweep's run as running again, with this process as its driver, and delete incomplete runs.
 
@@ -209,7 +164,7 @@ class Store(Finder):
         from mlflow.entities import Param
 
         text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
-        self.write_files(sweep, None, {_SPEC_FILE: text.encode()})
+        self.write_files(sweep, None, {SPEC_FILE: text.encode()})
         with translated_errors(self.uri):
             self.tag(sweep, tags)
             self._client.log_batch(sweep.run_id, params=[Param(key, value) for key, value in params.items()])
@@ -311,9 +266,7 @@ class Store(Finder):
             from service.results.trials_table import best_trials
 
             rows = self.table(sweep, columns_to_rank((), metric)) if sweep.ended else self.read_rows(sweep)
-            best = best_trials(rows, metric, count)
-            if sweep.ended and len(best):
-                best = best_trials(self.table(sweep, numbers=best["number"].tolist()), metric, count)
+            best = self.whole_rows(sweep, best_trials(rows, metric, count))
             return [trial_from_row(row, sweep) for row in best.to_dict("records")]
         by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
         with translated_errors(self.uri):
@@ -327,67 +280,6 @@ class Store(Finder):
         with translated_errors(self.uri):
             return [(m.step, from_mlflow_value(m.value)) for m in self._client.get_metric_history(run_id, metric)]
 
-    def final_weights(self, run_id: str) -> list[dict[str, Any]] | None:
-        """Return the trial's tensors, with name, shape and values; None if they were not recorded."""
-        if WEIGHTS_FILE not in self._artifacts.names(run_id):
-            return None
-        tensors: list[dict[str, Any]] = json.loads(self._read(run_id, WEIGHTS_FILE))["tensors"]
-        return tensors
-
-    def spec(self, sweep: SweepInfo) -> Any:
-        """Return the content of the sweep file."""
-        import yaml
-
-        return yaml.safe_load(self._read(sweep.run_id, _SPEC_FILE))
-
-    def data(self, sweep: SweepInfo) -> dict[str, Any]:
-        """Return the description of the sweep's data."""
-        description: dict[str, Any] = json.loads(self._read(sweep.run_id, _DATA_FILE))
-        return description
-
-    def frame(self, sweep: SweepInfo) -> bytes:
-        """Return the Parquet file of a sweep's data that came from Python."""
-        return self._read(sweep.run_id, _FRAME_FILE)
-
-    def parts(self, sweep: SweepInfo) -> str:
-        """Return the text of the sweep's file of custom functions; empty if there was none."""
-        if _PARTS_FILE not in self._artifacts.names(sweep.run_id):
-            return ""
-        return self._read(sweep.run_id, _PARTS_FILE).decode("utf-8")
-
-    def table(
-        self, sweep: SweepInfo, choose: Choose | None = None, numbers: Sequence[int] | None = None
-    ) -> pd.DataFrame:
-        """Return the sweep's trials.parquet.
-
-        choose: chooses the columns; None for all.
-        numbers: of the trials to return, in any order; None for all.
-        Raises NotFoundError if the sweep is running or was killed.
-        """
-        with self._table_file(sweep) as path:
-            table = read_frame(path, sweep, choose, numbers)
-        lost = self._lost_runs(sweep, table["run_id"].dropna()) if "run_id" in table else set()
-        return table.assign(run_id=table["run_id"].where(~table["run_id"].isin(lost), None)) if lost else table
-
-    def tables(self, sweep: SweepInfo) -> Iterator[pa.Table]:
-        """Yield the rows of the sweep's trials.parquet some at a time, all with the same columns; at least one table.
-
-        Raises NotFoundError if the sweep is running or was killed.
-        """
-        with self._table_file(sweep) as path:
-            yield from read_tables(path, sweep, self._lost_runs(sweep, read_run_ids(path)))
-
-    @contextmanager
-    def _table_file(self, sweep: SweepInfo) -> Iterator[Path]:
-        """Yield the path of the sweep's trials.parquet, or of a copy on this machine."""
-        if not sweep.ended:
-            raise NotFoundError(
-                f"the sweep {sweep.sweep} has not ended, so it has no table: wait for it; "
-                f"`gradgrid resume {sweep.sweep}` completes a sweep that was killed"
-            )
-        with self._file(sweep.run_id, _TABLE_FILE) as path:
-            yield path
-
     def delete(self, sweep: SweepInfo) -> None:
         """Delete a sweep's run and its trials' experiment in MLflow. `mlflow gc` removes them for good.
 
@@ -397,28 +289,3 @@ class Store(Finder):
         with translated_errors(self.uri):
             delete_trials(self._client, self._runs, sweep.experiment_id)
             self._client.delete_run(sweep.run_id)
-
-    def _lost_runs(self, sweep: SweepInfo, run_ids: Collection[str]) -> set[str]:
-        """Return those of a sweep's runs that were deleted."""
-        if not len(run_ids):
-            return set()
-        if self._reader:
-            with suppress(Unreadable):
-                return self._reader.lost_runs(sweep.experiment_id, run_ids)
-        with translated_errors(self.uri):
-            return lost_runs(self._runs, sweep.experiment_id, run_ids)
-
-    def _read(self, run_id: str, name: str) -> bytes:
-        """Return the content of an artifact."""
-        with self._file(run_id, name) as path:
-            return path.read_bytes()
-
-    @contextmanager
-    def _file(self, run_id: str, name: str) -> Iterator[Path]:
-        """Yield the path of an artifact, or of a copy on this machine."""
-        path = None
-        if self._reader:
-            with suppress(Unreadable):
-                path = self._reader.artifact(run_id, name)
-        with nullcontext(path) if path else self._artifacts.file(run_id, name) as path:
-            yield path

@@ -166,12 +166,8 @@ def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFr
     the test part if the objective is of the validation part.
     """
     names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, test_metric(objective)))
-    return read_columns(file, names)
-
-
-def read_columns(file: Path, names: Sequence[str]) -> pd.DataFrame:
-    """Return columns of a Parquet file, without holding more than one of them twice."""
-    table = pa.parquet.read_table(file, columns=list(names), use_threads=False, pre_buffer=False)
+    # one column after another, so that none but one is there twice
+    table = pa.parquet.read_table(file, columns=names, use_threads=False, pre_buffer=False)
     frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
     pa.default_memory_pool().release_unused()

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from experiments.spec import load_spec
 from service.inspection.export import FORMATS
 from service.recording import recorded_table, sqlite_reader
-from service.recording.recorded_table import read_table, read_trials
+from service.recording.recorded_table import read_table
 from service.recording.store import Store
 from service.recording.trials_file import read_tables
 from service.results.columns import columns_to_rank, main_columns
@@ -50,7 +50,7 @@ def test_fewer_columns_give_the_same_leaderboard(recorded: Recorded) -> None:
     names = shown_params(every.columns, sweep.swept)
     assert ranked(some, "accuracy", names) == ranked(every, "accuracy", names)
     rows = some.iloc[[5, 0, 3]]
-    pd.testing.assert_frame_equal(read_trials(store, sweep, rows), every.iloc[[5, 0, 3]].reset_index(drop=True))
+    pd.testing.assert_frame_equal(store.whole_rows(sweep, rows), every.iloc[[5, 0, 3]].reset_index(drop=True))
 
 
 def test_a_running_sweep_is_read_some_runs_at_a_time(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
