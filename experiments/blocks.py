@@ -80,7 +80,7 @@ class Block:
         """The lengths of the product's factors for readers, such as `4 activation x 10 seed`."""
         crossed = [f"{len(self.axes[names[0]]):,} {' and '.join(names)}" for names in self.crossed]
         drawn = ", ".join(" and ".join(names) for names in self.drawn)
-        points = [] if self.search.is_grid else [f"{self.search.points:,} {self.search.method} points of {drawn}"]
+        points = [] if self.search.is_grid else [f"{self.search.points:,} {self.search.sequence} points of {drawn}"]
         return " x ".join(points + crossed)
 
     def error_at(self, hyperparameter: str, message: str) -> SpecError:

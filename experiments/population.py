@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,34 @@ import numpy as np
 
 from engine.arrays import Array, Integers
 from experiments.architecture import Architecture
+from experiments.hyperparameters import REPEATS
 from experiments.product import Product
+
+
+def configurations(populations: Sequence[Population]) -> Integers:
+    """Return the configuration of each trial, (trials,): a whole number that trials have in common which repeat it.
+
+    They differ only in the seed or the fold. The numbers follow the order in which configurations appear.
+    """
+    import pandas as pd
+
+    frames: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
+    for population in populations:
+        columns = {name: column for name, column in population.columns.items() if name not in REPEATS}
+        data = tuple((name, value) for name, value in population.data_params.items() if name not in REPEATS)
+        frame = pd.DataFrame(columns, index=population.numbers_at(np.arange(population.trials)))
+        frames.setdefault((population.architecture, data, *columns), []).append(frame)
+    firsts = np.empty(sum(population.trials for population in populations), dtype=np.int64)
+    for alike in frames.values():
+        frame = pd.concat(alike).sort_index()
+        numbers = frame.index.to_numpy()
+        if not len(frame.columns):
+            firsts[numbers] = numbers[0]
+            continue
+        groups = frame.groupby(list(frame.columns), sort=False).ngroup().to_numpy()
+        _, places = np.unique(groups, return_index=True)
+        firsts[numbers] = numbers[places[groups]]
+    return np.unique(firsts, return_inverse=True)[1].reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -27,21 +27,40 @@ _BITS = 32
 class SearchSpec(Section):
     """The `search` section: which points of the axes are trained."""
 
-    method: Literal["grid", "random", "sobol"] = Field(
-        default="grid", description="all points; or points at random; or points of a Sobol sequence, which fills evenly"
+    method: Literal["grid", "random", "sobol", "halving", "hyperband"] = Field(
+        default="grid",
+        description="all points; or points at random; or points of a Sobol sequence, which fills evenly; or successive "
+        "halving or Hyperband, which train the worse trials for fewer steps",
     )
     trials: int | None = Field(
         default=None, description="points of the search; each is trained with every seed", ge=1, le=MAX_POINTS
     )
     seed: int = Field(default=0, description="of the points", ge=0, lt=2**63)
+    first: int | None = Field(default=None, description="steps of the first rung of halving and hyperband", ge=1)
+    factor: int = Field(
+        default=3, description="halving and hyperband: one configuration of so many goes on at each rung", ge=2, le=100
+    )
+    metric: str | None = Field(
+        default=None, description="halving and hyperband: ranks the configurations of a rung; the leaderboard's metric"
+    )
 
     @model_validator(mode="after")
     def _keys_fit(self) -> SearchSpec:
-        if self.method != "grid" and self.trials is None:
+        if self.method in ("random", "sobol") and self.trials is None:
             raise ValueError(f"method {self.method} needs trials, the number of points")
         if self.method == "grid" and self.trials is not None:
             raise ValueError("method grid trains every point, so it takes no trials; write method: sobol, or random")
+        if self.has_rungs and self.first is None:
+            raise ValueError(f"method {self.method} needs first, the steps after which the worst leave")
+        given = [name for name in ("first", "factor", "metric") if name in self.model_fields_set]
+        if given and not self.has_rungs:
+            raise ValueError(f"{given[0]} belongs to method halving or hyperband, not {self.method}")
         return self
+
+    @property
+    def has_rungs(self) -> bool:
+        """Whether the worse trials leave at rungs: numbers of steps before the last."""
+        return self.method in ("halving", "hyperband")
 
     @property
     def points(self) -> int:
@@ -50,8 +69,17 @@ class SearchSpec(Section):
 
     @property
     def is_grid(self) -> bool:
-        """Whether every point is trained."""
-        return self.method == "grid"
+        """Whether the trials are all points of the axes, and none is drawn."""
+        return self.trials is None
+
+    @property
+    def sequence(self) -> str:
+        """The name of the points that the search draws."""
+        return "random" if self.method == "random" else "sobol"
+
+    def shuffle(self, count: int) -> Words:
+        """Return random whole numbers, (count,), of which the order is a shuffle."""
+        return _words(np.random.PCG64(self.seed), count)
 
     def coordinates(self, dimensions: int) -> Words:
         """Return the coordinates of all points, whole numbers below 2**32: (points, dimensions)."""

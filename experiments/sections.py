@@ -1,4 +1,4 @@
-"""The sections `record` and `refine` of the sweep file."""
+"""The sections `record`, `refine` and `early_stopping` of the sweep file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from experiments.data.dataset_spec import Section
 from experiments.errors import did_you_mean
@@ -73,6 +73,26 @@ class RecordSpec(Section):
             if isinstance(top, int) and not isinstance(top, bool) and 1 <= top <= MAX_TOP:
                 return TopRuns(top)
         raise ValueError(f"should be all, summary, or {{top: N}} with N from 1 to {MAX_TOP:,}, not {value!r}")
+
+
+class EarlyStoppingSpec(Section):
+    """The `early_stopping` section of a sweep file: when a trial ends before its last step."""
+
+    patience: int = Field(description="steps without a better value after which a trial stops", ge=1)
+    every: int | None = Field(default=None, description="steps between two looks; a tenth of patience", ge=1)
+    metric: str | None = Field(default=None, description="what must get better; the leaderboard's metric")
+    min_delta: float = Field(default=0.0, description="a value is better if it is by more than this", ge=0)
+
+    @model_validator(mode="after")
+    def _looks_in_time(self) -> EarlyStoppingSpec:
+        if self.every is not None and self.every > self.patience:
+            raise ValueError(f"every should be at most patience, {self.patience:,}, not {self.every:,}")
+        return self
+
+    @property
+    def steps_between_looks(self) -> int:
+        """The steps between two looks at the metric."""
+        return self.every or max(1, self.patience // 10)
 
 
 class RefineSpec(Section):

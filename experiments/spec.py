@@ -32,8 +32,9 @@ from experiments.hyperparameters import (
 )
 from experiments.messages import schema_messages, value_message
 from experiments.search import SearchSpec
-from experiments.sections import RecordSpec, RefineSpec
+from experiments.sections import EarlyStoppingSpec, RecordSpec, RefineSpec
 from experiments.source import KeyPath, SpecSource, override, read_yaml
+from experiments.stopping import check_stopping
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,9 @@ class Spec(Section):
     search: SearchSpec = SearchSpec()
     refine: RefineSpec | None = Field(
         default=None, description="train two axes coarsely, then densely only where neighbours differ"
+    )
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default=None, description="stop a trial that has not got better for so many steps"
     )
     record: RecordSpec = RecordSpec()
     extensions: list[list[str]] = Field(
@@ -219,10 +223,13 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
         )
     parts = _parts(source)
     spec, of_layers = _validated(source, parts)
-    stages = [_stage(spec, of_layers, source, parts)]
+    stages, specs = [_stage(spec, of_layers, source, parts)], [spec]
     for number in range(1, len(spec.extensions) + 1):
         extended = extended_source(source, spec.extensions[:number])
-        stages.append(_stage(*_validated(extended, parts), extended, parts, number))
+        later, of_layers = _validated(extended, parts)
+        stages.append(_stage(later, of_layers, extended, parts, number))
+        specs.append(later)
+    check_stopping(specs, source)
     return ResolvedSpec(spec, source, tuple(stages), parts)
 
 
@@ -313,4 +320,5 @@ _SECTIONS: dict[KeyPath, type[Section]] = {
     ("record",): RecordSpec,
     ("search",): SearchSpec,
     ("refine",): RefineSpec,
+    ("early_stopping",): EarlyStoppingSpec,
 }

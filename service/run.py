@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.arrays import Integers
+from engine.arrays import Floats, Integers
 from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import ResolvedSpec
+from experiments.stopping import UNDECIDED, stops_trials
 from service.execution import summary
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
@@ -31,12 +32,15 @@ from service.execution.observer import NullObserver, ProgressObserver
 from service.execution.pipeline import Pipeline
 from service.execution.plan import Plan, Shard, make_plan
 from service.execution.pool import Pool
+from service.execution.recorded_plan import with_steps
 from service.execution.recovery import recovered_state
 from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
+from service.execution.screening import screen
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
+from service.execution.stopping import Stopping
 from service.execution.sweep_state import SweepState
 from service.recording.connection import import_libraries
 from service.recording.infos import SweepInfo
@@ -93,6 +97,7 @@ def run_sweep(
         deadline = math.inf if minutes is None else start + 60 * minutes
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive:  # from now on: to read a large sweep back takes minutes
+            plan = with_steps(plan, store, sweep) if resume else plan
             state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
             with closing(state):
                 run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
@@ -135,7 +140,10 @@ class _Run:
                 Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
                 return not self.over
 
-            if self.plan.resolved.spec.refine is None:
+            spec = self.plan.resolved.spec
+            if stops_trials(spec):
+                self._stop_trials(train)
+            elif spec.refine is None:
                 train(self.state.done)
             else:
                 self.refined = refine(self.plan, self.state.overview, lambda numbers: train(self._all_but(numbers)))
@@ -146,6 +154,29 @@ class _Run:
         if not isinstance(runs, str) and not self.over:
             self._record_best(runs.top, shard_size)
         self.pool.release()
+
+    def _stop_trials(self, train: Callable[[Integers], bool]) -> None:
+        """Train each trial to the step that halving or early stopping decides, and record it."""
+        datasets = self.pool.share(self.plan.datasets)
+        kept = np.zeros(self.plan.trials, dtype=bool) if self.plan.steps is None else self.plan.steps != UNDECIDED
+        recorded = np.zeros(self.plan.trials, dtype=bool)
+
+        def screened(numbers: Integers, steps: int, looks: int) -> Floats | None:
+            self.observer.comparing(len(numbers), steps)
+            return screen(self.pool, self.plan, numbers, steps, looks, self._in_time, datasets)
+
+        def settle(steps: Integers) -> bool:
+            nonlocal kept
+            decided = steps != UNDECIDED
+            if (decided & ~kept).any():
+                self.retry.call(lambda: self.store.write_steps(self.sweep, steps))
+                kept = decided
+            self.plan = replace(self.plan, steps=steps.copy())
+            numbers = np.flatnonzero(decided & ~recorded)
+            recorded[numbers] = True
+            return not len(numbers) or train(self._all_but(numbers))
+
+        Stopping(self.plan, screened, settle).run()
 
     def _in_time(self, shards: Iterator[Shard]) -> Iterator[Shard]:
         """Yield shards until the budget is over. `over` says whether some are left then."""

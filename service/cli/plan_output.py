@@ -31,6 +31,7 @@ def plan_json(plan: Plan, estimate: Estimate) -> dict[str, Any]:
         "plan_bytes": plan_bytes(plan.trials),
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(new.programs)),
+        "rungs": _rungs_json(plan),
         "shards": new.shard_count(estimate.workers or 1),
         "runs": new.runs,
         "metric_rows": new.metric_rows,
@@ -40,6 +41,34 @@ def plan_json(plan: Plan, estimate: Estimate) -> dict[str, Any]:
         "data_sets": len(plan.datasets),
         "notes": list(plan.notes),
     }
+
+
+def _rungs_json(plan: Plan) -> list[dict[str, int]]:
+    """Return how many configurations are compared at each rung of a search, and how many go on."""
+    ladder = plan.ladder
+    if ladder is None:
+        return []
+    reaching = [ladder.reaching(rung) for rung in range(len(ladder.rungs))]
+    leaving = [ladder.leaving(rung) for rung in range(len(ladder.rungs))]
+    names = ("steps", "configurations", "leave")
+    return [dict(zip(names, row, strict=True)) for row in zip(ladder.rungs, reaching, leaving, strict=True)]
+
+
+def _stopping_lines(plan: Plan) -> list[str]:
+    """Return the lines of a search with rungs, or of early stopping."""
+    rule = plan.resolved.spec.early_stopping
+    if rule is not None:
+        what = f"a trial stops when {plan.stopping_metric} has not got better for {rule.patience:,} steps"
+        return [f"stopping  {what}: the time below is for all steps"]
+    ladder = plan.ladder
+    if ladder is None:
+        return []
+    rungs = ", ".join(f"{row['configurations']:,} to step {row['steps']:,}" for row in _rungs_json(plan))
+    brackets = f" in {len(ladder.brackets)} brackets" if len(ladder.brackets) > 1 else ""
+    return [
+        f"rungs     {rungs} (configurations{brackets}, by {plan.stopping_metric})",
+        f"          {ladder.share:.0%} of the steps of training all of them to the end",
+    ]
 
 
 def _block_json(counts: BlockCounts) -> dict[str, Any]:
@@ -117,6 +146,7 @@ def print_plan(plan: Plan, estimate: Estimate) -> None:
             ["refine    only the coarse map and its edge are trained: the figures below are for every trial"]
             * plan.is_refined
         ),
+        *_stopping_lines(plan),
         *_data_lines(plan.dataset),
         *([f"          {len(plan.datasets):,} data sets; this is the first"] if len(plan.datasets) > 1 else []),
         f"plan      {bytes_text(values['plan_bytes'])} of memory at most, of {bytes_text(MAX_BYTES)} that it may take",

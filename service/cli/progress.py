@@ -77,6 +77,9 @@ class LiveProgress(_WaitMessages):
             best="" if best is None else f"best {self._objective} {best:.4g}",
         )
 
+    def comparing(self, trials: int, steps: int) -> None:
+        self._bar.update(self._task, best=f"comparing {trials:,} at step {steps:,}")
+
     def end(self) -> None:
         self._bar.stop()
 
@@ -106,6 +109,9 @@ class PlainProgress(_WaitMessages):
             self._last_line = now
             best_text = "" if best is None else f", best {self._plan.objective} {best:.4g}"
             print_note(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{self._speed(now - self._began)}")
+
+    def comparing(self, trials: int, steps: int) -> None:
+        print_note(f"comparing {trials:,} trials at step {steps:,}")
 
     def _speed(self, seconds: float) -> str:
         """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray."""
@@ -137,6 +143,9 @@ class _SafeProgress:
 
     def advance(self, trials: int, best: float | None) -> None:
         self._show("advance", trials, best)
+
+    def comparing(self, trials: int, steps: int) -> None:
+        self._show("comparing", trials, steps)
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         self._show("waiting", why, seconds, bound)

@@ -24,6 +24,7 @@ from service.execution.pool import Handle, InlinePool, Pool, RecorderHandle, Rec
 from service.execution.ray_folder import folder_for_ray
 from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
 from service.execution.shard_tables import TableSettings, train_tables
+from service.execution.worker import screened
 
 _JOBS_ADDRESS = "http://127.0.0.1:8265"
 _REACH_SECONDS = 5
@@ -124,6 +125,16 @@ class RayPool:
         import ray
 
         return ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
+
+    def screen(self, shard: Shard, datasets: Handle, metric: str, looks: int) -> Handle:
+        return self._screen.remote(shard, datasets, metric, looks)
+
+    @cached_property
+    def _screen(self) -> Any:
+        """`screened` as a function of Ray's."""
+        import ray
+
+        return ray.remote(num_cpus=1, max_retries=3)(screened)
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
         return _RayRecorder(recipe)

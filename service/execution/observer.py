@@ -25,6 +25,10 @@ class ProgressObserver(RetryObserver, Protocol):
         """So many more trials are recorded. best: the best value of the objective so far."""
         ...
 
+    def comparing(self, trials: int, steps: int) -> None:
+        """So many trials are trained up to a step, to decide which of them stop. They are recorded later."""
+        ...
+
     def end(self) -> None:
         """Every trial is recorded, or the sweep stops."""
         ...
@@ -37,6 +41,9 @@ class NullObserver:
         pass
 
     def advance(self, trials: int, best: float | None) -> None:
+        pass
+
+    def comparing(self, trials: int, steps: int) -> None:
         pass
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:

@@ -16,15 +16,18 @@ from engine import Program, TrainConfig
 from engine.arrays import Array, Integers
 from engine.kernels.cost import compilation_seconds, training_seconds
 from experiments.architecture import Architecture
+from experiments.compared_metrics import check_metric_and_rungs
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.data.variants import Datasets, load_datasets
 from experiments.errors import DataError, SpecError
 from experiments.measures import MEASURES
 from experiments.part_notes import part_notes
-from experiments.population import Population
+from experiments.population import Population, configurations
+from experiments.rungs import Ladder
 from experiments.sections import RecordSpec
 from experiments.spec import ResolvedSpec
+from experiments.stopping import UNDECIDED
 from experiments.trials import Grid, TrialIds, make_grid
 from service.results.curves import kept_curves
 
@@ -44,6 +47,7 @@ class Shard:
     dataset: the index of the data set among those of the sweep.
     fingerprint: of the data set.
     data_params: `dataset.noise` and the like, if the grid has them.
+    steps: the number of steps, if the trials are stopped before the last.
     """
 
     program: Program
@@ -53,11 +57,17 @@ class Shard:
     dataset: int
     fingerprint: str
     data_params: Mapping[str, Any]
+    steps: int | None = None
 
     @property
     def trials(self) -> int:
         """The number of trials."""
         return len(self.numbers)
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of training, to the step at which the trials are stopped."""
+        return stopped_at(self.architecture.config, self.steps)
 
     def configuration(self, trial: int) -> dict[str, Any]:
         """Return the hyperparameters that the id of the trial at this position is made of."""
@@ -71,6 +81,11 @@ class Shard:
         return {name: column[trial].item() for name, column in self.columns.items()}
 
 
+def stopped_at(config: TrainConfig, steps: int | None) -> TrainConfig:
+    """Return the settings of training that is stopped after some steps; the same if that is None."""
+    return config if steps is None else replace(config, steps=steps, schedule_steps=config.steps)
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a sweep will train, decided before anything runs.
@@ -79,12 +94,15 @@ class Plan:
     variants: the training and test data; several if the grid has axes of the data.
     grid: the trials, as populations that share an architecture and a data set.
     programs: the training step of each population.
+    steps: (trials,) the number of steps of each trial, if some are stopped before the last; UNDECIDED if that is not
+        known yet.
     """
 
     resolved: ResolvedSpec
     variants: Datasets
     grid: Grid
     programs: tuple[Program, ...]
+    steps: Integers | None = None
 
     @property
     def populations(self) -> tuple[Population, ...]:
@@ -131,7 +149,37 @@ class Plan:
         """The estimated training time on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)
         training = sum(self._cost(population.trials, population, program) for population, program in pairs)
+        if self.steps is not None:
+            training *= self._share_of_steps(self.steps)
+        elif self.ladder:
+            training *= self.ladder.share
         return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
+
+    def _share_of_steps(self, steps: Integers) -> float:
+        """Return the steps that trials are trained for, as a share of those of the sweep file."""
+        numbers = [(p.numbers_at(np.arange(p.trials)), p.architecture.config.steps) for p in self.populations]
+        trained = [np.where(steps[of] == UNDECIDED, every, steps[of]).sum() for of, every in numbers]
+        return float(sum(trained) / sum(len(of) * every for of, every in numbers))
+
+    @cached_property
+    def configurations(self) -> Integers:
+        """The configuration of each trial, (trials,): trials that differ only in the seed or the fold share one."""
+        return configurations(self.populations)
+
+    @cached_property
+    def ladder(self) -> Ladder | None:
+        """The rungs at which the worse configurations leave; None for a sweep without any."""
+        search = self.resolved.spec.search
+        if not search.has_rungs:
+            return None
+        return Ladder.of(search, self.populations[0].architecture.config.steps, int(self.configurations.max()) + 1)
+
+    @property
+    def stopping_metric(self) -> str:
+        """The metric by which halving or early stopping compares trials."""
+        spec = self.resolved.spec
+        given = spec.early_stopping.metric if spec.early_stopping else spec.search.metric
+        return given or self.objective
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -214,15 +262,39 @@ class Plan:
         size: trials a shard; by default, enough to train for seconds.
         """
         left_out = np.sort(np.asarray(list(done) if isinstance(done, frozenset) else done, np.int64))
+        to_train = 1.0 - len(left_out) / self.trials
 
-        def of(population: Population, program: Program) -> Iterator[Shard]:
-            missing = _missing(population, left_out)
-            count = self._shard_count(population, program, len(missing), workers, size)
-            return (self._shard(population, program, missing, part, count) for part in range(count))
+        def of(population: Population, program: Program) -> Iterator[Iterator[Shard]]:
+            for steps, missing in self._by_steps(population, _missing(population, left_out)):
+                count = self._shard_count(population, program, len(missing), workers, size, to_train)
+                yield self._shards_of(population, program, missing, count, steps)
 
         pairs = list(zip(self.populations, self.programs, strict=True))
         for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].first):
-            yield from heapq.merge(*itertools.starmap(of, group), key=lambda shard: int(shard.numbers[0]))
+            parts = itertools.chain.from_iterable(itertools.starmap(of, group))
+            yield from heapq.merge(*parts, key=lambda shard: int(shard.numbers[0]))
+
+    def _by_steps(
+        self, population: Population, missing: range | Integers
+    ) -> Iterator[tuple[int | None, range | Integers]]:
+        """Yield the indices of a population's trials that are trained for the same number of steps, with that number.
+
+        It is None for those that are not stopped.
+        """
+        if self.steps is None:
+            yield None, missing
+            return
+        indices = np.asarray(missing)
+        steps = self.steps[population.numbers_at(indices)]
+        for value in np.unique(steps).tolist():
+            stopped = value not in (UNDECIDED, population.architecture.config.steps)
+            yield value if stopped else None, indices[steps == value]
+
+    def config_of(self, number: int) -> TrainConfig:
+        """Return the settings of training of the trial with this number."""
+        config = self.population(number).architecture.config
+        steps = UNDECIDED if self.steps is None else int(self.steps[number])
+        return stopped_at(config, None if steps in (UNDECIDED, config.steps) else steps)
 
     def shard_count(self, workers: int) -> int:
         """Return the number of shards of the whole sweep. workers: how many tasks run at once."""
@@ -230,30 +302,43 @@ class Plan:
         return sum(self._shard_count(*pair, pair[0].trials, workers, None) for pair in pairs)
 
     def _shard_count(
-        self, population: Population, program: Program, trials: int, workers: int, size: int | None
+        self,
+        population: Population,
+        program: Program,
+        trials: int,
+        workers: int,
+        size: int | None,
+        to_train: float = 1.0,
     ) -> int:
+        """Return into how many shards trials of a population are cut. to_train: the share of the sweep that is left."""
         if size is not None:
             return math.ceil(trials / size)
-        target = min(max(self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
+        target = min(max(to_train * self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         seconds = self._cost(trials, population, program)
         return min(max(math.ceil(seconds / target), math.ceil(trials / _MAX_TRIALS)), trials)
 
-    def _shard(
-        self, population: Population, program: Program, missing: range | Integers, part: int, count: int
-    ) -> Shard:
-        """Return one of `count` shards of a population. missing: the indices of the trials to train."""
-        length, longer = divmod(len(missing), count)  # the first shards have one more, as numpy.array_split's parts
-        start = part * length + min(part, longer)
-        indices = np.asarray(missing[start : start + length + (part < longer)], dtype=np.int64)
-        return Shard(
-            program=program,
-            architecture=population.architecture,
-            columns=population.at(indices),
-            numbers=population.numbers_at(indices),
-            dataset=population.dataset,
-            fingerprint=self.datasets[population.dataset].fingerprint,
-            data_params=population.data_params,
-        )
+    def _shards_of(
+        self, population: Population, program: Program, missing: range | Integers, count: int, steps: int | None
+    ) -> Iterator[Shard]:
+        """Yield `count` shards of a population.
+
+        missing: the indices of the trials to train.
+        steps: at which they are stopped; None if they are not.
+        """
+        length, longer = divmod(len(missing), max(count, 1))  # as numpy.array_split's parts: the first have one more
+        for part in range(count):
+            start = part * length + min(part, longer)
+            indices = np.asarray(missing[start : start + length + (part < longer)], dtype=np.int64)
+            yield Shard(
+                program=program,
+                architecture=population.architecture,
+                columns=population.at(indices),
+                numbers=population.numbers_at(indices),
+                dataset=population.dataset,
+                fingerprint=self.datasets[population.dataset].fingerprint,
+                data_params=population.data_params,
+                steps=steps,
+            )
 
     def _cost(self, trials: int, population: Population, program: Program) -> float:
         """Return about how many seconds one core trains so many trials of a population."""
@@ -303,6 +388,7 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
     except DataError as error:
         raise _located(error, resolved) from None
     _check_measures(resolved, datasets.every[0])
+    check_metric_and_rungs(resolved, grid.populations, datasets.every[0])
     traced: dict[tuple[Architecture, int, int, bool], Program] = {}
     programs = []
     for population in grid.populations:

@@ -10,6 +10,7 @@ from experiments.errors import GradgridError
 from service.execution.plan import Shard
 from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
 from service.execution.shard_tables import TableSettings, train_tables
+from service.execution.worker import screened
 
 Handle = Any
 """The result of work that may not have ended yet. It stays where it was made until it is fetched."""
@@ -67,6 +68,10 @@ class Pool(Protocol):
         """Start `train_tables`; return handles of its two results."""
         ...
 
+    def screen(self, shard: Shard, datasets: Handle, metric: str, looks: int) -> Handle:
+        """Start `screened`; return a handle of its result."""
+        ...
+
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
         """Open a recorder."""
         ...
@@ -110,6 +115,9 @@ class InlinePool:
     def train(self, shard: Shard, datasets: _Done, settings: TableSettings) -> tuple[_Done, _Done]:
         summary, tables = train_tables(shard, datasets.value, settings)  # type: ignore[arg-type]
         return _Done(summary), _Done(tables)
+
+    def screen(self, shard: Shard, datasets: _Done, metric: str, looks: int) -> _Done:
+        return _Done(screened(shard, datasets.value, metric, looks))  # type: ignore[arg-type]
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
         return _InlineRecorder(recipe)

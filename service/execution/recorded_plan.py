@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from experiments.errors import SpecError
 from experiments.extensions import with_extension
 from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
+from experiments.stopping import stops_trials
 from service.execution.plan import Plan, make_plan
 from service.execution.worker import batch_seeds, initial, program_columns
 from service.recording.infos import SweepInfo, TrialInfo, identity_mismatches
@@ -57,13 +59,20 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
 
     purpose: the participle for the message of the SpecError that it raises if data or engine have changed.
     """
-    plan = make_plan(recorded_spec(store, sweep))
+    plan = with_steps(make_plan(recorded_spec(store, sweep)), store, sweep)
     mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
     if mismatches:
         raise SpecError(
             f"the sweep {sweep.sweep} can't be {purpose}: {' and '.join(mismatches)} changed since it began"
         )
     return plan
+
+
+def with_steps(plan: Plan, store: Store, sweep: SweepInfo) -> Plan:
+    """Return a sweep's plan with the steps that are decided for its trials, if some are stopped before the last."""
+    if not stops_trials(plan.resolved.spec):
+        return plan
+    return replace(plan, steps=store.steps(sweep))
 
 
 def _number(plan: Plan, trial: TrialInfo) -> int:
@@ -93,6 +102,6 @@ def planned_trial(plan: Plan, trial: TrialInfo) -> Trial:
         hyperparameters={name: float(column[0]) for name, column in program_columns(columns).items()},
         initial=initial(columns, architecture, data)[0],
         samples=data.training(architecture.loss, architecture.output),
-        config=architecture.config,
+        config=plan.config_of(number),
         seed=int(batch_seeds(columns)[0]),
     )

@@ -27,7 +27,7 @@ def sweep_params(plan: Plan) -> dict[str, str]:
     resolved = plan.resolved
     fixed = {name: as_text(value) for name, value in resolved.fixed.items()}
     axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
-    search = {} if resolved.spec.search.is_grid else {"search": resolved.spec.search.method}
+    search = {"search": method} if (method := resolved.spec.search.method) != "grid" else {}
     return {"dataset": plan.dataset.name, **fixed, **search, **axes}
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine import History, initial_weights, train
-from engine.arrays import Array, Floats
+from engine.arrays import Array, Floats, Integers
 from engine.samples import Samples
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
-from experiments.measures import measured
+from experiments.measures import MEASURES, measured
+from experiments.stopping import STOPPED
 from service.execution.plan import Shard
 
 _TEST = "test_"
@@ -40,6 +41,22 @@ class TrainedShard:
     end_time: int
     host: str
 
+    @property
+    def outcomes(self) -> list[str]:
+        """The outcome of each trial."""
+        history = self.history
+        names = [history.outcome(trial) for trial in range(history.trials)]
+        if self.shard.steps is None:
+            return names
+        return [name if diverged else STOPPED for name, diverged in zip(names, history.diverged.tolist(), strict=True)]
+
+    @property
+    def outcome_steps(self) -> Integers:
+        """The step from which each trial has its outcome, (trials,)."""
+        history, stopped = self.history, self.shard.steps
+        steps = history.outcomes.onset_step
+        return steps if stopped is None else np.where(history.diverged, steps, stopped)
+
 
 def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[str] = ()) -> TrainedShard:
     """Train every trial of the shard; return the histories.
@@ -59,7 +76,7 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
         program_columns(shard.columns),
         training,
         validation or test,
-        architecture.config,
+        shard.config,
         seeds=batch_seeds(shard.columns),
     )
     tested: dict[str, Floats] = {}
@@ -73,12 +90,33 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
     return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
+def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, looks: int) -> Floats:
+    """Train a shard and return its metric, (trials, looks): the work of one task.
+
+    metric: of a curve, or a measure of the final weights, which has a single look.
+    looks: points of the curve, evenly from step 0 to the last; 1 for the last alone. NaN for a trial that has diverged.
+    """
+    config = replace(shard.architecture.config, points=max(looks, 2), gradients=False)
+    shard = replace(shard, architecture=replace(shard.architecture, config=config))
+    measure = metric.removeprefix("test_").removeprefix("validation_")
+    trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
+    history = trained.history
+    values = history.curves[metric] if metric in history.curves else trained.measures[metric][:, None]
+    values = np.array(values[:, -looks:], dtype=np.float64)
+    diverged, last = history.diverged, values[:, -1].copy()
+    values[diverged, -1] = np.nan
+    if looks > 1:  # the last finite value stands at the end of a curve
+        at_its_look = diverged[:, None] & (history.steps == history.last_step[:, None])
+        values = np.where(at_its_look, last[:, None], values)
+    return values
+
+
 def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> dict[str, Floats]:
     """Return loss and accuracy of final weights on the test part, (trials,) each.
 
     The kernel measures them of the weights before a further step.
     """
-    config = replace(shard.architecture.config, steps=1, points=2, gradients=False, batch_size=None)
+    config = replace(shard.config, steps=1, points=2, gradients=False, batch_size=None)
     history = train(shard.program, weights, program_columns(shard.columns), training, test, config)
     return {name: curve[:, 0].astype(np.float64) for name, curve in history.curves.items() if name.startswith(_TEST)}
 

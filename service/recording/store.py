@@ -7,8 +7,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from experiments.errors import NotFoundError, StoreError
 from service.recording.connection import check_writable, sqlite_path, translated_errors
@@ -18,13 +21,14 @@ from service.recording.old_names import trial_as_written
 from service.recording.parquet_parts import ROWS_FOLDER
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
-from service.recording.sweep_files import DATA_FILE, FRAME_FILE, PARTS_FILE, SPEC_FILE, SweepFiles
+from service.recording.sweep_files import DATA_FILE, FRAME_FILE, PARTS_FILE, SPEC_FILE, STEPS_FILE, SweepFiles
 from service.recording.tags import Tag
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from engine.arrays import Integers
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
@@ -77,6 +81,16 @@ class Store(SweepFiles):
             self._artifacts.write(run_id, {**files, FRAME_FILE: frame} if frame else files)
             self._client.set_tag(run_id, Tag.KIND, "sweep")  # last: a sweep that is found can be resumed
             return sweep_info(self._client.get_run(run_id))
+
+    def write_steps(self, sweep: SweepInfo, steps: Integers) -> None:
+        """Write the steps that each trial is trained for, (trials,), as a file of the sweep's run."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table({"number": np.arange(len(steps)), "steps": steps})
+        file = BytesIO()
+        pq.write_table(table, file, compression="zstd")
+        self.write_files(sweep, None, {STEPS_FILE: file.getvalue()})
 
     def _experiment(self, name: str, kind: str) -> str:
         """Return the id of the experiment with this name. Create it if there is none; don't change one that exists."""

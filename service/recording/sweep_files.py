@@ -8,6 +8,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments.errors import NotFoundError
 from service.recording.connection import translated_errors
 from service.recording.deleted import lost_runs
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from engine.arrays import Integers
     from service.results.columns import Choose
 
 SPEC_FILE, PARTS_FILE, DATA_FILE, FRAME_FILE = "spec.yaml", "parts.py", "dataset.json", "data.parquet"
 """Names of the sweep file, the custom functions, the description of the data, and the data if they come from Python."""
+
+STEPS_FILE = "steps.parquet"
+"""Name of the table of the steps that each trial is trained for, if some are stopped before the last."""
 
 _TABLE_FILE = "trials.parquet"
 
@@ -54,6 +60,15 @@ class SweepFiles(Finder):
     def frame(self, sweep: SweepInfo) -> bytes:
         """Return the Parquet file of a sweep's data that came from Python."""
         return self._read(sweep.run_id, FRAME_FILE)
+
+    def steps(self, sweep: SweepInfo) -> Integers | None:
+        """Return the steps that each trial is trained for, as they are decided so far, (trials,); None without any."""
+        import pyarrow.parquet as pq
+
+        if STEPS_FILE not in self._artifacts.names(sweep.run_id):
+            return None
+        with self._file(sweep.run_id, STEPS_FILE) as path:
+            return np.asarray(pq.read_table(path).column("steps").to_numpy(), dtype=np.int64)
 
     def parts(self, sweep: SweepInfo) -> str:
         """Return the text of the sweep's file of custom functions; empty if there was none."""

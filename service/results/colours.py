@@ -10,6 +10,7 @@ OUTCOME_COLOURS = {
     "exploding": "#f59e0b",
     "dead": "#7a4fa8",
     "diverged": "#c0451d",
+    "stopped": "#647088",
     "": "#00000000",
 }
 """Outcome -> colour; "" is a cell without trials."""

@@ -34,6 +34,6 @@ def is_better(metric: str, value: float, than: float | None) -> bool:
 
 def outcome_counts(table: pd.DataFrame) -> dict[str, int]:
     """Return outcome -> number of trials, for all outcomes. table: see `service.results.trials_table`."""
-    from engine import OUTCOMES
+    from experiments.stopping import TRIAL_OUTCOMES
 
-    return {outcome: int((table["outcome"] == outcome).sum()) for outcome in OUTCOMES}
+    return {outcome: int((table["outcome"] == outcome).sum()) for outcome in TRIAL_OUTCOMES}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine import OUTCOMES
 from engine.arrays import Array, Flags, Floats, Integers
 from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
+from experiments.stopping import TRIAL_OUTCOMES
 from service.results.axes import Axis, cell_indices
 from service.results.metrics import METRICS, lower_is_better
 from service.results.scales import Scale, is_calm, scale_of, without_outliers
@@ -170,7 +170,7 @@ def _best(values: Floats, cells: Integers, *, lower: bool) -> tuple[Integers, In
 def _shares(outcomes: pd.Series, cells: Integers, shape: tuple[int, int]) -> dict[str, Floats]:
     """Return the share of each outcome that some trial has in the trials of each cell; NaN in a cell without trials."""
     size = shape[0] * shape[1]
-    counts = {name: np.bincount(cells[(outcomes == name).to_numpy()], minlength=size) for name in OUTCOMES}
+    counts = {name: np.bincount(cells[(outcomes == name).to_numpy()], minlength=size) for name in TRIAL_OUTCOMES}
     trials = np.bincount(cells, minlength=size)
     trials = np.where(trials > 0, trials, np.nan)
     return {name: (count / trials).reshape(shape) for name, count in counts.items() if count.any()}

@@ -6,7 +6,7 @@
 | `trial` | str | the trial's id: 32 hexadecimal digits | never |
 | `run_id` | str | the trial's MLflow run | if it has no run, by `record.runs` or because it was deleted |
 | `params.<name>` | int64, float64 or str | a hyperparameter; widths are text: `[4, 4]` | if the trial has none |
-| `outcome` | str | one of `engine.OUTCOMES` | never |
+| `outcome` | str | one of `engine.OUTCOMES`, or `stopped` | never |
 | `outcome_step` | int64 | the recorded step from which the outcome held, in updates | never |
 | `last_step` | int64 | the last step whose loss was finite, in updates | never |
 | `metrics.<name>` | float64 | a metric at the last step; may be infinite | if it has no value |
