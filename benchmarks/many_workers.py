@@ -29,7 +29,7 @@ from benchmarks.resources import DRIVER, database_of, usage  # noqa: E402
 from experiments.data.datasets import Dataset  # noqa: E402
 from experiments.spec import load_spec  # noqa: E402
 from service.execution import cluster  # noqa: E402
-from service.execution.plan import Shard  # noqa: E402
+from service.execution.shard import Shard  # noqa: E402
 from service.execution.shard_tables import ShardSummary, ShardTables, TableSettings  # noqa: E402
 from service.run import run_sweep  # noqa: E402
 from tests.service.postgres import running_postgres  # noqa: E402

@@ -3,6 +3,7 @@
 python docs/run_notebook.py
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ NOTEBOOK = Path(__file__).parent / "notebook.ipynb"
 def executed() -> Any:
     """The notebook with the outputs of every cell. Raises where a cell fails."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=600, record_timing=False).execute()
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}  # MLflow's tqdm without ipywidgets
+    NotebookClient(notebook, timeout=600, record_timing=False).execute(env=quiet)
     return notebook
 
 

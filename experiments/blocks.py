@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import Parts
+from engine.arrays import Words
 from experiments.axis import Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
@@ -38,6 +39,7 @@ class Block:
     only: conditions; the trials that meet all of them stay.
     search: which points of the product are trials.
     extension: the number of the extension that the block belongs to; 0 for the sweep file itself.
+    asked: the coordinates of the points that a sampler was asked for so far, (points, dimensions).
     """
 
     path: KeyPath
@@ -48,6 +50,7 @@ class Block:
     only: tuple[Condition, ...] = ()
     search: SearchSpec = _EVERY_POINT
     extension: int = 0
+    asked: Words | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +66,13 @@ class Block:
     @property
     def points(self) -> int:
         """The number of points of the product, or of the search."""
-        return self.search.points * math.prod(len(self.axes[names[0]]) for names in self.crossed)
+        points = self.search.points if self.asked is None else len(self.asked)
+        return points * math.prod(len(self.axes[names[0]]) for names in self.crossed)
+
+    @property
+    def coordinates(self) -> Words:
+        """The coordinates of the points that a search draws, (points, dimensions)."""
+        return self.search.coordinates(len(self.drawn)) if self.asked is None else self.asked
 
     @property
     def crossed(self) -> tuple[tuple[str, ...], ...]:

@@ -50,7 +50,7 @@ def draws(block: Block, numbers: Iterator[int]) -> list[Draw]:
 
     numbers: for the parts.
     """
-    coordinates = block.search.coordinates(len(block.drawn))
+    coordinates = block.coordinates
     drawn = [_drawn(block, names, coordinates[:, k], numbers) for k, names in enumerate(block.drawn)]
     if not drawn:
         return [Draw((), np.arange(len(coordinates)), {})]

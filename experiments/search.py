@@ -22,15 +22,19 @@ MOST_WHOLE = 2**31
 """Largest distance of the ends of a continuous axis of whole numbers."""
 
 _BITS = 32
+COORDINATES: int = 2**_BITS
+"""Coordinates are whole numbers below this."""
+
+_ASKING = ("tpe", "cmaes")
 
 
 class SearchSpec(Section):
     """The `search` section: which points of the axes are trained."""
 
-    method: Literal["grid", "random", "sobol", "halving", "hyperband"] = Field(
+    method: Literal["grid", "random", "sobol", "halving", "hyperband", "tpe", "cmaes"] = Field(
         default="grid",
-        description="all points; or points at random; or points of a Sobol sequence, which fills evenly; or successive "
-        "halving or Hyperband, which train the worse trials for fewer steps",
+        description="all points; points at random; points of a Sobol sequence, which fills evenly; successive halving "
+        "or Hyperband, which train the worse trials for fewer steps; points that Optuna chooses by earlier results",
     )
     trials: int | None = Field(
         default=None, description="points of the search; each is trained with every seed", ge=1, le=MAX_POINTS
@@ -43,10 +47,11 @@ class SearchSpec(Section):
     metric: str | None = Field(
         default=None, description="halving and hyperband: ranks the configurations of a rung; the leaderboard's metric"
     )
+    batch: int = Field(default=100, description="tpe and cmaes: points that are chosen at once", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _keys_fit(self) -> SearchSpec:
-        if self.method in ("random", "sobol") and self.trials is None:
+        if self.method in ("random", "sobol", *_ASKING) and self.trials is None:
             raise ValueError(f"method {self.method} needs trials, the number of points")
         if self.method == "grid" and self.trials is not None:
             raise ValueError("method grid trains every point, so it takes no trials; write method: sobol, or random")
@@ -55,12 +60,19 @@ class SearchSpec(Section):
         given = [name for name in ("first", "factor", "metric") if name in self.model_fields_set]
         if given and not self.has_rungs:
             raise ValueError(f"{given[0]} belongs to method halving or hyperband, not {self.method}")
+        if "batch" in self.model_fields_set and not self.asks:
+            raise ValueError(f"batch belongs to method tpe or cmaes, not {self.method}")
         return self
 
     @property
     def has_rungs(self) -> bool:
         """Whether the worse trials leave at rungs: numbers of steps before the last."""
         return self.method in ("halving", "hyperband")
+
+    @property
+    def asks(self) -> bool:
+        """Whether a sampler chooses the points by the results of earlier ones."""
+        return self.method in _ASKING
 
     @property
     def points(self) -> int:
@@ -75,14 +87,17 @@ class SearchSpec(Section):
     @property
     def sequence(self) -> str:
         """The name of the points that the search draws."""
-        return "random" if self.method == "random" else "sobol"
+        return self.method if self.method == "random" or self.asks else "sobol"
 
     def shuffle(self, count: int) -> Words:
         """Return random whole numbers, (count,), of which the order is a shuffle."""
         return _words(np.random.PCG64(self.seed), count)
 
     def coordinates(self, dimensions: int) -> Words:
-        """Return the coordinates of all points, whole numbers below 2**32: (points, dimensions)."""
+        """Return the coordinates of all points, whole numbers below 2**32: (points, dimensions).
+
+        Sobol points stand for those that a sampler will be asked for.
+        """
         if not dimensions:
             return np.zeros((self.points, 0), dtype=np.uint64)
         bits = np.random.PCG64(self.seed)

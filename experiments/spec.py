@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from engine import PartError, Parts
+from experiments.asking import check_asking
 from experiments.blocks import Block, check_grid
 from experiments.data.dataset_spec import DatasetSpec, Section
 from experiments.data_axes import check_data_axes
@@ -143,6 +144,11 @@ class ResolvedSpec:
         return axes[0] if len(axes) == 1 else list(dict.fromkeys(value for axis in axes for value in axis))
 
     @property
+    def last_search(self) -> SearchSpec:
+        """The section `search` after all extensions."""
+        return self.stages[-1].blocks[0].search
+
+    @property
     def given(self) -> Set[str]:
         """The hyperparameters in the sweep file, swept or fixed."""
         return self.axes.keys() | self.fixed.keys()
@@ -230,6 +236,7 @@ def check_spec(source: SpecSource) -> ResolvedSpec:
         stages.append(_stage(later, of_layers, extended, parts, number))
         specs.append(later)
     check_stopping(specs, source)
+    check_asking(specs, stages[0].blocks, source)
     return ResolvedSpec(spec, source, tuple(stages), parts)
 
 

@@ -16,6 +16,7 @@ from typing import Any, overload
 import numpy as np
 
 from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
+from engine.arrays import Integers
 from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.variants import Datasets
@@ -38,11 +39,13 @@ class BlockCounts:
     block: the block.
     unmet: the trials that do not meet its conditions.
     trials: the trials that it adds to the sweep.
+    positions: (trials,) ascending positions of these among its points, if those were asked for.
     """
 
     block: Block
     unmet: int
     trials: int
+    positions: Integers | None = None
 
     @property
     def equal(self) -> int:
@@ -165,15 +168,23 @@ def make_grid(resolved: ResolvedSpec, datasets: Datasets) -> Grid:
             candidates = Candidates(block, resolved, datasets)
             every = list(candidates)
             given = [name for name, values in block.axes.items() if any(value is not None for value in values)]
-            _check_used([block], given, candidates.used)
+            if block.asked is None:  # a few points need not have every value
+                _check_used([block], given, candidates.used)
             used |= candidates.used
             meeting = meeting_conditions(block, every)
             new = [rest for rest in map(earlier.without_equal, meeting) if rest.trials]
-            counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new)))
+            counts.append(BlockCounts(block, _trials(every) - _trials(meeting), _trials(new), _positions(block, new)))
             populations += _numbered(new, _trials(populations))
-        _check_used(stage.blocks, stage.fixed, used)
+        if all(block.asked is None for block in stage.blocks):
+            _check_used(stage.blocks, stage.fixed, used)
     _check_size(resolved, _trials(populations))
     return Grid(tuple(populations), tuple(counts))
+
+
+def _positions(block: Block, populations: Sequence[Population]) -> Integers | None:
+    if block.asked is None:
+        return None
+    return np.sort(np.concatenate([p.numbers for p in populations if p.numbers is not None]))
 
 
 def _check_size(resolved: ResolvedSpec, trials: int) -> None:

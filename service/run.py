@@ -10,40 +10,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.arrays import Floats, Integers
 from experiments.errors import GradgridError, StoreError, SweepInterruptedError
 from experiments.spec import ResolvedSpec
-from experiments.stopping import UNDECIDED, stops_trials
 from service.execution import summary
+from service.execution.asking import check_sampler
 from service.execution.beginning import begin_sweep, reopen_sweep
 from service.execution.cluster import open_pool
 from service.execution.estimate import trains_here
 from service.execution.heartbeat import Heartbeat
 from service.execution.interrupts import deferred_interrupts, terminable
 from service.execution.observer import NullObserver, ProgressObserver
-from service.execution.pipeline import Pipeline
-from service.execution.plan import Plan, Shard, make_plan
-from service.execution.pool import Pool
-from service.execution.recorded_plan import with_steps
+from service.execution.plan import make_plan
+from service.execution.recorded_plan import with_decisions
 from service.execution.recovery import recovered_state
-from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
-from service.execution.screening import screen
-from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
-from service.execution.shard_tables import ShardSummary, TableSettings
-from service.execution.stopping import Stopping
+from service.execution.run import Run
 from service.execution.sweep_state import SweepState
 from service.recording.connection import import_libraries
-from service.recording.infos import SweepInfo
 from service.recording.pages import guide, served_page, sweep_pages
 from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
@@ -85,6 +75,7 @@ def run_sweep(
     """
     start = time.monotonic()
     plan = make_plan(resolved)
+    check_sampler(plan)
     observer = observer or NullObserver()
     inline = inline or trains_here(plan.newest if extend else plan, workers, address)
     with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
@@ -97,132 +88,19 @@ def run_sweep(
         deadline = math.inf if minutes is None else start + 60 * minutes
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive:  # from now on: to read a large sweep back takes minutes
-            plan = with_steps(plan, store, sweep) if resume else plan
+            asked = store.points(sweep) if resume and plan.resolved.last_search.asks else None
+            planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
             state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
             with closing(state):
-                run = _Run(plan, pool, store, sweep, state, observer, Retry(store_timeout, observer), deadline)
+                retry = Retry(store_timeout, observer)
+                run = Run(plan, pool, store, sweep, state, observer, retry, deadline, planned, asked)
                 with _finish_on_exit(run, start):
                     run.train(shard_size)
                 return _result(run, start)
 
 
-@dataclass
-class _Run:
-    """A running sweep.
-
-    deadline: the time of `time.monotonic` from which no shards are begun.
-    over: whether trials are left because of that.
-    refined: what a refinement spared.
-    """
-
-    plan: Plan
-    pool: Pool
-    store: Store
-    sweep: SweepInfo
-    state: SweepState
-    observer: ProgressObserver
-    retry: Retry
-    deadline: float
-    over: bool = False
-    refined: Refined | None = None
-
-    def train(self, shard_size: int | None) -> None:
-        """Train the missing trials and record them. If only the best get runs, write those runs last."""
-        runs = self.plan.record.runs
-        recipe = self._recipe(runs=runs == "all")
-        note = "; ".join(part for part in (self.state.note, recipe.note) if part)
-        self.observer.begin(self.plan, self.sweep, len(self.state.done), self.pool.workers, note)
-        try:
-            settings = TableSettings.of(self.plan, self.sweep, runs=runs == "all")
-
-            def train(left_out: Integers) -> bool:
-                shards = self._in_time(self.plan.shards(self.pool.workers, left_out, shard_size))
-                Pipeline(self.pool, recipe, self.retry, self._commit).run(shards, self.plan.datasets, settings)
-                return not self.over
-
-            spec = self.plan.resolved.spec
-            if stops_trials(spec):
-                self._stop_trials(train)
-            elif spec.refine is None:
-                train(self.state.done)
-            else:
-                self.refined = refine(self.plan, self.state.overview, lambda numbers: train(self._all_but(numbers)))
-        finally:
-            self.observer.end()
-        if recipe.runs and not recipe.runs.chooses_ids:
-            self.retry.call(lambda: self.store.discard_unfinished(self.sweep))  # a lost request may have created runs
-        if not isinstance(runs, str) and not self.over:
-            self._record_best(runs.top, shard_size)
-        self.pool.release()
-
-    def _stop_trials(self, train: Callable[[Integers], bool]) -> None:
-        """Train each trial to the step that halving or early stopping decides, and record it."""
-        datasets = self.pool.share(self.plan.datasets)
-        kept = np.zeros(self.plan.trials, dtype=bool) if self.plan.steps is None else self.plan.steps != UNDECIDED
-        recorded = np.zeros(self.plan.trials, dtype=bool)
-
-        def screened(numbers: Integers, steps: int, looks: int) -> Floats | None:
-            self.observer.comparing(len(numbers), steps)
-            return screen(self.pool, self.plan, numbers, steps, looks, self._in_time, datasets)
-
-        def settle(steps: Integers) -> bool:
-            nonlocal kept
-            decided = steps != UNDECIDED
-            if (decided & ~kept).any():
-                self.retry.call(lambda: self.store.write_steps(self.sweep, steps))
-                kept = decided
-            self.plan = replace(self.plan, steps=steps.copy())
-            numbers = np.flatnonzero(decided & ~recorded)
-            recorded[numbers] = True
-            return not len(numbers) or train(self._all_but(numbers))
-
-        Stopping(self.plan, screened, settle).run()
-
-    def _in_time(self, shards: Iterator[Shard]) -> Iterator[Shard]:
-        """Yield shards until the budget is over. `over` says whether some are left then."""
-        for shard in shards:
-            if time.monotonic() >= self.deadline:
-                self.over = True
-                return
-            yield shard
-
-    def _all_but(self, numbers: Integers) -> Integers:
-        """Return the numbers of all trials but these, and of those that are recorded already."""
-        left_out = np.ones(self.plan.trials, dtype=bool)
-        left_out[numbers] = False
-        left_out[self.state.done] = True
-        return np.flatnonzero(left_out)
-
-    def _commit(self, summary: ShardSummary, first: int, run_ids: list[str]) -> None:
-        before = self.state.recorded
-        self.state.commit(summary, first, run_ids)
-        self.observer.advance(self.state.recorded - before, self.state.best)
-
-    def _record_best(self, count: int, shard_size: int | None) -> None:
-        """Train the best trials again, to the same bits, and record them as runs."""
-        best = best_trials(self.state.overview(), self.plan.objective, count)
-        missing = best["number"].to_numpy()[best["run_id"].isna()]
-        if not len(missing):
-            return
-
-        def commit(summary: ShardSummary, first: int, run_ids: list[str]) -> None:
-            numbers = summary.rows.column("number").to_pylist()[first:]
-            for number, run_id in zip(numbers, run_ids, strict=False):
-                self.state.add_run(number, run_id)
-
-        left_out = np.ones(self.plan.trials, dtype=bool)
-        left_out[missing] = False
-        settings = TableSettings.of(self.plan, self.sweep, curves=False)
-        shards = self.plan.shards(self.pool.workers, np.flatnonzero(left_out), shard_size)
-        recipe = self._recipe(runs=True)
-        Pipeline(self.pool, recipe, self.retry, commit).run(shards, self.plan.datasets, settings)
-
-    def _recipe(self, *, runs: bool) -> ShardRecorderRecipe:
-        return self.retry.call(lambda: shard_recorder_recipe(self.store, self.sweep, self.plan.record, runs=runs))
-
-
 @contextmanager
-def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
+def _finish_on_exit(run: Run, start: float) -> Iterator[None]:
     """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
     hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
@@ -234,7 +112,7 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
         except KeyboardInterrupt:
             with suppress(StoreError):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", start)
-            recorded = f"{state.recorded:,} of {run.plan.trials:,} trials are recorded"
+            recorded = f"{state.recorded:,} of {run.planned.trials:,} trials are recorded"
             raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None
     except SweepInterruptedError:
         raise
@@ -246,7 +124,7 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
         raise
 
 
-def _finish(run: _Run, status: str, start: float) -> None:
+def _finish(run: Run, status: str, start: float) -> None:
     plan, state = run.plan, run.state
     with deferred_interrupts():
         file = state.write_table()
@@ -277,7 +155,7 @@ def _summary(table: pd.DataFrame, objective: str, seconds: float) -> Mapping[str
     return metrics
 
 
-def _result(run: _Run, start: float) -> SweepResult:
+def _result(run: Run, start: float) -> SweepResult:
     store, sweep, file = run.store, run.sweep, run.state.write_table()
     overview = read_overview(file, run.plan.objective, run.plan.swept)
     return SweepResult(
@@ -289,7 +167,7 @@ def _result(run: _Run, start: float) -> SweepResult:
         objective=run.plan.objective,
         swept=run.plan.swept,
         recorded=len(overview) - len(run.state.done),
-        planned=run.plan.trials if run.over else len(overview),
+        planned=run.planned.trials if run.over else len(overview),
         best=best_trial(file, overview, run.plan.objective),
         overview=overview,
         read_table=table_reader(store, sweep, file, len(overview)),

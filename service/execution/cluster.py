@@ -19,9 +19,9 @@ from experiments.data.datasets import Dataset
 from experiments.errors import ClusterError
 from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
-from service.execution.plan import Shard
 from service.execution.pool import Handle, InlinePool, Pool, RecorderHandle, RecorderLostError
 from service.execution.ray_folder import folder_for_ray
+from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
 from service.execution.shard_tables import TableSettings, train_tables
 from service.execution.worker import screened

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from experiments.data.datasets import Dataset
 from experiments.errors import GradgridError, StoreError, StoreUnavailableError
 from service.execution.interrupts import deferred_interrupts
-from service.execution.plan import Shard
 from service.execution.pool import Handle, Pool, RecorderHandle, RecorderLostError
 from service.execution.retry import Retry
+from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorderRecipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from engine import Program, TrainConfig
-from engine.arrays import Array, Integers
+from engine.arrays import Integers, Words
 from engine.kernels.cost import compilation_seconds, training_seconds
 from experiments.architecture import Architecture
+from experiments.asking import with_points
 from experiments.compared_metrics import check_metric_and_rungs
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.data.variants import Datasets, load_datasets
-from experiments.errors import DataError, SpecError
-from experiments.measures import MEASURES
+from experiments.errors import DataError
 from experiments.part_notes import part_notes
 from experiments.population import Population, configurations
 from experiments.rungs import Ladder
@@ -29,61 +28,13 @@ from experiments.sections import RecordSpec
 from experiments.spec import ResolvedSpec
 from experiments.stopping import UNDECIDED
 from experiments.trials import Grid, TrialIds, make_grid
+from service.execution.plan_checks import check_batches, check_measures, located
+from service.execution.shard import Shard, stopped_at
 from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
 _MAX_TRIALS = 2_000  # a shard: a worker and a recorder hold its curves in memory
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The trials of one population that one task trains.
-
-    program: the training step that the trials share.
-    architecture: the network and the settings that they share.
-    columns: hyperparameter -> its value for each trial, (trials,).
-    numbers: the trials' positions in the grid, (trials,).
-    dataset: the index of the data set among those of the sweep.
-    fingerprint: of the data set.
-    data_params: `dataset.noise` and the like, if the grid has them.
-    steps: the number of steps, if the trials are stopped before the last.
-    """
-
-    program: Program
-    architecture: Architecture
-    columns: Mapping[str, Array]
-    numbers: Integers
-    dataset: int
-    fingerprint: str
-    data_params: Mapping[str, Any]
-    steps: int | None = None
-
-    @property
-    def trials(self) -> int:
-        """The number of trials."""
-        return len(self.numbers)
-
-    @property
-    def config(self) -> TrainConfig:
-        """The settings of training, to the step at which the trials are stopped."""
-        return stopped_at(self.architecture.config, self.steps)
-
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Return the hyperparameters that the id of the trial at this position is made of."""
-        return {**self.architecture.hyperparameters, **self._values(trial)}
-
-    def params(self, trial: int) -> dict[str, Any]:
-        """Return the hyperparameters of the trial at this position by the user's names."""
-        return {**self.architecture.params, **self.data_params, **self._values(trial)}
-
-    def _values(self, trial: int) -> dict[str, Any]:
-        return {name: column[trial].item() for name, column in self.columns.items()}
-
-
-def stopped_at(config: TrainConfig, steps: int | None) -> TrainConfig:
-    """Return the settings of training that is stopped after some steps; the same if that is None."""
-    return config if steps is None else replace(config, steps=steps, schedule_steps=config.steps)
 
 
 @dataclass(frozen=True)
@@ -356,29 +307,6 @@ def _missing(population: Population, left_out: Integers) -> range | Integers:
     return kept[~np.isin(population.numbers_at(kept), left_out)]
 
 
-def _check_measures(resolved: ResolvedSpec, dataset: Dataset) -> None:
-    """Raise SpecError for a measure that these data do not have."""
-    for name in resolved.spec.record.measures:
-        if MEASURES[name].task != dataset.task:
-            place = resolved.source.location(("record", "measures"))
-            raise SpecError(
-                f"{place}: record.measures: {name} is for {MEASURES[name].task}, and {dataset.name} has a "
-                f"{dataset.task} target; leave it out"
-            )
-
-
-def _located(error: DataError, resolved: ResolvedSpec) -> DataError:
-    """Return the error with the line and the key that it is about: of the dataset section, or an axis of the data."""
-    key, section, source = error.key, resolved.spec.dataset, resolved.source
-    axis = f"dataset.{key}"
-    if key and key not in section.model_fields_set:
-        for block in resolved.blocks:
-            if axis in block.axes:
-                return DataError(str(block.error_at(axis, str(error))))
-    line = source.location(("dataset", key or ("name" if section.path is None else "path")))
-    return DataError(f"{line}: dataset{'.' * bool(key)}{key}: {error}")
-
-
 def make_plan(resolved: ResolvedSpec) -> Plan:
     """Load the data, make the grid, trace its programs and return the plan. Raises SpecError and DataError."""
     spec, frame = resolved.spec, resolved.source.frame
@@ -386,14 +314,24 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
         datasets = load_datasets(spec.dataset, resolved.source.folder, frame() if frame else None)
         grid = make_grid(resolved, datasets)
     except DataError as error:
-        raise _located(error, resolved) from None
-    _check_measures(resolved, datasets.every[0])
+        raise located(error, resolved) from None
+    return _planned(resolved, datasets, grid)
+
+
+def plan_with_points(plan: Plan, coordinates: Words) -> Plan:
+    """Return the plan of the points that a search has asked for so far. coordinates: (points, dimensions)."""
+    resolved = with_points(plan.resolved, coordinates)
+    return _planned(resolved, plan.variants, make_grid(resolved, plan.variants))
+
+
+def _planned(resolved: ResolvedSpec, datasets: Datasets, grid: Grid) -> Plan:
+    check_measures(resolved, datasets.every[0])
     check_metric_and_rungs(resolved, grid.populations, datasets.every[0])
     traced: dict[tuple[Architecture, int, int, bool], Program] = {}
     programs = []
     for population in grid.populations:
         dataset = datasets.every[population.dataset]
-        _check_batches(resolved, population.architecture.config, len(dataset.training_targets))
+        check_batches(resolved, population.architecture.config, len(dataset.training_targets))
         architecture = replace(
             population.architecture, config=TrainConfig(steps=1)
         )  # the program does not depend on it
@@ -402,10 +340,3 @@ def make_plan(resolved: ResolvedSpec) -> Plan:
             traced[key] = population.architecture.trace(dataset)
         programs.append(traced[key])
     return Plan(resolved, datasets, grid, tuple(programs))
-
-
-def _check_batches(resolved: ResolvedSpec, config: TrainConfig, samples: int) -> None:
-    """Raise SpecError for batches that are drawn with replacement and larger than the data."""
-    if config.replacement and (config.batch_size or 0) > samples:
-        message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
-        raise resolved.blocks[0].error_at("batch_size", f"{message}, not {config.batch_size:,}")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from experiments.data.datasets import Dataset
 from experiments.errors import GradgridError
-from service.execution.plan import Shard
+from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
 from service.execution.shard_tables import TableSettings, train_tables
 from service.execution.worker import screened

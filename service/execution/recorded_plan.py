@@ -15,7 +15,7 @@ from experiments.extensions import with_extension
 from experiments.source import SpecSource
 from experiments.spec import ResolvedSpec, check_spec
 from experiments.stopping import stops_trials
-from service.execution.plan import Plan, make_plan
+from service.execution.plan import Plan, make_plan, plan_with_points
 from service.execution.worker import batch_seeds, initial, program_columns
 from service.recording.infos import SweepInfo, TrialInfo, identity_mismatches
 from service.recording.store import Store
@@ -59,7 +59,7 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
 
     purpose: the participle for the message of the SpecError that it raises if data or engine have changed.
     """
-    plan = with_steps(make_plan(recorded_spec(store, sweep)), store, sweep)
+    plan = with_decisions(make_plan(recorded_spec(store, sweep)), store, sweep)
     mismatches = identity_mismatches(sweep, plan.dataset.fingerprint)
     if mismatches:
         raise SpecError(
@@ -68,11 +68,11 @@ def recorded_plan(store: Store, sweep: SweepInfo, purpose: str) -> Plan:
     return plan
 
 
-def with_steps(plan: Plan, store: Store, sweep: SweepInfo) -> Plan:
-    """Return a sweep's plan with the steps that are decided for its trials, if some are stopped before the last."""
-    if not stops_trials(plan.resolved.spec):
-        return plan
-    return replace(plan, steps=store.steps(sweep))
+def with_decisions(plan: Plan, store: Store, sweep: SweepInfo) -> Plan:
+    """Return a sweep's plan with what was decided while it ran: the points that were asked for, or trials' steps."""
+    if plan.resolved.last_search.asks and (known := store.points(sweep)) is not None:
+        return plan_with_points(plan, known[0])
+    return replace(plan, steps=store.steps(sweep)) if stops_trials(plan.resolved.spec) else plan
 
 
 def _number(plan: Plan, trial: TrialInfo) -> int:

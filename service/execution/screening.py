@@ -9,8 +9,9 @@ import numpy as np
 
 from engine.arrays import Floats, Integers
 from service.execution.interrupts import deferred_interrupts
-from service.execution.plan import Plan, Shard
+from service.execution.plan import Plan
 from service.execution.pool import Handle, Pool
+from service.execution.shard import Shard
 
 InTime = Callable[[Iterator[Shard]], Iterator[Shard]]
 """Yields the shards that the budget allows."""

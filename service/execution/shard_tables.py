@@ -15,7 +15,8 @@ from engine.tensors import elements
 from experiments.data.datasets import Dataset
 from experiments.sections import RecordSpec
 from experiments.trials import trial_id
-from service.execution.plan import Plan, Shard
+from service.execution.plan import Plan
+from service.execution.shard import Shard
 from service.execution.worker import TrainedShard, train_shard
 from service.recording.artifact_writers import File
 from service.recording.bulk_recorder import run_id

@@ -17,7 +17,7 @@ from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
 from experiments.measures import MEASURES, measured
 from experiments.stopping import STOPPED
-from service.execution.plan import Shard
+from service.execution.shard import Shard
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")

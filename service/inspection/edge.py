@@ -10,8 +10,9 @@ import pandas as pd
 
 from engine.arrays import Array, Flags, Integers
 from experiments.errors import UserError
-from service.execution.plan import Plan, Shard
+from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
+from service.execution.shard import Shard
 from service.execution.shard_tables import TableSettings, trial_ids, trial_rows
 from service.execution.worker import train_shard
 from service.recording.infos import SweepInfo

@@ -20,9 +20,10 @@ from service.execution.interrupts import terminable
 from service.execution.measured_speed import SpeedFactors, keep_factors
 from service.execution.observer import NullObserver
 from service.execution.pipeline import Pipeline
-from service.execution.plan import Plan, Shard, make_plan
+from service.execution.plan import Plan, make_plan
 from service.execution.pool import Handle, Pool, RecorderHandle
 from service.execution.retry import Retry
+from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 from service.recording.connection import import_libraries, resolve, sqlite_path

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from experiments.errors import NotFoundError, StoreError
 from service.recording.connection import check_writable, sqlite_path, translated_errors
@@ -21,14 +19,23 @@ from service.recording.old_names import trial_as_written
 from service.recording.parquet_parts import ROWS_FOLDER
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
-from service.recording.sweep_files import DATA_FILE, FRAME_FILE, PARTS_FILE, SPEC_FILE, STEPS_FILE, SweepFiles
+from service.recording.sweep_files import (
+    BATCH,
+    DATA_FILE,
+    FRAME_FILE,
+    PARTS_FILE,
+    POINTS_FILE,
+    SPEC_FILE,
+    STEPS_FILE,
+    SweepFiles,
+)
 from service.recording.tags import Tag
 from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engine.arrays import Integers
+    from engine.arrays import Array, Integers, Words
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
@@ -84,13 +91,25 @@ class Store(SweepFiles):
 
     def write_steps(self, sweep: SweepInfo, steps: Integers) -> None:
         """Write the steps that each trial is trained for, (trials,), as a file of the sweep's run."""
+        self._write_columns(sweep, STEPS_FILE, {"steps": steps})
+
+    def write_points(self, sweep: SweepInfo, names: Sequence[str], points: Words, batch: Integers) -> None:
+        """Write the points that a search has asked for as a file of the sweep's run.
+
+        names: of the dimensions.
+        points: their coordinates, (points, dimensions).
+        batch: the number of the batch of each point, (points,).
+        """
+        columns = dict(zip(names, points.T, strict=True))
+        self._write_columns(sweep, POINTS_FILE, {**columns, BATCH: batch})
+
+    def _write_columns(self, sweep: SweepInfo, name: str, columns: Mapping[str, Array]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table({"number": np.arange(len(steps)), "steps": steps})
         file = BytesIO()
-        pq.write_table(table, file, compression="zstd")
-        self.write_files(sweep, None, {STEPS_FILE: file.getvalue()})
+        pq.write_table(pa.table(dict(columns)), file, compression="zstd")
+        self.write_files(sweep, None, {name: file.getvalue()})
 
     def _experiment(self, name: str, kind: str) -> str:
         """Return the id of the experiment with this name. Create it if there is none; don't change one that exists."""

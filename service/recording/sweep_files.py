@@ -8,8 +8,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments.errors import NotFoundError
 from service.recording.connection import translated_errors
 from service.recording.deleted import lost_runs
@@ -24,14 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from engine.arrays import Integers
+    from engine.arrays import Integers, Words
     from service.results.columns import Choose
 
 SPEC_FILE, PARTS_FILE, DATA_FILE, FRAME_FILE = "spec.yaml", "parts.py", "dataset.json", "data.parquet"
 """Names of the sweep file, the custom functions, the description of the data, and the data if they come from Python."""
 
+POINTS_FILE, BATCH = "points.parquet", "batch"
+"""Name of the table of the points that a search has asked for, and of its column with the number of their batch."""
+
 STEPS_FILE = "steps.parquet"
-"""Name of the table of the steps that each trial is trained for, if some are stopped before the last."""
+"""Name of the table of the steps that each trial is trained for, by its number, if some are stopped before the last."""
 
 _TABLE_FILE = "trials.parquet"
 
@@ -63,12 +64,28 @@ class SweepFiles(Finder):
 
     def steps(self, sweep: SweepInfo) -> Integers | None:
         """Return the steps that each trial is trained for, as they are decided so far, (trials,); None without any."""
+        import numpy as np
         import pyarrow.parquet as pq
 
         if STEPS_FILE not in self._artifacts.names(sweep.run_id):
             return None
         with self._file(sweep.run_id, STEPS_FILE) as path:
             return np.asarray(pq.read_table(path).column("steps").to_numpy(), dtype=np.int64)
+
+    def points(self, sweep: SweepInfo) -> tuple[Words, Integers] | None:
+        """Return the points that a search has asked for so far, and the batch of each; None without any.
+
+        They are coordinates, (points, dimensions), and numbers, (points,).
+        """
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        if POINTS_FILE not in self._artifacts.names(sweep.run_id):
+            return None
+        with self._file(sweep.run_id, POINTS_FILE) as path:
+            table = pq.read_table(path)
+        columns = [table.column(name).to_numpy() for name in table.column_names if name != BATCH]
+        return np.stack(columns, axis=1).astype(np.uint64), table.column(BATCH).to_numpy()
 
     def parts(self, sweep: SweepInfo) -> str:
         """Return the text of the sweep's file of custom functions; empty if there was none."""

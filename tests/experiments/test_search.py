@@ -156,7 +156,10 @@ def test_each_block_is_searched() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("search: {method: sobl, trials: 3}", "a.yaml:3: search.method should be 'grid', 'random' or 'sobol'"),
+        (
+            "search: {method: sobl, trials: 3}",
+            "a.yaml:3: search.method should be 'grid', 'random', 'sobol', 'halving', 'hyperband', 'tpe' or 'cmaes'",
+        ),
         ("search: {method: sobol}", "a.yaml:3: search: method sobol needs trials, the number of points"),
         ("search: {trials: 3}", "a.yaml:3: search: method grid trains every point, so it takes no trials"),
         ("search: {method: sobol, trials: 0}", "a.yaml:3: search.trials should be greater than or equal to 1, not 0"),

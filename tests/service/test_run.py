@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from engine import OUTCOMES
 from experiments.errors import ClusterError, NotFoundError, SpecError, StoreError, SweepInterruptedError
 from experiments.spec import load_spec
+from experiments.stopping import TRIAL_OUTCOMES
 from service.execution.observer import NullObserver
 from service.execution.plan import Plan
 from service.recording.infos import SweepInfo
@@ -40,7 +40,7 @@ def test_the_result_counts_outcomes_and_names_the_best(recorded: Recorded) -> No
     result = recorded.result
     assert (result.trials, result.finished, result.diverged) == (12, 6, 6)
     assert sum(result.outcomes.values()) == 12
-    assert set(result.outcomes) == set(OUTCOMES)
+    assert set(result.outcomes) == set(TRIAL_OUTCOMES)
     best = result.best
     assert best is not None
     finished = result.table[result.table["outcome"] != "diverged"]

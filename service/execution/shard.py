@@ -1,0 +1,61 @@
+"""A shard: the trials of one population that one task trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine import Program, TrainConfig
+from engine.arrays import Array, Integers
+from experiments.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The trials of one population that one task trains.
+
+    program: the training step that the trials share.
+    architecture: the network and the settings that they share.
+    columns: hyperparameter -> its value for each trial, (trials,).
+    numbers: the trials' positions in the grid, (trials,).
+    dataset: the index of the data set among those of the sweep.
+    fingerprint: of the data set.
+    data_params: `dataset.noise` and the like, if the grid has them.
+    steps: the number of steps, if the trials are stopped before the last.
+    """
+
+    program: Program
+    architecture: Architecture
+    columns: Mapping[str, Array]
+    numbers: Integers
+    dataset: int
+    fingerprint: str
+    data_params: Mapping[str, Any]
+    steps: int | None = None
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        return len(self.numbers)
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of training, to the step at which the trials are stopped."""
+        return stopped_at(self.architecture.config, self.steps)
+
+    def configuration(self, trial: int) -> dict[str, Any]:
+        """Return the hyperparameters that the id of the trial at this position is made of."""
+        return {**self.architecture.hyperparameters, **self._values(trial)}
+
+    def params(self, trial: int) -> dict[str, Any]:
+        """Return the hyperparameters of the trial at this position by the user's names."""
+        return {**self.architecture.params, **self.data_params, **self._values(trial)}
+
+    def _values(self, trial: int) -> dict[str, Any]:
+        return {name: column[trial].item() for name, column in self.columns.items()}
+
+
+def stopped_at(config: TrainConfig, steps: int | None) -> TrainConfig:
+    """Return the settings of training that is stopped after some steps; the same if that is None."""
+    return config if steps is None else replace(config, steps=steps, schedule_steps=config.steps)
