@@ -18,7 +18,7 @@ from engine.arrays import Array, Floats, Integers
 from engine.operations import Scalar, exp, logsumexp
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
-from experiments.data.target_scale import target_columns
+from experiments.data.target_scale import as_columns
 from experiments.data.targets import CLASSIFICATION, REGRESSION
 
 
@@ -101,8 +101,9 @@ def _over_targets(of_one: Callable[[Floats, Floats], Floats]) -> Callable[[Outpu
 
     def of_all(outputs: Outputs) -> Floats:
         count = outputs.targets.shape[1]
-        each = [of_one(outputs.predicted[:, :, k], outputs.targets[:, k]) for k in range(count)]
-        return _mean(np.stack(each, axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a network that was about to diverge
+            each = [of_one(outputs.predicted[:, :, k], outputs.targets[:, k]) for k in range(count)]
+            return _mean(np.stack(each, axis=1))
 
     return of_all
 
@@ -162,7 +163,7 @@ def _outputs(
     values, scores = every[:, :, :count], every[:, :, -count:]
     if not has_classes:
         numbers = values if dataset.target_scale is None else dataset.target_scale.in_units(values)
-        return Outputs(target_columns(targets), values, numbers, scores)
+        return Outputs(as_columns(targets), values, numbers, scores)
     threshold = accuracy_threshold(architecture.loss, architecture.output)
     predicted = values.argmax(axis=2) if count > 1 else values[:, :, 0] > threshold
     return Outputs(targets, values, predicted.astype(float), scores)

@@ -23,7 +23,7 @@ from experiments.data.readers import read_file, read_frame, read_options
 from experiments.data.sample_weights import training_weights
 from experiments.data.splits import split_rows
 from experiments.data.tables import Table, make_table
-from experiments.data.target_scale import TargetScale, fit_targets, target_columns, target_notes
+from experiments.data.target_scale import TargetScale, as_columns, fit_targets, target_notes
 from experiments.data.targets import REGRESSION
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Dataset:
         standardised if the data set has a scale of its targets.
         """
         if self.task == REGRESSION:
-            numbers = target_columns(targets)
+            numbers = as_columns(targets)
             return numbers if self.target_scale is None else self.target_scale.standardized(numbers)
         ones = targets[:, None] == (np.arange(self.output_count) if self.output_count > 1 else 1)
         return np.where(ones, 1.0, -1.0 if _is_signed(loss, output) else 0.0)

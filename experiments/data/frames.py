@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,7 @@ def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | list[str] |
     import pandas as pd
 
     frame = _frame(data)
-    if isinstance(target, pd.Index):
-        target = target.tolist()
+    target = _as_pandas(target)
     if target is None or isinstance(target, str):
         return frame, target
     _refuse_no_values(frame, target)
@@ -49,6 +48,8 @@ def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | list[str] |
             "data and target have different indices; bring them into one order, then call reset_index on both"
         )
     for name in values.columns:
+        if list(values.columns).count(name) > 1:
+            raise DataError(f"target has the column {name!r} twice; rename one of them")
         if name in frame.columns:
             raise DataError(
                 f"data already has a column {name!r}; rename the target, or name that column: target={name!r}"
@@ -62,7 +63,19 @@ def _are_names(frame: pd.DataFrame, target: Any) -> bool:
     """Return whether a target is a list of names of columns: words, one of which is a column of the frame."""
     if not isinstance(target, (list, tuple)) or not all(isinstance(name, str) for name in target):
         return False
-    return any(name in frame.columns for name in target)
+    names = {str(name) for name in frame.columns}
+    return any(name in names for name in target)
+
+
+def _as_pandas(target: Any) -> Any:
+    """Return a table or column of another library as one of pandas, and the index of a table as a list of names."""
+    import pandas as pd
+
+    if isinstance(target, pd.Index):
+        return target.tolist()
+    if hasattr(target, "to_pandas"):  # Polars and Arrow
+        return target.to_pandas()
+    return pd.DataFrame(target) if isinstance(target, Mapping) else target
 
 
 def _without_index(values: pd.Series[Any]) -> Any:
@@ -89,7 +102,7 @@ def _target_values(target: Any) -> pd.DataFrame:
         values = target
     else:
         cells = target if isinstance(target, np.ndarray) else list(target)
-        if not isinstance(cells, np.ndarray) and len({np.shape(row) for row in cells}) > 1:
+        if not isinstance(cells, np.ndarray) and not _has_one_shape(cells):
             raise DataError("the rows of target have different lengths; give rows of one length")
         if np.ndim(cells) not in (1, 2):
             raise DataError(f"target has {np.ndim(cells)} dimensions; give one value for each row, or a row of values")
@@ -102,6 +115,13 @@ def _target_values(target: Any) -> pd.DataFrame:
         return values
     several = len(values.columns) > 1
     return values.set_axis([f"{_TARGET}{k}" if several else _TARGET for k in range(values.shape[1])], axis="columns")
+
+
+def _has_one_shape(rows: Sequence[Any]) -> bool:
+    try:
+        return len({np.shape(row) for row in rows}) < 2
+    except ValueError:  # rows of rows of different lengths
+        return False
 
 
 def _frame(data: Any) -> pd.DataFrame:

@@ -30,7 +30,8 @@ class TargetScale:
 
     def in_units(self, outputs: Floats) -> Floats:
         """Return outputs of networks, (..., targets), in the units of the targets."""
-        return np.asarray(outputs * self.scale + self.center)
+        with np.errstate(over="ignore"):
+            return np.asarray(outputs * self.scale + self.center)
 
     @property
     def facts(self) -> dict[str, list[float]]:
@@ -59,7 +60,7 @@ def fit_targets(table: Table, training: Array, spec: DatasetSpec) -> TargetScale
     wanted = len(table.target_names) > 1 if spec.standardize_target is None else spec.standardize_target
     if not wanted:
         return None
-    center, scale = standards(target_columns(table.targets)[training])
+    center, scale = standards(as_columns(table.targets)[training])
     for name, size in zip(table.target_names, center + scale, strict=True):
         if not np.isfinite(size):
             raise DataError(
@@ -69,7 +70,7 @@ def fit_targets(table: Table, training: Array, spec: DatasetSpec) -> TargetScale
     return TargetScale(center, scale)
 
 
-def target_columns(targets: Floats) -> Floats:
+def as_columns(targets: Floats) -> Floats:
     """Return numbers to predict with a column for each target: (samples, targets). A single target is (samples,)."""
     return targets[:, None] if targets.ndim == 1 else targets
 
@@ -78,7 +79,7 @@ def target_notes(table: Table, training: Array) -> Iterator[str]:
     """Yield a note for each target that is constant in the training part."""
     if table.task == CLASSIFICATION:
         return
-    flat = is_constant(target_columns(table.targets)[training])
+    flat = is_constant(as_columns(table.targets)[training])
     for name, constant in zip(table.target_names, flat, strict=True):
         if constant:
             yield f"the target {quoted(name)} is constant in the training part, so there is nothing to learn about it"

@@ -20,7 +20,6 @@ REGRESSION = "regression"
 _MAX_INTEGER_CLASSES = 20
 """Largest number of distinct whole numbers that count as classes, unless `task` says otherwise."""
 
-
 _KEY = "target"
 _ALONE = "name it alone under dataset.target to predict its classes"
 _NUMBER = re.compile(r"[+-]?\d*[.,]?\d+")

@@ -10,7 +10,7 @@ import pandas as pd
 from engine import DIVERGED
 from engine.arrays import Floats
 from experiments.data.datasets import Dataset
-from experiments.data.target_scale import target_columns
+from experiments.data.target_scale import as_columns
 from experiments.data.targets import CLASSIFICATION
 from service.execution.plan import Plan
 from service.inspection.models import network
@@ -118,7 +118,7 @@ def _curves(model: GradgridModel, data: Dataset, row: pd.Series, metric: str, ax
     """Return the curve of each target over the only feature."""
     features = data.training_features * data.scale + data.center
     x = np.linspace(*_range(features[:, 0]), _ALONG)
-    values, targets = model.outputs(x[:, None]), target_columns(data.training_targets)
+    values, targets = model.outputs(x[:, None]), as_columns(data.training_targets)
     curves = []
     for k, name in enumerate(data.target_names if len(data.target_names) > 1 else [""]):
         title, run_id = _title(row, metric, axis, name), str(row["run_id"])

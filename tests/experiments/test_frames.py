@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from experiments.data import frames
@@ -96,6 +97,8 @@ _AB, _TWO = pd.DataFrame(_X, columns=["a", "b"]), np.stack([_Y, _Y * 2], axis=1)
         (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), ["u", "w"], ["u", "w"]),
         (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), ("u", "w"), ["u", "w"]),
         (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), pd.Index(["u", "w"]), ["u", "w"]),
+        (_AB, {"u": _TWO[:, 0], "w": _TWO[:, 1]}, ["u", "w"]),
+        (_AB, pa.table({"u": _TWO[:, 0], "w": _TWO[:, 1]}), ["u", "w"]),
     ],
 )
 def test_several_targets_have_a_column_each(data: Any, target: Any, names: list[str]) -> None:
@@ -103,6 +106,15 @@ def test_several_targets_have_a_column_each(data: Any, target: Any, names: list[
     assert found == names
     assert frame[names].to_numpy().tolist() == _TWO.tolist()
     assert frame.drop(columns=names).to_numpy().tolist() == _X.tolist()
+
+
+def test_columns_that_are_numbers_are_named_by_text(tmp_path: Path) -> None:
+    """As in `sweep(spec, data=pd.DataFrame(values), target=["2", "3"])`."""
+    frame, names = given_frame(pd.DataFrame(np.hstack([_X, _TWO])), ["2", "3"])
+    assert names == ["2", "3"]
+    section = load_spec({**_SPEC, "dataset": {"task": "regression"}}, frame=frame, target=names).spec.dataset
+    data = load_dataset(section, tmp_path, frame)
+    assert (data.feature_names, data.target_names) == (("0", "1"), ("2", "3"))
 
 
 def test_a_list_with_a_wrong_name_is_one_of_names(tmp_path: Path) -> None:
@@ -133,6 +145,8 @@ def test_a_list_with_a_wrong_name_is_one_of_names(tmp_path: Path) -> None:
         (_X, np.stack([_Y, _Y])[:, :3], "data has 20 rows, but target has 2"),
         (_X, ["yes", "no"], "data has 20 rows, but target has 2"),
         (_X, [[1.0, 2.0], [3.0]], "the rows of target have different lengths"),
+        (_X, [[1.0, [2.0]], [3.0, 4.0]], "the rows of target have different lengths"),
+        (_X, pd.DataFrame(np.zeros((20, 2)), columns=["u", "u"]), "target has the column 'u' twice; rename one"),
         (pd.DataFrame({"target": _Y}), _Y, "data already has a column 'target'"),
         (pd.DataFrame({"a": _Y}), pd.Series(_Y)[::-1], "data and target have different indices"),
         (pd.DataFrame({"a": _Y}), pd.DataFrame({"u": _Y, "v": _Y})[::-1], "data and target have different indices"),

@@ -82,5 +82,11 @@ def test_measures_of_numbers(targets: Any) -> None:
         np.testing.assert_allclose(_of(name, outputs), expected, rtol=1e-12, atol=1e-15)
 
 
+def test_outputs_that_are_too_large_to_square_have_an_infinite_error() -> None:
+    targets, predicted = np.array([[1.0, 2.0], [2.0, 4.0]]), np.full((1, 2, 2), 1e200)
+    outputs = Outputs(targets, predicted, predicted, predicted)
+    assert (_of("r2", outputs)[0], _of("mean_absolute_error", outputs)[0]) == (-np.inf, 1e200)
+
+
 def test_the_names_of_the_sweep_file_are_those_of_the_measures() -> None:
     assert tuple(MEASURES) == MEASURE_NAMES
