@@ -1,7 +1,8 @@
 """Measures of trained networks that are no means over samples, by the definitions of scikit-learn.
 
 They are computed from the outputs on the whole training or test part. Sums go over samples in order, so that a measure
-is the same on every machine. Arrays have the shapes: outputs (trials, samples, outputs), targets (samples,).
+is the same on every machine. Outputs have the shape (trials, samples, outputs). Measures of several targets are the
+mean over the targets, as `multioutput="uniform_average"` of scikit-learn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from engine.arrays import Array, Floats, Integers
 from engine.operations import Scalar, exp, logsumexp
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset, accuracy_threshold
+from experiments.data.target_scale import as_columns
 from experiments.data.targets import CLASSIFICATION, REGRESSION
 
 
@@ -24,9 +26,9 @@ from experiments.data.targets import CLASSIFICATION, REGRESSION
 class Outputs:
     """The outputs of some trials on some samples.
 
-    targets: (samples,), numbers or indices of classes.
+    targets: (samples,), indices of classes; for regression (samples, targets), numbers.
     values: (trials, samples, outputs).
-    predicted: (trials, samples) the index of the predicted class; for regression the number.
+    predicted: (trials, samples) the index of the predicted class; for regression (trials, samples, targets), numbers.
     scores: (trials, samples, classes) a number that rises with the class; (trials, samples, 1) for two classes.
     """
 
@@ -91,9 +93,24 @@ def _area(scores: Floats, positive: Array) -> Floats:
     return np.where(np.isfinite(scores).all(axis=1), wins / (count * others), np.nan)
 
 
-def _r2(outputs: Outputs) -> Floats:
-    """Return the share of the targets' variance that is explained. Constant targets: 1 if all are hit, else 0."""
-    errors, targets = outputs.predicted - outputs.targets, outputs.targets[None]
+def _over_targets(of_one: Callable[[Floats, Floats], Floats]) -> Callable[[Outputs], Floats]:
+    """Return a measure of several targets: the mean of that of each.
+
+    of_one: (predictions (trials, samples), targets (samples,)) -> the measure of one target, (trials,).
+    """
+
+    def of_all(outputs: Outputs) -> Floats:
+        count = outputs.targets.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):  # of a network that was about to diverge
+            each = [of_one(outputs.predicted[:, :, k], outputs.targets[:, k]) for k in range(count)]
+            return _mean(np.stack(each, axis=1))
+
+    return of_all
+
+
+def _r2(predicted: Floats, targets: Floats) -> Floats:
+    """Return the share of the target's variance that is explained. A constant target: 1 if all are hit, else 0."""
+    errors, targets = predicted - targets, targets[None]
     residual = _sum(errors * errors)
     distance = targets - _mean(targets)[:, None]
     total = _sum(distance * distance)
@@ -101,17 +118,17 @@ def _r2(outputs: Outputs) -> Floats:
     return np.where(total > 0, 1.0 - np.divide(residual, total, where=total > 0, out=np.zeros(len(residual))), constant)
 
 
-def _mean_absolute_error(outputs: Outputs) -> Floats:
-    """Return the mean distance of outputs and targets."""
-    return _mean(np.abs(outputs.predicted - outputs.targets))
+def _mean_absolute_error(predicted: Floats, targets: Floats) -> Floats:
+    """Return the mean distance of predictions and targets."""
+    return _mean(np.abs(predicted - targets))
 
 
 MEASURES: Mapping[str, Measure] = {
     "balanced_accuracy": Measure(CLASSIFICATION, _balanced_accuracy),
     "f1_macro": Measure(CLASSIFICATION, _f1_macro),
     "roc_auc": Measure(CLASSIFICATION, _roc_auc),
-    "r2": Measure(REGRESSION, _r2),
-    "mean_absolute_error": Measure(REGRESSION, _mean_absolute_error),
+    "r2": Measure(REGRESSION, _over_targets(_r2)),
+    "mean_absolute_error": Measure(REGRESSION, _over_targets(_mean_absolute_error)),
 }
 """Name -> measure."""
 
@@ -145,7 +162,8 @@ def _outputs(
     every = predict_trials(model, weights, features, transform=transform, dtype=config.dtype, kernel=config.kernel)
     values, scores = every[:, :, :count], every[:, :, -count:]
     if not has_classes:
-        return Outputs(targets, values, values[:, :, 0], scores)
+        numbers = values if dataset.target_scale is None else dataset.target_scale.in_units(values)
+        return Outputs(as_columns(targets), values, numbers, scores)
     threshold = accuracy_threshold(architecture.loss, architecture.output)
     predicted = values.argmax(axis=2) if count > 1 else values[:, :, 0] > threshold
     return Outputs(targets, values, predicted.astype(float), scores)

@@ -165,14 +165,14 @@ def load_spec(
     assignments: tuple[str, ...] = (),
     *,
     frame: pd.DataFrame | None = None,
-    target: str | None = None,
+    target: str | list[str] | None = None,
 ) -> ResolvedSpec:
     """Read and check a sweep file.
 
     spec: a path, the name of a ready sweep, or a mapping.
     assignments: `key=value` texts that replace values, as `--set` takes them.
     frame: data from Python; it replaces the data of a ready sweep.
-    target: the column of `frame` to predict, if the spec does not name it.
+    target: the column of `frame` to predict, or a list of columns, if the spec does not name them.
     Raises SpecError with the file, the line and the right form.
     """
     source = _source(spec)
@@ -204,7 +204,9 @@ def _is_ready(spec: str | Path | Mapping[str, Any]) -> bool:
     return not isinstance(spec, Mapping) and not Path(spec).exists() and str(spec) in ready_sweeps()
 
 
-def _with_frame(source: SpecSource, frame: pd.DataFrame, target: str | None, *, is_ready: bool) -> SpecSource:
+def _with_frame(
+    source: SpecSource, frame: pd.DataFrame, target: str | list[str] | None, *, is_ready: bool
+) -> SpecSource:
     """Return the source with data from Python. A ready sweep's dataset section is dropped: it names other data."""
     data = dict(source.data) if isinstance(source.data, dict) else {}
     section = {} if is_ready else data.get("dataset") or {}

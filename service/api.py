@@ -210,7 +210,8 @@ def sweep(
     assignments: overrides of the spec, `key=value`, as for `--set`.
     data: the samples, if they are not in a file: a DataFrame, or a (samples, features) array, whose features are then
         called x0, x1, ... They are stored with the sweep's run.
-    target: the name of a column of `data`, or an array of (samples,) values; None if the spec names it.
+    target: the name of a column of `data`, or a list of names to predict several numbers; or values, (samples,) or
+        (samples, targets); None if the spec names it.
     tracking_uri: MLflow's store; None for MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db in the working folder.
     workers: the number of tasks at once; None for one per core.
     address: a running Ray, `host:port`; None for RAY_ADDRESS, or else Ray is started for the sweep.

@@ -27,14 +27,14 @@ def refuse_unsupported(raw: RawTable, column: Column) -> None:
         raise DataError(f"{raw.name}: {column.problem}")
 
 
-def refuse_unusable(raw: RawTable, column: Column) -> None:
+def refuse_unusable(raw: RawTable, column: Column, *, is_target: bool) -> None:
     """Raise DataError for a column of an unsupported type, and for one without a filled cell."""
     refuse_unsupported(raw, column)
     if column.empty.all():
-        raise DataError(
-            f"{raw.name}: column {quoted(column.name)} is empty in every row; leave it out: name the columns to "
-            "use under dataset.features"
-        )
+        way_out = "name another column to predict"
+        if not is_target:
+            way_out = "leave it out: name the columns to use under dataset.features"
+        raise DataError(f"{raw.name}: column {quoted(column.name)} is empty in every row; {way_out}")
 
 
 def words_message(raw: RawTable, column: Column) -> str:
@@ -70,17 +70,19 @@ def _cells(count: int) -> str:
     return f"{count:,} such cell{'' if count == 1 else 's'}"
 
 
-def complete_rows(raw: RawTable, columns: Sequence[Column], missing: Mapping[str, str], least: int = 2) -> Rows:
+def complete_rows(
+    raw: RawTable, features: Sequence[Column], targets: Sequence[Column], missing: Mapping[str, str], least: int = 2
+) -> Rows:
     """Return a mask of the complete rows, (rows,). Raises DataError for an empty cell under the rule `refuse`.
 
-    columns: the features, then the target.
     missing: column -> rule for its empty cells.
     least: the smallest number of rows that may be left; training needs two.
     """
+    columns = (*features, *targets)
     refused = [column for column in columns if missing[column.name] == REFUSE]
     empties = {column.name: column.empty for column in refused if column.empty.any()}
     if empties:
-        raise DataError(_empty_message(raw, refused, empties, columns[-1]))
+        raise DataError(_empty_message(raw, refused, empties, targets))
     rows = np.ones(len(raw.lines), dtype=bool)
     for column in columns:
         if missing[column.name] == DROP:
@@ -94,13 +96,15 @@ def complete_rows(raw: RawTable, columns: Sequence[Column], missing: Mapping[str
     return rows
 
 
-def _empty_message(raw: RawTable, columns: Sequence[Column], empties: Mapping[str, Rows], target: Column) -> str:
+def _empty_message(
+    raw: RawTable, columns: Sequence[Column], empties: Mapping[str, Rows], targets: Sequence[Column]
+) -> str:
     row = min(int(np.argmax(empty)) for empty in empties.values())
     name = next(name for name, empty in empties.items() if empty[row])
     column = next(column for column in columns if column.name == name)
     others = [quoted(other) for other in empties if other != name]
     also = f"; {', '.join(others[:5])} {'has' if len(others) == 1 else 'have'} empty cells too" if others else ""
-    if column is target:
+    if any(column is target for target in targets):
         way_out = "write missing: drop under dataset to leave such rows out; a target is never filled"
     elif column.kind == "text":
         way_out = "write missing: drop under dataset to leave such rows out, or write a word such as unknown into them"

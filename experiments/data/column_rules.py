@@ -64,24 +64,26 @@ def encoded_columns(raw: RawTable, spec: DatasetSpec, features: Sequence[Column]
 
 
 def missing_rules(
-    raw: RawTable, spec: DatasetSpec, features: Sequence[Column], target: Column, encoded: Collection[str]
+    raw: RawTable, spec: DatasetSpec, features: Sequence[Column], targets: Sequence[Column], encoded: Collection[str]
 ) -> dict[str, str]:
     """Return column -> `refuse`, `drop`, `mean` or `median`, the rule for its empty cells.
 
-    encoded: features to one-hot encode. They, words and the target have no mean or median.
+    encoded: features to one-hot encode. They, words and the targets have no mean or median.
     Raises DataError for an unknown column, and for a mean or median of a column that has none.
     """
     named = spec.missing if isinstance(spec.missing, dict) else {}
-    _refuse_unknown(raw, "missing", named, [column.name for column in (*features, target)], "feature or target")
+    names = [column.name for column in (*features, *targets)]
+    _refuse_unknown(raw, "missing", named, names, "feature or target")
+    predicted = {column.name for column in targets}
     rules = {}
-    for column in (*features, target):
+    for column in (*features, *targets):
         rule = named.get(column.name, REFUSE) if isinstance(spec.missing, dict) else spec.missing
         if rule not in (DROP, REFUSE):
-            if column is not target and column.kind != "text" and column.name not in encoded:
+            if column.name not in predicted and column.kind != "text" and column.name not in encoded:
                 rules[column.name] = rule
                 continue
             if column.name in named:
-                what = "the target" if column is target else "a column of categories"
+                what = "the target" if column.name in predicted else "a column of categories"
                 raise DataError(
                     f"{raw.name}: dataset.missing: {quoted(column.name)} is {what}, which has no {rule}; "
                     "write drop or refuse for it"

@@ -17,6 +17,7 @@ from experiments.data.read_options import (
     checked_thousands,
 )
 from experiments.data.sample_weights import checked_class_weight
+from experiments.data.targets import CLASSIFICATION, checked_target
 from experiments.errors import KeyMistakeError
 
 
@@ -46,7 +47,9 @@ class DatasetSpec(Section):
 
     name: str | None = Field(default=None, description="a data set that `gradgrid datasets` lists")
     path: str | None = Field(default=None, description="a CSV or Parquet file, relative to the sweep file")
-    target: str | None = Field(default=None, description="the column to predict; with path")
+    target: str | list[str] | None = Field(
+        default=None, description="the column to predict, or a list of columns of numbers; with path"
+    )
     task: Literal["classification", "regression"] | None = Field(
         default=None, description="by the target when left out"
     )
@@ -75,6 +78,10 @@ class DatasetSpec(Section):
     )
     fold: int | None = Field(default=None, description="the fold that is the test part, from 0", ge=0, lt=1000)
     standardize: bool = Field(default=True, description="scale features to mean 0 and deviation 1 on the training part")
+    standardize_target: bool | None = Field(
+        default=None,
+        description="scale each target to mean 0 and deviation 1 on the training part; left out: if there are several",
+    )
     encode: Literal["one_hot"] | dict[str, str] | None = Field(
         default=None,
         description="each word becomes an input, in every column of words or in the named columns",
@@ -104,6 +111,7 @@ class DatasetSpec(Section):
     _thousands = field_validator("thousands")(checked_thousands)
     _encoding = field_validator("encoding")(checked_encoding)
     _na_values = field_validator("na_values", mode="before")(checked_na_values)
+    _target = field_validator("target", mode="plain")(checked_target)
     _encode = field_validator("encode", mode="plain")(checked_encode)
     _class_weight = field_validator("class_weight", mode="plain")(checked_class_weight)
     _missing = field_validator("missing", mode="plain")(checked_missing)
@@ -150,6 +158,22 @@ class DatasetSpec(Section):
             if getattr(self, key) is not None and getattr(self, other) is not None:
                 raise KeyMistakeError(key, f"{other} and {key} both name the {part} part; remove one of them")
         return self
+
+    @model_validator(mode="after")
+    def _several_targets_fit(self) -> DatasetSpec:
+        if len(self.targets) > 1:
+            several = "several targets are numbers to predict, without classes"
+            for key in ("class_weight", "classes"):
+                if getattr(self, key) is not None:
+                    raise KeyMistakeError(key, f"{several}; remove {key}, or name one target")
+            if self.task == CLASSIFICATION:
+                raise KeyMistakeError("task", f"{several}; write task: regression, or name one target")
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; none for a built-in data set."""
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target or ())
 
     @property
     def names_test_part(self) -> bool:

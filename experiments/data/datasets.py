@@ -23,6 +23,7 @@ from experiments.data.readers import read_file, read_frame, read_options
 from experiments.data.sample_weights import training_weights
 from experiments.data.splits import split_rows
 from experiments.data.tables import Table, make_table
+from experiments.data.target_scale import TargetScale, as_columns, fit_targets, target_notes
 from experiments.data.targets import REGRESSION
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ class Dataset:
     name: of the built-in data set, or of the file without its suffix.
     task: `classification` or `regression`.
     training_features, test_features, validation_features: (samples, features), prepared.
-    training_targets, test_targets, validation_targets: (samples,), numbers or indices into `classes`.
+    training_targets, test_targets, validation_targets: (samples,), numbers in their own units or indices into
+        `classes`; of several targets (samples, targets).
     training_weights: (samples,), with mean 1; empty if the loss has no weights.
     feature_names: of the prepared features; a one-hot encoded column has one for each category.
     classes: their names; empty for regression.
+    target_names: the names of the targets' columns.
+    target_scale: the mean and deviation to standardise each target with; None if they stay as they are.
     center, scale: (features,), mean and standard deviation to standardise with; 0 and 1 if not standardised.
     fingerprint: a hash of the numbers, 32 hexadecimal digits.
     columns: the columns of the table, with their fill values and categories.
@@ -71,6 +75,8 @@ class Dataset:
     validation_features: Floats = field(default_factory=lambda: np.empty((0, 0)))
     validation_targets: Floats = field(default_factory=lambda: np.empty(0))
     training_weights: Floats = field(default_factory=lambda: np.empty(0))
+    target_names: tuple[str, ...] = ("target",)
+    target_scale: TargetScale | None = None
 
     @property
     def is_weighted(self) -> bool:
@@ -91,8 +97,8 @@ class Dataset:
 
     @property
     def output_count(self) -> int:
-        """Number of outputs of its models: one, or one for each class if there are more than two."""
-        return len(self.classes) if len(self.classes) > 2 else 1
+        """Number of outputs of its models: one for each target, or for each class if there are more than two."""
+        return len(self.classes) if len(self.classes) > 2 else len(self.target_names)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -104,6 +110,8 @@ class Dataset:
             **{name: getattr(self, name) for name in names},
             "center": self.center.tolist(),
             "scale": self.scale.tolist(),
+            "targets": list(self.target_names),
+            "target_scale": None if self.target_scale is None else self.target_scale.facts,
             "columns": [column.facts for column in self.columns],
             "examples": [list(row) for row in zip(*cells, strict=True)],
             "notes": list(self.notes),
@@ -113,7 +121,7 @@ class Dataset:
     def from_facts(facts: Mapping[str, Any]) -> Dataset:
         """Return a data set whose only samples are the examples. Its targets are zeros.
 
-        Facts from an older gradgrid have no columns: each feature is a column of numbers.
+        Facts from an older gradgrid have no columns: each feature is a column of numbers. Nor do they have targets.
         """
         names = tuple(facts["feature_names"])
         column_facts = facts.get("columns")
@@ -124,13 +132,15 @@ class Dataset:
         )
         center, scale = np.array(facts["center"], dtype=float), np.array(facts["scale"], dtype=float)
         features = Preparation(columns, center, scale).inputs(examples)
+        targets, target_scale = tuple(facts.get("targets", ["target"])), facts.get("target_scale")
+        zeros = np.zeros(len(features) if len(targets) == 1 else (len(features), len(targets)))
         return Dataset(
             name=facts["name"],
             task=facts["task"],
             training_features=features,
-            training_targets=np.zeros(len(features)),
+            training_targets=zeros,
             test_features=features[:0],
-            test_targets=np.empty(0),
+            test_targets=zeros[:0],
             feature_names=names,
             classes=tuple(facts["classes"]),
             center=center,
@@ -138,6 +148,8 @@ class Dataset:
             fingerprint=facts["fingerprint"],
             columns=columns,
             examples=examples,
+            target_names=targets,
+            target_scale=None if target_scale is None else TargetScale.from_facts(target_scale),
         )
 
     def training(self, loss: str, output: str) -> Samples:
@@ -168,10 +180,12 @@ class Dataset:
     def _encode(self, targets: Floats, loss: str, output: str) -> Floats:
         """Return targets, (samples, outputs).
 
-        Classes become 1 and 0, or 1 and -1 for hinge and tanh; more than two classes get a column each.
+        Classes become 1 and 0, or 1 and -1 for hinge and tanh; more than two classes get a column each. Numbers are
+        standardised if the data set has a scale of its targets.
         """
         if self.task == REGRESSION:
-            return targets[:, None]
+            numbers = as_columns(targets)
+            return numbers if self.target_scale is None else self.target_scale.standardized(numbers)
         ones = targets[:, None] == (np.arange(self.output_count) if self.output_count > 1 else 1)
         return np.where(ones, 1.0, -1.0 if _is_signed(loss, output) else 0.0)
 
@@ -223,6 +237,7 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
     split = split_rows(table, spec)
     (training, weights), validation = training_weights(table, split.training, spec), split.validation
     preparation = fit(table, training, standardize=spec.standardize)
+    target_scale = fit_targets(table, training, spec)
     validated = [preparation.inputs(_cells(table.columns, validation)), table.targets[validation]]
     features, test_features = (preparation.inputs(_cells(table.columns, rows)) for rows in (training, split.test))
     targets, test_targets = table.targets[training], table.targets[split.test]
@@ -242,15 +257,18 @@ def prepare(table: Table, notes: Sequence[str], spec: DatasetSpec) -> Dataset:
             *(features, targets, test_features, test_targets),
             *(validated if len(validation) else []),
             *([weights] if len(weights) else []),
+            *([target_scale.center, target_scale.scale] if target_scale else []),
         ),
         columns=preparation.columns,
         examples=tuple(_cells(table.columns, training[:_EXAMPLES])),
-        notes=(*notes, *preparation_notes(table, preparation, split)),
+        notes=(*notes, *preparation_notes(table, preparation, split), *target_notes(table, training)),
         dropped=table.dropped,
         filled=filled_cells(table, preparation),
         validation_features=validated[0],
         validation_targets=validated[1],
         training_weights=weights,
+        target_names=table.target_names,
+        target_scale=target_scale,
     )
 
 

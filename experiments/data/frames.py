@@ -1,9 +1,9 @@
-"""Data from Python: turn a data frame or arrays into one frame with a target, and store it as a Parquet file."""
+"""Data from Python: turn a data frame or arrays into one frame with its targets, and store it as a Parquet file."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -21,31 +21,65 @@ MAX_BYTES = 256 * 2**20
 _TARGET = "target"
 
 
-def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | None]:
-    """Return a frame of features and target, and the target's name.
+def given_frame(data: Any, target: Any) -> tuple[pd.DataFrame, str | list[str] | None]:
+    """Return a frame of features and targets, and the targets' names: one, or a list of several.
 
     data: a data frame, a mapping of columns, or (samples, features) numbers or words; the latter get the feature
         names x0, x1, ...
-    target: the name of a column, or (samples,) values; None if the spec names it.
+    target: the name of a column or a list of names; (samples,) or (samples, targets) values, of which the latter get
+        the names target0, target1, ... if they have none; None if the spec names it.
     Raises DataError if data is not a table, or target does not fit it.
     """
     import pandas as pd
 
     frame = _frame(data)
+    target = _as_pandas(target)
     if target is None or isinstance(target, str):
         return frame, target
     _refuse_no_values(frame, target)
-    values = target if isinstance(target, pd.Series) else pd.Series(_one_dimension(target))
+    if _are_names(frame, target):
+        return frame, list(target)
+    values = _target_values(target)
     if len(values) != len(frame):
         raise DataError(f"data has {len(frame):,} rows, but target has {len(values):,}; give a target for each row")
-    if isinstance(data, pd.DataFrame) and isinstance(target, pd.Series) and not target.index.equals(data.index):
+    indexed = isinstance(target, (pd.Series, pd.DataFrame))
+    if isinstance(data, pd.DataFrame) and indexed and not target.index.equals(data.index):
         raise DataError(
             "data and target have different indices; bring them into one order, then call reset_index on both"
         )
-    name = values.name if isinstance(values.name, str) else _TARGET
-    if name in frame.columns:
-        raise DataError(f"data already has a column {name!r}; rename the target, or name that column: target={name!r}")
-    return frame.assign(**{name: values.to_numpy() if values.dtype.kind != "O" else list(values)}), name
+    for name in values.columns:
+        if list(values.columns).count(name) > 1:
+            raise DataError(f"target has the column {name!r} twice; rename one of them")
+        if name in frame.columns:
+            raise DataError(
+                f"data already has a column {name!r}; rename the target, or name that column: target={name!r}"
+            )
+    columns = {name: _without_index(values[name]) for name in values.columns}
+    names = list(columns)
+    return frame.assign(**columns), names if len(names) > 1 else names[0]
+
+
+def _are_names(frame: pd.DataFrame, target: Any) -> bool:
+    """Return whether a target is a list of names of columns: words, one of which is a column of the frame."""
+    if not isinstance(target, (list, tuple)) or not all(isinstance(name, str) for name in target):
+        return False
+    names = {str(name) for name in frame.columns}
+    return any(name in names for name in target)
+
+
+def _as_pandas(target: Any) -> Any:
+    """Return a table or column of another library as one of pandas, and the index of a table as a list of names."""
+    import pandas as pd
+
+    if isinstance(target, pd.Index):
+        return target.tolist()
+    if hasattr(target, "to_pandas"):  # Polars and Arrow
+        return target.to_pandas()
+    return pd.DataFrame(target) if isinstance(target, Mapping) else target
+
+
+def _without_index(values: pd.Series[Any]) -> Any:
+    return values.to_numpy() if values.dtype.kind != "O" else list(values)
 
 
 def _refuse_no_values(frame: pd.DataFrame, target: Any) -> None:
@@ -56,8 +90,38 @@ def _refuse_no_values(frame: pd.DataFrame, target: Any) -> None:
         raise DataError(
             f"target is {quoted(target)}: give the name of a column as text ({example}), or a value for each row"
         )
-    if isinstance(target, (list, tuple)) and len(target) < len(frame) and all(name in names for name in target):
-        raise DataError(f"target is {quoted(target)}: there is only one target; give the name of one column as text")
+
+
+def _target_values(target: Any) -> pd.DataFrame:
+    """Return the values of one or more targets as a frame whose columns have names."""
+    import pandas as pd
+
+    if isinstance(target, pd.Series):
+        return target.to_frame(target.name if isinstance(target.name, str) else _TARGET)
+    if isinstance(target, pd.DataFrame):
+        values = target
+    else:
+        cells = target if isinstance(target, np.ndarray) else list(target)
+        if not isinstance(cells, np.ndarray) and not _has_one_shape(cells):
+            raise DataError("the rows of target have different lengths; give rows of one length")
+        if np.ndim(cells) not in (1, 2):
+            raise DataError(f"target has {np.ndim(cells)} dimensions; give one value for each row, or a row of values")
+        if np.ndim(cells) == 1:
+            return pd.Series(cells).to_frame(_TARGET)
+        values = pd.DataFrame(cells)
+    if not len(values.columns):
+        raise DataError("target has no column; give a value for each row")
+    if all(isinstance(name, str) for name in values.columns):
+        return values
+    several = len(values.columns) > 1
+    return values.set_axis([f"{_TARGET}{k}" if several else _TARGET for k in range(values.shape[1])], axis="columns")
+
+
+def _has_one_shape(rows: Sequence[Any]) -> bool:
+    try:
+        return len({np.shape(row) for row in rows}) < 2
+    except ValueError:  # rows of rows of different lengths
+        return False
 
 
 def _frame(data: Any) -> pd.DataFrame:
@@ -86,15 +150,6 @@ def _frame(data: Any) -> pd.DataFrame:
 
 def _has_rows(data: Any) -> bool:
     return all(np.ndim(row) == 1 for row in data)
-
-
-def _one_dimension(target: Any) -> Any:
-    values = target if isinstance(target, np.ndarray) else list(target)
-    if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1:
-        return values[:, 0]
-    if np.ndim(values) != 1:
-        raise DataError(f"target has {np.ndim(values)} dimensions; give one value for each row")
-    return values
 
 
 def kept_bytes(raw: RawTable) -> bytes:

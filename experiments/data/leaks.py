@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,22 +62,28 @@ def leak_notes(table: Table, *, chosen: bool) -> Iterator[str]:
     Raises DataError for a copy of the target, unless the user named it: then it is a note.
     """
     for column in table.columns:
-        feature = _feature(table, column)
-        copy = _copy_of_target(table, feature)
-        if copy and not chosen:
-            others = [quoted(other.name) for other in table.columns if other is not column]
-            rest = f", such as {', '.join(others[:5])}," if others else ""
-            raise DataError(
-                f"{table.name}: the feature {quoted(column.name)} {copy}, so a network would only copy it. "
-                f"Name the columns to use{rest} under dataset.features; name {quoted(column.name)} too if you "
-                "want it"
-            )
-        if copy:
-            yield f"the feature {quoted(column.name)} {copy}: a network can just copy it"
-            continue
-        yield from _given_away(table, feature)
-        if len(table.columns) > 1:
+        is_copy = False
+        for alone in table.each_target():
+            feature = _feature(alone, column)
+            copy = _copy_of_target(alone, feature)
+            if copy and not chosen:
+                raise DataError(_copy_message(table, column, copy))
+            if copy:
+                is_copy = True
+                yield f"the feature {quoted(column.name)} {copy}: a network can just copy it"
+            else:
+                yield from _given_away(alone, feature)
+        if not is_copy and len(table.columns) > 1:
             yield from _row_number(column)
+
+
+def _copy_message(table: Table, column: Column, copy: str) -> str:
+    others = [quoted(other.name) for other in table.columns if other is not column]
+    rest = f", such as {', '.join(others[:5])}," if others else ""
+    return (
+        f"{table.name}: the feature {quoted(column.name)} {copy}, so a network would only copy it. Name the columns to "
+        f"use{rest} under dataset.features; name {quoted(column.name)} too if you want it"
+    )
 
 
 def _copy_of_target(table: Table, feature: _Feature) -> str:
@@ -241,14 +248,12 @@ def shared_row_notes(table: Table) -> Iterator[str]:
 
 
 def _row_ids(table: Table) -> Integers:
-    """Return a number for each row, (rows,): equal for rows with the same cells and target."""
-    ids = np.unique(table.targets, return_inverse=True)[1]
-    for column in table.columns:
+    """Return a number for each row, (rows,): equal for rows with the same cells and targets."""
+    ids = np.zeros(table.samples, dtype=np.int64)
+    texts = (np.where(c.empty, "", c.values).astype(str) if c.kind == "text" else c.values for c in table.columns)
+    for cells in itertools.chain(np.atleast_2d(table.targets.T), texts):
         if ids.max() + 1 == len(ids):  # all rows are different
             break
-        cells = column.values
-        if column.kind == "text":
-            cells = np.where(column.empty, "", cells).astype(str)
         codes = np.unique(cells, return_inverse=True)[1]
         ids = np.unique(ids * (codes.max() + 1) + codes, return_inverse=True)[1]
     return ids

@@ -19,7 +19,7 @@ from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.readers import read_file, read_options
 from experiments.data.split_column import TEST, TRAINING, VALIDATION
 from experiments.data.tables import Table, used_notes
-from experiments.data.targets import CLASSIFICATION
+from experiments.data.targets import CLASSIFICATION, target_numbers
 from experiments.errors import DataError, did_you_mean, quoted
 
 _PARTS = {"validation": VALIDATION, "test": TEST}
@@ -67,24 +67,24 @@ def _part_table(raw: RawTable, training: RawTable, table: Table, spec: DatasetSp
     """
     if not len(raw.lines):
         raise DataError(f"{raw.name} has no row of data; add rows, or remove the key")
-    names = [*(column.name for column in table.columns), table.target]
-    _refuse_other_columns(raw, training, names, spec)
-    columns = [_matched(raw, training, name) for name in names]
-    rules = missing_rules(raw, spec, columns[:-1], columns[-1], table.encoded)
-    rows = complete_rows(raw, columns, rules, least=1)
-    left, columns = with_rows(raw, rows), list(kept_rows(columns, rows))
-    for column in columns:
+    names = [column.name for column in table.columns]
+    _refuse_other_columns(raw, training, [*names, *table.target_names], spec)
+    features, targets = ([_matched(raw, training, name) for name in some] for some in (names, table.target_names))
+    rules = missing_rules(raw, spec, features, targets, table.encoded)
+    rows = complete_rows(raw, features, targets, rules, least=1)
+    left, columns, predicted = with_rows(raw, rows), kept_rows(features, rows), kept_rows(targets, rows)
+    for column in (*columns, *predicted):
         refuse_infinite(left, column)
-    targets, used = columns[-1].values, np.ones(len(left.lines), dtype=bool)
+    values, used = target_numbers(predicted), np.ones(len(left.lines), dtype=bool)
     if table.task == CLASSIFICATION:
-        targets, used = _classes(left, training, columns[-1], table, spec)
+        values, used = _classes(left, training, predicted[0], table, spec)
     return replace(
         table,
         weights=None,
-        columns=kept_rows(columns[:-1], used),
-        targets=targets[used],
+        columns=kept_rows(columns, used),
+        targets=values[used],
         dropped=int((~rows).sum()),
-        notes=tuple(f"{raw.name}: {note}" for note in used_notes(raw, columns)),
+        notes=tuple(f"{raw.name}: {note}" for note in used_notes(raw, (*columns, *predicted))),
     )
 
 

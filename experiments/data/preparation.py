@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.arrays import Array, Flags, Floats
+from engine.arrays import Array, Floats
 from engine.inputs import Cells, InputColumn, category_names, is_empty, network_inputs
 from experiments.data.columns import Column
 from experiments.data.exact_mean import exact_mean
 from experiments.data.names import as_seen
 from experiments.data.splits import Split
+from experiments.data.standards import is_constant, standards
 from experiments.data.tables import Table
 from experiments.errors import DataError, quoted
 
@@ -20,8 +21,6 @@ MAX_CATEGORIES = 100
 """Largest number of categories of a column: each is an input, and networks here are small."""
 
 _LISTED = 5
-_ROUNDING = 4 * np.finfo(float).eps
-"""Largest spread of a constant column, relative to its largest value: rounding errors are smaller than this."""
 
 Indices = Array
 
@@ -66,13 +65,13 @@ def fit(table: Table, training: Indices, *, standardize: bool) -> Preparation:
     center, scale = np.zeros(len(names)), np.ones(len(names))
     if standardize:
         numbers = [k for k, of_number in enumerate(_are_numbers(columns)) if of_number]
-        center[numbers], scale[numbers] = _standards(inputs[:, numbers])
+        center[numbers], scale[numbers] = standards(inputs[:, numbers])
     for name, size in zip(names, center + scale, strict=True):
         if not np.isfinite(size):
             raise DataError(
                 f"{table.name}: {quoted(name)} has numbers too large to standardise; give them in a larger unit"
             )
-    constant = tuple(name for name, flat in zip(names, _is_constant(inputs), strict=True) if flat)
+    constant = tuple(name for name, flat in zip(names, is_constant(inputs), strict=True) if flat)
     return Preparation(columns, center, scale, constant)
 
 
@@ -119,28 +118,6 @@ def _fill(table: Table, column: Column, cells: Cells) -> float | None:
             f"{rule}; leave it out: name the columns to use under dataset.features"
         )
     return exact_mean(numbers) if rule == "mean" else float(np.median(numbers))
-
-
-def _standards(training: Floats) -> tuple[Floats, Floats]:
-    """Return center and scale, (inputs,), for mean 0 and deviation 1; a constant input becomes 0.
-
-    training: (rows, inputs).
-    """
-    constant = _is_constant(training)
-    mean = np.array([exact_mean(column) for column in training.T])
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = (training - mean) ** 2
-    deviation = np.sqrt([exact_mean(column) for column in squares.T])
-    equal = (training == training[0]).all(axis=0)
-    return np.where(equal, training[0], mean), np.where(constant | (deviation == 0), 1.0, deviation)
-
-
-def _is_constant(training: Floats) -> Flags:
-    """Return a mask of the constant inputs, (inputs,): all values are equal, or differ only by rounding."""
-    with np.errstate(over="ignore"):
-        spread = training.max(axis=0) - training.min(axis=0)
-    constant: Flags = spread <= _ROUNDING * np.abs(training).max(axis=0)
-    return constant
 
 
 # ------------------------------------------------------------------------------------------------------------ notes

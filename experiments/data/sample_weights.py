@@ -50,8 +50,9 @@ def weight_column(raw: RawTable, spec: DatasetSpec) -> tuple[RawTable, Floats | 
     name = spec.sample_weight
     if name is None:
         return raw, None
-    uses = {spec.target: "the target", spec.split: "dataset.split"}
-    use = uses.get(name) or ("a feature" if name in (spec.features or ()) else "")
+    role = "the target" if isinstance(spec.target, str) else "a target"
+    uses = {role: spec.targets, "dataset.split": (spec.split,), "a feature": spec.features or ()}
+    use = next((use for use, names in uses.items() if name in names), "")
     if use:
         raise DataError(f"{raw.name}: the column {quoted(name)} has weights and is {use}; name another", _OF_SAMPLE)
     column, rest = taken_out(raw, name, _OF_SAMPLE)

@@ -35,8 +35,9 @@ def split_column(raw: RawTable, spec: DatasetSpec) -> tuple[RawTable, Integers |
     """
     if spec.split is None:
         return raw, None
-    if spec.split == spec.target or spec.split in (spec.features or ()):
-        use = "the target" if spec.split == spec.target else "under dataset.features"
+    if spec.split in spec.targets or spec.split in (spec.features or ()):
+        role = "the target" if isinstance(spec.target, str) else "a target"
+        use = role if spec.split in spec.targets else "under dataset.features"
         raise DataError(
             f"{raw.name}: the column {quoted(spec.split)} says which row is which, and is {use}; name another column",
             KEY,
@@ -114,7 +115,8 @@ def refuse_untrained_classes(
     if lost.any():
         row = int(np.argmax(lost))
         raise DataError(
-            f"{raw.location(row)}: the class {quoted(classes[int(targets[row])])} of {quoted(spec.target)} has no row "
-            "with train, so nothing can learn it; give it one, or name the classes to use under dataset.classes",
+            f"{raw.location(row)}: the class {quoted(classes[int(targets[row])])} of "
+            f"{quoted(spec.targets[0])} has no row with train, so nothing can learn it; give it one, or name the "
+            "classes to use under dataset.classes",
             KEY,
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,10 +21,8 @@ from experiments.data.columns import Column, RawTable
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.sample_weights import weight_column
 from experiments.data.split_column import refuse_untrained_classes, rows_left, split_column
-from experiments.data.targets import CLASSIFICATION, read_target, refuse_stray_words
+from experiments.data.targets import CLASSIFICATION, read_targets, refuse_stray_words, target_columns
 from experiments.errors import DataError, did_you_mean, quoted
-
-_NUMBER = re.compile(r"[+-]?\d*[.,]?\d+")
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,9 @@ class Table:
     name: of the built-in data set, or of the file without its suffix.
     task: `classification` or `regression`.
     columns: the features, each (samples,). Only those in `fills` may have empty cells.
-    targets: (samples,), numbers or indices into `classes`.
+    targets: (samples,), numbers or indices into `classes`; several targets: (samples, targets), numbers.
     classes: their names; empty for regression.
-    target: name of the target's column.
+    target_names: the names of the targets' columns.
     split: (samples,), TRAINING, VALIDATION or TEST, where the data say which row is which; else None.
     weights: (samples,), of `dataset.sample_weight`, from 0; else None.
     encoded: names of the columns to one-hot encode.
@@ -51,7 +48,7 @@ class Table:
     columns: tuple[Column, ...]
     targets: Floats
     classes: tuple[str, ...]
-    target: str = "target"
+    target_names: tuple[str, ...] = ("target",)
     split: Integers | None = None
     weights: Floats | None = None
     encoded: frozenset[str] = frozenset()
@@ -63,6 +60,19 @@ class Table:
     def samples(self) -> int:
         """Number of samples."""
         return len(self.targets)
+
+    @property
+    def target(self) -> str:
+        """The name of the target, or of the first of several."""
+        return self.target_names[0]
+
+    def each_target(self) -> Iterator[Table]:
+        """Yield the table with each of its targets alone."""
+        if len(self.target_names) == 1:
+            yield self
+            return
+        for k, name in enumerate(self.target_names):
+            yield replace(self, targets=self.targets[:, k], target_names=(name,))
 
     def with_features(self, features: Sequence[str] | None) -> Table:
         """Return the table with only these features, in this order. Raises DataError for an unknown or repeated one."""
@@ -103,7 +113,7 @@ def number_table(
 
 
 def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
-    """Return the features and the target that the spec names, checked; of all classes.
+    """Return the features and the targets that the spec names, checked; of all classes.
 
     Raises DataError, with file, line and column, for a column that is missing or unsupported, and for cells that are
     empty, infinite or not numbers, unless `encode` or `missing` has a rule for them.
@@ -112,39 +122,41 @@ def make_table(raw: RawTable, spec: DatasetSpec) -> Table:
         raise DataError(
             f"{raw.name} has {len(raw.lines)} row{'s' * (len(raw.lines) != 1)} of data; training needs at least two"
         )
-    target = _target_column(raw, str(spec.target))
+    targets = target_columns(raw, spec.targets)
     raw, weights = weight_column(raw, spec)
     raw, split = split_column(raw, spec)
-    features = _feature_columns(raw, spec, target)
+    features = _feature_columns(raw, spec, targets)
     encoded = encoded_columns(raw, spec, features)
-    missing = missing_rules(raw, spec, features, target, encoded)
-    for column in (*features, target):
-        refuse_unusable(raw, column)
+    missing = missing_rules(raw, spec, features, targets, encoded)
+    for column in (*features, *targets):
+        refuse_unusable(raw, column, is_target=column.name in spec.targets)
     for column in features:
         if column.kind == "text" and column.name not in encoded:
             raise DataError(words_message(raw, column))
-    refuse_stray_words(raw, target, spec.task)
-    rows = complete_rows(raw, (*features, target), missing)
-    raw, features, (target,) = with_rows(raw, rows), kept_rows(features, rows), kept_rows((target,), rows)
+    for column in targets:
+        refuse_stray_words(raw, column, spec.task, several=len(targets) > 1)
+    rows = complete_rows(raw, features, targets, missing)
+    raw, features, targets = with_rows(raw, rows), kept_rows(features, rows), kept_rows(targets, rows)
     split = None if split is None else rows_left(raw, split, rows, spec)
-    for column in (*features, target):
+    for column in (*features, *targets):
         refuse_infinite(raw, column)
-    task, targets, classes = read_target(raw, target, spec.task)
+    task, values, classes = read_targets(raw, targets, spec.task)
     if split is not None and task == CLASSIFICATION:
-        refuse_untrained_classes(raw, targets, classes, split, spec)
+        refuse_untrained_classes(raw, values, classes, split, spec)
+    names = tuple(column.name for column in targets)
     return Table(
         name=raw.name.rpartition(".")[0] or raw.name,
         task=task,
         columns=features,
-        targets=targets,
+        targets=values,
         classes=classes,
-        target=target.name,
+        target_names=names,
         split=split,
         weights=None if weights is None else weights[rows],
         encoded=encoded,
-        fills={name: rule for name, rule in missing.items() if rule not in (DROP, REFUSE) and name != target.name},
+        fills={name: rule for name, rule in missing.items() if rule not in (DROP, REFUSE) and name not in names},
         dropped=int((~rows).sum()),
-        notes=used_notes(raw, (*features, target)),
+        notes=used_notes(raw, (*features, *targets)),
     )
 
 
@@ -158,29 +170,20 @@ def used_notes(raw: RawTable, used: Collection[Column]) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------- selecting columns
 
 
-def _target_column(raw: RawTable, name: str) -> Column:
-    for column in raw.columns:
-        if column.name == name:
-            return column
-    names = [column.name for column in raw.columns]
-    hint = did_you_mean(name, names)
-    if raw.unit == "line" and any(_NUMBER.fullmatch(other) for other in names):
-        hint += " " if hint.endswith("?") else ". "
-        hint += "The first line names the columns: if it holds data, write a line of names above it"
-    raise DataError(f"{raw.name} has no column {quoted(name)} for the target{hint}")
-
-
-def _feature_columns(raw: RawTable, spec: DatasetSpec, target: Column) -> tuple[Column, ...]:
+def _feature_columns(raw: RawTable, spec: DatasetSpec, targets: Sequence[Column]) -> tuple[Column, ...]:
     if spec.features is not None:
-        if target.name in spec.features:
-            raise DataError(
-                f"{raw.name}: dataset.features names the target {quoted(target.name)}, so a network would only "
-                "copy it; leave it out there"
-            )
+        for name in spec.targets:
+            if name in spec.features:
+                raise DataError(
+                    f"{raw.name}: dataset.features names the target {quoted(name)}, so a network would only copy it; "
+                    "leave it out there",
+                    "features",
+                )
         return _selected(raw.columns, spec.features, "feature", raw.name)
-    features = tuple(column for column in raw.columns if column is not target)
+    features = tuple(column for column in raw.columns if column.name not in spec.targets)
     if not features:
-        raise DataError(f"{raw.name} has no column for a feature besides the target {quoted(target.name)}: add one")
+        besides = f"the target{'s' * (len(targets) > 1)} {', '.join(quoted(target.name) for target in targets)}"
+        raise DataError(f"{raw.name} has no column for a feature besides {besides}: add one")
     return features
 
 

@@ -95,6 +95,8 @@ def _data_json(data: Dataset) -> dict[str, Any]:
         "validation_samples": len(data.validation_targets),
         "columns": len(data.columns),
         "inputs": data.feature_count,
+        "targets": data.target_names,
+        "targets_standardized": data.target_scale is not None,
         "encoded": {column.name: column.categories for column in data.columns if column.categories is not None},
         "weights": [data.training_weights.min(), data.training_weights.max()] if data.is_weighted else None,
         "rows_dropped": data.dropped,
@@ -104,6 +106,8 @@ def _data_json(data: Dataset) -> dict[str, Any]:
 
 
 def _data_lines(data: Dataset) -> list[str]:
+    from experiments.errors import quoted
+
     samples = f"{len(data.training_targets):,} samples, {len(data.test_targets):,} to test on"
     if len(data.validation_targets):
         samples += f", {len(data.validation_targets):,} to validate on"
@@ -114,6 +118,10 @@ def _data_lines(data: Dataset) -> list[str]:
         lines.append(
             f"encoded   {len(data.columns)} column{'s' * (len(data.columns) != 1)} make {inputs}: {', '.join(encoded)}"
         )
+    scaled = ", standardised" if data.target_scale is not None else ""
+    if len(data.target_names) > 1 or scaled:
+        names = _shortened(list(map(quoted, data.target_names)))
+        lines.append(f"target{'s' if len(data.target_names) > 1 else ' '}   {names}{scaled}")
     if data.is_weighted:
         low, high = data.training_weights.min(), data.training_weights.max()
         lines.append(f"weights   {low:.3g} to {high:.3g} for a sample's loss")

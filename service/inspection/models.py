@@ -53,6 +53,8 @@ def network(store: Store, trial: TrialInfo, data: Dataset, architecture: Archite
             "center": data.center.tolist(),
             "scale": data.scale.tolist(),
             "classes": list(data.classes),
+            "targets": list(data.target_names),
+            "target_scale": None if data.target_scale is None else data.target_scale.facts,
             "threshold": accuracy_threshold(architecture.loss, architecture.output),
             "parts": architecture.parts.text,
         }

@@ -36,6 +36,8 @@ class GradgridModel:
         inputs: the features' columns, and how to turn each into numbers.
         center, scale: to standardise each number.
         classes: their names; empty for a regression.
+        targets: the names of the columns to predict.
+        target_scale: center and scale of each target, if the network learned standardised ones; else None.
         threshold: of two classes, outputs above it predict the second.
         parts: the text of the file of custom functions; may be empty.
     """
@@ -58,22 +60,28 @@ class GradgridModel:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns that it predicts: `prediction`, and for classes each of the network's outputs."""
+        """The names of the columns that it predicts.
+
+        They are those of several targets; else `prediction`, and for classes each of the network's outputs.
+        """
         classes, outputs = self.config["classes"], self.config["widths"][-1]
         if not classes:
-            return ["prediction"]
+            return list(self.config["targets"]) if outputs > 1 else ["prediction"]
         return ["prediction", *(["output"] if outputs == 1 else [f"output_{name}" for name in classes])]
 
     def outputs(self, features: Floats) -> Floats:
-        """Return the network's outputs, (samples, outputs).
+        """Return the network's outputs, (samples, outputs). Those for numbers are in the units of the targets.
 
         features: numbers, (samples, inputs), not standardised. A column of categories has one input a category, 1 or 0.
         """
         config = self.config
         inputs = (np.asarray(features, dtype=float) - np.array(config["center"])) / np.array(config["scale"])
-        return predict(
-            self._network, np.array(config["weights"]), inputs, dtype=config["dtype"], kernel=config["kernel"]
-        )
+        weights = np.array(config["weights"])
+        outputs = predict(self._network, weights, inputs, dtype=config["dtype"], kernel=config["kernel"])
+        of_targets = config.get("target_scale")  # older models have none
+        if of_targets is None:
+            return outputs
+        return np.asarray(outputs * np.array(of_targets["scale"]) + np.array(of_targets["center"]))
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return a table with `columns`, a row for each row of the data.

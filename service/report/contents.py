@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import yaml
 
-from experiments.errors import NotFoundError, UntrustedPartsError, UserError
+from experiments.errors import NotFoundError, UntrustedPartsError, UserError, quoted
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
 from service.recording.infos import SweepInfo
@@ -94,7 +95,8 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     cells = with_untrained_cells(shown, store.spec(sweep))
     pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
     phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
-    notes = [note for note in (lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by)) if note]
+    every_note = lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by)
+    notes = [note for note in (*every_note, _targets_note(store.data(sweep))) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
     return Contents(
@@ -121,6 +123,17 @@ def _choice_note(metric: str) -> str:
     return (
         "The best trials were chosen on the test part, so on other data they are worse than their test figures; "
         "dataset.validation_fraction or dataset.validation makes a part for the choice."
+    )
+
+
+def _targets_note(facts: Mapping[str, Any]) -> str:
+    """Return a sentence on the units of losses; empty if the targets were not standardised. facts: of the data set."""
+    if not facts.get("target_scale"):
+        return ""
+    names = facts["targets"]
+    return (
+        f"Losses are those of the standardised target{'s' * (len(names) > 1)} {', '.join(map(quoted, names))}; the "
+        "measures r2 and mean_absolute_error are those of the numbers as they are in the data."
     )
 
 

@@ -109,13 +109,15 @@ def _importance_picture(shares: Sequence[Importance], metric: str) -> bytes:
 def _surfaces_picture(surfaces: Sequence[Surface], title: str) -> bytes:
     columns = even_columns(len(surfaces), 3)
     rows = math.ceil(len(surfaces) / columns)
-    frames = make_frames(rows, columns, 3.6, 3.0, apart=0.0)
+    of_targets = bool(surfaces[0].target)  # each frame has a range and a label of its own
+    frames = make_frames(rows, columns, 3.6, 3.0, apart=0.3 * of_targets)
     figure = frames[0].figure
     for frame, surface in zip(frames, surfaces, strict=False):
         _draw_surface(frame, surface)
         frame.set_title(literal(surface.title), fontsize=9)
         frame.tick_params(labelsize=7)
-        frame.label_outer()
+        if not of_targets:
+            frame.label_outer()
     for frame in frames[len(surfaces) :]:
         frame.set_visible(False)
     _draw_key(figure, surfaces[0])
@@ -142,6 +144,7 @@ def _draw_surface(axes: Axes, surface: Surface) -> None:
     if surface.y is None:
         axes.scatter(surface.data[:, 0], surface.targets, s=8, color=DATA_COLOUR)
         axes.plot(surface.x, surface.values, color=line_colour(0), linewidth=1.8)
+        axes.set_ylabel(literal(surface.target), fontsize=8)
         return
     axes.set_ylabel(literal(surface.names[1]), fontsize=8)
     several = len(surface.classes) > 2

@@ -24,7 +24,7 @@ def _curve(surface: Surface) -> Any:
     x, y = as_float32(surface.data[:, 0]), as_float32(surface.targets)
     plot.scatter(x, y, size=5, fill_color=DATA_COLOUR, fill_alpha=0.7, line_color=None)
     plot.line(as_float32(surface.x), as_float32(surface.values), line_color=line_colour(0), line_width=2.5)
-    plot.xaxis[0].axis_label = PlainText(surface.names[0])
+    plot.xaxis[0].axis_label, plot.yaxis[0].axis_label = PlainText(surface.names[0]), PlainText(surface.target)
     plot.xaxis[0].formatter = plot.yaxis[0].formatter = number_formatter()
     return plot
 

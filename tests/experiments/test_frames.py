@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from experiments.data import frames
@@ -83,6 +84,46 @@ def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None
     assert frame.iloc[:, 0].tolist() == _X[:, 0].tolist()
 
 
+_AB, _TWO = pd.DataFrame(_X, columns=["a", "b"]), np.stack([_Y, _Y * 2], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "names"),
+    [
+        (_X, _TWO, ["target0", "target1"]),
+        (_X.tolist(), _TWO.tolist(), ["target0", "target1"]),
+        (_AB, pd.DataFrame(_TWO, columns=["u, v", "w"]), ["u, v", "w"]),
+        (_AB, pd.DataFrame(_TWO), ["target0", "target1"]),
+        (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), ["u", "w"], ["u", "w"]),
+        (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), ("u", "w"), ["u", "w"]),
+        (_AB.assign(u=_TWO[:, 0], w=_TWO[:, 1]), pd.Index(["u", "w"]), ["u", "w"]),
+        (_AB, {"u": _TWO[:, 0], "w": _TWO[:, 1]}, ["u", "w"]),
+        (_AB, pa.table({"u": _TWO[:, 0], "w": _TWO[:, 1]}), ["u", "w"]),
+    ],
+)
+def test_several_targets_have_a_column_each(data: Any, target: Any, names: list[str]) -> None:
+    frame, found = given_frame(data, target)
+    assert found == names
+    assert frame[names].to_numpy().tolist() == _TWO.tolist()
+    assert frame.drop(columns=names).to_numpy().tolist() == _X.tolist()
+
+
+def test_columns_that_are_numbers_are_named_by_text(tmp_path: Path) -> None:
+    """As in `sweep(spec, data=pd.DataFrame(values), target=["2", "3"])`."""
+    frame, names = given_frame(pd.DataFrame(np.hstack([_X, _TWO])), ["2", "3"])
+    assert names == ["2", "3"]
+    section = load_spec({**_SPEC, "dataset": {"task": "regression"}}, frame=frame, target=names).spec.dataset
+    data = load_dataset(section, tmp_path, frame)
+    assert (data.feature_names, data.target_names) == (("0", "1"), ("2", "3"))
+
+
+def test_a_list_with_a_wrong_name_is_one_of_names(tmp_path: Path) -> None:
+    frame, names = given_frame(_AB.assign(height=_Y), ["height", "weigth"])
+    section = load_spec({**_SPEC, "dataset": {"task": "regression"}}, frame=frame, target=names).spec.dataset
+    with pytest.raises(DataError, match="data has no column 'weigth' for the target"):
+        load_dataset(section, tmp_path, frame)
+
+
 @pytest.mark.parametrize(
     ("data", "target", "message"),
     [
@@ -98,11 +139,18 @@ def test_arrays_become_a_frame(data: Any, target: Any, names: list[str]) -> None
             r"target is 1: give the name of a column as text \(target='1'\), or a value for each row",
         ),
         (_X, 7, r"target is 7: give the name of a column as text \(target='x1'\)"),
-        (pd.DataFrame(_X, columns=["a", "b"]), ["a", "b"], r"target is \['a', 'b'\]: there is only one target"),
         (_X, _Y[:3], "data has 20 rows, but target has 3"),
-        (_X, np.stack([_Y, _Y], axis=1), "target has 2 dimensions"),
+        (_X, np.zeros((20, 2, 2)), "target has 3 dimensions; give one value for each row, or a row of values"),
+        (_X, np.zeros((20, 0)), "target has no column; give a value for each row"),
+        (_X, np.stack([_Y, _Y])[:, :3], "data has 20 rows, but target has 2"),
+        (_X, ["yes", "no"], "data has 20 rows, but target has 2"),
+        (_X, [[1.0, 2.0], [3.0]], "the rows of target have different lengths"),
+        (_X, [[1.0, [2.0]], [3.0, 4.0]], "the rows of target have different lengths"),
+        (_X, pd.DataFrame(np.zeros((20, 2)), columns=["u", "u"]), "target has the column 'u' twice; rename one"),
         (pd.DataFrame({"target": _Y}), _Y, "data already has a column 'target'"),
         (pd.DataFrame({"a": _Y}), pd.Series(_Y)[::-1], "data and target have different indices"),
+        (pd.DataFrame({"a": _Y}), pd.DataFrame({"u": _Y, "v": _Y})[::-1], "data and target have different indices"),
+        (pd.DataFrame({"target1": _Y}), np.stack([_Y, _Y], axis=1), "data already has a column 'target1'"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(data: Any, target: Any, message: str) -> None:

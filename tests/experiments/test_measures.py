@@ -61,16 +61,31 @@ def test_classes_that_are_not_predicted_or_not_there() -> None:
     assert np.isnan(_of("roc_auc", only)).all()
 
 
-@pytest.mark.parametrize("targets", [_RNG.normal(size=40), np.full(7, 2.5)])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        _RNG.normal(size=(40, 1)),
+        np.full((7, 1), 2.5),
+        _RNG.normal(size=(40, 3)) * [1.0, 1e4, 1e-3],
+        np.column_stack([_RNG.normal(size=9), np.full(9, 2.5)]),
+    ],
+)
 def test_measures_of_numbers(targets: Any) -> None:
-    predicted = np.stack([targets, targets + 0.5, _RNG.normal(size=len(targets))])
-    outputs = Outputs(targets, predicted[:, :, None], predicted, predicted[:, :, None])
+    """Those of several targets are the means over the targets, one of which may be constant."""
+    predicted = np.stack([targets, targets + 0.5, _RNG.normal(size=targets.shape)])
+    outputs = Outputs(targets, predicted, predicted, predicted)
     peers: dict[str, Callable[..., float]] = {
         "r2": metrics.r2_score, "mean_absolute_error": metrics.mean_absolute_error
     }  # fmt: skip
     for name, peer in peers.items():
         expected = [peer(targets, row) for row in predicted]
         np.testing.assert_allclose(_of(name, outputs), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_outputs_that_are_too_large_to_square_have_an_infinite_error() -> None:
+    targets, predicted = np.array([[1.0, 2.0], [2.0, 4.0]]), np.full((1, 2, 2), 1e200)
+    outputs = Outputs(targets, predicted, predicted, predicted)
+    assert (_of("r2", outputs)[0], _of("mean_absolute_error", outputs)[0]) == (-np.inf, 1e200)
 
 
 def test_the_names_of_the_sweep_file_are_those_of_the_measures() -> None:

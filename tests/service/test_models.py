@@ -24,6 +24,7 @@ from service.execution.recorded_plan import recorded_plan, recorded_spec
 from service.inspection.models import _load, load_model, promote
 from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json
+from tests.service.promoted import loaded
 from tests.service.tracking import TrackingServer
 
 _PARTS = "from engine.operations import sin\nfrom engine.parts import activation\n\n\n@activation\ndef snake(x):\n"
@@ -36,13 +37,6 @@ _IRIS: dict[str, Any] = {
     "learning_rate": 0.5,
     "record": {"weights": "none"},
 }
-_LOAD = """
-import json, sys, mlflow, pandas as pd
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model(sys.argv[2])
-data = pd.DataFrame(json.loads(sys.argv[3]))
-print(json.dumps({"predicted": model.predict(data).to_dict("list"), "engine": sys.modules["engine"].__file__}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +85,9 @@ def test_a_registered_model_predicts_the_same_bits_in_another_process(flowers: R
     assert promote(store, store.find_trial(run_id), "flowers").version == 2
     model = flowers.model(run_id)
     given = pd.DataFrame([[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]], columns=model.features)
-    answer = _loaded(store.uri, registered.uri, given)
+    answer = loaded(store.uri, registered.uri, given)
     assert answer["predicted"] == model.predict(given).to_dict("list")
     assert "/artifacts/code/engine/" in answer["engine"]
-
-
-def _loaded(uri: str, model: str, given: pd.DataFrame) -> Any:
-    asked = [uri, model, json.dumps(given.to_dict("list"))]
-    done = subprocess.run([sys.executable, "-c", _LOAD, *asked], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_model_is_loaded_without_its_data(uri: str, tmp_path: Path) -> None:
@@ -112,7 +99,7 @@ def test_a_model_is_loaded_without_its_data(uri: str, tmp_path: Path) -> None:
     found = sweep(spec, tracking_uri=uri, inline=True)
     file.unlink()
     registered = promote(found._store, found._store.find_trial("own", best=True), "own")
-    answer = _loaded(uri, registered.uri, pd.DataFrame({"a": [3.0], "b": [9.0]}))
+    answer = loaded(uri, registered.uri, pd.DataFrame({"a": [3.0], "b": [9.0]}))
     assert answer["predicted"]["prediction"][0] in ("even", "odd")
 
 
@@ -271,7 +258,7 @@ def test_a_servers_registry_takes_it_too(tracking_server: TrackingServer) -> Non
     run_id = str(found.best()["run_id"])
     registered = promote(found._store, found._store.find_trial(run_id), "served")
     given = pd.DataFrame({"x1": [0.0, 1.0], "x2": [1.0, 1.0]})
-    answer = _loaded(tracking_server.uri, registered.uri, given)
+    answer = loaded(tracking_server.uri, registered.uri, given)
     assert answer["predicted"] == found.model(run_id).predict(given).to_dict("list")
 
 
