@@ -53,7 +53,7 @@ class Architecture:
     output: activation of the last layer.
     loss, optimizer, schedule: their names.
     options: those of `engine.UPDATE_OPTIONS` that apply.
-    config: steps, batch size, dtype, kernel and recorded points.
+    config: steps, batch size, dtype, kernel, recorded points and scores.
     parts: the custom functions.
     neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
     bias: whether the units have biases.
@@ -239,6 +239,7 @@ def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -
         kernel=kernel,
         points=record.points,
         gradients=record.gradients == "each",
+        scores=record.scores,
         replacement=structure["batch_size"] is not None and structure["batch_sampling"] == _REPLACEMENT,
     )
 

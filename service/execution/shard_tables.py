@@ -13,6 +13,7 @@ from engine import ENGINE_VERSION, History
 from engine.arrays import Flags, Floats, Integers
 from engine.tensors import elements
 from experiments.data.datasets import Dataset
+from experiments.scores import outcomes_by
 from experiments.sections import RecordSpec
 from experiments.trials import trial_id
 from service.execution.plan import Plan, Shard
@@ -130,6 +131,7 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
     names = list(map(", ".join, zip(*(texts[name] for name in settings.swept if name in texts), strict=True)))
     names = [name[:_MAX_NAME] for name in names]
     step, is_recorded = recorded_points(history)
+    outcomes = outcomes_by(settings.record.outcomes, history)
     return RunTable.from_columns(
         {
             "number": shard.numbers,
@@ -146,8 +148,8 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
             Tag.SWEEP_RUN: [settings.sweep_run_id] * trials,
             Tag.TRIAL: ids,
             Tag.NUMBER: list(map(str, numbers)),
-            Tag.OUTCOME: [history.outcome(trial) for trial in range(trials)],
-            Tag.OUTCOME_STEP: list(map(str, history.outcomes.onset_step.tolist())),
+            Tag.OUTCOME: [outcomes.name(trial) for trial in range(trials)],
+            Tag.OUTCOME_STEP: list(map(str, outcomes.onset_step.tolist())),
             Tag.LAST_STEP: list(map(str, history.last_step.tolist())),
             Tag.KERNEL: [history.kernel] * trials,
             Tag.ENGINE: [ENGINE_VERSION] * trials,
@@ -190,15 +192,15 @@ def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str
     They have no run ids: a recorder gives these.
     """
     history, shard = trained.history, trained.shard
-    params = _param_columns(shard)
+    params, outcomes = _param_columns(shard), outcomes_by(settings.record.outcomes, history)
     return pa.table(
         {
             "number": pa.array(shard.numbers, pa.int64()),
             "trial": pa.array(ids, pa.string()),
             "run_id": pa.nulls(shard.trials, pa.string()),
             **{PARAMS + name: pa.array(list(map(cell_value, values))) for name, values in params.items()},
-            "outcome": pa.array([history.outcome(trial) for trial in range(shard.trials)], pa.string()),
-            "outcome_step": pa.array(history.outcomes.onset_step, pa.int64()),
+            "outcome": pa.array([outcomes.name(trial) for trial in range(shard.trials)], pa.string()),
+            "outcome_step": pa.array(outcomes.onset_step, pa.int64()),
             "last_step": pa.array(history.last_step, pa.int64()),
             **{METRICS + name: _final(history, name) for name in kept_curves(history.curves, settings.record)},
             **{METRICS + name: pa.array(values) for name, values in trained.measures.items()},

@@ -28,7 +28,7 @@ class TrainedShard:
     """A shard after training.
 
     history: its curves, final weights and outcomes.
-    measures: name -> (trials,) values of the measures that the sweep file asks for.
+    measures: name -> (trials,) values of the measures and scores that the sweep file asks for.
     start_time, end_time: of the training, in milliseconds since 1970.
     host: the machine that trained it.
     """
@@ -69,7 +69,8 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
             name: name.replace(_TEST, "validation_") if name.startswith(_TEST) else name for name in history.curves
         }
         history = replace(history, curves={names[name]: curve for name, curve in history.curves.items()})
-    values = tested | measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    of_weights = measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    values = {**tested, **of_weights, **history.scores}
     return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
@@ -78,7 +79,7 @@ def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> 
 
     The kernel measures them of the weights before a further step.
     """
-    config = replace(shard.architecture.config, steps=1, points=2, gradients=False, batch_size=None)
+    config = replace(shard.architecture.config, steps=1, points=2, gradients=False, batch_size=None, scores=())
     history = train(shard.program, weights, program_columns(shard.columns), training, test, config)
     return {name: curve[:, 0].astype(np.float64) for name, curve in history.curves.items() if name.startswith(_TEST)}
 

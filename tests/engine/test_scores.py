@@ -30,7 +30,7 @@ _FULL: dict[str, Callable[[], TrainingJob]] = {
 
 
 def _run(kernel: str, job: TrainingJob) -> History:
-    return (compiled if kernel == "compiled" else reference).train(job)
+    return compiled.train(job) if kernel == "compiled" else reference.train(job)
 
 
 def _by_hand(score: Score, losses: Floats, steps: int) -> float:
