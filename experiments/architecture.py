@@ -20,6 +20,7 @@ from engine import (
     trace_step,
 )
 from engine.losses import Loss, weighted
+from engine.step import ALL_LAYERS
 from engine.tensors import layer_tensors
 from experiments.blocks import Block
 from experiments.data.datasets import Dataset, accuracy_threshold
@@ -59,6 +60,7 @@ class Architecture:
     bias: whether the units have biases.
     gain: the factor of a layer's sum as in the sweep file, for all layers or for each.
     own_rates: the layers that have a learning rate of their own.
+    drifts: the layers that have a drift of their own, and ALL_LAYERS if there is one for all.
     written: the hyperparameters of _IF_UNUSUAL that the sweep file has, and `named gains` if some of its gains are no
         numbers.
     """
@@ -76,6 +78,7 @@ class Architecture:
     bias: bool = True
     gain: Any = 1.0
     own_rates: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
 
     @cached_property
@@ -107,7 +110,7 @@ class Architecture:
     def rule(self) -> UpdateRule:
         """The optimiser, the schedule and the options of an update."""
         schedule = SCHEDULES[self.schedule]
-        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates)
+        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates, self.drifts)
 
     @property
     def layers(self) -> int:
@@ -212,6 +215,7 @@ def make_architecture(
         bias=structure["bias"],
         gain=structure["gain"],
         own_rates=layers_with("learning_rate", len(hidden) + 1, given),
+        drifts=layers_with("drift", len(hidden) + 1, given) + ((ALL_LAYERS,) if "drift" in given else ()),
         written=_written(resolved),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )

@@ -20,7 +20,7 @@ from service.execution.plan import Shard
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
-_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0))
+_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0), ("drift", 0.0))
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,17 @@ def batch_seeds(columns: Mapping[str, Array]) -> Array:
 def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
     """Return the initial weights, (trials, weights). Trials that share all that determines them share a draw."""
     widths = architecture.widths(dataset)
-    scales, shifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
+    scales, shifts, drifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
     deviations = columns.get("init_bias", np.zeros(len(columns["seed"])))
     draws: dict[tuple[Any, ...], Floats] = {}
     rows = []
-    for key in zip(
-        columns["initializer"].tolist(), columns["seed"].tolist(), scales, shifts, deviations.tolist(), strict=True
-    ):
+    names, seeds = columns["initializer"].tolist(), columns["seed"].tolist()
+    for key in zip(names, seeds, scales, shifts, drifts, deviations.tolist(), strict=True):
         if key not in draws:
-            name, seed, scale, shift, deviation = key
+            name, seed, scale, shift, drift, deviation = key
             draws[key] = initial_weights(
-                widths, architecture.parts.initializer(name), seed, scale, shift=shift, bias=architecture.bias,
-                bias_deviation=deviation,
+                widths, architecture.parts.initializer(name), seed, scale, bias=architecture.bias,
+                shift=[s + d for s, d in zip(shift, drift, strict=True)], bias_deviation=deviation,
             )  # fmt: skip
         rows.append(draws[key])
     return np.stack(rows)
