@@ -170,7 +170,7 @@ def _known(name: str, scores: Collection[str]) -> str:
 def outcomes_by(rules: Sequence[OutcomeRule], history: History) -> Outcomes:
     """Return the outcome of each trial: that of the first rule that holds, else the engine's.
 
-    A trial that diverged stays so. An outcome that is not the engine's begins at the trial's last step.
+    A trial that diverged stays so. An outcome by a rule begins at the trial's last step, because it is known only then.
     """
     outcomes = history.outcomes
     if not rules:
@@ -179,9 +179,7 @@ def outcomes_by(rules: Sequence[OutcomeRule], history: History) -> Outcomes:
     trials, undecided = _Scores(history.scores), ~history.diverged
     for rule in rules:
         matches = undecided & np.logical_and.reduce([condition.holds(trials) for condition in rule.conditions])
-        code = OUTCOMES.index(rule.outcome)
-        changed = matches & (codes != code)
-        codes[changed], onset_step[changed] = code, history.last_step[changed]
+        codes[matches], onset_step[matches] = OUTCOMES.index(rule.outcome), history.last_step[matches]
         undecided &= ~matches
     return Outcomes(codes, onset_step)
 
