@@ -18,6 +18,7 @@ from engine.program import Program, ProgramError
 from engine.replay import Replay, Trial, replay
 from engine.samples import Samples
 from engine.schedules import SCHEDULES, Schedule
+from engine.scores import Score
 from engine.step import UPDATE_OPTIONS, UpdateRule, trace_step
 from engine.tensors import Tensor
 from engine.tracing import TraceError
@@ -35,7 +36,7 @@ __all__ = [
     "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "FLOAT32_VERSION", "INITIALIZERS", "KERNELS", "LOSSES",
     "MLP", "OPERATIONS", "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron",
     "Optimizer", "Parameter", "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule",
-    "Tensor", "TraceError", "TrainConfig", "Trial", "UpdateRule", "derivatives", "hessian", "initial_weights",
+    "Score", "Tensor", "TraceError", "TrainConfig", "Trial", "UpdateRule", "derivatives", "hessian", "initial_weights",
     "predict", "predict_trials", "recorded_steps", "replay", "resolve_kernel", "sgd", "target_description",
     "trace_hessian", "trace_step", "train",
 ]  # fmt: skip

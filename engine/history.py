@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ class History:
     tensors: names and shapes of the weights.
     kernel: name and version of the kernel.
     gradients: (trials, points, weights), or None if they were not recorded.
+    scores: name -> (trials,), the scores of the configuration (see `engine.scores`).
 
     A point at step s is measured of the weights before update s. The last point is measured of the final weights, and
     so belongs to the trial's `last_step`. Points after `last_step` are NaN, and so is the last update ratio of a trial
@@ -42,6 +43,7 @@ class History:
     tensors: tuple[Tensor, ...]
     kernel: str
     gradients: Floats | None = None
+    scores: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
     def from_kernel(
@@ -55,6 +57,7 @@ class History:
         diverged: Flags,
         kernel: str,
         gradients: Floats | None,
+        scores: Mapping[str, Floats],
     ) -> History:
         """Return the History of a kernel's records, after setting points after a trial's last step to NaN, in place."""
         after_end = steps[None, :-1] >= last_step[:, None]
@@ -62,7 +65,7 @@ class History:
             curve[:, :-1][after_end] = np.nan
         for name in program.update_ratios:
             curves[name][diverged, -1] = np.nan
-        return cls(steps, curves, weights, last_step, diverged, program.tensors, kernel, gradients)
+        return cls(steps, curves, weights, last_step, diverged, program.tensors, kernel, gradients, scores)
 
     @property
     def trials(self) -> int:
@@ -104,4 +107,5 @@ def join(histories: list[History]) -> History:
         last_step=np.concatenate([h.last_step for h in histories]),
         diverged=np.concatenate([h.diverged for h in histories]),
         gradients=np.concatenate(gradients) if gradients else None,
+        scores={name: np.concatenate([h.scores[name] for h in histories]) for name in histories[0].scores},
     )

@@ -138,7 +138,7 @@ class _Tracer:
             bases = {name: len(optimizer.shared) + k for k, name in enumerate(optimizer.slots)}
             values = {name: self._of_tensor(n, "state", slots, base) for name, base in bases.items()}
             next_weight, next_slots = optimizer.update(weight, slope, values, shared, h)
-            moved.append(next_weight)
+            moved.append(rule.drifted(next_weight, self._tensors[n], h))
             state += [self._place(n, next_slots[name], slots, base) for name, base in bases.items()]
         return moved, state, tuple(optimizer.shared.values()), slots
 

@@ -42,6 +42,9 @@ UPDATE_OPTIONS: dict[str, float] = {
 MOST_WRITTEN_OUT = 500
 """Largest number of weights of an MLP whose program is written out scalar by scalar. Others are rolled."""
 
+ALL_LAYERS = ""
+"""The name in `UpdateRule.drifts` of the drift of layers without one of their own."""
+
 _CLIP_MARGIN = 1e-6  # PyTorch's torch.nn.utils.clip_grad_norm_ scales by max_norm / (norm + 1e-6), at most 1
 
 
@@ -54,6 +57,8 @@ class UpdateRule:
     options: names from UPDATE_OPTIONS.
     own_rates: the layers, such as `layer1`, that have a learning rate of their own, the hyperparameter
         `learning_rate.layer1`. The schedule applies to it too.
+    drifts: the layers to whose weights, without biases, each step adds a hyperparameter after the update:
+        `drift.layer1`, or `drift` where it is ALL_LAYERS.
 
     The options are applied in this order. `clip_value` limits each number of the gradient, as PyTorch's
     clip_grad_value_. `clip_norm` limits the norm of the whole gradient (Pascanu et al., On the Difficulty of Training
@@ -67,6 +72,7 @@ class UpdateRule:
     schedule: Schedule = SCHEDULES["constant"]
     options: frozenset[str] = frozenset()
     own_rates: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
 
     @property
     def hyperparameters(self) -> Mapping[str, float]:
@@ -74,7 +80,14 @@ class UpdateRule:
         options = {name: default for name, default in UPDATE_OPTIONS.items() if name in self.options}
         rate = self.optimizer.hyperparameters["learning_rate"]
         own = {of_part("learning_rate", layer): rate for layer in self.own_rates}
+        own |= {"drift" if layer == ALL_LAYERS else of_part("drift", layer): 0.0 for layer in self.drifts}
         return {**options, **self.schedule.hyperparameters, **self.optimizer.hyperparameters, **own}
+
+    def drifted(self, weight: Scalar, tensor: Tensor, h: Hyperparameters) -> Scalar:
+        """Return a weight of a tensor after its drift, if it has any."""
+        if len(tensor.shape) < 2 or not {tensor.layer, ALL_LAYERS} & {*self.drifts}:
+            return weight
+        return weight + h[of_part("drift", tensor.layer) if tensor.layer in self.drifts else "drift"]
 
     def rate(self, step: Scalar, steps: Scalar, h: Hyperparameters) -> Scalar:
         """Return the learning rate of a step, given the number of all steps."""
@@ -140,8 +153,8 @@ def trace_step(
         outputs["accuracy"] = [trace.sample_mean(correct(predictions, expected, threshold))]
     gradient = [trace.sample_mean(slope) for slope in slopes]
     weights = [trace.input("weight", index) for index in range(len(slopes))]
-    layers = [tensor.layer for tensor in model.tensors for _ in range(tensor.size)]
-    outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient, layers)
+    tensors = [tensor for tensor in model.tensors for _ in range(tensor.size)]
+    outputs["weights"], outputs["state"], initial_state = _update(trace, rule, weights, gradient, tensors)
     outputs["gradient"] = gradient
     outputs.update(_norms(GRAD_NORM, gradient, model.tensors))
     outputs.update(_update_ratios(model.tensors, weights, outputs["weights"]))
@@ -185,11 +198,11 @@ class _LazyHyperparameters(dict[str, Scalar]):
 
 
 def _update(
-    trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar], layers: Sequence[str]
+    trace: Trace, rule: UpdateRule, weights: Sequence[Symbol], gradient: Sequence[Scalar], tensors: Sequence[Tensor]
 ) -> tuple[list[Scalar], list[Scalar], tuple[float, ...]]:
     """Return the next weights, the next state and the initial state.
 
-    layers: the layer of each weight.
+    tensors: the tensor of each weight.
 
     A state is flat: the shared state, then the slots of each weight.
     """
@@ -201,12 +214,12 @@ def _update(
     state = [shared[name] for name in optimizer.shared]
     next_weights: list[Scalar] = []
     gradient = rule.transform_gradient(weights, gradient, hyperparameters, _norm)
-    for index, (weight, slope, layer) in enumerate(zip(weights, gradient, layers, strict=True)):
+    for index, (weight, slope, tensor) in enumerate(zip(weights, gradient, tensors, strict=True)):
         first = len(optimizer.shared) + index * len(optimizer.slots)
         slots = {name: trace.input("state", first + n) for n, name in enumerate(optimizer.slots)}
-        h = by_layer.get(layer, hyperparameters)
+        h = by_layer.get(tensor.layer, hyperparameters)
         next_weight, next_slots = optimizer.update(weight, slope, slots, shared, h)
-        next_weights.append(next_weight)
+        next_weights.append(rule.drifted(next_weight, tensor, h))
         state.extend(next_slots[name] for name in optimizer.slots)
     return next_weights, state, (*optimizer.shared.values(), *[0.0] * (len(weights) * len(optimizer.slots)))
 

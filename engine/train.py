@@ -16,6 +16,7 @@ from engine.history import History
 from engine.kernels import resolve_kernel
 from engine.program import LOSS_AND_ACCURACY, Program
 from engine.samples import Samples
+from engine.scores import Score
 
 DTYPES = ("float64", "float32")
 
@@ -32,6 +33,7 @@ class TrainConfig:
     dtype: type of all numbers, `float64` or `float32`.
     kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
+    scores: numbers that sum up the loss of all steps.
 
     Raises ValueError for values that are out of range or unknown.
     """
@@ -44,6 +46,7 @@ class TrainConfig:
     kernel: str = "auto"
     schedule_steps: int | None = None
     replacement: bool = False
+    scores: tuple[Score, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.points < 2:
@@ -53,6 +56,9 @@ class TrainConfig:
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         resolve_kernel(self.kernel)
+        names = [score.name for score in self.scores]
+        if len(set(names)) < len(names):
+            raise ValueError(f"scores must have different names, not {', '.join(names)}")
 
     @cached_property
     def recorded_steps(self) -> Integers:
@@ -71,6 +77,7 @@ class TrainSettings(TypedDict, total=False):
     kernel: str
     schedule_steps: int | None
     replacement: bool
+    scores: tuple[Score, ...]
 
 
 def make_config(config: TrainConfig | None, settings: TrainSettings) -> TrainConfig:
@@ -167,6 +174,7 @@ def train(
     dtype: `float64` or `float32`.
     kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
+    scores: numbers that sum up the loss of all steps.
     seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
 

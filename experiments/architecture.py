@@ -20,6 +20,7 @@ from engine import (
     trace_step,
 )
 from engine.losses import Loss, weighted
+from engine.step import ALL_LAYERS
 from engine.tensors import layer_tensors
 from experiments.blocks import Block
 from experiments.data.datasets import Dataset, accuracy_threshold
@@ -53,12 +54,13 @@ class Architecture:
     output: activation of the last layer.
     loss, optimizer, schedule: their names.
     options: those of `engine.UPDATE_OPTIONS` that apply.
-    config: steps, batch size, dtype, kernel and recorded points.
+    config: steps, batch size, dtype, kernel, recorded points and scores.
     parts: the custom functions.
     neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
     bias: whether the units have biases.
     gain: the factor of a layer's sum as in the sweep file, for all layers or for each.
     own_rates: the layers that have a learning rate of their own.
+    drifts: the layers that have a drift of their own, and ALL_LAYERS if there is one for all.
     written: the hyperparameters of _IF_UNUSUAL that the sweep file has, and `named gains` if some of its gains are no
         numbers.
     """
@@ -76,6 +78,7 @@ class Architecture:
     bias: bool = True
     gain: Any = 1.0
     own_rates: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
     written: frozenset[str] = frozenset()
 
     @cached_property
@@ -107,7 +110,7 @@ class Architecture:
     def rule(self) -> UpdateRule:
         """The optimiser, the schedule and the options of an update."""
         schedule = SCHEDULES[self.schedule]
-        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates)
+        return UpdateRule(OPTIMIZERS[self.optimizer], schedule, frozenset(self.options), self.own_rates, self.drifts)
 
     @property
     def layers(self) -> int:
@@ -212,6 +215,7 @@ def make_architecture(
         bias=structure["bias"],
         gain=structure["gain"],
         own_rates=layers_with("learning_rate", len(hidden) + 1, given),
+        drifts=layers_with("drift", len(hidden) + 1, given) + ((ALL_LAYERS,) if "drift" in given else ()),
         written=_written(resolved),
         **{name: structure[name] for name in ("optimizer", "schedule")},
     )
@@ -239,6 +243,7 @@ def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -
         kernel=kernel,
         points=record.points,
         gradients=record.gradients == "each",
+        scores=record.scores,
         replacement=structure["batch_size"] is not None and structure["batch_sampling"] == _REPLACEMENT,
     )
 

@@ -29,7 +29,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 _COMPARISON = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|==|=|<|>)\s*(.+?)\s*")
 _OR = re.compile(r"\s+or\s+")
-_NULL = "null"
+NULL = "null"
+"""The value of a trial that does not have one."""
 
 
 class Trials(Protocol):
@@ -74,10 +75,10 @@ class Comparison:
         if self.name not in trials.names:
             raise ValueError(f"no trial has {self.name!r}{did_you_mean(self.name, trials.names)}")
         compare, is_equality = _COMPARISONS[self.sign], self.sign in ("=", "==", "!=")
-        if self.text == _NULL:
+        if self.text == NULL:
             missing = trials.missing(self.name)
             if not is_equality:
-                raise ValueError(f"{_NULL} can't be compared by {self.sign}; write = or !=")
+                raise ValueError(f"{NULL} can't be compared by {self.sign}; write = or !=")
             return ~missing if self.sign == "!=" else missing
         if (threshold := _number(self.text)) is not None:
             return np.asarray(compare(trials.numbers(self.name), threshold))

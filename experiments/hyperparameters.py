@@ -189,6 +189,12 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter("init_shift", "model", _Finite, "added to the initial weights after that; 0 when left out"),
         Hyperparameter(
+            "drift",
+            "model",
+            _Finite,
+            "added to the initial weights, and again to the weights at every update; 0 when left out",
+        ),
+        Hyperparameter(
             "init_bias",
             "model",
             _NotNegative,
@@ -259,7 +265,7 @@ REPEATS = ("seed", "dataset.fold")
 """Hyperparameters that repeat a configuration: leaderboards rank means over them."""
 
 
-OF_LAYERS = ("learning_rate", "init_scale", "init_shift")
+OF_LAYERS = ("learning_rate", "init_scale", "init_shift", "drift")
 """The hyperparameters that a layer may have for itself, such as `learning_rate.layer1`."""
 _OF_LAYER = re.compile(rf"({'|'.join(OF_LAYERS)})\.(layer[1-9][0-9]?)")
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from engine import Score
 from experiments.data.dataset_spec import Section
 from experiments.errors import did_you_mean
+from experiments.scores import OutcomeRule, read_outcomes, read_scores
 
 MEASURE_NAMES = ("balanced_accuracy", "f1_macro", "roc_auc", "r2", "mean_absolute_error")
 """The names of `record: {measures: [...]}`; `experiments.measures` computes them."""
@@ -54,6 +56,29 @@ class RecordSpec(Section):
         description="measures of the final weights: `balanced_accuracy`, `f1_macro`, `roc_auc` for classes, `r2`, "
         "`mean_absolute_error` for numbers; on the training part, and with `test_` before the name on the test part",
     )
+
+    scores: tuple[Score, ...] = Field(
+        default_factory=tuple,
+        description="name -> a number from the loss of every step: `{sum: loss_ratio}`, `{mean: loss, last: 20}`, "
+        "`{max: loss}`, `{min: loss}`, `{first: loss_ratio<0.01}`; `cap` limits each step",
+    )
+    outcomes: tuple[OutcomeRule, ...] = Field(
+        default_factory=tuple,
+        description="outcome -> a condition on scores, such as `{converged: late<1}`; the first that holds is a "
+        "trial's outcome",
+    )
+
+    @field_validator("scores", mode="plain")
+    @classmethod
+    def _scores(cls, value: Any) -> tuple[Score, ...]:
+        return read_scores(value, MEASURE_NAMES)
+
+    @field_validator("outcomes", mode="plain")
+    @classmethod
+    def _outcomes(cls, value: Any, info: ValidationInfo) -> tuple[OutcomeRule, ...]:
+        if "scores" not in info.data:
+            return ()  # the message is about these
+        return read_outcomes(value, [score.name for score in info.data["scores"]])
 
     @field_validator("measures")
     @classmethod

@@ -22,6 +22,7 @@ from engine.kernels.codegen.target import Target, host_target
 from engine.kernels.codegen.train_loop import CONTEXT_FIELDS
 from engine.program import Program
 from engine.samples import Samples
+from engine.scores import finished, start_values
 from engine.train import TrainingJob
 
 NAMES = {"float64": "compiled 1", "float32": "compiled 2"}
@@ -80,6 +81,7 @@ def _options(job: TrainingJob) -> Options:
         tested=job.test is not None,
         batches=batches is not None,
         gradients=job.config.gradients,
+        scores=job.config.scores,
     )
 
 
@@ -98,6 +100,7 @@ class _PopulationRun:
         self._last_step = np.empty(trials, dtype=np.int64)
         self._diverged: Flags = np.empty(trials, dtype=bool)
         self._gradients = np.empty((trials, points, self._weights.shape[1])) if job.config.gradients else None
+        self._scores = np.empty((len(start_values(job.config.scores, job.config.dtype)), trials))
 
     def train(self) -> History:
         """Train all chunks, and return the History."""
@@ -116,6 +119,9 @@ class _PopulationRun:
             diverged=self._diverged,
             kernel=NAMES[self._job.config.dtype],
             gradients=self._gradients,
+            scores=finished(
+                self._job.config.scores, self._scores, self._last_step, self._diverged, self._job.config.steps
+            ),
         )
 
     def _chunk_trials(self) -> int:
@@ -145,6 +151,7 @@ class _PopulationRun:
                 self._curves[name][trials] = curve
         if self._gradients is not None:
             self._gradients[trials] = chunk.by_trial("gradients")[used]
+        self._scores[:, trials] = chunk.by_trial("scores")[used].T
         self._last_step[trials] = chunk.by_trial("last_step")[used]
         self._diverged[trials] = chunk.by_trial("alive")[used] == 0
 
@@ -262,6 +269,7 @@ def _block_arrays(program: _CompiledProgram, job: TrainingJob, lanes: Integers) 
     """Return the arrays that have a part for each block, with the values at the start of training."""
     blocks, width = lanes.shape
     points, weights, dtype = len(job.config.recorded_steps), job.program.weight_count, np.dtype(job.config.dtype)
+    scores = start_values(job.config.scores, job.config.dtype)
     shapes = {
         "parameters": (program.parameters,),
         "columns": (len(program.columns) + 2,),
@@ -269,12 +277,14 @@ def _block_arrays(program: _CompiledProgram, job: TrainingJob, lanes: Integers) 
         "gradients": (points, weights if job.config.gradients else 0),
         "alive": (),
         "last_step": (),
+        "scores": (len(scores),),
     }
     arrays = {name: _aligned((blocks, *shape, width), dtype) for name, shape in shapes.items()}
     arrays["parameters"][:, :weights] = job.initial[lanes].swapaxes(1, 2)
     arrays["parameters"][:, weights:] = np.array(job.program.initial_state, dtype=dtype)[None, :, None]
     for position, name in enumerate(program.columns):
         arrays["columns"][:, position] = job.columns[name][lanes]
+    arrays["scores"][:] = scores[None, :, None]
     arrays["alive"][:] = 1
     arrays["last_step"][:] = job.config.steps
     return arrays

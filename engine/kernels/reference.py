@@ -24,6 +24,7 @@ from engine.history import History, join
 from engine.operations import PRIMITIVES, Scalar
 from engine.program import LOSS_AND_ACCURACY, Input, Program, Reduction
 from engine.samples import Samples
+from engine.scores import Accumulators, finished
 from engine.train import TrainingJob
 
 NAME = f"reference 2 (numpy {np.__version__})"
@@ -150,6 +151,7 @@ class _TrialBlock:
         self._last_step = np.full(trials, config.steps)
         self._curves = {name: np.full((trials, points), np.nan) for name in job.curves}
         self._gradients = np.full((trials, points, len(self._weights)), np.nan) if config.gradients else None
+        self._scores = Accumulators(config.scores, trials, config.steps, dtype)
 
     def train(self) -> History:
         """Train until the last step, or until all trials have diverged, and return the History."""
@@ -171,6 +173,7 @@ class _TrialBlock:
             diverged=~self._alive,
             kernel=NAME,
             gradients=self._gradients,
+            scores=finished(self._job.config.scores, self._scores.values, self._last_step, ~self._alive, steps),
         )
 
     def _run(self, interpreter: Interpreter, step: int | None = None) -> dict[str, Floats]:
@@ -200,6 +203,7 @@ class _TrialBlock:
     def _step(self, step: int, column: int | None) -> None:
         results = self._run(self._move if column is None else self._move_and_measure, step)
         self._freeze_diverged(step, results["loss"][0])
+        self._scores.add(step, results["loss"][0], self._alive)
         if column is not None:
             self._record(column, results)
         finite = np.isfinite(results["weights"]).all(axis=0) & np.isfinite(results["state"]).all(axis=0)

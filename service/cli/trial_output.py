@@ -26,12 +26,12 @@ _Tensors = Sequence[Mapping[str, Any]]
 
 
 def trial_json(trial: TrialInfo) -> dict[str, Any]:
-    """Return a recorded trial."""
+    """Return a recorded trial. A metric that has no value is None."""
     return {
         "run_id": trial.run_id,
         "outcome": trial.outcome,
         "params": dict(trial.params),
-        "metrics": dict(trial.metrics),
+        "metrics": {name: None if math.isnan(value) else value for name, value in trial.metrics.items()},
         "tags": {name: value for name, value in trial.tags.items() if name.startswith("gradgrid.")},
     }
 

@@ -182,7 +182,7 @@ class Plan:
         """Return the number of a trial's metrics that have a last point alone."""
         others = [len(targets) > 0 for targets in (dataset.test_targets, dataset.validation_targets)]
         tested = sum(name in program.curves for name in ("loss", "accuracy")) if all(others) else 0
-        return len(self.record.measures) * (1 + sum(others)) + tested
+        return len(self.record.measures) * (1 + sum(others)) + tested + len(self.record.scores)
 
     @cached_property
     def trial_ids(self) -> TrialIds:

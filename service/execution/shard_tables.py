@@ -131,6 +131,7 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
     names = list(map(", ".join, zip(*(texts[name] for name in settings.swept if name in texts), strict=True)))
     names = [name[:_MAX_NAME] for name in names]
     step, is_recorded = recorded_points(history)
+    outcomes, outcome_steps = trained.outcomes(settings.record.outcomes)
     return RunTable.from_columns(
         {
             "number": shard.numbers,
@@ -147,8 +148,8 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
             Tag.SWEEP_RUN: [settings.sweep_run_id] * trials,
             Tag.TRIAL: ids,
             Tag.NUMBER: list(map(str, numbers)),
-            Tag.OUTCOME: trained.outcomes,
-            Tag.OUTCOME_STEP: list(map(str, trained.outcome_steps.tolist())),
+            Tag.OUTCOME: outcomes,
+            Tag.OUTCOME_STEP: list(map(str, outcome_steps.tolist())),
             Tag.LAST_STEP: list(map(str, history.last_step.tolist())),
             Tag.KERNEL: [history.kernel] * trials,
             Tag.ENGINE: [ENGINE_VERSION] * trials,
@@ -192,14 +193,15 @@ def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str
     """
     history, shard = trained.history, trained.shard
     params = _param_columns(shard)
+    outcomes, outcome_steps = trained.outcomes(settings.record.outcomes)
     return pa.table(
         {
             "number": pa.array(shard.numbers, pa.int64()),
             "trial": pa.array(ids, pa.string()),
             "run_id": pa.nulls(shard.trials, pa.string()),
             **{PARAMS + name: pa.array(list(map(cell_value, values))) for name, values in params.items()},
-            "outcome": pa.array(trained.outcomes, pa.string()),
-            "outcome_step": pa.array(trained.outcome_steps, pa.int64()),
+            "outcome": pa.array(outcomes, pa.string()),
+            "outcome_step": pa.array(outcome_steps, pa.int64()),
             "last_step": pa.array(history.last_step, pa.int64()),
             **{METRICS + name: _final(history, name) for name in kept_curves(history.curves, settings.record)},
             **{METRICS + name: pa.array(values) for name, values in trained.measures.items()},

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from engine import History, initial_weights, train
+from engine import DIVERGED, History, initial_weights, train
 from engine.arrays import Array, Floats, Integers
 from engine.samples import Samples
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
 from experiments.measures import MEASURES, measured
+from experiments.scores import OutcomeRule, outcomes_by
 from experiments.stopping import STOPPED
 from service.execution.shard import Shard
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
-_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0))
+_OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0), ("drift", 0.0))
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TrainedShard:
     """A shard after training.
 
     history: its curves, final weights and outcomes.
-    measures: name -> (trials,) values of the measures that the sweep file asks for.
+    measures: name -> (trials,) values of the measures and scores that the sweep file asks for.
     start_time, end_time: of the training, in milliseconds since 1970.
     host: the machine that trained it.
     """
@@ -41,21 +42,17 @@ class TrainedShard:
     end_time: int
     host: str
 
-    @property
-    def outcomes(self) -> list[str]:
-        """The outcome of each trial."""
-        history = self.history
-        names = [history.outcome(trial) for trial in range(history.trials)]
-        if self.shard.steps is None:
-            return names
-        return [name if diverged else STOPPED for name, diverged in zip(names, history.diverged.tolist(), strict=True)]
+    def outcomes(self, rules: Sequence[OutcomeRule]) -> tuple[list[str], Integers]:
+        """Return the outcome of each trial, and the step from which it holds, (trials,).
 
-    @property
-    def outcome_steps(self) -> Integers:
-        """The step from which each trial has its outcome, (trials,)."""
-        history, stopped = self.history, self.shard.steps
-        steps = history.outcomes.onset_step
-        return steps if stopped is None else np.where(history.diverged, steps, stopped)
+        rules: the sweep file's own, which come first. A trial that was stopped is neither by them nor by the engine's.
+        """
+        diverged, stopped = self.history.diverged, self.shard.steps
+        if stopped is not None:
+            names = np.where(diverged, DIVERGED, STOPPED).tolist()
+            return names, np.where(diverged, self.history.outcomes.onset_step, stopped)
+        outcomes = outcomes_by(rules, self.history)
+        return [outcomes.name(trial) for trial in range(self.history.trials)], outcomes.onset_step
 
 
 def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[str] = ()) -> TrainedShard:
@@ -86,7 +83,8 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
             name: name.replace(_TEST, "validation_") if name.startswith(_TEST) else name for name in history.curves
         }
         history = replace(history, curves={names[name]: curve for name, curve in history.curves.items()})
-    values = tested | measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    of_weights = measured(measures, history.weights.astype(np.float64), architecture, dataset)
+    values = {**tested, **of_weights, **history.scores}
     return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
@@ -96,7 +94,7 @@ def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, looks: int)
     metric: of a curve, or a measure of the final weights, which has a single look.
     looks: points of the curve, evenly from step 0 to the last; 1 for the last alone. NaN for a trial that has diverged.
     """
-    config = replace(shard.architecture.config, points=max(looks, 2), gradients=False)
+    config = replace(shard.architecture.config, points=max(looks, 2), gradients=False, scores=())
     shard = replace(shard, architecture=replace(shard.architecture, config=config))
     measure = metric.removeprefix("test_").removeprefix("validation_")
     trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
@@ -116,7 +114,7 @@ def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> 
 
     The kernel measures them of the weights before a further step.
     """
-    config = replace(shard.config, steps=1, points=2, gradients=False, batch_size=None)
+    config = replace(shard.config, steps=1, points=2, gradients=False, batch_size=None, scores=())
     history = train(shard.program, weights, program_columns(shard.columns), training, test, config)
     return {name: curve[:, 0].astype(np.float64) for name, curve in history.curves.items() if name.startswith(_TEST)}
 
@@ -134,18 +132,17 @@ def batch_seeds(columns: Mapping[str, Array]) -> Array:
 def initial(columns: Mapping[str, Array], architecture: Architecture, dataset: Dataset) -> Floats:
     """Return the initial weights, (trials, weights). Trials that share all that determines them share a draw."""
     widths = architecture.widths(dataset)
-    scales, shifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
+    scales, shifts, drifts = (_by_layer(columns, name, architecture.layers, neutral) for name, neutral in _OF_WEIGHTS)
     deviations = columns.get("init_bias", np.zeros(len(columns["seed"])))
     draws: dict[tuple[Any, ...], Floats] = {}
     rows = []
-    for key in zip(
-        columns["initializer"].tolist(), columns["seed"].tolist(), scales, shifts, deviations.tolist(), strict=True
-    ):
+    names, seeds = columns["initializer"].tolist(), columns["seed"].tolist()
+    for key in zip(names, seeds, scales, shifts, drifts, deviations.tolist(), strict=True):
         if key not in draws:
-            name, seed, scale, shift, deviation = key
+            name, seed, scale, shift, drift, deviation = key
             draws[key] = initial_weights(
-                widths, architecture.parts.initializer(name), seed, scale, shift=shift, bias=architecture.bias,
-                bias_deviation=deviation,
+                widths, architecture.parts.initializer(name), seed, scale, bias=architecture.bias,
+                shift=[s + d for s, d in zip(shift, drift, strict=True)], bias_deviation=deviation,
             )  # fmt: skip
         rows.append(draws[key])
     return np.stack(rows)

@@ -23,6 +23,7 @@ from engine import (
 )
 from engine.arrays import Floats
 from engine.losses import Loss
+from engine.scores import INVERSE_RATIO, LOSS_RATIO, Score
 from engine.train import TrainingJob
 
 Tracer = Callable[..., Program]
@@ -35,9 +36,11 @@ def same(a: History, b: History) -> bool:
     """Return whether two histories are equal to the last bit, NaN included."""
     arrays = [(a.steps, b.steps), (a.weights, b.weights), (a.last_step, b.last_step), (a.diverged, b.diverged)]
     arrays += [(a.curves[name], b.curves[name]) for name in a.curves.keys() & b.curves.keys()]
+    arrays += [(a.scores[name], b.scores[name]) for name in a.scores.keys() & b.scores.keys()]
     if a.gradients is not None and b.gradients is not None:
         arrays.append((a.gradients, b.gradients))
     alike = a.curves.keys() == b.curves.keys() and (a.gradients is None) == (b.gradients is None)
+    alike &= a.scores.keys() == b.scores.keys()
     return alike and all(x.tobytes() == y.tobytes() for x, y in arrays)
 
 
@@ -50,6 +53,7 @@ def select(history: History, trials: slice) -> History:
         last_step=history.last_step[trials],
         diverged=history.diverged[trials],
         gradients=None if history.gradients is None else history.gradients[trials],
+        scores={name: score[trials] for name, score in history.scores.items()},
     )
 
 
@@ -107,6 +111,27 @@ def make_wide_job(activation: str, loss: str, dtype: str = "float64", batch_size
     return make_job((140, 7, 10, 1), activation, loss, "momentum", dtype, batch_size)
 
 
+SCORES = (
+    Score("total", "sum"),
+    Score("fit", "sum", LOSS_RATIO, cap=1e6),
+    Score("unfit", "sum", INVERSE_RATIO, cap=1e6),
+    Score("late", "mean", LOSS_RATIO, last=7, cap=1e6),
+    Score("peak", "max"),
+    Score("late_peak", "max", LOSS_RATIO, last=1000),
+    Score("lowest", "min"),
+    Score("late_lowest", "min", INVERSE_RATIO, last=3),
+    Score("solved", "first", LOSS_RATIO, condition=("<", 0.9)),
+    Score("risen", "first", condition=(">=", 10.0)),
+    Score("above", "first", INVERSE_RATIO, condition=("<=", 0.5)),
+)
+"""Scores of every kind."""
+
+
+def with_scores(job: TrainingJob) -> TrainingJob:
+    """Return the job with SCORES."""
+    return replace(job, config=replace(job.config, scores=SCORES))
+
+
 JOBS: dict[str, Callable[[], TrainingJob]] = {
     "relu": lambda: make_job(activation="relu", optimizer="sgd"),
     "gelu, two layers": lambda: make_job((3, 8, 8, 1), "gelu", "cross_entropy"),
@@ -114,6 +139,8 @@ JOBS: dict[str, Callable[[], TrainingJob]] = {
     "gelu_exact, float32": lambda: make_job(activation="gelu_exact", loss="hinge", dtype="float32"),
     "wide, tanh": lambda: make_wide_job("tanh", "mean_squared_error"),
     "wide, gelu, float32, minibatches": lambda: make_wide_job("gelu", "cross_entropy", "float32", 5),
+    "scores": lambda: with_scores(make_job(activation="relu", optimizer="sgd")),
+    "scores, float32, minibatches": lambda: with_scores(make_job(dtype="float32", batch_size=8)),
     "mish, float32, minibatches": lambda: make_job(activation="mish", dtype="float32", batch_size=5),
 }
 """Jobs that together use every part of a kernel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from engine import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Samples, Trial, UpdateRul
 from engine.arrays import Floats
 from engine.batches import Batches
 from engine.parameter import topological_order
+from engine.rolled import RolledProgram
+from engine.step import ALL_LAYERS
 from engine.train import train
 from tests.engine.populations import loss_and_gradient
 
@@ -39,7 +42,9 @@ def _trial(data: Samples, kernel: str, dtype: str = "float64") -> Trial:
     )
 
 
-def _by_hand(data: Samples, rates: list[float], steps: int) -> tuple[list[float], Floats]:
+def _by_hand(
+    data: Samples, rates: list[float], steps: int, drifts: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> tuple[list[float], Floats]:
     """Return the losses and the final weights of full-batch gradient descent, written with matrices."""
     parts = np.split(_start(), [10, 25])
     first, second, third = parts[0].reshape(5, 2), parts[1].reshape(3, 5), parts[2].reshape(1, 3)
@@ -56,6 +61,7 @@ def _by_hand(data: Samples, rates: list[float], steps: int) -> tuple[list[float]
         d1 = d2 @ second * (1.0 - h1**2) * _GAINS[0]
         weights = np.concatenate([m.ravel() for m in (first, second, third)])
         first, second, third = first - rates[0] * d1.T @ x, second - rates[1] * d2.T @ h1, third - rates[2] * d3.T @ h2
+        first, second, third = (m + drift for m, drift in zip((first, second, third), drifts, strict=True))
     return losses, weights
 
 
@@ -70,6 +76,39 @@ def test_a_network_without_biases_trains_as_by_hand(kernel: str, circle: Samples
         losses, weights = _by_hand(circle, rates[trial].tolist(), _STEPS)
         np.testing.assert_allclose(history.curves["loss"][trial], losses, rtol=1e-11)
         np.testing.assert_allclose(history.weights[trial], weights, rtol=1e-11, atol=1e-14)
+
+
+def test_weights_drift_after_every_update(kernel: str, circle: Samples) -> None:
+    rule = replace(_rule(), drifts=("layer1", ALL_LAYERS))
+    assert rule.hyperparameters["drift.layer1"] == rule.hyperparameters["drift"] == 0.0
+    program = trace_step(_model(), LOSSES["mean_squared_error"], rule, features=2, targets=1)
+    drifts = np.array([[0.02, -0.01], [0.0, 0.003]])
+    rates = {"learning_rate.layer1": 0.2, "learning_rate": 0.05, "learning_rate.layer3": 0.01}
+    columns = {name: np.full(2, rate) for name, rate in rates.items()}
+    columns |= dict(zip(("drift.layer1", "drift"), drifts.T, strict=True))
+    start = np.stack([_start()] * 2)
+    history = train(program, start, columns, circle, steps=_STEPS, points=_STEPS + 1, kernel=kernel)
+    for trial, (own, other) in enumerate(drifts.tolist()):
+        losses, weights = _by_hand(circle, [0.2, 0.05, 0.01], _STEPS, (own, other, other))
+        np.testing.assert_allclose(history.curves["loss"][trial], losses, rtol=1e-11)
+        np.testing.assert_allclose(history.weights[trial], weights, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("widths", [(2, 3, 1), (2, 200, 1)])
+def test_without_a_learning_rate_drift_is_all_and_biases_have_none(
+    kernel: str, circle: Samples, widths: tuple[int, ...]
+) -> None:
+    """Every kernel adds it to the same bits, also in a rolled program."""
+    rule = UpdateRule(OPTIMIZERS["sgd"], drifts=("layer2",))
+    program = trace_step(MLP(widths, "tanh"), LOSSES["mean_squared_error"], rule, features=2, targets=1)
+    assert isinstance(program, RolledProgram) == (widths[1] > 100)
+    start = initial_weights(widths, "normal", 1, bias_deviation=1.0)
+    columns = {"learning_rate": np.zeros(1), "drift.layer2": np.array([0.1])}
+    history = train(program, start[None], columns, circle, steps=7, kernel=kernel)
+    expected = start.copy()
+    for _ in range(7):
+        expected[-1 - widths[1] : -1] += 0.1
+    assert history.weights[0].tobytes() == expected.tobytes()
 
 
 def test_its_gradient_is_that_of_its_graph(circle: Samples) -> None:

@@ -44,9 +44,16 @@ def always_rolled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "MOST_WRITTEN_OUT", 0)
 
 
-def _traced(widths: Sequence[int], activation: str, loss: str, optimizer: str, options: Sequence[str] = ()) -> Traced:
+def _traced(
+    widths: Sequence[int],
+    activation: str,
+    loss: str,
+    optimizer: str,
+    options: Sequence[str] = (),
+    drifts: tuple[str, ...] = (),
+) -> Traced:
     """Return a step as Parameters trace it, scalar by scalar, and the rolled one."""
-    rule = UpdateRule(OPTIMIZERS[optimizer], SCHEDULES["cosine"], frozenset(options))
+    rule = UpdateRule(OPTIMIZERS[optimizer], SCHEDULES["cosine"], frozenset(options), drifts=drifts)
     model = MLP(widths, activation, activation if len(widths) == 2 else "identity")
     scalars = trace_step(model, LOSSES[loss], rule, features=widths[0], targets=widths[-1], threshold=0.5)
     rolled = trace_rolled(model, LOSSES[loss], rule, targets=widths[-1], threshold=0.5)
@@ -76,8 +83,12 @@ def _without_input_numbers(program: Program) -> Any:
 def test_a_rolled_program_written_out_is_the_one_that_parameters_give(
     widths: tuple[int, ...], activation: str, loss: str
 ) -> None:
-    for optimizer, options in (("sgd", ()), ("adam", ("clip_norm", "clip_value")), ("nesterov", ("weight_decay",))):
-        scalars, rolled = _traced(widths, activation, loss, optimizer, options)
+    for optimizer, options, drifts in (
+        ("sgd", (), ("layer1", step.ALL_LAYERS)),
+        ("adam", ("clip_norm", "clip_value"), ()),
+        ("nesterov", ("weight_decay",), (step.ALL_LAYERS,)),
+    ):
+        scalars, rolled = _traced(widths, activation, loss, optimizer, options, drifts)
         assert _without_input_numbers(rolled.scalars) == _without_input_numbers(scalars)
         assert (rolled.columns, rolled.curves, rolled.update_ratios) == (
             scalars.columns,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine import initial_weights
 from engine.arrays import Floats
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.datasets import load_dataset
@@ -82,6 +83,23 @@ def test_weights_are_scaled_and_shifted_by_layer() -> None:
     assert 0 < np.abs(biased[12:15]).max() < 1
 
 
+def test_drift_is_a_column_and_begins_with_the_initial_weights() -> None:
+    plain = _weights(_read(_FILE))
+    resolved = _read(_FILE, "model.drift.layer1=0.125", "model.drift=-1")
+    (population,) = _grid(resolved)
+    assert population.architecture.drifts == ("layer1", "")
+    program = population.architecture.trace(load_dataset(resolved.spec.dataset, Path()))
+    assert {"drift", "drift.layer1"} < set(program.columns)
+    configuration = population.configuration(0)
+    assert (configuration["drift"], configuration["drift.layer1"]) == (-1.0, 0.125)
+    assert "drift" not in _grid(_read(_FILE))[0].configuration(0)
+    expected = initial_weights((4, 3, 1), "xavier_uniform", 0, bias=False, shift=[0.5 + 0.125, -1.0])
+    assert _weights(resolved).tolist() == expected.tolist()
+    assert plain.tolist() == initial_weights((4, 3, 1), "xavier_uniform", 0, bias=False, shift=[0.5, 0.0]).tolist()
+    own = _grid(_read(_FILE, "model.drift.layer1=1", "grid.drift.layer2=[1, 2]"))[0].architecture
+    assert own.drifts == ("layer1", "layer2")
+
+
 def test_assignments_reach_a_layer() -> None:
     resolved = _read(_FILE, "grid.learning_rate.layer1={linspace: [1, 2], points: 2}", "learning_rate.layer2=9")
     assert resolved.axes["learning_rate.layer1"] == [1.0, 2.0]
@@ -136,6 +154,8 @@ def test_batches_can_be_drawn_with_replacement() -> None:
     ("change", "message"),
     [
         (("learning_rate.layer3=1",), "no network has the layer3; leave it out"),
+        (("model.drift=1", "model.drift.layer1=1", "model.drift.layer2=2"), "drift: each layer has its own; leave it"),
+        (("model.drift.layer3=1",), "no network has the layer3; leave it out"),
         (("learning_rate=1",), "no trial of this sweep uses learning_rate: each layer has its own; leave it out"),
         (("model.init_bias=1",), "no trial of this sweep uses init_bias: its networks have no biases"),
         (("batch_seed=1",), "no trial of this sweep uses batch_seed: it applies only with batch_size"),

@@ -63,7 +63,7 @@ def test_a_dry_run_shows_the_size_and_writes_nothing(tmp_path: Path) -> None:
         (
             ["sweep"],
             2,
-            "Missing argument 'SPEC': a sweep file, or a ready sweep: breast_cancer, deep, digits, fractal_linear",
+            "Missing argument 'SPEC': a sweep file, or a ready sweep: breast_cancer, deep, digits, fractal_drift",
         ),
         (["sweep", "moonz"], 2, "did you mean 'moons'"),
         (["sweep", "moons", "--set", "steps=-1"], 2, "--set steps=-1: steps should be greater than or equal to 1"),

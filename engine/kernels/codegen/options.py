@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from engine.kernels.codegen.layout import Computation
+from engine.scores import Score
 
 _SAMPLES_AT_ONCE = 8
 
@@ -26,6 +27,7 @@ class Options:
     tested: whether there are test samples.
     batches: whether there are minibatches.
     gradients: whether the gradient of each weight is recorded.
+    scores: what is added up over the steps.
     """
 
     dtype: str
@@ -34,6 +36,7 @@ class Options:
     tested: bool = False
     batches: bool = False
     gradients: bool = False
+    scores: tuple[Score, ...] = ()
 
     def samples_at_once(self, computation: Computation) -> tuple[int, ...]:
         """Return the number of samples that go through the loops at once, then that of a remainder, if there is one."""

@@ -99,5 +99,5 @@ def _emit(
         else:
             shared, samples = tiled.get(function.shared, ()), tiled.get(function.samples, ())
             emit_reductions(module, layout, function, shared, samples, options.widths)
-    emit_train_loop(module, layout)
+    emit_train_loop(module, layout, options.scores)
     return module

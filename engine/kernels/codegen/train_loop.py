@@ -6,6 +6,7 @@ CONTEXT_FIELDS. Its code does this:
     while step < end and any trial is alive:
         sums(samples)                     # of the batch, if there are batches; recorded steps measure all samples first
         freeze trials whose loss is infinite or NaN, and undo their last update
+        add the loss to the scores
         if step is recorded: measure(), gradients(), evaluate()
         update()
         if step is recorded: ratios()
@@ -21,10 +22,14 @@ older one, whose contents nobody needs any more. At the end, the final parameter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.kernels.codegen.emitter import Emitter
 from engine.kernels.codegen.layout import Layout
 from engine.kernels.codegen.module import ARRAYS, ModuleBuilder
+from engine.kernels.codegen.score_code import write_scores
 from engine.kernels.codegen.vectors import Vectors, fma, where
+from engine.scores import Score
 
 CONTEXT_FIELDS = (
     # memory of the block: arrays of vectors
@@ -35,11 +40,13 @@ CONTEXT_FIELDS = (
     "curves", "gradients", "final_curves", "final_gradients",
     # progress, and where to stop
     "step", "end", "last", "steps", "position", "any_alive", "finish", "batch", "per_epoch", "first_epoch",
+    # accumulators of scores: the loss of step 0, then a vector for each score
+    "scores",
 )  # fmt: skip
 """Names of the table's numbers: addresses, counts and positions. `run` and its caller read and write them."""
 
 POINTERS = frozenset(CONTEXT_FIELDS[: CONTEXT_FIELDS.index("samples")]) | {
-    "recorded", "curves", "gradients", "final_curves", "final_gradients"
+    "recorded", "curves", "gradients", "final_curves", "final_gradients", "scores"
 }  # fmt: skip
 """The fields that are addresses."""
 
@@ -48,20 +55,21 @@ _CHECKED_AT_ONCE = 4
 """Parameters whose sums are independent, so that the processor need not wait for one to add the next."""
 
 
-def emit_train_loop(module: ModuleBuilder, layout: Layout) -> None:
-    """Add the function `run` to a module."""
+def emit_train_loop(module: ModuleBuilder, layout: Layout, scores: Sequence[Score] = ()) -> None:
+    """Add the function `run` to a module. scores: what it adds up over the steps."""
     with module.function("run", ["ptr %table"], exported=True) as emitter:
-        _TrainLoopWriter(emitter, layout).write()
+        _TrainLoopWriter(emitter, layout, scores).write()
 
 
 class _TrainLoopWriter:
     """Writes the body of `run`. Methods are named after the code that they write."""
 
-    def __init__(self, emitter: Emitter, layout: Layout) -> None:
+    def __init__(self, emitter: Emitter, layout: Layout, scores: Sequence[Score]) -> None:
         self._emitter = emitter
         self._layout = layout
+        self._scores = scores
         self._recorded = layout.recorded
-        self._names = {field: self._field(field) for field in CONTEXT_FIELDS}
+        self._names = {field: self._field(field) for field in CONTEXT_FIELDS if field != "scores" or scores}
 
     def _field(self, field: str) -> str:
         """Load a field's value."""
@@ -124,6 +132,9 @@ class _TrainLoopWriter:
         else:
             self._sum_all()
         self._freeze_diverged(step)
+        if self._scores:
+            alive, names = self._vector("alive").equals(1.0), self._names
+            write_scores(emitter, self._scores, names["scores"], step, names["last"], self._vector("loss"), alive)
         if not self._layout.batches:
             with emitter.if_then(recorded):
                 self._measure(*points)

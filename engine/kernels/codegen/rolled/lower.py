@@ -56,5 +56,5 @@ def lower_rolled(program: RolledProgram, target: Target, options: Options) -> Ro
             emit_rolled_reductions(
                 module, layout, function, tile_sizes(_SAMPLES_AT_ONCE, options.sample_counts), options.widths
             )
-    emit_train_loop(module, layout)
+    emit_train_loop(module, layout, options.scores)
     return RolledStages(layout, Schedule.of(program, layout.reductions), module)
