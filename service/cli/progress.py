@@ -23,20 +23,20 @@ _IDLE_SECONDS = 60.0
 
 
 class _WaitMessages:
-    """Says that the store is unavailable, at once and then every ten seconds, and that it is back."""
+    """Says that recording waits and why, at once and then every ten seconds, and that it goes on."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         if seconds >= self._next:
-            reason = f"{why}; training goes on meanwhile" if seconds == 0 else "the store is still unavailable"
+            reason = f"{why}; training goes on meanwhile" if seconds == 0 else "still not recording"
             self._say(f"{reason}: waiting, {seconds:,.0f} of {bound:,.0f} s")
             self._next = seconds + _PLAIN_SECONDS
 
     def back(self) -> None:
         self._next = 0.0
-        self._say("the store is back")
+        self._say("recording goes on")
 
     def _say(self, text: str) -> None:
         print_note(text)

@@ -176,12 +176,27 @@ class _RayRecorder:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0}
-        if not recipe.is_local and _RECORDER_RESOURCE in ray.cluster_resources():  # type: ignore[no-untyped-call]
+        self._anywhere = not recipe.is_local and _has_recorder_nodes()
+        if self._anywhere:
             options["resources"] = {_RECORDER_RESOURCE: 0.001}
         else:
             here = ray.get_runtime_context().get_node_id()
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
-        self._actor: Any = ray.remote(**options)(ShardRecorder).remote(recipe, elsewhere=True)
+        actor: Any = ray.remote(**options)(ShardRecorder).remote(recipe, elsewhere=True)
+        self._actor = actor
+        self._ready: Handle = actor.__ray_ready__.remote()
+
+    def started(self) -> Handle:
+        return self._ready
+
+    @property
+    def stranded(self) -> bool:
+        return self._anywhere and not _has_recorder_nodes()
+
+    @property
+    def delay(self) -> str:
+        place = f"a node with the resource `{_RECORDER_RESOURCE}`" if self._anywhere else "the driver's node"
+        return f"the process that records trials does not start on {place}: check that node, and {_LOGS}"
 
     def record(self, tables: Handle, first: int, count: int, again: bool) -> Handle:
         return self._actor.record.remote(tables, first, count, again=again)
@@ -192,9 +207,16 @@ class _RayRecorder:
     def close(self) -> None:
         import ray
 
-        with suppress(ray.exceptions.RayError):  # it may have ended
-            ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)  # so that SQLite empties its log
+        if ray.wait([self._ready], timeout=0)[0]:
+            with suppress(ray.exceptions.RayError):  # it may have ended
+                ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)  # so that SQLite empties its log
         ray.kill(self._actor)
+
+
+def _has_recorder_nodes() -> bool:
+    import ray
+
+    return _RECORDER_RESOURCE in ray.cluster_resources()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from service.execution.shard_recorder import ShardRecorderRecipe
 from service.execution.shard_tables import ShardSummary, TableSettings
 
 _MAX_LOSSES = 5  # of recorders one after another, without a success between them
+_START_SECONDS = 10  # for a recorder. Two are enough, unless no node may record
 _STOP_SECONDS = 60  # to complete what is being recorded when a sweep is interrupted
 
 Commit = Callable[[ShardSummary, int, list[str]], None]
@@ -54,7 +55,8 @@ class Pipeline:
     """Trains shards in a pool's tasks, and records them with a pool's recorders.
 
     commit: is called for each part of a shard that is recorded.
-    The observer of `retry` hears of a store that is unavailable. Training goes on meanwhile.
+    The observer of `retry` hears of a store that is unavailable, and of recorders none of which starts. Training goes
+    on meanwhile.
     """
 
     def __init__(self, pool: Pool, recipe: ShardRecorderRecipe, retry: Retry, commit: Commit) -> None:
@@ -65,8 +67,10 @@ class Pipeline:
         self._training: dict[Handle, Handle] = {}  # summary -> tables
         self._waiting: deque[_Part] = deque()
         self._recording: dict[Handle, tuple[RecorderHandle, _Part]] = {}
+        self._starting: dict[Handle, RecorderHandle] = {}
         self._idle: list[RecorderHandle] = []
         self._recorders = 0
+        self._start_due = -math.inf
         self._losses = 0
         self._next_attempt = -math.inf
 
@@ -79,11 +83,12 @@ class Pipeline:
         shared, remaining = self._pool.share(datasets), iter(shards)
         try:
             while True:
-                self._start_recording()
+                now = time.monotonic()
+                self._start_recording(now)
                 self._start_training(remaining, shared, settings)
                 if not (self._training or self._recording or self._waiting):
                     break
-                self._handle_one()
+                self._handle_one(now)
             self._finish()
         finally:
             with deferred_interrupts():
@@ -100,31 +105,66 @@ class Pipeline:
             summary, tables = self._pool.train(shard, datasets, settings)
             self._training[summary] = tables
 
-    def _start_recording(self) -> None:
-        while self._waiting and time.monotonic() >= self._next_attempt:
-            if not self._idle:
-                if self._recorders == self._recipe.writers:
-                    return
-                self._idle.append(self._pool.open_recorder(self._recipe))
-                self._recorders += 1
+    def _start_recording(self, now: float) -> None:
+        self._check_start(now)
+        if now < self._next_attempt:
+            return
+        while self._waiting and self._idle:
             with deferred_interrupts():
                 recorder, part = self._idle.pop(), self._waiting.popleft()
                 handle = recorder.record(part.tables, part.first, part.count, part.again)
                 self._recording[handle] = (recorder, part)
+        while len(self._starting) < len(self._waiting) and self._recorders < self._recipe.writers:
+            recorder = self._pool.open_recorder(self._recipe)
+            self._starting[recorder.started()] = recorder
+            self._recorders += 1
+            self._start_due = now + _START_SECONDS
 
-    def _handle_one(self) -> None:
-        """Wait for a result and handle it, or until the next attempt to record."""
-        handles = [*self._recording, *self._training]
-        pause = self._next_attempt - time.monotonic() if self._waiting else 0.0
-        if not handles:
-            time.sleep(max(pause, 0.0))
+    def _check_start(self, now: float) -> None:
+        """Wait for a recorder that should have started as for a store that is unavailable, unless another records.
+
+        A recorder whose nodes are gone is replaced by one elsewhere: Ray would wait for such nodes for ever.
+        """
+        if not self._all_start or now < max(self._start_due, self._next_attempt):
             return
-        done = self._pool.first_done(handles, pause if pause > 0 else None)
+        handle, late = next(iter(self._starting.items()))
+        if late.stranded:
+            del self._starting[handle]
+            self._drop(late)
+        else:
+            self._next_attempt = now + self._retry.failed(StoreUnavailableError(late.delay))
+
+    @property
+    def _all_start(self) -> bool:
+        return bool(self._starting) and not (self._idle or self._recording)
+
+    def _handle_one(self, now: float) -> None:
+        """Wait for a result and handle it, or until the next attempt to record."""
+        handles = [*self._starting, *self._recording, *self._training]
+        due = self._next_attempt if self._waiting else -math.inf
+        if self._all_start:
+            due = max(due, self._start_due)
+        if not handles:
+            time.sleep(max(due - now, 0.0))
+            return
+        done = self._pool.first_done(handles, due - now if due > now else None)
         with deferred_interrupts():
             if done in self._training:
                 self._trained(done)
+            elif done in self._starting:
+                self._started(done)
             elif done is not None:
                 self._recorded(done)
+
+    def _started(self, handle: Handle) -> None:
+        recorder = self._starting.pop(handle)
+        try:
+            self._pool.fetch(handle)
+        except RecorderLostError as error:
+            self._lost(recorder, error)
+        else:
+            self._idle.append(recorder)
+            self._next_attempt = -math.inf  # it may have been the recorder for which recording waited
 
     def _trained(self, handle: Handle) -> None:
         tables = self._training.pop(handle)
@@ -136,7 +176,8 @@ class Pipeline:
         try:
             result: list[str] | StoreError = self._pool.fetch(handle)
         except RecorderLostError as error:
-            self._lost(recorder, part, error)
+            self._waiting.appendleft(replace(part, again=True))
+            self._lost(recorder, error)
             return
         self._idle.append(recorder)
         if isinstance(result, StoreUnavailableError):
@@ -156,14 +197,16 @@ class Pipeline:
         for first in range(size, trials, size):
             yield _Part(part.summary, part.tables, first, min(size, trials - first))
 
-    def _lost(self, recorder: RecorderHandle, part: _Part, error: RecorderLostError) -> None:
-        """Replace a recorder whose process has ended, by one that looks for what it had written."""
-        recorder.close()  # it may only be out of reach
-        self._recorders -= 1
+    def _lost(self, recorder: RecorderHandle, error: RecorderLostError) -> None:
+        """Drop a recorder whose process has ended; another will look for what it had written."""
+        self._drop(recorder)
         self._losses += 1
-        self._waiting.appendleft(replace(part, again=True))
         if self._losses >= _MAX_LOSSES:
             raise error
+
+    def _drop(self, recorder: RecorderHandle) -> None:
+        recorder.close()  # it may only be out of reach
+        self._recorders -= 1
 
     def _finish(self) -> None:
         for recorder in self._idle:
@@ -192,6 +235,7 @@ class Pipeline:
                     self._commit(part.summary, part.first, result)
         for left in (self._training, self._recording, self._waiting):
             left.clear()
-        for recorder in self._idle:
+        for recorder in [*self._idle, *self._starting.values()]:
             recorder.close()
         self._idle.clear()
+        self._starting.clear()

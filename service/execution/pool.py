@@ -21,7 +21,21 @@ class RecorderLostError(GradgridError):
 
 
 class RecorderHandle(Protocol):
-    """A `ShardRecorder`, which may be in another process."""
+    """A `ShardRecorder`, which may be in another process.
+
+    stranded: whether it can't start any more, as the nodes for it are gone.
+    delay: a message for the user if it does not start.
+    """
+
+    @property
+    def stranded(self) -> bool: ...
+
+    @property
+    def delay(self) -> str: ...
+
+    def started(self) -> Handle:
+        """Return a handle whose work ends when the recorder has started."""
+        ...
 
     def record(self, tables: Handle, first: int, count: int, again: bool) -> Handle:
         """Start `ShardRecorder.record`. tables: as `Pool.train` returned them."""
@@ -32,7 +46,7 @@ class RecorderHandle(Protocol):
         ...
 
     def close(self) -> None:
-        """End the recorder. It must have no work."""
+        """End the recorder. It must have no work; it may not have started."""
         ...
 
 
@@ -133,8 +147,13 @@ class InlinePool:
 
 
 class _InlineRecorder:
+    stranded, delay = False, ""
+
     def __init__(self, recipe: ShardRecorderRecipe) -> None:
         self._recorder = ShardRecorder(recipe)
+
+    def started(self) -> _Done:
+        return _Done(None)
 
     def record(self, tables: _Done, first: int, count: int, again: bool) -> _Done:
         return _Done(self._recorder.record(tables.value, first, count, again=again))  # type: ignore[arg-type]

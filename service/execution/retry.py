@@ -16,7 +16,7 @@ _Result = TypeVar("_Result")
 
 
 class RetryObserver(Protocol):
-    """Receives the events of a store that is unavailable."""
+    """Receives the events of a store that is unavailable. For a driver, so is one for which no recorder starts."""
 
     def waiting(self, why: str, seconds: float, bound: float) -> None:
         """The store has been unavailable for some seconds.

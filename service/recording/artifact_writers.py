@@ -70,11 +70,22 @@ class LocalArtifactWriter:
         try:
             _write_or_replace(file, content)
         except FileNotFoundError:
-            os.makedirs(file.rpartition("/")[0], exist_ok=True)  # noqa: PTH103
+            _make_folder(file.rpartition("/")[0])
             _write_or_replace(file, content)
 
     def close(self) -> None:
         pass
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder and those above it. `os.makedirs` first asks for each whether it is there."""
+    try:
+        os.mkdir(path)  # noqa: PTH102
+    except FileNotFoundError:
+        _make_folder(path.rpartition("/")[0])
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+    except FileExistsError:
+        pass  # another process has just made it
 
 
 def _write_or_replace(file: str, content: bytes) -> None:

@@ -9,8 +9,9 @@ twice, by however many recorders.
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
-from service.recording.artifact_writers import ArtifactWriter
+from service.recording.artifact_writers import ArtifactWriter, LocalArtifactWriter
 from service.recording.connection import translated_errors
 from service.recording.databases import Database
 from service.recording.run_table import RunTable
@@ -49,10 +50,19 @@ class BulkRecorder:
 
     def record(self, runs: RunTable, *, again: bool = False) -> list[str]:
         with translated_errors(self._uri):
-            if self._weights:
-                self._weights.write(weights_files(runs))  # first, so that a run in the database has its weights
-            self._database.write(runs, self._experiment_id, self._artifact_location)
+            if isinstance(self._weights, LocalArtifactWriter):
+                self._write_both(runs, self._weights)
+            else:
+                if self._weights:
+                    self._weights.write(weights_files(runs))  # first: no transaction waits for uploads
+                self._database.write(runs, self._experiment_id, self._artifact_location)
         return runs.texts("run_id")
+
+    def _write_both(self, runs: RunTable, weights: LocalArtifactWriter) -> None:
+        """Write weights in a thread and rows here. The rows wait for the weights: a run in the database has its own."""
+        with ThreadPoolExecutor(1) as thread:
+            written = thread.submit(weights.write, weights_files(runs))
+            self._database.write(runs, self._experiment_id, self._artifact_location, written.result)
 
     def finish(self) -> None:
         with translated_errors(self._uri):

@@ -30,13 +30,20 @@ Row = tuple[Any, ...]
 Execute = Callable[[str, list[Any]], Any]
 
 
+def nothing() -> None:
+    """Do nothing before a commit."""
+
+
 class Database(Protocol):
     """A database with MLflow's tables. One thread at a time uses it."""
 
-    def write(self, runs: RunTable, experiment_id: int, artifact_location: str) -> None:
+    def write(
+        self, runs: RunTable, experiment_id: int, artifact_location: str, before_commit: Callable[[], object] = nothing
+    ) -> None:
         """Write the runs that are missing, with their rows of other tables, in one transaction.
 
         artifact_location: the experiment's.
+        before_commit: is called at the transaction's end. If it raises an error, nothing is written.
         A run that is there, but deleted or unfinished, is restored and completed. Raises StoreError.
         """
         ...
@@ -118,7 +125,12 @@ def param_rows(runs: RunTable) -> Iterator[Row]:
 
 def tag_rows(runs: RunTable) -> Iterator[Row]:
     """Yield the rows of table `tags`."""
-    return _text_rows({**runs.tags, "mlflow.runName": runs.texts("name")}, runs.texts("run_id"))
+    return _text_rows(tag_texts(runs), runs.texts("run_id"))
+
+
+def tag_texts(runs: RunTable) -> dict[str, list[str]]:
+    """Return tag -> its text for each run, the tag for the run's name too."""
+    return {**runs.tags, "mlflow.runName": runs.texts("name")}
 
 
 def _text_rows(columns: dict[str, list[str]], ids: Sequence[str]) -> Iterator[Row]:

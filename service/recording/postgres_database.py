@@ -17,6 +17,7 @@ from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.databases import (
     COLUMNS,
     insert_runs,
+    nothing,
     param_rows,
     restore_runs,
     stored_values,
@@ -48,12 +49,15 @@ class PostgresDatabase:
         self._address = address
         self._connection: psycopg.Connection[Any] | None = None
 
-    def write(self, runs: RunTable, experiment_id: int, artifact_location: str) -> None:
+    def write(
+        self, runs: RunTable, experiment_id: int, artifact_location: str, before_commit: Callable[[], object] = nothing
+    ) -> None:
         def write(connection: psycopg.Connection[Any]) -> None:
             new = insert_runs(connection.execute, runs, experiment_id, artifact_location, "%s")
             if not all(new):
                 restore_runs(connection.execute, runs.select([not is_new for is_new in new]), experiment_id, "%s")
             _copy_dependent_rows(connection, runs if all(new) else runs.select(new))
+            before_commit()
 
         self._in_transaction(write)
 

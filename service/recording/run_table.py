@@ -180,13 +180,14 @@ class RunTable:
         shapes = json.loads(self.table.schema.metadata[_TENSORS])
         return tuple(Tensor(name, tuple(shape)) for name, shape in shapes)
 
-    def weights(self, run: int) -> list[dict[str, Any]]:
-        """Return a run's final weights: a dict of name, shape and values for each tensor."""
-        flat = np.asarray(self.table.column("weights")[run].values)
-        return [
-            {"name": tensor.name, "shape": list(tensor.shape), "values": values.tolist()}
-            for tensor, values in split(flat, self.tensors)
-        ]
+    def weights(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield each run's final weights: a dict of name, shape and values for each tensor."""
+        width = sum(tensor.size for tensor in self.tensors)
+        for flat in self._flat("weights").reshape(len(self), width).tolist():
+            yield [
+                {"name": tensor.name, "shape": list(tensor.shape), "values": values}
+                for tensor, values in split(flat, self.tensors)
+            ]
 
     def records(self) -> Iterator[TrialRecord]:
         """Yield each run in the form for a recorder that writes run after run."""
@@ -196,7 +197,7 @@ class RunTable:
         curves = {name: self.curve(name).tolist() for name in self.curve_names}
         measures = {name: self.measure(name).tolist() for name in self.measure_names}
         ends = np.cumsum(self.points).tolist()
-        for run, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        for run, (first, end, weights) in enumerate(zip([0, *ends], ends, self.weights(), strict=False)):
             part = slice(first, end)
             yield TrialRecord(
                 number=whole["number"][run],
@@ -210,7 +211,7 @@ class RunTable:
                     for name, values in curves.items()
                 }
                 | {name: [(steps[end - 1], values[run], times[end - 1])] for name, values in measures.items()},
-                weights=self.weights(run),
+                weights=weights,
                 start_time=whole["start_time"][run],
                 end_time=whole["end_time"][run],
             )

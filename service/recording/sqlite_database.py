@@ -1,13 +1,14 @@
 """Write runs into SQLite.
 
-A run has hundreds of rows of metrics, and to bind each value of each row costs more than SQLite's own work. So the
-points go into a table in memory, with a column for each curve, and SQLite makes the rows of metrics from that.
+A run has hundreds of rows, and to bind each value of each row costs more than SQLite's own work. So the texts and the
+points of runs go into tables in memory, with a column for each param, tag and curve, and SQLite makes the rows of its
+tables from those.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -15,20 +16,19 @@ import numpy as np
 
 from service.recording.databases import (
     COLUMNS,
-    Row,
     insert_runs,
     insert_statement,
-    param_rows,
+    nothing,
     restore_runs,
     stored_values,
-    tag_rows,
+    tag_texts,
 )
 from service.recording.run_table import RunTable
 
 _BUSY_SECONDS = 60  # how long a writer waits for another's transaction
 _CACHE_KIBIBYTES = 262_144  # the indexes of a long sweep don't fit into SQLite's default of 2 MiB
 _LOG_PAGES = 10_000  # 40 MB: to move pages from the log into the file rarely writes each less often
-_CURVES_AT_ONCE = 16
+_COLUMNS_AT_ONCE = 16
 
 
 class SqliteDatabase:
@@ -38,7 +38,9 @@ class SqliteDatabase:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
-    def write(self, runs: RunTable, experiment_id: int, artifact_location: str) -> None:
+    def write(
+        self, runs: RunTable, experiment_id: int, artifact_location: str, before_commit: Callable[[], object] = nothing
+    ) -> None:
         connection = self._connect()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -46,6 +48,7 @@ class SqliteDatabase:
             if not all(new):
                 restore_runs(connection.execute, runs.select([not is_new for is_new in new]), experiment_id, "?")
             _insert_dependent_rows(connection, runs if all(new) else runs.select(new))
+            before_commit()
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk ends the transaction by itself
@@ -86,14 +89,45 @@ class SqliteDatabase:
 
 def _insert_dependent_rows(connection: sqlite3.Connection, runs: RunTable) -> None:
     """Insert the rows of every table but `runs`."""
-    rows: dict[str, Iterable[Row]] = {"params": param_rows(runs), "tags": tag_rows(runs)}
-    for table, values in rows.items():
-        connection.executemany(insert_statement(table, "?"), values)
+    for table, texts in (("params", runs.params), ("tags", tag_texts(runs))):
+        names = list(texts)
+        for first in range(0, len(names), _COLUMNS_AT_ONCE):
+            part = {name: texts[name] for name in names[first : first + _COLUMNS_AT_ONCE]}
+            _insert_texts(connection, table, runs.texts("run_id"), part)
     names = runs.curve_names
-    for first in range(0, len(names), _CURVES_AT_ONCE):
-        _insert_curves(connection, runs, names[first : first + _CURVES_AT_ONCE])
+    for first in range(0, len(names), _COLUMNS_AT_ONCE):
+        _insert_curves(connection, runs, names[first : first + _COLUMNS_AT_ONCE])
     for name in runs.measure_names:
         _insert_measure(connection, runs, name)
+
+
+def _insert_texts(
+    connection: sqlite3.Connection, table: str, ids: Sequence[str], texts: Mapping[str, Sequence[str]]
+) -> None:
+    """Insert the rows of `params` or `tags`. texts: name -> (runs,)."""
+    value = _fill(connection, "texts", ["run"], list(texts), zip(ids, *texts.values(), strict=True))
+    connection.execute(
+        f"INSERT INTO {table} (key, value, run_uuid) "
+        f"SELECT name, {value}, run FROM shard.texts_names CROSS JOIN shard.texts"  # sorted as the primary key is
+    )
+
+
+def _fill(
+    connection: sqlite3.Connection, table: str, fixed: list[str], names: list[str], rows: Iterable[tuple[object, ...]]
+) -> str:
+    """Fill a table in memory with rows, and another, TABLE_names, with the names of its columns but the fixed ones.
+
+    Return the expression for a row's value in the column that a row of TABLE_names names.
+    """
+    columns = [f"c{k}" for k in range(len(names))]
+    for name in (table, f"{table}_names"):
+        connection.execute(f"DROP TABLE IF EXISTS shard.{name}")
+    connection.execute(f"CREATE TABLE shard.{table} ({', '.join([*fixed, *columns])})")
+    connection.execute(f"CREATE TABLE shard.{table}_names (position, name)")
+    connection.executemany(f"INSERT INTO shard.{table}_names VALUES (?, ?)", enumerate(names))
+    marks = ", ".join("?" * (len(fixed) + len(names)))
+    connection.executemany(f"INSERT INTO shard.{table} VALUES ({marks})", rows)
+    return f"CASE position {' '.join(f'WHEN {k} THEN {column}' for k, column in enumerate(columns))} END"
 
 
 def _insert_measure(connection: sqlite3.Connection, runs: RunTable, name: str) -> None:
@@ -109,21 +143,13 @@ def _insert_measure(connection: sqlite3.Connection, runs: RunTable, name: str) -
 
 def _insert_curves(connection: sqlite3.Connection, runs: RunTable, names: list[str]) -> None:
     """Insert the points of some curves. SQLite takes NaN for NULL, so NULL is a value that is NaN."""
-    columns = [f"c{k}" for k in range(len(names))]
-    connection.execute("DROP TABLE IF EXISTS shard.points")
-    connection.execute("DROP TABLE IF EXISTS shard.curves")
-    connection.execute(f"CREATE TABLE shard.points (run, step, time, is_last, {', '.join(columns)})")
-    connection.execute("CREATE TABLE shard.curves (position, name)")
-    connection.executemany("INSERT INTO shard.curves VALUES (?, ?)", enumerate(names))
     is_last = np.zeros(len(runs.steps), int)
     is_last[runs.last_points] = 1
     ids = chain.from_iterable(map(repeat, runs.texts("run_id"), runs.points.tolist()))
     values = [stored_values(runs.curve(name)).tolist() for name in names]
-    marks = ", ".join("?" * (4 + len(names)))
     rows = zip(ids, runs.steps.tolist(), runs.times.tolist(), is_last.tolist(), *values, strict=True)
-    connection.executemany(f"INSERT INTO shard.points VALUES ({marks})", rows)
-    value = f"CASE position {' '.join(f'WHEN {k} THEN {column}' for k, column in enumerate(columns))} END"
-    source = "shard.points CROSS JOIN shard.curves"  # run after run, for which the indexes need less room
+    value = _fill(connection, "points", ["run", "step", "time", "is_last"], names, rows)
+    source = "shard.points CROSS JOIN shard.points_names"  # run after run, for which the indexes need less room
     for table, condition in (("metrics", ""), ("latest_metrics", " WHERE is_last")):
         connection.execute(
             f"INSERT INTO {table} ({', '.join(COLUMNS[table].split())}) "

@@ -25,5 +25,5 @@ def weights_path(run_id: str) -> str:
 
 def weights_files(runs: RunTable) -> Iterator[File]:
     """Yield the file of each run, for its experiment's artifact location."""
-    for run, run_id in enumerate(runs.texts("run_id")):
-        yield weights_path(run_id), weights_text(runs.weights(run)).encode()
+    for run_id, weights in zip(runs.texts("run_id"), runs.weights(), strict=True):
+        yield weights_path(run_id), weights_text(weights).encode()

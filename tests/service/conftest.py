@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +123,22 @@ def _postgres_server() -> Iterator[str]:
 def make_postgres(_postgres_server: str) -> Callable[[], str]:
     """A function that makes a new database and returns its tracking URI."""
     return lambda: new_database(_postgres_server)
+
+
+@pytest.fixture(scope="session")
+def _postgres_store(_postgres_server: str) -> str:
+    """A store made in another process: a database with a connection can't be copied."""
+    uri = new_database(_postgres_server)
+    script = f"from service.recording.store import Store; Store({uri!r}, create=True)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+    return uri
+
+
+@pytest.fixture
+def make_postgres_store(_postgres_store: str) -> Callable[[], str]:
+    """A function that makes a new, empty store in PostgreSQL: a copy, because MLflow takes seconds to make one."""
+    address, _, name = _postgres_store.rpartition("/")
+    return lambda: new_database(address, name)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import functools
 import multiprocessing
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -64,12 +65,14 @@ class _Trouble:
 
     def __init__(self, number: int, when: str, how: str) -> None:
         self.count = 0
+        self._lock = threading.Lock()
         self._number, self._when, self._how = number, when, how
 
     def around(self, effect: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(effect)
         def troubled(*arguments: Any, **options: Any) -> Any:
-            number, self.count = self.count, self.count + 1
+            with self._lock:
+                number, self.count = self.count, self.count + 1
             self._strike(number, "before")
             result = effect(*arguments, **options)
             self._strike(number, "after")
@@ -150,14 +153,24 @@ def _check_exact(uri: str, result: SweepResult, undisturbed: SweepResult) -> Non
     assert set(curves["number"]) == {0, 1, 2, 3}
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def make_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """A function that makes a new, empty store in a database."""
+    name = "make_uri" if request.param == "SQLite" else "make_postgres_store"
+    make: Callable[[], str] = request.getfixturevalue(name)
+    return make
+
+
 @pytest.mark.parametrize("how", ["fails", "dies"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_every_effect_on_a_database(make_uri: Callable[[], str], undisturbed: SweepResult, when: str, how: str) -> None:
-    effects = _troubled_sweep(make_uri(), -1, when, how)
+def test_every_effect_on_a_database(
+    make_database: Callable[[], str], undisturbed: SweepResult, when: str, how: str
+) -> None:
+    effects = _troubled_sweep(make_database(), -1, when, how)
     assert effects is not None
     assert effects > 15
     for number in range(random.randrange(_STRIDE), effects, _STRIDE):
-        uri = make_uri()
+        uri = make_database()
         _troubled_sweep(uri, number, when, how)
         _check_exact(uri, _resumed(uri), undisturbed)
 

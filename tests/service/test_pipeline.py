@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import service.execution.pipeline
 from experiments.errors import StoreError, StoreUnavailableError
 from service.execution.observer import NullObserver
 from service.execution.pipeline import Pipeline
@@ -18,8 +19,14 @@ from service.execution.shard_tables import ShardSummary
 class _Recorder:
     """A recorder whose answers the test decides, one after another; after those it always succeeds."""
 
+    delay = "no node"
+    stranded = False
+
     def __init__(self, pool: "_Pool") -> None:
         self._pool = pool
+
+    def started(self) -> Any:
+        return _Handle(self._pool.starts.pop(0) if self._pool.starts else None)
 
     def record(self, tables: str, first: int, count: int, again: bool) -> Any:
         answer = self._pool.answers.pop(0) if self._pool.answers else None
@@ -38,13 +45,21 @@ class _Handle:
         self.value = value
 
 
+_NEVER = object()
+"""The value of a handle whose work does not end."""
+
+
 class _Pool:
-    """A pool of two workers in which all work is done at once. Shards are numbers of trials."""
+    """A pool of two workers in which all work is done at once. Shards are numbers of trials.
+
+    starts: the values of the first recorders' `started`.
+    """
 
     workers, tasks_at_once, spare_bytes = 2, 4, 10**9
 
     def __init__(self, answers: list[Any]) -> None:
         self.answers = answers
+        self.starts: list[Any] = []
         self.calls: list[tuple[str, int, int, bool]] = []
         self.opened = self.closed = self.trained = self.most_ahead = 0
 
@@ -62,7 +77,7 @@ class _Pool:
         return _Recorder(self)
 
     def first_done(self, handles: Collection[Any], seconds: float | None) -> Any:
-        return next(iter(handles), None)
+        return next((handle for handle in handles if handle.value is not _NEVER), None)
 
     def fetch(self, handle: _Handle) -> Any:
         if isinstance(handle.value, RecorderLostError):
@@ -118,6 +133,45 @@ def test_recorders_that_die_again_and_again_end_the_sweep() -> None:
     with pytest.raises(RecorderLostError, match="died"):
         _run(pool, [4])
     assert len(pool.calls) == 5
+
+
+def test_a_recorder_that_does_not_start_ends_the_sweep_once_the_patience_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service.execution.pipeline, "_START_SECONDS", 0.0)
+    pool = _Pool([])
+    pool.starts = [_NEVER]
+    with pytest.raises(StoreUnavailableError, match=r"no node\ngave up after waiting"):
+        _run(pool, [4], seconds=0.3)
+    assert pool.trained == 1, "training goes on meanwhile"
+    assert (pool.opened, pool.closed, pool.calls) == (1, 1, [])
+
+
+def test_a_recorder_that_does_not_start_is_left_alone_while_another_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.execution.pipeline, "_START_SECONDS", 0.0)
+    pool = _Pool([])
+    pool.starts = [None, _NEVER]
+    assert len(_run(pool, [6] * 5, _Recipe(writers=2), seconds=0.0)) == 15
+    assert (pool.opened, pool.closed) == (2, 2)
+
+
+def test_a_recorder_that_can_not_start_any_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.execution.pipeline, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(_Recorder, "stranded", True)
+    pool = _Pool([])
+    pool.starts = [_NEVER]
+    assert _run(pool, [4], seconds=0.0) == [(0, 2), (2, 2)]
+    assert (pool.opened, pool.closed) == (2, 2)
+
+
+def test_a_recorder_that_dies_while_it_starts_is_replaced() -> None:
+    pool = _Pool([])
+    pool.starts = [RecorderLostError("died")]
+    assert _run(pool, [2]) == [(0, 2)]
+    assert pool.calls == [("shard1", 0, 2, False)]
+    pool.starts = [RecorderLostError("died")] * 99
+    with pytest.raises(RecorderLostError, match="died"):
+        _run(pool, [2])
 
 
 def test_a_store_that_is_away_is_asked_again_and_another_error_ends_the_sweep() -> None:

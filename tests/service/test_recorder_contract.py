@@ -1,5 +1,6 @@
 """One contract for every recorder: each writes the same runs, field by field."""
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from experiments.errors import StoreError
 from service.recording import direct_database
 from service.recording import recorders as chooser
+from service.recording.artifact_writers import LocalArtifactWriter
 from service.recording.bulk_recorder import BulkRecorder, run_id
 from service.recording.client_recorder import ClientRecorder
 from service.recording.deleted import lost_runs
@@ -330,3 +332,29 @@ def test_run_ids_rise_with_the_trials_number_and_eight_digits_tell_them_apart() 
     ids = [run_id("a", f"trial{n}", n) for n in (0, 1, 255, 256, 65_536, 9_999_999)]
     assert ids == sorted(ids)
     assert len({i[:8] for i in ids}) == len(ids)
+
+
+@pytest.mark.parametrize("where", ["uri", "make_postgres"])
+def test_no_run_is_there_whose_weights_could_not_be_written(
+    where: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and weights are written at the same time, and the weights may fail last."""
+    place = request.getfixturevalue(where)
+    store, sweep = begin_sweep(place if isinstance(place, str) else place())
+    many = {f"param{k}": str(k) for k in range(40)}
+    records = [make_record(n, params=many) for n in range(3)]
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with closing(store.recorder(sweep).open()) as recorder:
+        assert isinstance(recorder, BulkRecorder)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalArtifactWriter, "write_file", fail)
+            with pytest.raises(StoreError, match="no space left"):
+                write(recorder, sweep, records)
+        assert list(store.trials(sweep)) == []
+        run_ids = write(recorder, sweep, records).values()
+    assert sorted(trial.run_id for trial in store.trials(sweep)) == sorted(run_ids)
+    assert all(store.final_weights(run) for run in run_ids)
+    assert all(trial.params == many for trial in store.trials(sweep))

@@ -1,7 +1,5 @@
 """Databases in which runs are written in bulk: the shape of the written tables decides."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 
@@ -13,7 +11,6 @@ from service.recording.bulk_recorder import BulkRecorder
 from service.recording.client_recorder import ClientRecorder
 from service.recording.schema import check_revision, schema_revision, shape_difference
 from service.recording.store import Store
-from tests.service.postgres import new_database
 from tests.service.trial_records import RECORDS, begin_sweep, write
 
 
@@ -29,21 +26,12 @@ def _is_sqlite(uri: str) -> bool:
     return uri.startswith("sqlite")
 
 
-@pytest.fixture(scope="module")
-def _postgres_store(_postgres_server: str) -> str:
-    """A store made in another process: a database with a connection can't be copied."""
-    uri = new_database(_postgres_server)
-    script = f"from service.recording.store import Store; Store({uri!r}, create=True)"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
-    return uri
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def made(request: pytest.FixtureRequest) -> str:
     """A new MLflow store in a database of each kind: a copy, because MLflow takes seconds to make one."""
     if request.param == "sqlite":
         return str(request.getfixturevalue("uri"))
-    return new_database(*request.getfixturevalue("_postgres_store").rsplit("/", 1))
+    return str(request.getfixturevalue("make_postgres_store")())
 
 
 def test_revision_and_other_tables_do_not_matter(made: str) -> None:
