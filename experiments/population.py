@@ -36,7 +36,7 @@ def configurations(populations: Sequence[Population]) -> Integers:
         if not len(frame.columns):
             firsts[numbers] = numbers[0]
             continue
-        groups = frame.groupby(list(frame.columns), sort=False).ngroup().to_numpy()
+        groups = frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
         _, places = np.unique(groups, return_index=True)
         firsts[numbers] = numbers[places[groups]]
     return np.unique(firsts, return_inverse=True)[1].reshape(-1)

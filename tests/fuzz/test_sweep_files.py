@@ -11,6 +11,7 @@ import pytest
 from hypothesis import event
 from hypothesis import strategies as st
 
+from engine import Score
 from experiments.architecture import Architecture
 from experiments.errors import UserError
 from experiments.hyperparameters import HYPERPARAMETERS
@@ -58,11 +59,48 @@ grid:
   batch_size: {uniform: [1, 3]}
   seed: {range: 2}
 """
+_HALVING = """\
+name: halving
+dataset: {name: xor}
+steps: 30
+search: {method: hyperband, trials: 12, first: 4, factor: 2, metric: accuracy, seed: 1}
+grid:
+  learning_rate: {loguniform: [0.001, 10]}
+  optimizer: [sgd, adam]
+  seed: {range: 2}
+"""
+_EARLY = """\
+name: early
+dataset: {name: moons, samples: 20, validation_fraction: 0.25}
+steps: 40
+early_stopping: {patience: 6, every: 2, metric: validation_loss, min_delta: 0.001}
+grid:
+  learning_rate: [0.01, 1]
+record:
+  points: 5
+  scores: {fit: {sum: loss_ratio}, end: {mean: loss, last: 3}, low: {first: loss<0.2}}
+  outcomes: {stalled: fit>5}
+"""
+_ASKING = """\
+name: asking
+dataset: {name: xor}
+model: {hidden: [3]}
+steps: 20
+search: {method: tpe, trials: 12, batch: 5, seed: 3}
+grid:
+  learning_rate: {loguniform: [0.001, 10]}
+  optimizer: [sgd, momentum]
+  momentum: [0.1, 0.5, 0.7]
+  seed: {range: 2}
+"""
 _USUAL = {"bias", "gain", "batch_sampling"}
 """An identity leaves these out where they are the default."""
 _BASES = {
     "blocks": _BLOCKS,
     "search": _SEARCH,
+    "halving": _HALVING,
+    "early": _EARLY,
+    "asking": _ASKING,
     **{name: path.read_text(encoding="utf-8") for name, path in ready_sweeps().items()},
 }
 _CHEAP_SECONDS, _CHEAP_TRIALS, _CHEAP_STEPS = 0.5, 80, 2_000
@@ -151,7 +189,7 @@ def _check_meaning(file: Any, plan: Plan) -> None:
             ), configuration
     assert {*fixed, *swept} - used <= {"activation"} | _only_null(grid) | _USUAL or "output" in used
     search = file.get("search") or {}
-    draws = search.get("method", "grid") != "grid"
+    draws = search.get("trials") is not None
     assert 1 <= plan.trials <= points(file.get("grid"), search.get("trials") if draws else None)
     is_product = not draws and len(raw) == 1 and not {"only", "zip"} & raw[0].keys() and not _has_null(grid[0])
     if is_product and all(swept - _USUAL <= set(p.configuration(0)) for p in plan.populations):
@@ -159,8 +197,27 @@ def _check_meaning(file: Any, plan: Plan) -> None:
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
     _check_data(file["dataset"], plan)
     for name, value in (file.get("record") or {}).items():
-        kept = getattr(spec.record, name)
-        assert same({"top": kept.top} if isinstance(kept, TopRuns) else kept, value)
+        assert _is_kept(getattr(spec.record, name), value), name
+    for section in ("search", "early_stopping"):
+        for name, value in (file.get(section) or {}).items():
+            assert same(getattr(getattr(spec, section), name), value), (section, name)
+
+
+def _is_kept(kept: Any, value: Any) -> bool:
+    """Return whether a key of `record` has the value of the file."""
+    if isinstance(kept, TopRuns):
+        return same({"top": kept.top}, value)
+    if isinstance(kept, tuple) and isinstance(value, dict):
+        names = [part.name if isinstance(part, Score) else part.outcome for part in kept]
+        return names == list(value) and all(_is_score(s, value[s.name]) for s in kept if isinstance(s, Score))
+    return same(kept, value)
+
+
+def _is_score(score: Score, value: dict[str, Any]) -> bool:
+    if score.condition is not None:
+        quantity, sign, bound = re.fullmatch(r"\s*(\w+)\s*([<>]=?)\s*(\S+)\s*", value["first"]).groups()  # type: ignore[union-attr]
+        return (quantity, sign, float(bound)) == (score.quantity, *score.condition)
+    return value[score.kind] == score.quantity and same([score.last, score.cap], [value.get("last"), value.get("cap")])
 
 
 def _is_point(configuration: dict[str, Any], axes: dict[str, Any], fixed: dict[str, Any]) -> bool:
