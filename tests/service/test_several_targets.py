@@ -260,3 +260,11 @@ def test_both_kernels_train_the_same(hidden: list[int]) -> None:
         (shard,) = plan.shards(1)
         ends.append(train_shard(shard, plan.datasets).history)
     assert np.allclose(ends[0].weights, ends[1].weights, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_it_travels_through_ray(plants: RecordedSweep, uri: str) -> None:
+    """The results are the bits of a sweep in this process."""
+    spec = {**_SPEC, "dataset": {"split": "part"}}
+    found = sweep(spec, data=_plants(), target=_TARGETS, tracking_uri=uri, workers=1)
+    assert_same_trials(found.trials, plants.trials)
