@@ -67,6 +67,37 @@ def test_a_killed_sweep_is_lost_and_one_at_work_is_not_resumed(tmp_path: Path, u
     assert run_for_json("list", "--tracking-uri", uri)["sweeps"][0]["status"] == "FINISHED"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["tracking_server", "app_server"])
+def test_a_sweep_at_work_on_a_server_is_not_resumed_until_its_driver_is_gone(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    uri = request.getfixturevalue(where).uri
+    name = f"alive-{where.partition('_')[0]}"
+    process = subprocess.Popen(
+        command_line("sweep", write_spec(tmp_path, {**LONG, "name": name}), "--tracking-uri", uri, "--inline"),
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def trials() -> list[str]:
+        sweeps = [sweep for sweep in Store(uri).sweeps() if sweep.spec == name]
+        return [trial.tags["gradgrid.trial"] for sweep in sweeps for trial in Store(uri).trials(sweep)]
+
+    try:
+        wait_until(lambda: len(trials()), process)
+        process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
+        refused = run_command("resume", name, "--inline", "--tracking-uri", uri)
+        assert refused.exit_code == 2
+        assert f"still run by process {process.pid} of this machine: wait until it ends" in refused.stderr
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    assert len(trials()) < 400
+    assert run_for_json("resume", name, "--inline", "--tracking-uri", uri)["trials"] == 400
+    assert len(trials()) == len(set(trials())) == 400
+
+
 def _wait_for_state(pid: int, state: str) -> None:
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
