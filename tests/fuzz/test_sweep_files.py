@@ -11,6 +11,7 @@ import pytest
 from hypothesis import event
 from hypothesis import strategies as st
 
+from engine import Score
 from experiments.architecture import Architecture
 from experiments.errors import UserError
 from experiments.hyperparameters import HYPERPARAMETERS
@@ -159,8 +160,26 @@ def _check_meaning(file: Any, plan: Plan) -> None:
     assert (spec.name, spec.description) == (file["name"], file.get("description"))
     _check_data(file["dataset"], plan)
     for name, value in (file.get("record") or {}).items():
-        kept = getattr(spec.record, name)
-        assert same({"top": kept.top} if isinstance(kept, TopRuns) else kept, value)
+        assert same(_written(name, getattr(spec.record, name)), value if name != "outcomes" else _as_lists(value))
+
+
+def _written(name: str, kept: Any) -> Any:
+    """Return a value of the section `record` as in the file; conditions as lists."""
+    if name == "scores":
+        return {score.name: _form(score) for score in kept}
+    if name == "outcomes":
+        return {rule.outcome: [condition.text for condition in rule.conditions] for rule in kept}
+    return {"top": kept.top} if isinstance(kept, TopRuns) else kept
+
+
+def _form(score: Score) -> dict[str, Any]:
+    assert score.condition is None  # no ready sweep has one
+    limits = {"last": score.last, "cap": score.cap}
+    return {score.kind: score.quantity, **{key: value for key, value in limits.items() if value is not None}}
+
+
+def _as_lists(outcomes: dict[str, Any]) -> dict[str, list[str]]:
+    return {name: value if isinstance(value, list) else [value] for name, value in outcomes.items()}
 
 
 def _is_point(configuration: dict[str, Any], axes: dict[str, Any], fixed: dict[str, Any]) -> bool:
