@@ -83,6 +83,8 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     options.print_note(lost_runs_note(store, info, table))
     if not entries and where and not len(matching(table, where)):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
+    elif not entries and len(table):
+        options.print_note(f"no trial that finished has a value of {by}")
     if ranking.as_json:
         rows = store.whole_rows(info, best_trials(matching(table, where), by, count))
         best = store.trials_of_rows(info, rows)

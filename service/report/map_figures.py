@@ -40,7 +40,7 @@ from service.report.style import (
 from service.results.axes import Axis, display_name, format_value
 from service.results.colours import line_colour
 from service.results.edge import LEAST_SIDE, Edge, measure_edge
-from service.results.map_pixels import CALM, map_pixels, onset_scale, shades
+from service.results.map_pixels import CALM, NOTHING, map_pixels, onset_scale, shades
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import PhaseDiagram, scale_of_median
 from service.results.scales import WILD
@@ -94,6 +94,8 @@ def _map_drawing(phase: PhaseDiagram, sweep: str) -> Drawing:
     onset = onset_scale(phase)
     ends = [f"step {end - 1:,.0f}" for end in (onset.low, onset.high)] if onset else []
     keys = [Key(f"lost, from {ends[0]} to {ends[1]}", mark="lost")] if ends else []
+    if (map_pixels(phase) == NOTHING).all(axis=2).any():
+        keys.append(Key("no value", f"#{bytes(NOTHING).hex()}"))
     return Drawing(plot, f"Median {display_name(phase.metric)}, and the step at which trials were lost", keys=keys)
 
 

@@ -35,7 +35,8 @@ def map_figure(phase: PhaseDiagram, title: str) -> Figure:
         _colour_bar(figure, axes, onset, LOST, "step at which most trials were lost, from 1")
     if scale:
         colours = CALM if lower_is_better(phase.metric) else CALM[::-1]
-        _colour_bar(figure, axes, scale, colours, f"median {display_name(phase.metric)}")
+        grey = "; grey has no value" if phase.cells_without_value.any() else ""
+        _colour_bar(figure, axes, scale, colours, f"median {display_name(phase.metric)}{grey}")
     return figure
 
 

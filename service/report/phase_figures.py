@@ -81,6 +81,8 @@ def _median_map(phase: PhaseDiagram) -> Drawing | None:
     mapper = kind(palette=VIRIDIS if lower else VIRIDIS[::-1], low=scale.low, high=scale.high, nan_color="#00000000")
     plot = _heat_map(phase, phase.median, mapper, scale)
     keys = _mark_missing(plot, phase.diverged_cells, "more than half diverged")
+    if phase.cells_without_value.any():
+        keys.append(Key("empty: most have no value", "#00000000"))
     worse = phase.worse_than(scale)
     if worse.any():
         _hatch(plot, worse, "\\", BEYOND, fill="#00000000")

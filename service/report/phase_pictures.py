@@ -84,7 +84,10 @@ def _draw_median(figure: Figure, axes: Axes, phase: PhaseDiagram) -> None:
     scale = scale_of_median(phase)
     lower = lower_is_better(phase.metric)
     _label_cells(axes, phase, f"Median {display_name(phase.metric)}")
-    marks = [_hatch(axes, phase.diverged_cells, "more than half diverged", "#dddddd", "#999999")]
+    marks = [
+        _hatch(axes, phase.diverged_cells, "more than half diverged", "#dddddd", "#999999"),
+        _hatch(axes, phase.cells_without_value, "most have no value", "#ffffff", "#999999"),
+    ]
     if scale:
         worse = phase.worse_than(scale)
         norm = LogNorm(scale.low, scale.high) if scale.logarithmic else Normalize(scale.low, scale.high)

@@ -20,7 +20,8 @@ CALM = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")
 """The colours of the medians of cells that are not lost, from the best to the worst: viridis."""
 LOST = ("#4a0d08", "#8c1d0b", "#c0451d", "#e58a4f", "#f8dcc0")
 """The colours of the steps at which lost cells failed, from the first to the last."""
-NO_TRIALS = (128, 128, 128)
+NOTHING = (128, 128, 128)
+"""The colour of cells without trials, and of those without a value."""
 
 
 def shades(heights: Floats, colours: Sequence[str]) -> Array:
@@ -52,7 +53,7 @@ def map_pixels(phase: PhaseDiagram) -> Array:
     lost = _is_lost(phase)
     if onset is not None:
         pixels[lost] = shades(onset.fractions(phase.onset_step[lost] + 1.0), LOST)
-    pixels[phase.trials == 0] = NO_TRIALS
+    pixels[(phase.trials == 0) | (phase.cells_without_value & ~lost)] = NOTHING
     return pixels
 
 

@@ -31,7 +31,7 @@ class PhaseDiagram:
 
     columns, rows: the axes.
     metric: the metric's name, without prefix.
-    median: of the metric over a cell's trials; NaN if more than half of them diverged.
+    median: of the metric over a cell's trials; NaN if more than half of them diverged, or have no value.
     calm_median: the same over the trials that neither exploded nor diverged; NaN if there are none.
     shares: outcome -> share of a cell's trials, for the outcomes of this sweep; NaN in a cell without trials.
     onset_step: the median step at which the failed trials began to fail; NaN if none failed.
@@ -68,7 +68,13 @@ class PhaseDiagram:
     @property
     def diverged_cells(self) -> Flags:
         """The cells that have trials but no median, because more than half of the trials diverged."""
-        return np.asarray((self.trials > 0) & np.isnan(self.median))
+        diverged = self.shares.get(DIVERGED, np.zeros(self.trials.shape))
+        return np.asarray((self.trials > 0) & np.isnan(self.median) & (diverged > 0.5))
+
+    @property
+    def cells_without_value(self) -> Flags:
+        """The cells that have no median although most trials did not diverge: a score may have no value."""
+        return np.asarray((self.trials > 0) & np.isnan(self.median) & ~self.diverged_cells)
 
     @property
     def is_map(self) -> bool:

@@ -15,6 +15,7 @@ from engine import Score
 from experiments.architecture import Architecture
 from experiments.errors import UserError
 from experiments.hyperparameters import HYPERPARAMETERS
+from experiments.scores import OutcomeRule
 from experiments.sections import TopRuns
 from experiments.spec import load_spec, ready_sweeps
 from service.execution.plan import Plan, make_plan
@@ -209,8 +210,15 @@ def _is_kept(kept: Any, value: Any) -> bool:
         return same({"top": kept.top}, value)
     if isinstance(kept, tuple) and isinstance(value, dict):
         names = [part.name if isinstance(part, Score) else part.outcome for part in kept]
-        return names == list(value) and all(_is_score(s, value[s.name]) for s in kept if isinstance(s, Score))
+        return names == list(value) and all(_is_part(part, value[name]) for name, part in zip(names, kept, strict=True))
     return same(kept, value)
+
+
+def _is_part(part: Score | OutcomeRule, value: Any) -> bool:
+    """Return whether a score, or the rule of an outcome, is that of the file."""
+    if isinstance(part, Score):
+        return _is_score(part, value)
+    return [condition.text for condition in part.conditions] == (value if isinstance(value, list) else [value])
 
 
 def _is_score(score: Score, value: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from service import sweep
 from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
+from service.results.map_pixels import map_pixels
 from service.results.phase_diagram import make_phase_diagram, scale_of_median
 from tests.service.conftest import Recorded
 
@@ -48,6 +49,23 @@ def test_an_empty_cell_has_nothing() -> None:
     assert phase.best.tolist() == [["", ""], ["", "s"]]
     np.testing.assert_equal(phase.onset_step, [[3, math.nan], [math.nan, 5]])
     np.testing.assert_equal(phase.median, [[math.nan, math.nan], [math.nan, 0.5]])
+
+
+def test_a_cell_may_have_no_value_without_diverging() -> None:
+    """A score, such as the first step of a condition, has no value where there is none."""
+    table = pd.DataFrame(
+        {
+            "params.a": [1, 1, 1, 2, 2, 3], "params.b": "x", "outcome": ["dead"] * 3 + ["diverged"] * 2 + ["improving"],
+            "outcome_step": 5, "run_id": "r", "number": range(6),
+            "metrics.solved": [math.nan, math.nan, 7.0, math.nan, math.nan, 3.0],
+        }
+    )  # fmt: skip
+    phase = make_phase_diagram(table, "solved", Axis("a", (1, 2, 3, 4)), Axis("b", ("x",)))
+    assert phase.cells_without_value.tolist() == [[True, False, False, False]]
+    assert phase.diverged_cells.tolist() == [[False, True, False, False]]
+    best, lost = map_pixels(phase)[0, 2].tolist(), map_pixels(phase)[0, 1].tolist()
+    assert map_pixels(phase)[0, [0, 3]].tolist() == [[128, 128, 128]] * 2
+    assert [128, 128, 128] not in (best, lost)
 
 
 def test_a_share_that_is_nowhere_has_no_map(recorded: Recorded) -> None:

@@ -59,6 +59,14 @@ def test_they_are_recorded_ranked_by_and_verified(uri: str, runs: Any) -> None:
         assert "solved" in run_command("show", top[0]["run_id"], *at).stdout
 
 
+def test_a_score_that_no_trial_has_ranks_none_and_says_so(uri: str) -> None:
+    scores = {**_SCORES, "below": {"first": "loss<0"}}
+    sweep = _run(uri, runs="summary", scores=scores)
+    result = run_command("top", sweep.id, "--by", "below", "--tracking-uri", uri)
+    assert (result.exit_code, result.stdout.strip()) == (0, "")
+    assert "no trial that finished has a value of below" in result.stderr
+
+
 def test_a_false_score_is_noticed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = _run(uri, runs="summary")
     monkeypatch.setattr("engine.kernels.compiled.finished", _wrong)
