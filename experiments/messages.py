@@ -65,8 +65,17 @@ def _message(mistake: Any, source: SpecSource, sections: Mapping[KeyPath, type[B
     return value_message(mistake, place, subject)
 
 
+_OF_PEERS = {
+    "min_resources": "first", "min_resource": "first", "grace_period": "first", "reduction_factor": "factor",
+    "eta": "factor", "monitor": "metric", "n_trials": "trials", "num_samples": "trials", "sampler": "method",
+}  # fmt: skip
+"""Names of scikit-learn, Optuna, Ray Tune and Keras -> the key of the sweep file."""
+
+
 def _where_it_belongs(path: KeyPath, sections: Mapping[KeyPath, type[BaseModel]]) -> str:
     """Return the end of the message: the section that has the key, or the nearest key of this section."""
+    if own := _OF_PEERS.get(str(path[-1])):
+        return f"; gradgrid calls it {own}"
     for location, other in sections.items():
         if path[-1] in other.model_fields and location != path[:-1]:
             return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"

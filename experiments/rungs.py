@@ -85,12 +85,16 @@ class Ladder:
 
         Configurations are trained up to a rung to compare them; those that leave are trained once more, and recorded.
         """
-        steps = sum(
-            rung * (self.leaving(k) + (self.reaching(k) if k < len(self.rungs) - 1 else 0))
-            for k, rung in enumerate(self.rungs)
-        )
+        steps = sum(rung * (self.leaving(k) + self._to_compare(k)) for k, rung in enumerate(self.rungs))
         every = self.rungs[-1] * sum(len(bracket.members) for bracket in self.brackets)
         return steps / every
+
+    def _to_compare(self, rung: int) -> int:
+        """Return how many configurations are compared at a rung: those of brackets of which some leave."""
+        if rung == len(self.rungs) - 1:
+            return 0
+        reaching = [(self._reaching(bracket, rung), self.going_on(bracket, rung)) for bracket in self.brackets]
+        return sum(reached for reached, going_on in reaching if reached > going_on)
 
     def compared(self, rung: int, still_in: Flags) -> Iterator[Bracket]:
         """Yield the brackets that have more configurations than will go on from a rung, with those that they have.

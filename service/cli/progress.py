@@ -218,7 +218,8 @@ def _introduction(plan: Plan, sweep: SweepInfo, done: int, workers: int, note: s
     """Return the first line, and one for each note. done: the trials that are recorded already."""
     programs = len(set(plan.programs))
     already = f", {done:,} of them recorded already" if done else ""
-    count = f"{'at most ' * plan.is_refined}{plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''}"
+    at_most = "at most " * (plan.is_refined or plan.resolved.last_search.asks)
+    count = f"{at_most}{plan.trials:,} trials of {programs} program{'s' if programs > 1 else ''}"
     start = f"sweep {sweep.sweep}: {count} on {workers} worker{'s' if workers > 1 else ''}{already}"
     notes = [f"note: {text}" for text in plan.notes]
     return "\n".join(["; ".join(part for part in (start, note) if part), *notes])

@@ -31,6 +31,9 @@ class Sampler:
         """search: of the sweep file. every: the dimensions. Raises UserError if Optuna is not installed."""
         try:
             import optuna
+
+            if search.method == "cmaes":
+                import cmaes  # noqa: F401  (Optuna imports it late)
         except ImportError:
             raise UserError(
                 f"search by {search.method} needs Optuna: pip install 'gradgrid[search]'; or write method: sobol"
@@ -120,6 +123,8 @@ class Asking:
         points = np.zeros((0, len(self._dimensions)), dtype=np.uint64)
         batches = np.zeros(0, dtype=np.int64)
         earlier, of_batch = known or (points, batches)
+        if len(earlier) and not self._train(plan_with_points(self._plan, earlier)):
+            return
         for number in range(self._search.points):
             again = earlier[of_batch == number]
             count = len(again) or min(self._search.batch, self._search.points - len(points))
@@ -130,14 +135,13 @@ class Asking:
             if not len(again):
                 self._keep(points, batches)
             plan = plan_with_points(self._plan, points)
-            if len(points) >= len(earlier):
-                is_complete = self._train(plan)
-                if not is_complete or len(points) == self._search.points:
-                    return
-            self.sampler.tell(batch, self._values(plan, points)[-len(batch) :])
+            is_complete = len(again) > 0 or self._train(plan)
+            if not is_complete or len(points) == self._search.points:
+                return
+            self.sampler.tell(batch, self._values(plan, points, len(points) - len(batch)))
 
-    def _values(self, plan: Plan, points: Words) -> Floats:
-        """Return the value of each point, (points,): the mean over its trials, less is better.
+    def _values(self, plan: Plan, points: Words, first: int) -> Floats:
+        """Return the value of each point from `first` on: the mean over its trials, less is better.
 
         A point with a trial that diverged has the worst value of all.
         """
@@ -148,11 +152,16 @@ class Asking:
         trials = self._of_trials(plan)
         with np.errstate(invalid="ignore"):
             means = np.bincount(point, weights=trials, minlength=len(points)) / repeats
-        has_trials = np.bincount(point, minlength=len(points)) > 0
-        for index in np.flatnonzero(~has_trials).tolist():  # it is equal to an earlier one
-            means[index] = trials[_numbers(plan, points[index : index + 1])].mean()
+        equal = np.flatnonzero(np.bincount(point, minlength=len(points)) == 0)  # to an earlier point
+        equal = equal[equal >= first]
+        if len(equal):
+            number_of = {trial: number for number, trial in enumerate(plan.trial_ids)}
+            rows, places = np.unique(points[equal], axis=0, return_inverse=True)
+            ids = [plan_with_points(plan, row[None]).trial_ids for row in rows]
+            values = np.array([trials[[number_of[trial] for trial in of]].mean() for of in ids])
+            means[equal] = values[places.reshape(-1)]
         finite = means[np.isfinite(means)]
-        return np.where(np.isfinite(means), means, finite.max() if len(finite) else 0.0)
+        return np.where(np.isfinite(means), means, finite.max() if len(finite) else 0.0)[first:]
 
     def _of_trials(self, plan: Plan) -> Floats:
         """Return the objective of each trial, (trials,), less is better; NaN for one that diverged."""
@@ -160,9 +169,3 @@ class Asking:
         sign = 1.0 if lower_is_better(plan.objective) else -1.0
         values = sign * table[METRICS + plan.objective].to_numpy(dtype=float)
         return np.where((table["outcome"] == DIVERGED).to_numpy(), np.nan, values)
-
-
-def _numbers(plan: Plan, point: Words) -> list[int]:
-    """Return the numbers of a plan's trials that have the values of a point, (1, dimensions)."""
-    number_of = {trial: number for number, trial in enumerate(plan.trial_ids)}
-    return [number_of[trial] for trial in plan_with_points(plan, point).trial_ids]

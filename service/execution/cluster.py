@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from experiments.data.datasets import Dataset
 from experiments.errors import ClusterError
+from experiments.sections import EarlyStoppingSpec
 from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
 from service.execution.pool import Handle, InlinePool, Pool, RecorderHandle, RecorderLostError
@@ -123,8 +124,8 @@ class RayPool:
 
         return ray.remote(num_cpus=1, max_retries=3, num_returns=2)(train_tables)
 
-    def screen(self, shard: Shard, datasets: Handle, metric: str, looks: int) -> Handle:
-        return self._screen.remote(shard, datasets, metric, looks)
+    def screen(self, shard: Shard, datasets: Handle, metric: str, rule: EarlyStoppingSpec | None) -> Handle:
+        return self._screen.remote(shard, datasets, metric, rule)
 
     @cached_property
     def _screen(self) -> Any:

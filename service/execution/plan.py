@@ -217,7 +217,7 @@ class Plan:
 
         def of(population: Population, program: Program) -> Iterator[Iterator[Shard]]:
             for steps, missing in self._by_steps(population, _missing(population, left_out)):
-                count = self._shard_count(population, program, len(missing), workers, size, to_train)
+                count = self._shard_count(population, program, len(missing), workers, size, to_train, steps)
                 yield self._shards_of(population, program, missing, count, steps)
 
         pairs = list(zip(self.populations, self.programs, strict=True))
@@ -260,12 +260,19 @@ class Plan:
         workers: int,
         size: int | None,
         to_train: float = 1.0,
+        steps: int | None = None,
     ) -> int:
-        """Return into how many shards trials of a population are cut. to_train: the share of the sweep that is left."""
+        """Return into how many shards trials of a population are cut.
+
+        to_train: the share of the sweep that is left.
+        steps: at which the trials are stopped; None if they are not.
+        """
         if size is not None:
             return math.ceil(trials / size)
         target = min(max(to_train * self.seconds / (workers * _SHARDS_PER_WORKER), _SHORTEST), _LONGEST)
         seconds = self._cost(trials, population, program)
+        if steps is not None:
+            seconds *= steps / population.architecture.config.steps
         return min(max(math.ceil(seconds / target), math.ceil(trials / _MAX_TRIALS)), trials)
 
     def _shards_of(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from experiments.data.datasets import Dataset
 from experiments.errors import GradgridError
+from experiments.sections import EarlyStoppingSpec
 from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
 from service.execution.shard_tables import TableSettings, train_tables
@@ -82,7 +83,7 @@ class Pool(Protocol):
         """Start `train_tables`; return handles of its two results."""
         ...
 
-    def screen(self, shard: Shard, datasets: Handle, metric: str, looks: int) -> Handle:
+    def screen(self, shard: Shard, datasets: Handle, metric: str, rule: EarlyStoppingSpec | None) -> Handle:
         """Start `screened`; return a handle of its result."""
         ...
 
@@ -130,8 +131,8 @@ class InlinePool:
         summary, tables = train_tables(shard, datasets.value, settings)  # type: ignore[arg-type]
         return _Done(summary), _Done(tables)
 
-    def screen(self, shard: Shard, datasets: _Done, metric: str, looks: int) -> _Done:
-        return _Done(screened(shard, datasets.value, metric, looks))  # type: ignore[arg-type]
+    def screen(self, shard: Shard, datasets: _Done, metric: str, rule: EarlyStoppingSpec | None) -> _Done:
+        return _Done(screened(shard, datasets.value, metric, rule))  # type: ignore[arg-type]
 
     def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
         return _InlineRecorder(recipe)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.arrays import Floats, Integers, Words
 from experiments.asking import dimensions
+from experiments.errors import StoreError
 from experiments.stopping import UNDECIDED, stops_trials
 from service.execution.asking import Asking
 from service.execution.observer import ProgressObserver
@@ -18,7 +20,7 @@ from service.execution.plan import Plan
 from service.execution.pool import Pool
 from service.execution.refine import Refined, refine
 from service.execution.retry import Retry
-from service.execution.screening import screen
+from service.execution.screening import Kept, Screen
 from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
@@ -106,9 +108,17 @@ class Run:
         kept = np.zeros(self.plan.trials, dtype=bool) if self.plan.steps is None else self.plan.steps != UNDECIDED
         recorded = np.zeros(self.plan.trials, dtype=bool)
 
-        def screened(numbers: Integers, steps: int, looks: int) -> Floats | None:
+        kept_comparison = self.store.compared(self.sweep)
+
+        def keep(comparison: Kept) -> None:
+            with suppress(StoreError):  # then these trials are trained again
+                self.store.write_compared(self.sweep, *comparison)
+
+        screen = Screen(self.pool, self.plan, datasets, self._in_time, keep, kept_comparison)
+
+        def screened(numbers: Integers, steps: int) -> Floats | None:
             self.observer.comparing(len(numbers), steps)
-            return screen(self.pool, self.plan, numbers, steps, looks, self._in_time, datasets)
+            return screen(numbers, steps)
 
         def settle(steps: Integers) -> bool:
             nonlocal kept

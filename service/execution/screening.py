@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,44 +13,75 @@ from service.execution.plan import Plan
 from service.execution.pool import Handle, Pool
 from service.execution.shard import Shard
 
+_MOST_VALUES = 2_000_000  # of a shard's curves
+
 InTime = Callable[[Iterator[Shard]], Iterator[Shard]]
 """Yields the shards that the budget allows."""
 
+Kept = tuple[int, Integers, Floats]
+"""A comparison that was not finished: the steps, the numbers of trials, ascending, and their values."""
 
-def screen(
-    pool: Pool, plan: Plan, numbers: Integers, steps: int, looks: int, in_time: InTime, datasets: Handle
-) -> Floats | None:
-    """Return the metric that the plan compares trials by, (numbers, looks). None if the budget was over before the end.
 
-    numbers: of the trials, ascending.
-    steps: to train them.
-    looks: as for `service.execution.worker.screened`.
+@dataclass
+class Screen:
+    """Compares the trials of a plan.
+
     datasets: of the plan, as `pool.share` returned them.
+    in_time: the budget.
+    keep: keeps a comparison that the budget cut short, or that was interrupted.
+    kept: one that was kept when the sweep last ran.
     """
-    left_out = np.ones(plan.trials, dtype=bool)
-    left_out[numbers] = False
-    shortened = replace(plan, steps=np.full(plan.trials, steps))
-    values, known = np.full((plan.trials, looks), np.nan), 0
-    shards = in_time(shortened.shards(pool.workers, np.flatnonzero(left_out)))
-    for shard, found in _screen_all(pool, shards, plan.stopping_metric, looks, datasets):
-        values[shard] = found
-        known += len(shard)
-    return values[numbers] if known == len(numbers) else None
 
+    pool: Pool
+    plan: Plan
+    datasets: Handle
+    in_time: InTime
+    keep: Callable[[Kept], None]
+    kept: Kept | None
 
-def _screen_all(
-    pool: Pool, shards: Iterable[Shard], metric: str, looks: int, datasets: Handle
-) -> Iterator[tuple[Integers, Floats]]:
-    """Yield the numbers of each shard and their metric, as the tasks end."""
-    remaining, at_work = iter(shards), dict[Handle, Integers]()
-    try:
-        while True:
-            while len(at_work) < pool.tasks_at_once and (shard := next(remaining, None)) is not None:
-                at_work[pool.screen(shard, datasets, metric, looks)] = shard.numbers
-            if not at_work:
-                return
-            done = pool.first_done(list(at_work), None)
-            yield at_work.pop(done), pool.fetch(done)
-    finally:
-        with deferred_interrupts():
-            pool.cancel(list(at_work))
+    def __call__(self, numbers: Integers, steps: int) -> Floats | None:
+        """Return what `service.execution.worker.screened` finds for trials, (numbers,); None if the budget was over.
+
+        numbers: of the trials, ascending.
+        steps: to train them.
+        """
+        values, known = np.full(len(numbers), np.nan), np.zeros(len(numbers), dtype=bool)
+        if self.kept and self.kept[0] == steps:
+            _, found, of = self.kept
+            places = np.searchsorted(numbers, found)
+            is_one = numbers[np.minimum(places, len(numbers) - 1)] == found
+            values[places[is_one]], known[places[is_one]] = of[is_one], True
+        try:
+            for shard, found_values in self._screened(numbers[~known], steps):
+                places = np.searchsorted(numbers, shard)
+                values[places], known[places] = found_values, True
+        finally:
+            if not known.all() and known.any():
+                self.keep((steps, numbers[known], values[known]))
+        return values if known.all() else None
+
+    def _screened(self, numbers: Integers, steps: int) -> Iterator[tuple[Integers, Floats]]:
+        """Yield the numbers and the values of each shard, as its task ends."""
+        plan, rule = self.plan, self.plan.resolved.spec.early_stopping
+        left_out = np.ones(plan.trials, dtype=bool)
+        left_out[numbers] = False
+        shortened = replace(plan, steps=np.full(plan.trials, steps))
+        looks = 2 if rule is None else steps // rule.steps_between_looks + 1
+        size = None if looks < 1000 else max(1, _MOST_VALUES // looks)
+        shards = self.in_time(shortened.shards(self.pool.workers, np.flatnonzero(left_out), size))
+        yield from self._as_they_end(shards)
+
+    def _as_they_end(self, shards: Iterable[Shard]) -> Iterator[tuple[Integers, Floats]]:
+        pool, remaining, at_work = self.pool, iter(shards), dict[Handle, Integers]()
+        metric, rule = self.plan.stopping_metric, self.plan.resolved.spec.early_stopping
+        try:
+            while True:
+                while len(at_work) < pool.tasks_at_once and (shard := next(remaining, None)) is not None:
+                    at_work[pool.screen(shard, self.datasets, metric, rule)] = shard.numbers
+                if not at_work:
+                    return
+                done = pool.first_done(list(at_work), None)
+                yield at_work.pop(done), pool.fetch(done)
+        finally:
+            with deferred_interrupts():
+                pool.cancel(list(at_work))

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.arrays import Floats, Integers
 from experiments.rungs import Ladder
-from experiments.stopping import UNDECIDED, stopping_steps
+from experiments.stopping import UNDECIDED
 from service.execution.plan import Plan
 from service.results.metrics import lower_is_better
 
@@ -26,14 +26,14 @@ class Stopping:
     """Decides the steps of every trial of a plan.
 
     plan: with the steps that are decided already.
-    screen: trains trials with these numbers for so many steps, and returns their metric at so many looks, (numbers,
-        looks); None if the budget was over before the end.
+    screen: trains trials with these numbers for so many steps, and returns their metric, or the step at which each
+        stops, (numbers,); None if the budget was over before the end.
     settle: keeps the steps that are decided, (trials,), and trains and records those trials; returns whether all of
         them are recorded.
     """
 
     plan: Plan
-    screen: Callable[[Integers, int, int], Floats | None]
+    screen: Callable[[Integers, int], Floats | None]
     settle: Callable[[Integers], bool]
 
     def run(self) -> None:
@@ -58,10 +58,10 @@ class Stopping:
             if not compared:
                 continue
             numbers = np.flatnonzero(np.isin(configurations, np.concatenate(compared)))
-            found = self.screen(numbers, rung_steps, 1)
+            found = self.screen(numbers, rung_steps)
             if found is None:
                 return
-            values = self._by_configuration(numbers, found[:, 0], every)
+            values = self._by_configuration(numbers, found, every)
             leave = ladder.worst(rung, still_in, values)
             steps[np.isin(configurations, leave)] = rung_steps
             if not self.settle(steps):
@@ -81,7 +81,7 @@ class Stopping:
         rule = self.plan.resolved.spec.early_stopping
         assert rule is not None
         steps, last = self._decided(), self._last_steps()
-        every, sign = rule.steps_between_looks, 1.0 if lower_is_better(self.plan.stopping_metric) else -1.0
+        every = rule.steps_between_looks
         stage = -(-_FIRST_LOOKS * rule.patience // every)  # looks
         if not self.settle(steps):
             return
@@ -89,10 +89,10 @@ class Stopping:
             for end in np.unique(np.minimum(last[undecided] // every, stage)).tolist():
                 numbers = undecided[np.minimum(last[undecided] // every, stage) == end]
                 if end:
-                    found = self.screen(numbers, end * every, end + 1)
+                    found = self.screen(numbers, end * every)
                     if found is None:
                         return
-                    steps[numbers] = stopping_steps(np.arange(end + 1) * every, sign * found, rule)
+                    steps[numbers] = found
                 whole = numbers[(steps[numbers] == UNDECIDED) & (last[numbers] // every <= stage)]
                 steps[whole] = last[whole]
             if not self.settle(steps):

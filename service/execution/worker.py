@@ -17,8 +17,10 @@ from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
 from experiments.measures import MEASURES, measured
 from experiments.scores import OutcomeRule, outcomes_by
-from experiments.stopping import STOPPED
+from experiments.sections import EarlyStoppingSpec
+from experiments.stopping import STOPPED, stopping_steps
 from service.execution.shard import Shard
+from service.results.metrics import lower_is_better
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
@@ -88,25 +90,30 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
     return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
 
 
-def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, looks: int) -> Floats:
-    """Train a shard and return its metric, (trials, looks): the work of one task.
+def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, rule: EarlyStoppingSpec | None) -> Floats:
+    """Train a shard to compare its trials; return a number for each, (trials,): the work of one task.
 
-    metric: of a curve, or a measure of the final weights, which has a single look.
-    looks: points of the curve, evenly from step 0 to the last; 1 for the last alone. NaN for a trial that has diverged.
+    metric: of a curve, or a measure of the final weights.
+    rule: of early stopping. Then the numbers are the steps at which trials stop (see `stopping_steps`). Without one
+        they are the metric of the final weights, NaN for a trial that has diverged.
     """
-    config = replace(shard.architecture.config, points=max(looks, 2), gradients=False, scores=())
+    looks = 2 if rule is None else shard.config.steps // rule.steps_between_looks + 1
+    config = replace(shard.architecture.config, points=looks, gradients=False, scores=())
     shard = replace(shard, architecture=replace(shard.architecture, config=config))
     measure = metric.removeprefix("test_").removeprefix("validation_")
     trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
     history = trained.history
-    values = history.curves[metric] if metric in history.curves else trained.measures[metric][:, None]
-    values = np.array(values[:, -looks:], dtype=np.float64)
+    if metric not in history.curves:
+        return np.where(history.diverged, np.nan, trained.measures[metric])
+    values = np.array(history.curves[metric], dtype=np.float64)
     diverged, last = history.diverged, values[:, -1].copy()
     values[diverged, -1] = np.nan
-    if looks > 1:  # the last finite value stands at the end of a curve
-        at_its_look = diverged[:, None] & (history.steps == history.last_step[:, None])
-        values = np.where(at_its_look, last[:, None], values)
-    return values
+    if rule is None:
+        return np.asarray(values[:, -1])
+    at_its_look = diverged[:, None] & (history.steps == history.last_step[:, None])
+    values = np.where(at_its_look, last[:, None], values)  # the last finite value stands at the end of a curve
+    sign = 1.0 if lower_is_better(metric) else -1.0
+    return stopping_steps(history.steps, sign * values, rule).astype(np.float64)
 
 
 def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> dict[str, Floats]:

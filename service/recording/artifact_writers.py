@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +13,7 @@ from service.recording.artifacts import local_folder
 from service.recording.connection import is_known, is_server
 from service.recording.redaction import redacted, without_passwords
 from service.recording.threaded_map import ThreadedMap
+from service.recording.whole_files import write_whole
 
 if TYPE_CHECKING:
     from service.recording.rest_client import Server
@@ -65,43 +64,11 @@ class LocalArtifactWriter:
             self.write_file(path, content)
 
     def write_file(self, path: str, content: bytes) -> None:
-        """Write one file. pathlib would take as long as the disk."""
-        file = f"{self._folder}/{path}"
-        try:
-            _write_or_replace(file, content)
-        except FileNotFoundError:
-            _make_folder(file.rpartition("/")[0])
-            _write_or_replace(file, content)
+        """Write one file."""
+        write_whole(f"{self._folder}/{path}", content)
 
     def close(self) -> None:
         pass
-
-
-def _make_folder(path: str) -> None:
-    """Make a folder and those above it. `os.makedirs` first asks for each whether it is there."""
-    try:
-        os.mkdir(path)  # noqa: PTH102
-    except FileNotFoundError:
-        _make_folder(path.rpartition("/")[0])
-        os.makedirs(path, exist_ok=True)  # noqa: PTH103
-    except FileExistsError:
-        pass  # another process has just made it
-
-
-def _write_or_replace(file: str, content: bytes) -> None:
-    """Write a file. One that is there may be of a run that counts already: it is replaced whole, not written over."""
-    try:
-        _write_new(file, content)
-    except FileExistsError:
-        partial = f"{file}.{uuid.uuid4().hex}"
-        _write_new(partial, content)
-        os.replace(partial, file)  # noqa: PTH105
-
-
-def _write_new(file: str, content: bytes) -> None:
-    """Write a file that is not there. Raises FileExistsError if it is."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
-        stream.write(content)
 
 
 class ServedArtifactWriter:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlparse
 
 from experiments.errors import StoreError
 from service.recording.connection import sqlite_path, translated_errors
+from service.recording.whole_files import write_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +66,11 @@ class Artifacts:
     def write(self, run_id: str, files: Mapping[str, bytes], folder: str | None = None) -> None:
         """Write files to a run, or into one of its folders."""
         with translated_errors(self._uri), tempfile.TemporaryDirectory() as temporary:
+            on_disk = local_folder(str(self._repository(run_id).artifact_uri))
             for name, content in files.items():
+                if on_disk is not None:  # MLflow would write over a file that is there
+                    write_whole(str(on_disk / (folder or "") / name), content)
+                    continue
                 path = Path(temporary) / name
                 path.write_bytes(content)
                 self._repository(run_id).log_artifact(str(path), folder)  # type: ignore[no-untyped-call]

@@ -21,6 +21,7 @@ from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sweep_files import (
     BATCH,
+    COMPARED_FILE,
     DATA_FILE,
     FRAME_FILE,
     PARTS_FILE,
@@ -35,7 +36,7 @@ from service.results.metrics import lower_is_better
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engine.arrays import Array, Integers, Words
+    from engine.arrays import Array, Floats, Integers, Words
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.recorder_recipe import RecorderRecipe
     from service.recording.registry import Registered
@@ -92,6 +93,17 @@ class Store(SweepFiles):
     def write_steps(self, sweep: SweepInfo, steps: Integers) -> None:
         """Write the steps that each trial is trained for, (trials,), as a file of the sweep's run."""
         self._write_columns(sweep, STEPS_FILE, {"steps": steps})
+
+    def write_compared(self, sweep: SweepInfo, steps: int, numbers: Integers, values: Floats) -> None:
+        """Write a comparison that the budget cut short as a file of the sweep's run.
+
+        steps: to which the trials were trained.
+        numbers, values: of the trials that were, (compared,).
+        """
+        import numpy as np
+
+        columns = {"steps": np.full(len(numbers), steps), "number": numbers, "value": values}
+        self._write_columns(sweep, COMPARED_FILE, columns)
 
     def write_points(self, sweep: SweepInfo, names: Sequence[str], points: Words, batch: Integers) -> None:
         """Write the points that a search has asked for as a file of the sweep's run.

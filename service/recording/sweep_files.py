@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.errors import NotFoundError
+from experiments.errors import NotFoundError, StoreError
 from service.recording.connection import translated_errors
 from service.recording.deleted import lost_runs
 from service.recording.finding import Finder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from engine.arrays import Integers, Words
+    from engine.arrays import Floats, Integers, Words
     from service.results.columns import Choose
 
 SPEC_FILE, PARTS_FILE, DATA_FILE, FRAME_FILE = "spec.yaml", "parts.py", "dataset.json", "data.parquet"
@@ -30,6 +30,9 @@ SPEC_FILE, PARTS_FILE, DATA_FILE, FRAME_FILE = "spec.yaml", "parts.py", "dataset
 
 POINTS_FILE, BATCH = "points.parquet", "batch"
 """Name of the table of the points that a search has asked for, and of its column with the number of their batch."""
+
+COMPARED_FILE = "compared.parquet"
+"""Name of the table of a comparison of trials that the budget cut short."""
 
 STEPS_FILE = "steps.parquet"
 """Name of the table of the steps that each trial is trained for, by its number, if some are stopped before the last."""
@@ -65,12 +68,36 @@ class SweepFiles(Finder):
     def steps(self, sweep: SweepInfo) -> Integers | None:
         """Return the steps that each trial is trained for, as they are decided so far, (trials,); None without any."""
         import numpy as np
+
+        table = self._columns(sweep, STEPS_FILE)
+        return None if table is None else np.asarray(table.column("steps").to_numpy(), dtype=np.int64)
+
+    def compared(self, sweep: SweepInfo) -> tuple[int, Integers, Floats] | None:
+        """Return a comparison that was not finished: steps, numbers of trials, and their values; None without one."""
+        table = self._columns(sweep, COMPARED_FILE)
+        if table is None or not len(table):
+            return None
+        return (
+            int(table.column("steps")[0].as_py()),
+            table.column("number").to_numpy(),
+            table.column("value").to_numpy(),
+        )
+
+    def _columns(self, sweep: SweepInfo, name: str) -> pa.Table | None:
+        """Return a table of the sweep's run; None if there is none. Raises StoreError if it can't be read."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if STEPS_FILE not in self._artifacts.names(sweep.run_id):
+        if name not in self._artifacts.names(sweep.run_id):
             return None
-        with self._file(sweep.run_id, STEPS_FILE) as path:
-            return np.asarray(pq.read_table(path).column("steps").to_numpy(), dtype=np.int64)
+        with self._file(sweep.run_id, name) as path:
+            try:
+                return pq.read_table(path)
+            except pa.ArrowInvalid as error:
+                raise StoreError(
+                    f"{name} of the sweep {sweep.sweep} can't be read ({error}): restore it from a copy, or start a "
+                    "new sweep"
+                ) from None
 
     def points(self, sweep: SweepInfo) -> tuple[Words, Integers] | None:
         """Return the points that a search has asked for so far, and the batch of each; None without any.
@@ -78,12 +105,10 @@ class SweepFiles(Finder):
         They are coordinates, (points, dimensions), and numbers, (points,).
         """
         import numpy as np
-        import pyarrow.parquet as pq
 
-        if POINTS_FILE not in self._artifacts.names(sweep.run_id):
+        table = self._columns(sweep, POINTS_FILE)
+        if table is None:
             return None
-        with self._file(sweep.run_id, POINTS_FILE) as path:
-            table = pq.read_table(path)
         columns = [table.column(name).to_numpy() for name in table.column_names if name != BATCH]
         return np.stack(columns, axis=1).astype(np.uint64), table.column(BATCH).to_numpy()
 

@@ -18,6 +18,7 @@ import pandas as pd
 from engine import DIVERGED
 from engine.arrays import Array, Floats
 from experiments.hyperparameters import REPEATS
+from experiments.stopping import STOPPED
 from service.results.comparison import SWEEP, param_names
 from service.results.leaderboard import mean_interval
 from service.results.metrics import METRICS, PARAMS, lower_is_better
@@ -105,6 +106,7 @@ def match(
         pd.DataFrame(
             {
                 "key": key[part],
+                "stopped": _stopped_at(side),
                 "configuration": configuration[part],
                 "variant": variant[part],
                 "value": _finished_values(side, metric),
@@ -114,9 +116,11 @@ def match(
         )
         for side, part in zip(sides, (slice(None, split), slice(split, None)), strict=True)
     ]
-    pairs = parts[0].merge(parts[1], on="key", suffixes=("_first", "_second"))
+    pairs = parts[0].merge(parts[1], on=["key", "stopped"], suffixes=("_first", "_second"))
     differs = [name for name in others if name in names]
-    alone = tuple(int((~part["key"].isin(pairs["key"])).sum()) for part in parts)
+    alone = tuple(
+        int((~part["row"].isin(pairs[row])).sum()) for part, row in zip(parts, ("row_first", "row_second"), strict=True)
+    )
     differences, indices = _differences(pairs, sides, metric, differs)
     shared = [name for name in keys if name in names and values[name].nunique() > 1]
     params = sides[0][[PARAMS + name for name in shared]].iloc[pairs["row_first"].to_numpy()].reset_index(drop=True)
@@ -172,6 +176,12 @@ def _numbers(values: pd.DataFrame, names: Sequence[str]) -> Array:
     if not names or not len(values):
         return np.zeros(len(values), dtype=np.int64)
     return np.asarray(values.groupby(list(names), sort=False).ngroup())
+
+
+def _stopped_at(table: pd.DataFrame) -> Array:
+    """Return the step at which each trial was stopped, 0 if it was not. A stopped one is no partner of a longer one."""
+    stopped = (table["outcome"] == STOPPED).to_numpy()
+    return np.where(stopped, table["outcome_step"], 0) if stopped.any() else np.zeros(len(table), dtype=np.int64)
 
 
 def _finished_values(table: pd.DataFrame, metric: str) -> Floats:

@@ -1,5 +1,6 @@
 """Searches by Optuna: the points come in batches, get better, are kept, and are resumed to the same."""
 
+import sqlite3
 import sys
 from typing import Any
 
@@ -109,6 +110,17 @@ def test_a_longer_search_begins_with_the_shorter_one(asked: pd.DataFrame, uri: s
     assert run_for_json("verify", "asking", *at)["differences"] == []
 
 
+def test_a_run_that_was_lost_is_trained_again(asked: pd.DataFrame, uri: str) -> None:
+    table = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True).table
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        for name in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            database.execute(f"DELETE FROM {name} WHERE run_uuid = ?", (table["run_id"][3],))
+    database.close()
+    rest = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume="asking")
+    assert rest.recorded == 1
+    assert_same_trials(rest.table, asked)
+
+
 def test_a_budget_ends_it_in_order(asked: pd.DataFrame, uri: str) -> None:
     result = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, minutes=0.0)
     assert (result.trials, result.planned) == (0, 60)
@@ -172,6 +184,13 @@ def test_without_optuna_nothing_is_written_and_the_extra_is_named(uri: str, monk
     with pytest.raises(UserError, match=r"search by tpe needs Optuna: pip install 'gradgrid\[search\]'"):
         run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True)
     assert run_for_json("list", "--tracking-uri", uri)["sweeps"] == []
+
+
+def test_cmaes_needs_its_package_too(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    spec = {**_SPEC, "search": {"method": "cmaes", "trials": 20}}
+    with pytest.raises(UserError, match=r"search by cmaes needs Optuna: pip install 'gradgrid\[search\]'"):
+        run_sweep(load_spec(spec), tracking_uri=uri, inline=True)
 
 
 def test_the_dry_run_tells_the_counts_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """Halving, Hyperband and early stopping: who stops where, to the bits of the whole grid; and resumed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.errors import SpecError, SweepInterruptedError
+from experiments.errors import SpecError, StoreError, SweepInterruptedError
 from experiments.spec import load_spec
 from experiments.stopping import STOPPED
 from service.api import load_sweep
@@ -119,6 +120,82 @@ def test_rungs_that_were_decided_are_not_trained_again(halved: pd.DataFrame, uri
     assert first.compared == [(40, 4), (12, 12)]
     assert second.compared == [(12, 12)]
     assert_same_trials(result.table, halved)
+
+
+class _Clock(NullObserver):
+    """A clock that goes on by a minute each time it is read."""
+
+    def __init__(self) -> None:
+        self.minutes = 0
+
+    def now(self) -> float:
+        self.minutes += 1
+        return 60.0 * self.minutes
+
+
+def test_a_comparison_that_the_budget_cut_short_goes_on(
+    halved: pd.DataFrame, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time it gets a little further, so that any budget comes to an end."""
+    sweep, runs = None, 0
+    recorded = 0
+    while recorded < 40:
+        with monkeypatch.context() as patch:
+            patch.setattr("service.execution.run.time.monotonic", _Clock().now)
+            result = run_sweep(
+                load_spec(_SPEC), tracking_uri=uri, inline=True, resume=sweep, minutes=25, shard_size=9,
+            )  # fmt: skip
+        sweep, runs, recorded = result.sweep, runs + 1, result.trials
+        assert runs < 20
+    assert runs > 1
+    assert_same_trials(load_sweep("stopping", tracking_uri=uri).trials, halved)
+
+
+def test_what_was_decided_is_never_half_written(halved: pd.DataFrame, uri: str) -> None:
+    with pytest.raises(SweepInterruptedError):
+        run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, observer=_InterruptingComparisons(2))
+    sweep = load_sweep("stopping", tracking_uri=uri)
+    folder = Path(sweep._store.run_location(sweep.info).removeprefix("file://"))
+    names = [path.name for path in folder.iterdir()]
+    assert "steps.parquet" in names
+    assert not [name for name in names if name.startswith("steps.parquet.")]
+    (folder / "steps.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(StoreError, match=r"steps.parquet of the sweep .* can't be read"):
+        run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume="stopping")
+
+
+def test_a_stopped_trial_is_no_partner_of_a_longer_one(uri: str) -> None:
+    whole = {**_SPEC, "name": "whole", "search": {"method": "sobol", "trials": 20}}
+    for spec in (_SPEC, whole):
+        run_sweep(load_spec(spec), tracking_uri=uri, inline=True)
+    stopped = (load_sweep("stopping", tracking_uri=uri).trials["outcome"] == STOPPED).sum()
+    told = run_for_json("top", "stopping", "whole", "--tracking-uri", uri)
+    (matched,) = told["matched"]
+    assert stopped > 10
+    assert (matched["first_alone"], matched["second_alone"], matched["pairs"]) == (stopped, stopped, 40 - stopped)
+    assert all(d["equal"] + d["lost"] == d["pairs"] for d in matched["differences"])
+
+
+@pytest.mark.parametrize("configurations", [1, 2, 3, 6, 20])
+@pytest.mark.parametrize("method", ["halving", "hyperband"])
+def test_the_dry_run_tells_the_share_of_steps_that_is_trained(
+    uri: str, monkeypatch: pytest.MonkeyPatch, method: str, configurations: int
+) -> None:
+    search = {"method": method, "trials": configurations, "first": 4}
+    grid = {**_SPEC["grid"], "learning_rate": {"loguniform": [0.01, 0.1]}}
+    resolved = load_spec({**_SPEC, "search": search, "grid": grid})
+    trained = []
+
+    def counted(shard: Any, *args: Any) -> Any:
+        trained.append(shard.trials * shard.config.steps)
+        return train_shard(shard, *args)
+
+    for module in ("worker", "shard_tables"):
+        monkeypatch.setattr(f"service.execution.{module}.train_shard", counted)
+    plan = make_plan(resolved)
+    assert plan.ladder is not None
+    run_sweep(resolved, tracking_uri=uri, inline=True)
+    assert sum(trained) / (36 * plan.trials) == pytest.approx(plan.ladder.share)
 
 
 def test_a_budget_that_is_over_ends_it_in_order(halved: pd.DataFrame, uri: str) -> None:
@@ -245,6 +322,7 @@ def test_the_dry_run_tells_the_rungs() -> None:
         ("search={method: halving}", "method halving needs first, the steps after which the worst leave"),
         ("search={method: sobol, trials: 4, first: 3}", "first belongs to method halving or hyperband, not sobol"),
         ("search.factor=1", "search.factor should be greater than or equal to 2"),
+        ("search.min_resources=36", "unknown key 'min_resources'; gradgrid calls it first"),
         ("search.first=36", r"search.first is 36, and should be less than steps, 36"),
         ("search.metric=acuracy", "search.metric: moons has no metric 'acuracy'; did you mean 'accuracy'"),
         ("search.metric=r2", "has no metric 'r2'"),
