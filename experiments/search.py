@@ -57,7 +57,8 @@ class SearchSpec(Section):
             raise ValueError("method grid trains every point, so it takes no trials; write method: sobol, or random")
         if self.has_rungs and self.first is None:
             raise ValueError(f"method {self.method} needs first, the steps after which the worst leave")
-        given = [name for name in ("first", "factor", "metric") if name in self.model_fields_set]
+        names = self.model_fields_set & {"first", "factor", "metric"}
+        given = sorted(name for name in names if getattr(self, name) is not None)
         if given and not self.has_rungs:
             raise ValueError(f"{given[0]} belongs to method halving or hyperband, not {self.method}")
         if "batch" in self.model_fields_set and not self.asks:

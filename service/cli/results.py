@@ -10,6 +10,8 @@ import click
 from service.cli import options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from service.recording.store import Store
 
 
@@ -66,6 +68,17 @@ class _Ranking:
         return f"no trial meets {' '.join(f'--where {condition!r}' for condition in self.where)}"
 
 
+def _stopped_note(table: pd.DataFrame) -> str:
+    """Return a note on trials that were stopped before the last step; empty if none was."""
+    from experiments.stopping import STOPPED
+
+    stopped = int((table["outcome"] == STOPPED).sum()) if len(table) else 0
+    if not stopped:
+        return ""
+    how = "" if stopped == len(table) else f"; --where outcome!={STOPPED} ranks the others alone"
+    return f"{stopped:,} of {len(table):,} trials were stopped early, and are ranked by what they had reached{how}"
+
+
 def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
@@ -81,6 +94,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     names = shown_params(table.columns, info.swept)
     entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
     options.print_note(lost_runs_note(store, info, table))
+    options.print_note(_stopped_note(matching(table, where)))
     if not entries and where and not len(matching(table, where)):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     elif not entries and len(table):

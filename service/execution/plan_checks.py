@@ -37,3 +37,12 @@ def check_batches(resolved: ResolvedSpec, config: TrainConfig, samples: int) -> 
     if config.replacement and (config.batch_size or 0) > samples:
         message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
         raise resolved.blocks[0].error_at("batch_size", f"{message}, not {config.batch_size:,}")
+
+
+def search_notes(resolved: ResolvedSpec) -> list[str]:
+    """Return what to know of a search that is not as useful as it could be."""
+    search = resolved.last_search
+    if search.asks and search.points <= search.batch:
+        why = "are asked for before any result is known, so they are random"
+        return [f"all {search.points:,} points {why}: give search.batch a smaller number"]
+    return []

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
-from engine.arrays import Floats
+from engine.arrays import Flags, Floats, Integers
 from service.results.axes import Indices
 from service.results.metrics import lower_is_better
 from service.results.scales import is_calm
@@ -72,10 +72,15 @@ class Curves:
         return [str(name) for name in self._points.columns if name not in ("number", "step")]
 
     def matrix(self, metric: str) -> Floats:
-        """Return a metric's values: (trials, steps) in the order of the table; NaN if there is no point."""
+        """Return a metric's values: (trials, steps) in the order of the table; NaN before and after a trial's points.
+
+        Between two of its points a value is interpolated, because trials of other lengths have points at other steps.
+        """
         values = np.full((self._trials, len(self.steps)), np.nan)
+        has_point = np.zeros(values.shape, dtype=bool)
         values[self._index] = self._points[metric].to_numpy(dtype=float)[self._valid]
-        return values
+        has_point[self._index] = True
+        return _interpolated(values, has_point, np.array(self.steps))
 
     def bands(self, metric: str, cells: Indices, rows: Sequence[int], columns: Sequence[int]) -> Bands:
         """Return the bands of a metric.
@@ -100,6 +105,23 @@ class Curves:
                     calm_trials[:, i, j] = _quartiles(values[calm])
         low, middle, high = all_trials
         return Bands(metric, self.steps, tuple(rows), tuple(columns), low, middle, high, calm_trials)
+
+
+def _interpolated(values: Floats, has_point: Flags, steps: Integers) -> Floats:
+    """Return the values with those between two points of a trial filled in, along a straight line.
+
+    values: (trials, steps). has_point: (trials, steps). steps: (steps,).
+    """
+    column = np.arange(len(steps))
+    before = np.maximum.accumulate(np.where(has_point, column, -1), axis=1)
+    after = np.minimum.accumulate(np.where(has_point, column, len(steps))[:, ::-1], axis=1)[:, ::-1]
+    trial, gap = np.nonzero(~has_point & (before >= 0) & (after < len(steps)))
+    low, high = before[trial, gap], after[trial, gap]
+    share = (steps[gap] - steps[low]) / (steps[high] - steps[low])
+    filled = values.copy()
+    with np.errstate(all="ignore"):
+        filled[trial, gap] = values[trial, low] * (1.0 - share) + values[trial, high] * share
+    return filled
 
 
 def _quartiles(values: np.ndarray[Any, Any]) -> Floats:

@@ -199,6 +199,7 @@ def test_the_dry_run_tells_the_counts_without_optuna(monkeypatch: pytest.MonkeyP
     grid = "grid={learning_rate: {loguniform: [0.01, 1]}, seed: {range: 3}}"
     text = run_command("sweep", "moons", "--dry-run", "--set", search, "--set", grid).stdout
     assert "120 trials (40 tpe points of learning_rate x 3 seed)" in text
+    assert "all 40 points are asked for before any result is known" in text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from service.api import load_sweep
 from service.execution.observer import NullObserver
 from service.execution.plan import make_plan
 from service.execution.worker import train_shard
+from service.results.quantile_bands import Curves
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.observers import Interrupting
@@ -162,6 +163,33 @@ def test_what_was_decided_is_never_half_written(halved: pd.DataFrame, uri: str) 
     (folder / "steps.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(StoreError, match=r"steps.parquet of the sweep .* can't be read"):
         run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, resume="stopping")
+
+
+def test_the_leaderboard_tells_that_trials_were_stopped(uri: str) -> None:
+    table = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True).table
+    stopped = (table["outcome"] == STOPPED).sum()
+    shown = run_command("top", "stopping", "--tracking-uri", uri)
+    assert f"{stopped} of 40 trials were stopped early" in shown.stderr
+    others = run_command("top", "stopping", "--where", f"outcome!={STOPPED}", "--tracking-uri", uri)
+    assert "were stopped early" not in others.stderr
+
+
+def test_curves_of_other_lengths_make_one_line(uri: str) -> None:
+    """Trials that stop at different steps have points at different steps."""
+    run_sweep(load_spec({**_EARLY, "record": {"points": 9}}), tracking_uri=uri, inline=True)
+    sweep = load_sweep("early", tracking_uri=uri)
+    curves, table = sweep._store.curves(sweep.info), sweep.trials
+    values = Curves(curves, table).matrix("loss")
+    steps = np.array(Curves(curves, table).steps)
+    assert len(steps) > 20
+    for row, (_, trial) in zip(values, table.iterrows(), strict=True):
+        if trial["outcome"] == "diverged":
+            continue
+        own = curves[curves["number"] == trial["number"]]
+        inside = steps <= trial["last_step"]
+        assert np.isfinite(row[inside]).all()
+        assert np.isnan(row[~inside]).all()
+        assert np.allclose(row[inside], np.interp(steps[inside], own["step"], own["loss"]), rtol=1e-12)
 
 
 def test_a_stopped_trial_is_no_partner_of_a_longer_one(uri: str) -> None:
