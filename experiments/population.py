@@ -17,9 +17,9 @@ from experiments.product import Product
 
 
 def configurations(populations: Sequence[Population]) -> Integers:
-    """Return the configuration of each trial, (trials,): a whole number that trials have in common which repeat it.
+    """Return the number of each trial's configuration, (trials,). Trials that differ only in seed or fold share it.
 
-    They differ only in the seed or the fold. The numbers follow the order in which configurations appear.
+    Configurations are numbered in the order in which they appear.
     """
     import pandas as pd
 

@@ -103,10 +103,10 @@ class RecordSpec(Section):
 class EarlyStoppingSpec(Section):
     """The `early_stopping` section of a sweep file: when a trial ends before its last step."""
 
-    patience: int = Field(description="steps without a better value after which a trial stops", ge=1)
+    patience: int = Field(description="a trial stops after so many steps without improvement", ge=1)
     every: int | None = Field(default=None, description="steps between two looks; a tenth of patience", ge=1)
-    metric: str | None = Field(default=None, description="what must get better; the leaderboard's metric")
-    min_delta: float = Field(default=0.0, description="a value is better if it is by more than this", ge=0)
+    metric: str | None = Field(default=None, description="what must improve; the leaderboard's metric")
+    min_delta: float = Field(default=0.0, description="the smallest change that counts as an improvement", ge=0)
 
     @model_validator(mode="after")
     def _looks_in_time(self) -> EarlyStoppingSpec:

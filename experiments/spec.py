@@ -67,7 +67,7 @@ class Spec(Section):
         default=None, description="train two axes coarsely, then densely only where neighbours differ"
     )
     early_stopping: EarlyStoppingSpec | None = Field(
-        default=None, description="stop a trial that has not got better for so many steps"
+        default=None, description="stop a trial that has not improved for some steps"
     )
     record: RecordSpec = RecordSpec()
     extensions: list[list[str]] = Field(

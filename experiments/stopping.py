@@ -55,7 +55,7 @@ def _error(source: SpecSource, key: str, message: str) -> SpecError:
 
 
 def stopping_steps(looks: Integers, values: Floats, rule: EarlyStoppingSpec) -> Integers:
-    """Return the step at which each trial stops, (trials,): the first look at which it has not got better for long.
+    """Return the step at which each trial stops, (trials,): the first look at which it has not improved for too long.
 
     looks: (looks,) the steps at which the metric was looked at; the first is 0.
     values: (trials, looks) of the metric; less is better. NaN from the look on at which a trial had diverged.

@@ -58,10 +58,10 @@ def _stopping_lines(plan: Plan) -> list[str]:
     """Return the lines of a search with rungs, or of early stopping."""
     rule = plan.resolved.spec.early_stopping
     if rule is not None:
-        what = f"a trial stops when {plan.stopping_metric} has not got better for {rule.patience:,} steps"
+        what = f"a trial stops when {plan.stopping_metric} has not improved for {rule.patience:,} steps"
         return [
             f"stopping  {what}",
-            "          the time below is for all steps; to look for the last may take up to three times as long",
+            "          the time below is for all steps; to find where trials stop can take up to three times as long",
         ]
     ladder = plan.ladder
     if ladder is None:

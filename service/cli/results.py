@@ -94,13 +94,14 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     names = shown_params(table.columns, info.swept)
     entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
     options.print_note(lost_runs_note(store, info, table))
-    options.print_note(_stopped_note(matching(table, where)))
-    if not entries and where and not len(matching(table, where)):
+    chosen = matching(table, where)
+    options.print_note(_stopped_note(chosen))
+    if not entries and where and not len(chosen):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     elif not entries and len(table):
         options.print_note(f"no trial that finished has a value of {by}")
     if ranking.as_json:
-        rows = store.whole_rows(info, best_trials(matching(table, where), by, count))
+        rows = store.whole_rows(info, best_trials(chosen, by, count))
         best = store.trials_of_rows(info, rows)
         lists = {"top": list(map(trial_json, best)), "entries": list(map(entry_json, entries))}
         options.print_json({"sweep": info.sweep, "by": by, **lists})

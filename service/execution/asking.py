@@ -98,7 +98,8 @@ def check_sampler(plan: Plan) -> None:
 class Asking:
     """Trains the points that a sampler is asked for, batch after batch.
 
-    keep: keeps the coordinates of all points so far, (points, dimensions), and the batch of each, (points,).
+    keep: keeps the names of the dimensions, the coordinates of all points so far, (points, dimensions), and the batch
+        of each, (points,).
     train: trains and records the trials of a plan that are not yet recorded; returns whether all of them are.
     table: returns the table of the trials that are recorded.
     """
@@ -106,7 +107,7 @@ class Asking:
     def __init__(
         self,
         plan: Plan,
-        keep: Callable[[Words, Integers], None],
+        keep: Callable[[Sequence[str], Words, Integers], None],
         train: Callable[[Plan], bool],
         table: Callable[[], pd.DataFrame],
     ) -> None:
@@ -133,7 +134,7 @@ class Asking:
             points = np.concatenate([points, batch])
             batches = np.concatenate([batches, np.full(len(batch), number)])
             if not len(again):
-                self._keep(points, batches)
+                self._keep([dimension.name for dimension in self._dimensions], points, batches)
             plan = plan_with_points(self._plan, points)
             is_complete = len(again) > 0 or self._train(plan)
             if not is_complete or len(points) == self._search.points:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from engine.arrays import Floats, Integers
 from service.execution.interrupts import deferred_interrupts
+from service.execution.observer import ProgressObserver
 from service.execution.plan import Plan
 from service.execution.pool import Handle, Pool
 from service.execution.shard import Shard
@@ -26,7 +28,7 @@ Kept = tuple[int, Integers, Floats]
 class Screen:
     """Compares the trials of a plan.
 
-    datasets: of the plan, as `pool.share` returned them.
+    observer: hears of each comparison.
     in_time: the budget.
     keep: keeps a comparison that the budget cut short, or that was interrupted.
     kept: one that was kept when the sweep last ran.
@@ -34,10 +36,14 @@ class Screen:
 
     pool: Pool
     plan: Plan
-    datasets: Handle
+    observer: ProgressObserver
     in_time: InTime
-    keep: Callable[[Kept], None]
+    keep: Callable[[int, Integers, Floats], None]
     kept: Kept | None
+
+    @cached_property
+    def _datasets(self) -> Handle:
+        return self.pool.share(self.plan.datasets)
 
     def __call__(self, numbers: Integers, steps: int) -> Floats | None:
         """Return what `service.execution.worker.screened` finds for trials, (numbers,); None if the budget was over.
@@ -45,6 +51,7 @@ class Screen:
         numbers: of the trials, ascending.
         steps: to train them.
         """
+        self.observer.comparing(len(numbers), steps)
         values, known = np.full(len(numbers), np.nan), np.zeros(len(numbers), dtype=bool)
         if self.kept and self.kept[0] == steps:
             _, found, of = self.kept
@@ -57,7 +64,7 @@ class Screen:
                 values[places], known[places] = found_values, True
         finally:
             if not known.all() and known.any():
-                self.keep((steps, numbers[known], values[known]))
+                self.keep(steps, numbers[known], values[known])
         return values if known.all() else None
 
     def _screened(self, numbers: Integers, steps: int) -> Iterator[tuple[Integers, Floats]]:
@@ -77,7 +84,7 @@ class Screen:
         try:
             while True:
                 while len(at_work) < pool.tasks_at_once and (shard := next(remaining, None)) is not None:
-                    at_work[pool.screen(shard, self.datasets, metric, rule)] = shard.numbers
+                    at_work[pool.screen(shard, self._datasets, metric, rule)] = shard.numbers
                 if not at_work:
                     return
                 done = pool.first_done(list(at_work), None)

@@ -14,7 +14,7 @@ from service.execution.plan import Plan
 from service.recording.links import run_link
 from service.recording.pages import SweepPages
 from service.results.cells import format_cell, markdown_table
-from service.results.metrics import METRICS, PARAMS
+from service.results.metrics import METRICS, PARAMS, outcome_counts
 from service.results.table_values import as_text
 from service.results.trials_table import best_trials, none_if_missing, shown_params
 
@@ -73,3 +73,12 @@ def _trials_text(table: pd.DataFrame, pages: SweepPages) -> str:
 def _as_cell(value: Any) -> str:
     """Return a value for a cell of a Markdown table, with its signs escaped."""
     return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};", format_cell(none_if_missing(value), _DIGITS))
+
+
+def sweep_metrics(table: pd.DataFrame, objective: str, seconds: float) -> dict[str, float]:
+    """Return the metrics of the sweep's own run. table: of its trials. seconds: that it took."""
+    outcomes = outcome_counts(table)
+    metrics = {"trials": len(table), "finished": len(table) - outcomes[DIVERGED], "seconds": seconds, **outcomes}
+    for _, best in best_trials(table, objective, 1).iterrows():
+        metrics[f"best_{objective}"] = float(best[METRICS + objective])
+    return metrics

@@ -66,14 +66,15 @@ class Artifacts:
     def write(self, run_id: str, files: Mapping[str, bytes], folder: str | None = None) -> None:
         """Write files to a run, or into one of its folders."""
         with translated_errors(self._uri), tempfile.TemporaryDirectory() as temporary:
-            on_disk = local_folder(str(self._repository(run_id).artifact_uri))
+            repository = self._repository(run_id)
+            on_disk = local_folder(repository.artifact_uri)
             for name, content in files.items():
-                if on_disk is not None:  # MLflow would write over a file that is there
+                if on_disk:  # MLflow would write over a file that is there
                     write_whole(str(on_disk / (folder or "") / name), content)
-                    continue
-                path = Path(temporary) / name
-                path.write_bytes(content)
-                self._repository(run_id).log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
+                else:
+                    path = Path(temporary) / name
+                    path.write_bytes(content)
+                    repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
 
     def copy(self, run_id: str, file: Path) -> None:
         """Write a copy of a file to a run."""

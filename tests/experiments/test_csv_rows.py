@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from experiments.data.csv_dialect import Dialect
 from experiments.data.csv_rows import _split_exactly, _split_fast
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @example(rows=[["", '""1']], quoting=csv.QUOTE_MINIMAL, raw=True)
 @given(
     rows=st.lists(st.lists(st.text('a1.,; "\r\n\t', max_size=4), min_size=2, max_size=2), min_size=1, max_size=5),

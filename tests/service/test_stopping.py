@@ -142,7 +142,7 @@ def test_a_comparison_that_the_budget_cut_short_goes_on(
     recorded = 0
     while recorded < 40:
         with monkeypatch.context() as patch:
-            patch.setattr("service.execution.run.time.monotonic", _Clock().now)
+            patch.setattr("service.run.time.monotonic", _Clock().now)
             result = run_sweep(
                 load_spec(_SPEC), tracking_uri=uri, inline=True, resume=sweep, minutes=25, shard_size=9,
             )  # fmt: skip

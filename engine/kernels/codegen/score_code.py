@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from engine.kernels.codegen.emitter import Emitter
 from engine.kernels.codegen.vectors import Vectors, where
-from engine.scores import INVERSE_RATIO, LEAST, LOSS, MEAN, SUM, Score
+from engine.scores import INVERSE_RATIO, LEAST, LOSS, LOSS_RATIO, MEAN, SUM, Score
 
 
 def write_scores(
@@ -74,7 +74,7 @@ class _Writer:
             return self._loss
         if (quantity, cap) not in known:
             if quantity == INVERSE_RATIO:
-                ratio = self._quantity("loss_ratio", cap, known)
+                ratio = self._quantity(LOSS_RATIO, cap, known)
                 value = ratio.like(1.0) / ratio
             elif cap is not None:
                 whole = self._quantity(quantity, None, known)
