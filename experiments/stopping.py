@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from experiments.spec import Spec
 
 STOPPED = "stopped"
-"""The outcome of a trial that ended before the last step of the sweep file, and had not diverged."""
+"""The outcome of a trial that ended before the last step of the sweep file, and had neither exploded nor diverged."""
 
 TRIAL_OUTCOMES = (*OUTCOMES, STOPPED)
 """Every outcome of a trial of a sweep."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import DIVERGED, History, initial_weights, train
+from engine import History, initial_weights, train
 from engine.arrays import Array, Floats, Integers
 from engine.samples import Samples
 from experiments.architecture import Architecture
@@ -21,6 +21,7 @@ from experiments.sections import EarlyStoppingSpec
 from experiments.stopping import STOPPED, stopping_steps
 from service.execution.shard import Shard
 from service.results.metrics import lower_is_better
+from service.results.scales import WILD
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
@@ -47,14 +48,15 @@ class TrainedShard:
     def outcomes(self, rules: Sequence[OutcomeRule]) -> tuple[list[str], Integers]:
         """Return the outcome of each trial, and the step from which it holds, (trials,).
 
-        rules: the sweep file's own, which come first. A trial that was stopped is neither by them nor by the engine's.
+        rules: the sweep file's own, which come first.
+        A trial that was stopped is `stopped`, unless it is lost: it has exploded or diverged.
         """
-        diverged, stopped = self.history.diverged, self.shard.steps
-        if stopped is not None:
-            names = np.where(diverged, DIVERGED, STOPPED).tolist()
-            return names, np.where(diverged, self.history.outcomes.onset_step, stopped)
-        outcomes = outcomes_by(rules, self.history)
-        return [outcomes.name(trial) for trial in range(self.history.trials)], outcomes.onset_step
+        outcomes, stopped = outcomes_by(rules, self.history), self.shard.steps
+        names = [outcomes.name(trial) for trial in range(self.history.trials)]
+        if stopped is None:
+            return names, outcomes.onset_step
+        lost = np.isin(names, WILD)
+        return np.where(lost, names, STOPPED).tolist(), np.where(lost, outcomes.onset_step, stopped)
 
 
 def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[str] = ()) -> TrainedShard:

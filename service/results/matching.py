@@ -17,6 +17,7 @@ import pandas as pd
 
 from engine import DIVERGED
 from engine.arrays import Array, Floats
+from engine.outcomes import EXPLODING
 from experiments.hyperparameters import REPEATS
 from experiments.stopping import STOPPED
 from service.results.comparison import SWEEP, param_names
@@ -179,9 +180,13 @@ def _numbers(values: pd.DataFrame, names: Sequence[str]) -> Array:
 
 
 def _stopped_at(table: pd.DataFrame) -> Array:
-    """Return the step at which each trial was stopped, 0 if it was not. A stopped one is no partner of a longer one."""
-    stopped = (table["outcome"] == STOPPED).to_numpy()
-    return np.where(stopped, table["outcome_step"], 0) if stopped.any() else np.zeros(len(table), dtype=np.int64)
+    """Return the step at which each trial was stopped, 0 if it was not. A stopped one is no partner of a longer one.
+
+    In a sweep that stops trials, one that exploded may have been stopped.
+    """
+    if not (table["outcome"] == STOPPED).any():
+        return np.zeros(len(table), dtype=np.int64)
+    return np.where(table["outcome"].isin((STOPPED, EXPLODING)), table["last_step"], 0)
 
 
 def _finished_values(table: pd.DataFrame, metric: str) -> Floats:

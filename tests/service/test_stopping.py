@@ -15,6 +15,7 @@ from service.execution.observer import NullObserver
 from service.execution.plan import make_plan
 from service.execution.worker import train_shard
 from service.results.quantile_bands import Curves
+from service.results.scales import WILD
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.observers import Interrupting
@@ -78,7 +79,9 @@ def test_the_worst_leave_at_each_rung_with_the_bits_of_the_whole_grid(halved: pd
     diverged = (halved["outcome"] == "diverged").to_numpy()
     assert 0 < diverged.sum() < 30
     stopped = (halved["outcome"] == STOPPED).to_numpy()
-    assert stopped.tolist() == ((left < 36) & ~diverged).tolist()
+    lost = halved["outcome"].isin(WILD).to_numpy()
+    assert (lost & ~diverged).any()
+    assert stopped.tolist() == ((left < 36) & ~lost).tolist()
     assert set(left[stopped]) == {4, 12}
     assert halved["outcome_step"][stopped].tolist() == left[stopped].tolist()
     assert halved["last_step"][~diverged].tolist() == left[~diverged].tolist()
@@ -196,7 +199,7 @@ def test_a_stopped_trial_is_no_partner_of_a_longer_one(uri: str) -> None:
     whole = {**_SPEC, "name": "whole", "search": {"method": "sobol", "trials": 20}}
     for spec in (_SPEC, whole):
         run_sweep(load_spec(spec), tracking_uri=uri, inline=True)
-    stopped = (load_sweep("stopping", tracking_uri=uri).trials["outcome"] == STOPPED).sum()
+    stopped = load_sweep("stopping", tracking_uri=uri).trials["outcome"].isin([STOPPED, "exploding"]).sum()
     told = run_for_json("top", "stopping", "whole", "--tracking-uri", uri)
     (matched,) = told["matched"]
     assert stopped > 10
@@ -303,7 +306,8 @@ def test_a_trial_stops_when_its_validation_loss_has_not_fallen(uri: str, every: 
     table = run_sweep(load_spec(spec), tracking_uri=uri, inline=True).table
     diverged = (table["outcome"] == "diverged").to_numpy()
     assert table["last_step"][~diverged].tolist() == steps[~diverged].tolist()
-    assert (table["outcome"] == STOPPED).tolist() == ((steps < 203) & ~diverged).tolist()
+    lost = table["outcome"].isin(WILD).to_numpy()
+    assert (table["outcome"] == STOPPED).tolist() == ((steps < 203) & ~lost).tolist()
     assert len(set(steps)) > 5
     finals = table["metrics.validation_loss"].to_numpy()
     assert finals[~diverged].tolist() == curves[np.arange(len(steps)), steps][~diverged].tolist()
