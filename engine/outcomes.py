@@ -25,6 +25,9 @@ from engine.tensors import Tensor
 OUTCOMES = ("converged", "improving", "stalled", "vanishing", "exploding", "dead", "diverged")
 CONVERGED, IMPROVING, STALLED, VANISHING, EXPLODING, DEAD, DIVERGED = OUTCOMES
 
+WILD = (EXPLODING, DIVERGED)
+"""Outcomes of trials whose values would hide those of all others on a scale."""
+
 CONVERGED_LOSS_RATIO = 0.01
 """Converged: the loss is at most this share of the initial loss."""
 STATIONARY_GRAD_RATIO = 1e-3

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Array, Flags, Integers
-from engine.outcomes import OUTCOMES
+from engine.outcomes import OUTCOMES, WILD
 from experiments.spec import refined_axes
 from service.execution.plan import Plan
 from service.results.refinement import UNKNOWN, Strides, first_strides, halved, lattice_cells, refined_cells
-from service.results.scales import WILD
 
 _SEED = 0
 _SHARD = 100_000  # trials whose columns are read at once

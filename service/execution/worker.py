@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import History, initial_weights, train
 from engine.arrays import Array, Floats, Integers
+from engine.outcomes import WILD
 from engine.samples import Samples
 from experiments.architecture import Architecture
 from experiments.data.datasets import Dataset
@@ -21,7 +22,6 @@ from experiments.sections import EarlyStoppingSpec
 from experiments.stopping import STOPPED, stopping_steps
 from service.execution.shard import Shard
 from service.results.metrics import lower_is_better
-from service.results.scales import WILD
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Floats
-from engine.outcomes import DEAD
+from engine.outcomes import DEAD, WILD
 from service.report.panels import Line, Panel, ScaleRule, are_shared, panel_scales
 from service.results.axes import NO_AXIS, Axis, cell_indices, format_value
 from service.results.frame_choice import SMALLEST, Frame, choose_frames, describe
 from service.results.metrics import METRICS
 from service.results.phase_diagram import PhaseDiagram
 from service.results.quantile_bands import Bands, Curves
-from service.results.scales import WILD, Scale
+from service.results.scales import Scale
 
 _PANELS, _LINES, _TENSOR_COLUMNS, _TENSOR_ROWS = 6, 8, 3, 6
 _CURVES = (

@@ -25,6 +25,7 @@ from bokeh.models import (
 )
 
 from engine.arrays import Array
+from engine.outcomes import WILD
 from service.report.layout import Block, Drawing
 from service.report.legend import Key
 from service.report.style import (
@@ -43,7 +44,6 @@ from service.results.edge import LEAST_SIDE, Edge, measure_edge
 from service.results.map_pixels import CALM, NOTHING, map_pixels, onset_scale, shades
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import PhaseDiagram, scale_of_median
-from service.results.scales import WILD
 
 _MOST = 720  # pixels along a side; of a larger map some values are drawn, evenly spread
 _HEIGHT = 560  # pixels on the page

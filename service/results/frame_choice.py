@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.arrays import Floats
+from engine.outcomes import WILD
 from service.results.axes import NO_AXIS
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram
-from service.results.scales import WILD
 
 BEST, BEFORE, PAST, SMALLEST = "best", "before the edge", "past the edge", "smallest"
 _EDGE = 0.25  # least difference of the shares of lost trials between the two columns at the edge

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Array, Floats
+from engine.outcomes import WILD
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import PhaseDiagram, scale_of_median
-from service.results.scales import WILD, Scale
+from service.results.scales import Scale
 
 CALM = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")
 """The colours of the medians of cells that are not lost, from the best to the worst: viridis."""

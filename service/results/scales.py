@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Floats
-from engine.outcomes import DIVERGED, EXPLODING
+from engine.outcomes import WILD
 
 _FAR_APART = 10.0  # ratio of the ends from which a scale is logarithmic
 _FENCE = 1.5  # interquartile ranges (Tukey 1977)
@@ -116,7 +115,3 @@ def without_outliers(values: Floats, *, lower_is_better: bool) -> Floats:
 def is_calm(outcomes: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return for each trial whether it neither exploded nor diverged. Scales are chosen from such trials."""
     return np.asarray(~outcomes.isin(WILD))
-
-
-WILD: Sequence[str] = (EXPLODING, DIVERGED)
-"""Outcomes of trials whose values would hide those of all others on a scale."""

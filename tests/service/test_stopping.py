@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.outcomes import WILD
 from experiments.errors import SpecError, StoreError, SweepInterruptedError
 from experiments.spec import load_spec
 from experiments.stopping import STOPPED
@@ -15,7 +16,6 @@ from service.execution.observer import NullObserver
 from service.execution.plan import make_plan
 from service.execution.worker import train_shard
 from service.results.quantile_bands import Curves
-from service.results.scales import WILD
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.observers import Interrupting
