@@ -106,7 +106,7 @@ class RayPool:
         finally:
             self._connected.set()
         self._released.wait()
-        ray.shutdown()
+        ray.shutdown()  # it ends the tasks. Ray's cancel may end this process, if a task ends at that moment
 
     def share(self, datasets: Sequence[Dataset]) -> Handle:
         import ray
@@ -154,12 +154,6 @@ class RayPool:
             ) from None
         except ray.exceptions.RayError as error:
             raise ClusterError(f"a task that trained trials was lost: {error}\n{_LOGS}") from None
-
-    def cancel(self, handles: Collection[Handle]) -> None:
-        import ray
-
-        for handle in handles:
-            ray.cancel(handle, force=True)
 
 
 class _RayRecorder:

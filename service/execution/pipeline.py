@@ -220,8 +220,7 @@ class Pipeline:
                 self._retry.call(finish)
 
     def _stop(self) -> None:
-        """Cancel training, complete what is being recorded, and close the recorders."""
-        self._pool.cancel(list(self._training))
+        """Complete what is being recorded, and close the recorders. The tasks that train end with the pool."""
         self._idle += [recorder for recorder, _ in self._recording.values()]
         deadline = time.monotonic() + _STOP_SECONDS
         while self._recording:

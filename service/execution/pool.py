@@ -72,7 +72,7 @@ class Pool(Protocol):
         ...
 
     def release(self) -> None:
-        """Free the pool's resources in the background. Nothing may be trained afterwards."""
+        """End all tasks and free the pool's resources, in the background. Nothing may be trained afterwards."""
         ...
 
     def share(self, datasets: Sequence[Dataset]) -> Handle:
@@ -97,10 +97,6 @@ class Pool(Protocol):
 
     def fetch(self, handle: Handle) -> Any:
         """Return the result. Raises ClusterError if a task was lost and its retries failed, RecorderLostError."""
-        ...
-
-    def cancel(self, handles: Collection[Handle]) -> None:
-        """Cancel tasks that train."""
         ...
 
 
@@ -142,9 +138,6 @@ class InlinePool:
 
     def fetch(self, handle: _Done) -> Any:
         return handle.value
-
-    def cancel(self, handles: Collection[Handle]) -> None:
-        pass
 
 
 class _InlineRecorder:

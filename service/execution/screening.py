@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from engine.arrays import Floats, Integers
-from service.execution.interrupts import deferred_interrupts
 from service.execution.observer import ProgressObserver
 from service.execution.plan import Plan
 from service.execution.pool import Handle, Pool
@@ -81,14 +80,10 @@ class Screen:
     def _as_they_end(self, shards: Iterable[Shard]) -> Iterator[tuple[Integers, Floats]]:
         pool, remaining, at_work = self.pool, iter(shards), dict[Handle, Integers]()
         metric, rule = self.plan.stopping_metric, self.plan.resolved.spec.early_stopping
-        try:
-            while True:
-                while len(at_work) < pool.tasks_at_once and (shard := next(remaining, None)) is not None:
-                    at_work[pool.screen(shard, self._datasets, metric, rule)] = shard.numbers
-                if not at_work:
-                    return
-                done = pool.first_done(list(at_work), None)
-                yield at_work.pop(done), pool.fetch(done)
-        finally:
-            with deferred_interrupts():
-                pool.cancel(list(at_work))
+        while True:
+            while len(at_work) < pool.tasks_at_once and (shard := next(remaining, None)) is not None:
+                at_work[pool.screen(shard, self._datasets, metric, rule)] = shard.numbers
+            if not at_work:
+                return
+            done = pool.first_done(list(at_work), None)
+            yield at_work.pop(done), pool.fetch(done)

@@ -84,9 +84,6 @@ class _Pool:
             raise handle.value
         return handle.value
 
-    def cancel(self, handles: Collection[Any]) -> None:
-        pass
-
 
 class _Recipe:
     def __init__(self, writers: int = 1, batch: int = 2) -> None:

@@ -11,8 +11,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -134,6 +136,35 @@ def test_a_sweep_on_a_running_ray(recorded: Recorded, running_ray: str, tmp_path
     best = recorded.result.best
     assert best is not None
     assert json.loads(stdout)["best"]["metrics"] == best["metrics"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_leaves_no_task_on_a_running_ray(running_ray: str, tmp_path: Path, uri: str) -> None:
+    arguments = ("sweep", write_spec(tmp_path, LONG), "--address", running_ray, "--tracking-uri", uri)
+    process = start_command(*arguments, cwd=tmp_path)
+    try:
+        wait_until(lambda: recorded_trials(uri) >= 5, process)
+        assert _tasks_of(running_ray)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr
+    deadline = time.monotonic() + 30
+    while _tasks_of(running_ray):
+        assert time.monotonic() < deadline, "a task still trains"
+        time.sleep(0.1)
+
+
+def _tasks_of(address: str) -> list[str]:
+    """Return the titles of the processes that train for the Ray head at an address."""
+    titles, port = [], address.rpartition(":")[2]
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            (title, *_), parent = process.cmdline() or [""], process.parent()
+            if "train_tables" in title and parent is not None:
+                titles += [title for word in parent.cmdline() if re.fullmatch(rf"--gcs-address=\S+:{port}", word)]
+    return titles
 
 
 def test_an_address_that_is_not_rays_is_refused_soon() -> None:
