@@ -72,7 +72,7 @@ def run_sweep(
     """Train every trial of the spec and record each as an MLflow run; return the result once all are recorded.
 
     tracking_uri, workers, address, inline, backend_store_uri: as the options of the command. A sweep that ends before
-    Ray would have started runs inline, unless workers or an address are given.
+    Ray would have started is trained in threads, unless workers or an address are given.
     resume: a sweep whose missing trials to train, instead of a new sweep.
     extend: whether the last extension of the spec is new to that sweep.
     observer: receives the events of the sweep.
@@ -86,8 +86,8 @@ def run_sweep(
     plan = make_plan(resolved)
     check_sampler(plan)
     observer = observer or NullObserver()
-    inline = inline or trains_here(plan.newest if extend else plan, workers, address)
-    with terminable(), open_pool(inline=inline, address=address, workers=workers) as pool:
+    here = not inline and trains_here(plan.newest if extend else plan, workers, address)
+    with terminable(), open_pool(inline=inline, here=here, address=address, workers=workers) as pool:
         import_libraries(tracking_uri)  # while Ray starts
         pool.wait()
         store = Store(tracking_uri, create=True, backend_uri=backend_store_uri)

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,8 @@ from experiments.errors import ClusterError
 from experiments.sections import EarlyStoppingSpec
 from service.execution.cores import available_cores
 from service.execution.interrupts import shield_children_from_hang_up
-from service.execution.pool import Handle, InlinePool, Pool, RecorderHandle, RecorderLostError
+from service.execution.local_pool import InlinePool, ThreadPool
+from service.execution.pool import Handle, Pool, RecorderHandle, RecorderLostError
 from service.execution.ray_folder import folder_for_ray
 from service.execution.reach import check_reachable
 from service.execution.shard import Shard
@@ -212,16 +213,23 @@ def _has_recorder_nodes() -> bool:
 
 
 @contextmanager
-def open_pool(*, inline: bool = False, address: str | None = None, workers: int | None = None) -> Iterator[Pool]:
+def open_pool(
+    *, inline: bool = False, here: bool = False, address: str | None = None, workers: int | None = None
+) -> Iterator[Pool]:
     """Open a pool, and close it when the block ends.
 
-    inline: train in this process, without Ray.
+    inline: train in this process and in the caller's thread, without Ray.
+    here: train in threads of this process, without Ray.
     address: of the Ray cluster; else RAY_ADDRESS, else start Ray on this machine.
     workers: how many tasks run at once; by default one a core.
     Ray starts while the block runs. The pool's `wait` raises ClusterError if Ray can't be reached.
     """
     if inline:
         yield InlinePool()
+        return
+    if here:
+        with closing(ThreadPool(available_cores())) as threads:
+            yield threads
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _set_up_environment(local=address is None)

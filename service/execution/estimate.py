@@ -32,14 +32,14 @@ def trains_here(plan: Plan, workers: int | None = None, address: str | None = No
     workers, address: as the user gave them. One of them, or RAY_ADDRESS, asks for Ray.
     """
     asked = workers or address or "RAY_ADDRESS" in os.environ
-    return not asked and plan.seconds + recording_seconds(plan) < RAY_START_SECONDS
+    return not asked and plan.seconds / available_cores() + recording_seconds(plan) < RAY_START_SECONDS
 
 
 @dataclass(frozen=True)
 class Estimate:
     """How long a sweep will take, from start to end.
 
-    workers: how many tasks train at once; None if the sweep's own process trains.
+    workers: how many tasks of Ray train at once; None if the sweep's own process trains.
     seconds: the time.
     measured: whether `gradgrid doctor --speed` has measured this store and these workers.
     """
@@ -63,7 +63,8 @@ def estimated(
     The other arguments are those of `run_sweep`.
     """
     if inline or trains_here(plan, workers, address):
-        return Estimate(None, _MLFLOW_START_SECONDS + plan.seconds + recording_seconds(plan), measured=False)
+        training = plan.seconds / (1 if inline else available_cores())
+        return Estimate(None, _MLFLOW_START_SECONDS + training + recording_seconds(plan), measured=False)
     workers = workers or available_cores()
     factors = kept_factors(resolve(tracking_uri), address)
     training, recording = plan.seconds / workers, recording_seconds(plan)

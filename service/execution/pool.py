@@ -9,9 +9,8 @@ from experiments.data.datasets import Dataset
 from experiments.errors import GradgridError
 from experiments.sections import EarlyStoppingSpec
 from service.execution.shard import Shard
-from service.execution.shard_recorder import ShardRecorder, ShardRecorderRecipe
-from service.execution.shard_tables import TableSettings, train_tables
-from service.execution.worker import screened
+from service.execution.shard_recorder import ShardRecorderRecipe
+from service.execution.shard_tables import TableSettings
 
 Handle = Any
 """The result of work that may not have ended yet. It stays where it was made until it is fetched."""
@@ -98,62 +97,3 @@ class Pool(Protocol):
     def fetch(self, handle: Handle) -> Any:
         """Return the result. Raises ClusterError if a task was lost and its retries failed, RecorderLostError."""
         ...
-
-
-class _Done:
-    """A result that is here. Two of them are never equal."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-
-class InlinePool:
-    """Does all work in this process at once, for debugging: same interface as Ray's pool, same numbers."""
-
-    workers = 1
-    tasks_at_once = 1
-    spare_bytes = 2**28
-
-    def wait(self) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-    def share(self, datasets: Sequence[Dataset]) -> _Done:
-        return _Done(datasets)
-
-    def train(self, shard: Shard, datasets: _Done, settings: TableSettings) -> tuple[_Done, _Done]:
-        summary, tables = train_tables(shard, datasets.value, settings)  # type: ignore[arg-type]
-        return _Done(summary), _Done(tables)
-
-    def screen(self, shard: Shard, datasets: _Done, metric: str, rule: EarlyStoppingSpec | None) -> _Done:
-        return _Done(screened(shard, datasets.value, metric, rule))  # type: ignore[arg-type]
-
-    def open_recorder(self, recipe: ShardRecorderRecipe) -> RecorderHandle:
-        return _InlineRecorder(recipe)
-
-    def first_done(self, handles: Collection[Handle], seconds: float | None) -> Handle | None:
-        return next(iter(handles), None)
-
-    def fetch(self, handle: _Done) -> Any:
-        return handle.value
-
-
-class _InlineRecorder:
-    stranded, delay = False, ""
-
-    def __init__(self, recipe: ShardRecorderRecipe) -> None:
-        self._recorder = ShardRecorder(recipe)
-
-    def started(self) -> _Done:
-        return _Done(None)
-
-    def record(self, tables: _Done, first: int, count: int, again: bool) -> _Done:
-        return _Done(self._recorder.record(tables.value, first, count, again=again))  # type: ignore[arg-type]
-
-    def finish(self) -> _Done:
-        return _Done(self._recorder.finish())
-
-    def close(self) -> None:
-        self._recorder.close()

@@ -10,9 +10,9 @@ import pytest
 from engine.kernels import reference
 from experiments.spec import load_spec
 from service.execution.estimate import estimated
+from service.execution.local_pool import InlinePool
 from service.execution.measured_speed import SpeedFactors, keep_factors, kept_factors, speed_file
 from service.execution.plan import make_plan
-from service.execution.pool import InlinePool
 from service.inspection import doctor, speed
 from service.inspection.doctor import Finding
 from service.recording.store import Store
