@@ -1,4 +1,4 @@
-"""Check the metric by which halving or early stopping compares trials, and the rungs."""
+"""The metric by which a search or early stopping compares trials, and the rungs: their checks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from experiments.data.targets import CLASSIFICATION
 from experiments.errors import SpecError, did_you_mean
 from experiments.measures import MEASURES, Measure
 from experiments.population import Population
+from experiments.search import SearchSpec
+from experiments.sections import RecordSpec
 from experiments.spec import ResolvedSpec
 from experiments.stopping import stops_trials
 
@@ -19,7 +21,7 @@ def check_metric_and_rungs(resolved: ResolvedSpec, populations: Sequence[Populat
     dataset: one of the sweep's; all have the same parts.
     """
     spec, source = resolved.spec, resolved.source
-    if not stops_trials(spec):
+    if not (stops_trials(spec) or spec.search.asks):
         return
     key, metric = ("search", spec.search.metric) if spec.early_stopping is None else (
         "early_stopping", spec.early_stopping.metric
@@ -36,6 +38,19 @@ def check_metric_and_rungs(resolved: ResolvedSpec, populations: Sequence[Populat
     if (first := spec.search.first or 0) >= (last := steps.pop()):
         place = source.location(("search", "first"))
         raise SpecError(f"{place}: search.first is {first:,}, and should be less than steps, {last:,}")
+
+
+def with_compared_measure(record: RecordSpec, search: SearchSpec) -> RecordSpec:
+    """Return the section `record` with the measure that a search compares trials by, to rank them by it."""
+    measure = plain_metric(search.metric or "")
+    if measure not in MEASURES or measure in record.measures:
+        return record
+    return record.model_copy(update={"measures": [*record.measures, measure]})
+
+
+def plain_metric(metric: str) -> str:
+    """Return the name of a metric without the part of the data."""
+    return metric.removeprefix("test_").removeprefix("validation_")
 
 
 def _metrics(dataset: Dataset, measures: Mapping[str, Measure]) -> list[str]:

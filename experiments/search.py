@@ -45,7 +45,9 @@ class SearchSpec(Section):
         default=3, description="halving and hyperband: one configuration of so many goes on at each rung", ge=2, le=100
     )
     metric: str | None = Field(
-        default=None, description="halving and hyperband: ranks the configurations of a rung; the leaderboard's metric"
+        default=None,
+        description="halving, hyperband, tpe and cmaes: what decides, and ranks the leaderboard; the loss of the "
+        "validation or test part",
     )
     batch: int = Field(default=100, description="tpe and cmaes: points that are chosen at once", ge=1, le=10_000)
 
@@ -57,7 +59,10 @@ class SearchSpec(Section):
             raise ValueError("method grid trains every point, so it takes no trials; write method: sobol, or random")
         if self.has_rungs and self.first is None:
             raise ValueError(f"method {self.method} needs first, the steps after which the worst leave")
-        names = self.model_fields_set & {"first", "factor", "metric"}
+        if self.metric is not None and not (self.has_rungs or self.asks):
+            why = f"method {self.method} decides nothing by a metric; `gradgrid top --by` ranks by any"
+            raise ValueError(f"metric belongs to method halving, hyperband, tpe or cmaes: {why}")
+        names = self.model_fields_set & {"first", "factor"}
         given = sorted(name for name in names if getattr(self, name) is not None)
         if given and not self.has_rungs:
             raise ValueError(f"{given[0]} belongs to method halving or hyperband, not {self.method}")

@@ -16,7 +16,7 @@ from engine.arrays import Integers, Words
 from engine.kernels.cost import compilation_seconds, training_seconds
 from experiments.architecture import Architecture
 from experiments.asking import with_points
-from experiments.compared_metrics import check_metric_and_rungs
+from experiments.compared_metrics import check_metric_and_rungs, with_compared_measure
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
 from experiments.data.variants import Datasets, load_datasets
@@ -75,10 +75,10 @@ class Plan:
         """The sweep's name."""
         return self.resolved.spec.name
 
-    @property
+    @cached_property
     def record(self) -> RecordSpec:
-        """The spec's section `record`: how much of each trial to record."""
-        return self.resolved.spec.record
+        """The spec's section `record`: how much of each trial to record. It has the measure that the search goes by."""
+        return with_compared_measure(self.resolved.spec.record, self.resolved.spec.search)
 
     @property
     def swept(self) -> tuple[str, ...]:
@@ -128,9 +128,8 @@ class Plan:
     @property
     def stopping_metric(self) -> str:
         """The metric by which halving or early stopping compares trials."""
-        spec = self.resolved.spec
-        given = spec.early_stopping.metric if spec.early_stopping else spec.search.metric
-        return given or self.objective
+        rule = self.resolved.spec.early_stopping
+        return (rule.metric if rule else None) or self.objective
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -140,10 +139,12 @@ class Plan:
 
     @property
     def objective(self) -> str:
-        """The metric that trials are ranked by: the loss on the validation data, else on the test or the training data.
+        """The metric that trials are ranked by: the search's, or the loss of the validation, test or training data.
 
         Values of different losses can't be compared, so classifiers are ranked by accuracy if the loss is swept.
         """
+        if self.resolved.spec.search.metric:
+            return self.resolved.spec.search.metric
         by = "loss"
         if "loss" in self.resolved.axes and self.dataset.task == CLASSIFICATION:
             by = "accuracy"

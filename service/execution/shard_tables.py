@@ -112,7 +112,7 @@ def train_tables(
     if settings.curves and settings.record.curves == "file":
         curves = part_file(CURVES_FOLDER, shard.numbers, _curve_table(trained, settings.record))
     tables = ShardTables(runs, curves, None if settings.runs else part_file(ROWS_FOLDER, shard.numbers, rows))
-    objective = np.where(trained.history.diverged, np.nan, trained.history.final(settings.objective))
+    objective = np.where(trained.history.diverged, np.nan, trained.final(settings.objective))
     return ShardSummary(rows, objective, tables.nbytes), tables
 
 

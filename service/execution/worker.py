@@ -15,6 +15,7 @@ from engine.arrays import Array, Floats, Integers
 from engine.outcomes import WILD
 from engine.samples import Samples
 from experiments.architecture import Architecture
+from experiments.compared_metrics import plain_metric
 from experiments.data.datasets import Dataset
 from experiments.measures import MEASURES, measured
 from experiments.scores import OutcomeRule, outcomes_by
@@ -44,6 +45,10 @@ class TrainedShard:
     start_time: int
     end_time: int
     host: str
+
+    def final(self, metric: str) -> Floats:
+        """Return a metric or a measure of each trial's final weights, (trials,). Raises KeyError for an unknown one."""
+        return self.measures[metric] if metric in self.measures else self.history.final(metric)
 
     def outcomes(self, rules: Sequence[OutcomeRule]) -> tuple[list[str], Integers]:
         """Return the outcome of each trial, and the step from which it holds, (trials,).
@@ -102,7 +107,7 @@ def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, rule: Early
     looks = 2 if rule is None else shard.config.steps // rule.steps_between_looks + 1
     config = replace(shard.architecture.config, points=looks, gradients=False, scores=())
     shard = replace(shard, architecture=replace(shard.architecture, config=config))
-    measure = metric.removeprefix("test_").removeprefix("validation_")
+    measure = plain_metric(metric)
     trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
     history = trained.history
     if metric not in history.curves:
