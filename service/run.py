@@ -276,7 +276,9 @@ def _finish(run: _Run, status: str, start: float) -> None:
             status,
             table=file,
             metrics={
-                **summary.sweep_metrics(overview, plan.objective, time.monotonic() - start),
+                **summary.sweep_metrics(
+                    overview, plan.objective, time.monotonic() - start + run.sweep.metrics.get("seconds", 0.0)
+                ),
                 **(run.refined.metrics if run.refined else {}),
             },
             description=summary.description(plan, run.sweep.experiment_id, overview, pages),

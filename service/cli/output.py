@@ -54,6 +54,9 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
+    if not result.trials:
+        print_note(_nothing_text(result, tracking_option(tracking_uri)))
+        return
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
@@ -79,6 +82,16 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
         f"all of it:     gradgrid report {result.sweep}{option}\n"
         f"the dashboard: {result.page or f'gradgrid dashboard {result.sweep}{option}'}",
         err=True,
+    )
+
+
+def _nothing_text(result: SweepResult, option: str) -> str:
+    """Return the message that a budget was over before any trial was recorded. option: names the store, or nothing."""
+    return (
+        f"the budget of --minutes was over before any of the {result.planned:,} trials was recorded; it counts from "
+        "the start of the command, so reading the data and starting Ray are in it\n"
+        f"`gradgrid resume {result.sweep}{option} --minutes N` goes on with a budget of N more minutes, and without "
+        "--minutes it trains all"
     )
 
 

@@ -76,7 +76,7 @@ def _as_cell(value: Any) -> str:
 
 
 def sweep_metrics(table: pd.DataFrame, objective: str, seconds: float) -> dict[str, float]:
-    """Return the metrics of the sweep's own run. table: of its trials. seconds: that it took."""
+    """Return the metrics of the sweep's own run. table: of its trials. seconds: that it took, resumptions included."""
     outcomes = outcome_counts(table)
     metrics = {"trials": len(table), "finished": len(table) - outcomes[DIVERGED], "seconds": seconds, **outcomes}
     for _, best in best_trials(table, objective, 1).iterrows():

@@ -50,6 +50,7 @@ def test_it_ends_in_order_and_is_resumed(uri: str, monkeypatch: pytest.MonkeyPat
     assert_same_trials(sweep.trials, part.table)
     rest = run_for_json("resume", part.sweep, "--inline", "--tracking-uri", uri)
     assert (rest["trials"], rest["missing"]) == (12, 0)
+    assert load_sweep(part.sweep, tracking_uri=uri).info.metrics["seconds"] > sweep.info.metrics["seconds"] >= 240
     whole = run_sweep(spec, tracking_uri=uri, inline=True)
     assert_same_trials(load_sweep(part.sweep, tracking_uri=uri).trials, whole.table)
 
@@ -58,7 +59,10 @@ def test_a_budget_that_is_over_at_once_says_so_and_is_no_failure(uri: str) -> No
     at = ("--inline", "--tracking-uri", uri)
     result = run_command("sweep", "xor", "--set", "grid.seed.range=2", "--minutes", "1e-9", *at)
     assert result.exit_code == 0
-    assert "the budget is over: 96 trials are missing; `gradgrid resume" in result.stderr
+    assert "the budget of --minutes was over before any of the 96 trials was recorded" in result.stderr
+    assert "--minutes N` goes on with a budget of N more minutes" in result.stderr
+    assert "finished" not in result.stderr
+    assert result.stdout == ""
     assert run_for_json("resume", "xor", *at)["trials"] == 96
 
 
