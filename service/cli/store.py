@@ -12,26 +12,43 @@ from service.cli import options
 @click.command()
 @click.argument("target", metavar="RUN|SWEEP")
 @click.option("--name", required=True, metavar="NAME", help="The model's name in the registry.")
+@click.option(
+    "--by", "metric", metavar="METRIC", help="Take the best trial by this metric; by default the sweep's objective."
+)
 @options.trust_parts
 @options.tracking_uri
 @options.as_json
 @options.handle_errors
-def promote(target: str, name: str, trust_parts: bool, tracking_uri: str | None, as_json: bool) -> None:
-    """Register the network of a trial, or of the best trial of SWEEP, as an MLflow model.
+def promote(
+    target: str, name: str, metric: str | None, trust_parts: bool, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Register the network of a trial, or of the best single trial of SWEEP, as an MLflow model.
 
     RUN is a trial's run id or the beginning of it.
     """
+    from service.cli.promoted import best_json, print_choice
+    from service.inspection.best import best_of
     from service.inspection.models import promote as register
     from service.recording.connection import is_server
+    from service.recording.infos import TrialInfo
     from service.recording.links import model_link
     from service.recording.store import Store
 
     store = Store(tracking_uri, trust=options.trust(trust_parts))
-    model = register(store, store.find_trial(target, best=True), name)
+    found = store.find(target)
+    if isinstance(found, TrialInfo):
+        if metric:
+            raise click.UsageError("--by chooses a trial of a sweep, and you named a run; leave --by out.")
+        trial, best = found, None
+    else:
+        best = best_of(store, found, metric)
+        trial = best.trial
+    model = register(store, trial, name)
     if as_json:
-        options.print_json(vars(model))
+        options.print_json({**vars(model), **best_json(trial, best)})
     else:
         click.echo(model.uri)
+        print_choice(trial, best, f"--name {name}{store.option}")
         click.echo(f"registered; load it with mlflow.pyfunc.load_model({model.uri!r})", err=True)
         if is_server(store.uri):
             click.echo(f"in MLflow: {model_link(store.uri, model.name, model.version)}", err=True)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import NotFoundError, StoreError
 from service.recording.connection import check_writable, sqlite_path, translated_errors
 from service.recording.deleted import check_trials_experiment, delete_trials, restore_hint, restore_runs
-from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_from_row, trial_info
-from service.recording.old_names import trial_as_written
+from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_info
 from service.recording.parquet_parts import ROWS_FOLDER
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
@@ -31,7 +30,6 @@ from service.recording.sweep_files import (
     SweepFiles,
 )
 from service.recording.tags import Tag
-from service.results.metrics import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,37 +286,12 @@ class Store(SweepFiles):
         with translated_errors(self.uri):
             return dict(self._client.get_experiment(experiment_id).tags)
 
-    def find_trial(self, name: str, *, best: bool = False) -> TrialInfo:
-        """Return the trial with this run id, or with this beginning of it.
-
-        best: take a sweep's name too, for its best trial that has a run.
-        Raises NotFoundError.
-        """
+    def find_trial(self, name: str) -> TrialInfo:
+        """Return the trial with this run id, or with this beginning of it. Raises NotFoundError."""
         match = self.find(name)
         if isinstance(match, TrialInfo):
             return match
-        if not best:
-            raise NotFoundError(f"{name!r} is a sweep: give a trial's run, such as `gradgrid top {name}` lists")
-        ranked = self.best(match, match.objective, 1)
-        if not ranked or not ranked[0].run_id:
-            raise NotFoundError(f"no trial of {name!r} has finished and has a run")
-        return self.find_trial(ranked[0].run_id)
-
-    def best(self, sweep: SweepInfo, metric: str, count: int) -> list[TrialInfo]:
-        """Return the best finished trials of a sweep by a metric at the final weights, best first."""
-        if not sweep.has_every_run:
-            from service.results.columns import columns_to_rank
-            from service.results.trials_table import best_trials
-
-            rows = self.table(sweep, columns_to_rank((), metric)) if sweep.ended else self.read_rows(sweep)
-            best = self.whole_rows(sweep, best_trials(rows, metric, count))
-            return [trial_from_row(row, sweep) for row in best.to_dict("records")]
-        by = f"metrics.`{metric}` {'ASC' if lower_is_better(metric) else 'DESC'}"
-        with translated_errors(self.uri):
-            runs = self._client.search_runs(
-                [sweep.experiment_id], f"{TRIAL} AND attributes.status = 'FINISHED'", max_results=count, order_by=[by]
-            )
-        return [trial for trial in (trial_as_written(run, sweep) for run in runs) if metric in trial.metrics]
+        raise NotFoundError(f"{name!r} is a sweep: give a trial's run, such as `gradgrid top {name}` lists")
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return a recorded curve, as (step, value)."""

@@ -21,6 +21,7 @@ from experiments.data.datasets import load_dataset
 from experiments.errors import DataWarning, NotFoundError, UserError
 from service import RecordedSweep, load_sweep, sweep
 from service.execution.recorded_plan import recorded_plan, recorded_spec
+from service.inspection.best import best_of
 from service.inspection.models import _load, load_model, promote
 from service.recording.store import Store
 from tests.service.conftest import TINY, Recorded, run_command, run_for_json
@@ -98,7 +99,7 @@ def test_a_model_is_loaded_without_its_data(uri: str, tmp_path: Path) -> None:
     spec = {"name": "own", "dataset": {"path": str(file), "target": "kind"}, "steps": 3}
     found = sweep(spec, tracking_uri=uri, inline=True)
     file.unlink()
-    registered = promote(found._store, found._store.find_trial("own", best=True), "own")
+    registered = promote(found._store, best_of(found._store, found._store.find_sweep("own")).trial, "own")
     answer = loaded(uri, registered.uri, pd.DataFrame({"a": [3.0], "b": [9.0]}))
     assert answer["predicted"]["prediction"][0] in ("even", "odd")
 
@@ -120,7 +121,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordedSweep, pd.
     uri = f"sqlite:///{tmp_path_factory.mktemp('people') / 'mlflow.db'}"
     with pytest.warns(DataWarning, match="empty cells of 'age'"):
         found = sweep(spec, "dataset.encode=one_hot", data=frame, target="price", tracking_uri=uri, inline=True)
-    registered = promote(found._store, found._store.find_trial("people", best=True), "people")
+    registered = promote(found._store, best_of(found._store, found._store.find_sweep("people")).trial, "people")
     mlflow.set_tracking_uri(uri)
     return found, frame, mlflow.pyfunc.load_model(registered.uri)
 
@@ -228,7 +229,7 @@ def test_a_model_takes_whole_numbers_for_numbers(uri: str, tmp_path: Path) -> No
     for name, text in re.findall(r"^`(heights\.\w+)`:\n\n```\w+\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(text, encoding="utf-8")
     found = sweep(tmp_path / "heights.yaml", "grid.seed=0", "steps=5", tracking_uri=uri, inline=True)
-    registered = promote(found._store, found._store.find_trial("heights", best=True), "heights")
+    registered = promote(found._store, best_of(found._store, found._store.find_sweep("heights")).trial, "heights")
     mlflow.set_tracking_uri(uri)
     model = mlflow.pyfunc.load_model(registered.uri)
     table = pd.read_csv(tmp_path / "heights.csv")[["age", "parents"]]
@@ -243,7 +244,7 @@ def test_a_model_takes_whole_numbers_for_numbers(uri: str, tmp_path: Path) -> No
 def test_facts_of_an_older_gradgrid_are_understood(recorded: Recorded) -> None:
     """A sweep that was recorded without its columns."""
     store = Store(recorded.uri)
-    trial = store.find_trial("small", best=True)
+    trial = best_of(store, store.find_sweep("small")).trial
     facts = store.data(store.find_sweep("small"))
     older = {name: value for name, value in facts.items() if name not in ("columns", "notes")}
     older["examples"] = np.array(facts["examples"]).tolist()
@@ -294,5 +295,5 @@ def test_a_target_that_can_not_be_promoted_is_reported(recorded: Recorded) -> No
         promote(store, trial, "a/b")
     best = recorded.result.best
     assert best is not None
-    assert store.find_trial("small", best=True).run_id == best["run_id"]
+    assert best_of(store, store.find_sweep("small")).trial.run_id == best["run_id"]
     assert run_command("promote", "nothing", "--name", "x", "--tracking-uri", recorded.uri).exit_code == 2

@@ -1,5 +1,6 @@
 """The metric of a search ranks its leaderboard, everywhere where no other metric is given."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 from experiments.errors import SpecError
 from experiments.spec import load_spec
 from service.api import RecordedSweep, load_sweep, sweep
+from service.cli.promoted import print_choice
 from service.execution.plan import make_plan
+from service.inspection.best import best_of
+from service.results.leaderboard import Entry
 from tests.service.conftest import run_command, run_for_json
 
 _SPEC: dict[str, Any] = {
@@ -51,6 +55,54 @@ def test_show_and_the_report_rank_by_the_metric_of_the_search(
     assert f"The best by {_METRIC}" in shown
     (page, *_) = found.report(keep=False).write(tmp_path / "page.html")
     assert f"Ranked by the mean of {_METRIC.replace('_', ' ')}" in page.read_text(encoding="utf-8")
+
+
+def test_promote_says_which_trial_it_takes(searched: tuple[RecordedSweep, str]) -> None:
+    found, uri = searched
+    at = ("--tracking-uri", uri)
+    best, trials = found.best(), len(found.trials)
+    said = run_command("promote", "searched", "--name", "one", *at).stderr
+    assert f"run {best['run_id']}, the best of the {trials} single trials of searched/{found.id}" in said
+    assert f": {_METRIC} {best[f'metrics.{_METRIC}']:.5g}, test_balanced_accuracy " in said
+    where = "stopped early, at" if best["outcome"] == "stopped" else f"{best['outcome']}, trained to"
+    assert f"{where} step {best['last_step']} of 18" in said
+    assert f"of {len(found.leaderboard())} there, by the mean over its 2 seeds or folds" in said
+    worst = found.trials.sort_values("metrics.loss").iloc[-1]
+    assert worst["outcome"] == "stopped"
+    named = run_command("promote", worst["run_id"], "--name", "two", *at).stderr
+    assert f"run {worst['run_id']}, stopped early, at step {worst['last_step']} of 18" in named
+
+
+def test_promote_chooses_by_another_metric(searched: tuple[RecordedSweep, str]) -> None:
+    found, uri = searched
+    at = ("--name", "three", "--tracking-uri", uri)
+    best, promoted = found.best("loss"), run_for_json("promote", "searched", "--by", "loss", *at)
+    assert (promoted["run_id"], promoted["by"], promoted["value"]) == (best["run_id"], "loss", best["metrics.loss"])
+    assert promoted["outcome"] == best["outcome"]
+    wrong = run_command("promote", "searched", "--by", "los", *at)
+    assert (wrong.exit_code, "no trial has the metric 'los'; did you mean 'loss'" in wrong.stderr) == (2, True)
+    assert run_command("promote", str(best["run_id"]), "--by", "loss", *at).exit_code == 2
+
+
+def test_promote_names_the_first_configurations_trial_if_it_takes_another(
+    searched: tuple[RecordedSweep, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, _ = searched
+    best = best_of(found._store, found.info)
+    first = Entry(1, False, {"learning_rate": 1.0}, 2, 2, 0.9, 0.8, 1.0, "1234567890")
+    second = Entry(2, False, {"learning_rate": 2.0}, 2, 2, 0.5, 0.4, 0.6, best.trial.run_id)
+    print_choice(best.trial, replace(best, entries=[first, second], entry=second), "--name one")
+    said = capsys.readouterr().err
+    assert "that of this trial is 2 of 2 there, by the mean over its 2 seeds or folds, 0.5" in said
+    assert "the first there has the mean 0.9; its best trial: `gradgrid promote 12345678 --name one`" in said
+
+
+def test_promote_takes_a_trial_that_has_a_run(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    table = sweep({**_SPEC, "record": {"points": 2, "runs": {"top": 1}}}, tracking_uri=uri, inline=True).trials
+    (run,) = table["run_id"].dropna()
+    said = run_command("promote", "searched", "--name", "one", "--tracking-uri", uri).stderr
+    assert f"run {run}, the best of the 1 single trials" in said
 
 
 def test_a_sampler_is_told_the_metric_of_the_search(tmp_path: Path) -> None:
