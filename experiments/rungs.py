@@ -62,19 +62,30 @@ class Ladder:
 
     def reaching(self, rung: int) -> int:
         """Return how many configurations are trained to a rung and compared there."""
-        return sum(self._reaching(bracket, rung) for bracket in self.brackets)
+        return sum(self.reaching_of(bracket, rung) for bracket in self.brackets)
 
-    def _reaching(self, bracket: Bracket, rung: int) -> int:
+    def reaching_of(self, bracket: Bracket, rung: int) -> int:
+        """Return how many configurations of a bracket are trained to a rung and compared there. rung: its index."""
         if rung < bracket.first:
             return 0
         return len(bracket.members) if rung == bracket.first else self.going_on(bracket, rung - 1)
+
+    def firsts(self, configurations: Integers) -> Integers:
+        """Return the index of the rung at which each trial is compared first, (trials,).
+
+        configurations: (trials,) the configuration of each trial.
+        """
+        firsts = np.zeros(sum(len(bracket.members) for bracket in self.brackets), dtype=np.int64)
+        for bracket in self.brackets:
+            firsts[bracket.members] = bracket.first
+        return firsts[configurations]
 
     def leaving(self, rung: int) -> int:
         """Return how many configurations leave at a rung. All that are left leave at the last."""
         if rung == len(self.rungs) - 1:
             return self.reaching(rung)
         return sum(
-            self._reaching(bracket, rung) - self.going_on(bracket, rung)
+            self.reaching_of(bracket, rung) - self.going_on(bracket, rung)
             for bracket in self.brackets
             if rung >= bracket.first
         )
@@ -93,7 +104,7 @@ class Ladder:
         """Return how many configurations are compared at a rung: those of brackets of which some leave."""
         if rung == len(self.rungs) - 1:
             return 0
-        reaching = [(self._reaching(bracket, rung), self.going_on(bracket, rung)) for bracket in self.brackets]
+        reaching = [(self.reaching_of(bracket, rung), self.going_on(bracket, rung)) for bracket in self.brackets]
         return sum(reached for reached, going_on in reaching if reached > going_on)
 
     def compared(self, rung: int, still_in: Flags) -> Iterator[Bracket]:

@@ -18,13 +18,18 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
     """Show SWEEP, or a trial by (the beginning of) its RUN id: hyperparameters, curves, final weights."""
     from service.cli.output import print_sweep, sweep_json
     from service.cli.trial_output import print_trial, trial_json
+    from service.inspection.rungs import recorded_rungs
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
 
     store = Store(tracking_uri)
     info = store.find(target)
     if isinstance(info, SweepInfo):
-        options.emit(as_json, lambda: sweep_json(info), lambda: print_sweep(info, store))
+        options.emit(
+            as_json,
+            lambda: {**sweep_json(info), "rungs": list(map(vars, recorded_rungs(store, info)))},
+            lambda: print_sweep(info, store),
+        )
     else:
         trial, tensors = info, store.final_weights(info.run_id)
         values = {**trial_json(trial), "final_weights": tensors}

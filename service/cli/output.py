@@ -133,10 +133,12 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
+    from service.inspection.rungs import recorded_rungs
     from service.recording.recorded_table import lost_runs_note, read_table
     from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, ranked
     from service.results.refined_table import with_untrained_cells
+    from service.results.rungs import rung_rows
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
@@ -144,6 +146,8 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     print_rows([{"key": name, "value": value} for name, value in sweep.params.items()])
     print_rows([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     by = sweep.objective
+    if rungs := recorded_rungs(store, sweep):
+        print_rows(rung_rows(rungs), title=f"Rungs by {by}")
     table = read_table(store, sweep, columns_to_rank(sweep.swept, by))
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
     print_note(lost_runs_note(store, sweep, table))

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from experiments.data.datasets import Dataset
+    from experiments.rungs import Ladder
     from experiments.trials import BlockCounts
     from service.execution.estimate import Estimate
     from service.execution.plan import Plan
@@ -32,6 +33,7 @@ def plan_json(plan: Plan, estimate: Estimate) -> dict[str, Any]:
         "blocks": [_block_json(counts) for counts in plan.grid.blocks],
         "programs": len(set(new.programs)),
         "rungs": _rungs_json(plan),
+        "brackets": _brackets_json(plan),
         "shards": new.shard_count(estimate.workers or 1),
         "runs": new.runs,
         "metric_rows": new.metric_rows,
@@ -54,6 +56,20 @@ def _rungs_json(plan: Plan) -> list[dict[str, int]]:
     return [dict(zip(names, row, strict=True)) for row in zip(ladder.rungs, reaching, leaving, strict=True)]
 
 
+def _brackets_json(plan: Plan) -> list[dict[str, Any]]:
+    """Return how many configurations of each bracket are trained to each of its rungs."""
+    ladder = plan.ladder
+    if ladder is None:
+        return []
+    return [
+        {
+            "steps": list(ladder.rungs[bracket.first :]),
+            "configurations": [ladder.reaching_of(bracket, k) for k in range(bracket.first, len(ladder.rungs))],
+        }
+        for bracket in ladder.brackets
+    ]
+
+
 def _stopping_lines(plan: Plan) -> list[str]:
     """Return the lines of a search with rungs, or of early stopping."""
     rule = plan.resolved.spec.early_stopping
@@ -70,8 +86,21 @@ def _stopping_lines(plan: Plan) -> list[str]:
     brackets = f" in {len(ladder.brackets)} brackets" if len(ladder.brackets) > 1 else ""
     return [
         f"rungs     {rungs} (configurations{brackets}, by {plan.stopping_metric})",
+        *_bracket_lines(ladder),
         f"          {ladder.share:.0%} of the steps of training all of them to the end",
     ]
+
+
+def _bracket_lines(ladder: Ladder) -> list[str]:
+    """Return a line for each bracket; none if there is one bracket alone."""
+    if len(ladder.brackets) == 1:
+        return []
+    lines = []
+    for number, bracket in enumerate(ladder.brackets, 1):
+        rungs = list(enumerate(ladder.rungs))[bracket.first :]
+        counts = ", ".join(f"{ladder.reaching_of(bracket, rung):,} to step {steps:,}" for rung, steps in rungs)
+        lines.append(f"          bracket {number}: {counts}")
+    return lines
 
 
 def _block_json(counts: BlockCounts) -> dict[str, Any]:

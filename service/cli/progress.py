@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from experiments.stopping import stops_trials
 from service.cli.options import print_note
+from service.cli.time_left import StoppingTimeLeft, duration
 from service.recording.redaction import without_passwords
+from service.results.rungs import comparison_text
 
 if TYPE_CHECKING:
     from service.execution.plan import Plan
@@ -47,16 +58,10 @@ class LiveProgress(_WaitMessages):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[best]}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-        )
+        self._bar = _bar(TimeRemainingColumn(compact=True))
         self._task = TaskID(0)
+        self._plan: Plan | None = None
+        self._left: StoppingTimeLeft | None = None
         self._done = 0
         self._began = 0.0
         self._objective = ""
@@ -64,8 +69,11 @@ class LiveProgress(_WaitMessages):
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         print_note(_introduction(plan, sweep, done, workers, note))
         self._began = time.monotonic()
-        self._objective = plan.objective
-        self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="")
+        self._objective, self._plan = plan.objective, plan
+        if stops_trials(plan.resolved.spec):  # the bar can't know the time left: first trials are compared
+            self._left = StoppingTimeLeft(plan, done)
+            self._bar = _bar(TextColumn("{task.fields[left]}"))
+        self._task = self._bar.add_task(plan.name, total=plan.trials, completed=done, rate="", best="", left="")
         self._bar.start()
 
     def advance(self, trials: int, best: float | None) -> None:
@@ -75,16 +83,30 @@ class LiveProgress(_WaitMessages):
             advance=trials,
             rate=f"{self._done / (time.monotonic() - self._began):,.0f}/s",
             best="" if best is None else f"best {self._objective} {best:.4g}",
+            left=self._left.text(trials, time.monotonic()) if self._left else "",
         )
 
     def comparing(self, trials: int, steps: int) -> None:
-        self._bar.update(self._task, best=f"comparing {trials:,} at step {steps:,}")
+        self._bar.update(self._task, best=comparison_text(_rungs(self._plan), steps, trials))
 
     def end(self) -> None:
         self._bar.stop()
 
     def _say(self, text: str) -> None:
         self._bar.console.print(without_passwords(text), markup=False, highlight=False)
+
+
+def _bar(left: ProgressColumn) -> Progress:
+    """Return a bar. left: its column for the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[best]}"),
+        left,
+        console=Console(stderr=True),
+    )
 
 
 class PlainProgress(_WaitMessages):
@@ -96,40 +118,47 @@ class PlainProgress(_WaitMessages):
         self._done = 0
         self._before = 0
         self._began = self._last_line = 0.0
+        self._left: StoppingTimeLeft | None = None
 
     def begin(self, plan: Plan, sweep: SweepInfo, done: int, workers: int, note: str) -> None:
         print_note(_introduction(plan, sweep, done, workers, note))
         self._plan, self._done, self._before = plan, done, done
+        self._left = StoppingTimeLeft(plan, done) if stops_trials(plan.resolved.spec) else None
         self._began = self._last_line = time.monotonic()
 
     def advance(self, trials: int, best: float | None) -> None:
         self._done += trials
         now = time.monotonic()
+        left = self._left.text(trials, now) if self._left else ""
         if self._plan and now - self._last_line >= _PLAIN_SECONDS:
             self._last_line = now
             best_text = "" if best is None else f", best {self._plan.objective} {best:.4g}"
-            print_note(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{self._speed(now - self._began)}")
+            speed = self._speed(now - self._began, left)
+            print_note(f"{self._done:,} of {self._plan.trials:,} trials{best_text}{speed}")
 
     def comparing(self, trials: int, steps: int) -> None:
-        print_note(f"comparing {trials:,} trials at step {steps:,}")
+        print_note(comparison_text(_rungs(self._plan), steps, trials))
 
-    def _speed(self, seconds: float) -> str:
-        """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray."""
+    def _speed(self, seconds: float, left: str) -> str:
+        """Return trials a second and the time left; nothing after a single trial, which may have waited for Ray.
+
+        left: the time left of a sweep that stops trials, if it is known.
+        """
         recorded = self._done - self._before
         if self._plan is None or recorded < 2:
             return ""
         rate = recorded / seconds
-        return f", {rate:,.{0 if rate >= 10 else 1}f}/s, {_duration((self._plan.trials - self._done) / rate)} left"
+        if self._left is None:
+            left = f"{duration((self._plan.trials - self._done) / rate)} left"
+        return f", {rate:,.{0 if rate >= 10 else 1}f}/s{', ' * bool(left)}{left}"
 
     def end(self) -> None:
         pass
 
 
-def _duration(seconds: float) -> str:
-    """Return a time in words: 95 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+def _rungs(plan: Plan | None) -> tuple[int, ...]:
+    """Return the rungs of a plan's search; empty without any."""
+    return plan.ladder.rungs if plan and plan.ladder else ()
 
 
 class _SafeProgress:
@@ -207,6 +236,8 @@ def _snapshot_line(snapshot: SweepSnapshot) -> str:
     parts += [f"{count:,} {outcome}" for outcome, count in snapshot.outcomes.items()]
     if snapshot.best is not None:
         parts.append(f"best {sweep.objective} {snapshot.best:.4g}")
+    if snapshot.comparison:
+        parts.append(snapshot.comparison)
     if snapshot.idle_seconds > _IDLE_SECONDS and not snapshot.ended:
         parts.append(f"nothing new for {snapshot.idle_seconds // 10 * 10:,.0f} s")
     if snapshot.lost:

@@ -31,6 +31,7 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
     tags = {
         **sweep_tags(plan.dataset.fingerprint, source.folder, plan.objective, _runs_tag(plan)),
         Tag.TRIALS: str(plan.trials),
+        **({Tag.RUNGS: ",".join(map(str, plan.ladder.rungs))} if plan.ladder else {}),
         **({Tag.JOB: job} if job else {}),
         **({Tag.FRAME: "kept"} if source.frame else {}),
     }
@@ -47,6 +48,8 @@ def begin_sweep(store: Store, plan: Plan, job: str | None) -> SweepInfo:
         plan.variants.facts,
         frame,
     )
+    if plan.ladder and len(plan.ladder.brackets) > 1:
+        store.write_brackets(sweep, plan.ladder.firsts(plan.configurations))
     guide(store, sweep, Subject(plan.resolved.axes, plan.objective))
     return sweep
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from experiments.errors import StoreUnavailableError
+from service.inspection.rungs import recorded_rungs
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.signs_of_life import why_lost
 from service.recording.store import Store
 from service.results.columns import columns_to_rank
 from service.results.metrics import METRICS, outcome_counts
+from service.results.rungs import RungCounts, comparison_text
 from service.results.trials_table import best_trials
 
 _MIN_PAUSE_FACTOR = 4.0  # the least pause, as a multiple of the time that reading took: the store has other users
@@ -28,6 +30,7 @@ class SweepSnapshot:
     table: its trials so far (see `service.results.trials_table`), without the hyperparameters.
     total: how many trials there will be; None if the store does not say.
     idle_seconds: how long no trial has been added.
+    rungs: of a search by halving or Hyperband, as far as they are decided; empty for another sweep.
     lost: why the sweep no longer runs although its run says so; empty otherwise.
     """
 
@@ -36,6 +39,7 @@ class SweepSnapshot:
     total: int | None
     idle_seconds: float
     lost: str = ""
+    rungs: Sequence[RungCounts] = ()
 
     @property
     def status(self) -> str:
@@ -51,6 +55,17 @@ class SweepSnapshot:
     def ended(self) -> bool:
         """Whether no more trials will come."""
         return self.status != "RUNNING"
+
+    @property
+    def comparison(self) -> str:
+        """Which comparison goes on; empty if none does."""
+        every = self.sweep.rungs
+        decided = [count.steps for count in self.rungs if count.went_on is not None]
+        ahead = [count for count in self.rungs if count.went_on is None and count.steps > max(decided, default=0)]
+        steps = min((count.steps for count in ahead), default=0)
+        if self.ended or not ahead or steps == every[-1]:
+            return ""
+        return comparison_text(every, steps, sum(count.trials for count in ahead if count.steps == steps))
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -85,12 +100,13 @@ def follow(
         try:
             sweep = store.find_sweep(sweep.sweep)
             table = read_table(store, sweep, columns_to_rank((), sweep.objective))
+            rungs = recorded_rungs(store, sweep)
         except StoreUnavailableError:
             sleep(every)
             continue
         if len(table) != trials:
             trials, changed = len(table), time.monotonic()
-        snapshot = SweepSnapshot(sweep, table, sweep.trial_count, time.monotonic() - changed, why_lost(sweep))
+        snapshot = SweepSnapshot(sweep, table, sweep.trial_count, time.monotonic() - changed, why_lost(sweep), rungs)
         yield snapshot
         if snapshot.ended:
             return

@@ -72,6 +72,11 @@ class SweepInfo:
         return int(self.tags[Tag.TRIALS]) if Tag.TRIALS in self.tags else None
 
     @property
+    def rungs(self) -> tuple[int, ...]:
+        """The rungs of its search, in steps, ascending; empty without any."""
+        return tuple(int(steps) for steps in self.tags.get(Tag.RUNGS, "").split(",") if steps)
+
+    @property
     def folder(self) -> Path:
         """The folder from which relative paths of its sweep file start."""
         return Path(self.tags.get(Tag.FOLDER, "."))

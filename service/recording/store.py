@@ -20,6 +20,7 @@ from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
 from service.recording.sweep_files import (
     BATCH,
+    BRACKETS_FILE,
     COMPARED_FILE,
     DATA_FILE,
     FRAME_FILE,
@@ -91,6 +92,10 @@ class Store(SweepFiles):
     def write_steps(self, sweep: SweepInfo, steps: Integers) -> None:
         """Write the steps that each trial is trained for, (trials,), as a file of the sweep's run."""
         self._write_columns(sweep, STEPS_FILE, {"steps": steps})
+
+    def write_brackets(self, sweep: SweepInfo, firsts: Integers) -> None:
+        """Write the index of the rung at which each trial is compared first, (trials,), to the sweep's run."""
+        self._write_columns(sweep, BRACKETS_FILE, {"first": firsts})
 
     def write_compared(self, sweep: SweepInfo, steps: int, numbers: Integers, values: Floats) -> None:
         """Write a comparison that the budget cut short as a file of the sweep's run.

@@ -37,6 +37,9 @@ COMPARED_FILE = "compared.parquet"
 STEPS_FILE = "steps.parquet"
 """Name of the table of the steps that each trial is trained for, by its number, if some are stopped before the last."""
 
+BRACKETS_FILE = "brackets.parquet"
+"""Name of the table of the rung at which each trial is compared first, by its number, if there are several brackets."""
+
 _TABLE_FILE = "trials.parquet"
 
 
@@ -71,6 +74,11 @@ class SweepFiles(Finder):
 
         table = self._columns(sweep, STEPS_FILE)
         return None if table is None else np.asarray(table.column("steps").to_numpy(), dtype=np.int64)
+
+    def brackets(self, sweep: SweepInfo) -> Integers | None:
+        """Return the index of the rung at which each trial is compared first, (trials,); None if it is 0 for all."""
+        table = self._columns(sweep, BRACKETS_FILE)
+        return None if table is None else table.column("first").to_numpy()
 
     def compared(self, sweep: SweepInfo) -> tuple[int, Integers, Floats] | None:
         """Return a comparison that was not finished: steps, numbers of trials, and their values; None without one."""

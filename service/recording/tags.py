@@ -17,6 +17,8 @@ class Tag:
     """The number of trials."""
     OBJECTIVE = "gradgrid.objective"
     """The metric that ranks the trials."""
+    RUNGS = "gradgrid.rungs"
+    """The rungs of a search by halving or Hyperband, in steps: `10,30,90`."""
     RUNS = "gradgrid.runs"
     """Which trials have runs: `all`, `summary` for none, or `top 100`."""
     FINGERPRINT = "gradgrid.fingerprint"

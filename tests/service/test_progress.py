@@ -11,6 +11,7 @@ from rich.console import Console
 from experiments.spec import load_spec
 from service.cli import progress
 from service.cli.progress import LiveProgress, PlainProgress, Viewer
+from service.cli.time_left import duration
 from service.execution.plan import Plan, make_plan
 from service.inspection.watch import SweepSnapshot
 from tests.service.clocks import Clock
@@ -80,7 +81,7 @@ def test_the_first_report_of_a_single_trial_says_nothing_of_the_time_left(
     [(0.4, "0 s"), (95.0, "95 s"), (121.0, "2 min"), (7199.0, "120 min"), (7200.0, "2.0 h"), (84_800.0, "23.6 h")],
 )
 def test_a_duration_is_written_in_a_unit_that_fits(seconds: float, text: str) -> None:
-    assert progress._duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_live_progress_shows_rate_and_time_left(plan: Plan, recorded: Recorded, clock: Clock) -> None:

@@ -1,0 +1,152 @@
+"""The rungs of halving and Hyperband: in `show`, in the dry run, in the progress and in `watch`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.spec import load_spec
+from service.api import RecordedSweep, sweep
+from service.cli import progress
+from service.cli.progress import PlainProgress
+from service.execution.plan import make_plan
+from service.inspection.watch import SweepSnapshot
+from service.results.rungs import RungCounts, rung_counts
+from tests.service.clocks import Clock
+from tests.service.conftest import run_command, run_for_json
+
+_SPEC: dict[str, Any] = {
+    "name": "rungs",
+    "dataset": {"name": "moons", "samples": 40},
+    "model": {"hidden": [3]},
+    "steps": 36,
+    "search": {"method": "hyperband", "trials": 20, "first": 4},
+    "grid": {"learning_rate": {"loguniform": [0.01, 10]}, "seed": {"range": 2}},
+    "record": {"points": 3, "curves": "none"},
+}
+
+
+@pytest.fixture(scope="module")
+def hyperband(tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordedSweep, str]:
+    """Return a sweep by Hyperband of 20 configurations and two seeds, and its store."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('hyperband') / 'mlflow.db'}"
+    return sweep(_SPEC, tracking_uri=uri, inline=True), uri
+
+
+def test_the_counts_are_those_of_the_trials(hyperband: tuple[RecordedSweep, str]) -> None:
+    found, uri = hyperband
+    plan = make_plan(load_spec(_SPEC))
+    assert plan.ladder is not None
+    last = found.trials["outcome_step"].where(found.trials["outcome"] == "stopped", 36).to_numpy()
+    expected = []
+    for number, bracket in enumerate(plan.ladder.brackets, 1):
+        steps = last[np.isin(plan.configurations, bracket.members)]
+        for rung in (4, 12, 36)[bracket.first :]:
+            went_on = None if rung == 36 else int((steps > rung).sum())
+            expected.append(
+                {"bracket": number, "steps": rung, "trials": int((steps >= rung).sum()), "went_on": went_on}
+            )
+    assert len({row["bracket"] for row in expected}) == 3
+    shown = run_for_json("show", "rungs", "--tracking-uri", uri)
+    assert shown["rungs"] == expected
+    text = run_command("show", "rungs", "--tracking-uri", uri).stdout
+    assert "Rungs by test_loss" in text
+    first = [row["trials"] for row in expected if row["bracket"] == 1]
+    assert ["1", *map(str, first)] in [line.split() for line in text.splitlines()]
+
+
+def test_show_of_halving_has_a_line_for_each_rung(tmp_path: Path) -> None:
+    at = ("--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    sweep({**_SPEC, "search": {**_SPEC["search"], "method": "halving"}}, tracking_uri=at[1], inline=True)
+    lines = [line.split() for line in run_command("show", "rungs", *at).stdout.splitlines()]
+    assert [line for line in lines if line and line[0] in ("4", "12", "36") and len(line) < 4] == [
+        ["4", "40", "12"],
+        ["12", "12", "4"],
+        ["36", "4"],
+    ]
+
+
+def test_a_sweep_without_rungs_shows_none(uri: str) -> None:
+    sweep({"name": "plain", "dataset": {"name": "xor"}, "steps": 2}, tracking_uri=uri, inline=True)
+    assert run_for_json("show", "plain", "--tracking-uri", uri)["rungs"] == []
+    assert "Rungs" not in run_command("show", "plain", "--tracking-uri", uri).stdout
+
+
+def test_the_counts_end_at_the_rung_that_is_compared() -> None:
+    firsts = np.array([0, 0, 0, 0, 1, 1])
+    assert rung_counts((4, 12, 36), firsts, np.zeros(6, dtype=np.int64)) == [
+        RungCounts(1, 4, 4, None),
+        RungCounts(2, 12, 2, None),
+    ]
+    assert rung_counts((4, 12, 36), firsts, np.array([4, 4, 0, 0, 0, 0])) == [
+        RungCounts(1, 4, 4, 2),
+        RungCounts(1, 12, 2, None),
+        RungCounts(2, 12, 2, None),
+    ]
+
+
+def test_the_dry_run_of_hyperband_has_a_line_for_each_bracket() -> None:
+    plan = make_plan(load_spec(_SPEC))
+    assert plan.ladder is not None
+    told = run_for_json("sweep", *_assignments(), "--dry-run")
+    assert [row["steps"] for row in told["brackets"]] == [[4, 12, 36], [12, 36], [36]]
+    assert [row["configurations"][0] for row in told["brackets"]] == [len(b.members) for b in plan.ladder.brackets]
+    text = run_command("sweep", *_assignments(), "--dry-run").stdout
+    first = told["brackets"][0]["configurations"]
+    assert f"bracket 1: {first[0]} to step 4, {first[1]} to step 12, {first[2]} to step 36" in text
+    assert f"bracket 3: {told['brackets'][2]['configurations'][0]} to step 36" in text
+
+
+def _assignments() -> list[str]:
+    """Return the arguments that make a ready sweep one of 20 configurations."""
+    values = ["model.hidden=[3]", "steps=36", "search={method: hyperband, trials: 20, first: 4}"]
+    grid = "grid={learning_rate: {loguniform: [0.01, 10]}, seed: {range: 2}}"
+    return ["moons", *(part for value in (*values, grid) for part in ("--set", value))]
+
+
+def test_progress_names_the_rung_and_gives_a_time_only_in_the_end(
+    hyperband: tuple[RecordedSweep, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, shown = Clock(), PlainProgress()
+    monkeypatch.setattr(progress, "time", clock)
+    plan = make_plan(load_spec({**_SPEC, "search": {**_SPEC["search"], "method": "halving"}}))
+    shown.begin(plan, hyperband[0].info, done=0, workers=1, note="")
+    shown.comparing(40, 4)
+    clock.advance(20)
+    shown.advance(28, None)
+    shown.comparing(12, 12)
+    clock.advance(20)
+    shown.advance(8, None)  # the four that go to the end are left
+    clock.advance(20)
+    shown.advance(2, None)
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "rung 1 of 3: comparing 40 trials at step 4",
+        "28 of 40 trials, 1.4/s",
+        "rung 2 of 3: comparing 12 trials at step 12",
+        "36 of 40 trials, 0.9/s",
+        "38 of 40 trials, 0.6/s, 20 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rungs", "text"),
+    [
+        ([RungCounts(1, 4, 20, None), RungCounts(2, 12, 6, None)], "rung 1 of 3: comparing 20 trials at step 4"),
+        (
+            [RungCounts(1, 4, 20, 6), RungCounts(1, 12, 6, None), RungCounts(2, 12, 6, None)],
+            "rung 2 of 3: comparing 12 trials at step 12",
+        ),
+        ([RungCounts(1, 4, 20, 6), RungCounts(1, 12, 6, 2), RungCounts(1, 36, 2, None)], ""),
+        ([], ""),
+    ],
+)
+def test_a_followed_sweep_names_the_rung(
+    hyperband: tuple[RecordedSweep, str], rungs: list[RungCounts], text: str
+) -> None:
+    info, table = hyperband[0].info, hyperband[0].trials
+    running = SweepSnapshot(replace(info, status="RUNNING"), table, len(table), 0.0, rungs=rungs)
+    assert running.comparison == text
+    assert SweepSnapshot(info, table, len(table), 0.0, rungs=rungs).comparison == ""
+    assert text in progress._snapshot_line(running)
