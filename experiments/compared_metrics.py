@@ -30,9 +30,15 @@ def check_metric_and_rungs(resolved: ResolvedSpec, populations: Sequence[Populat
     if metric is not None and metric not in names:
         place = source.location((key, "metric"))
         raise SpecError(f"{place}: {key}.metric: {dataset.name} has no metric {metric!r}{did_you_mean(metric, names)}")
+    steps = {population.architecture.config.steps for population in populations}
+    if spec.early_stopping and (patience := spec.early_stopping.patience) >= (last := max(steps)):
+        place = source.location(("early_stopping", "patience"))
+        raise SpecError(
+            f"{place}: early_stopping.patience is {patience:,}, and should be less than steps, {last:,}: no trial "
+            "could stop early; give it a smaller number, or leave early_stopping out"
+        )
     if not spec.search.has_rungs:
         return
-    steps = {population.architecture.config.steps for population in populations}
     if len(steps) > 1:
         raise resolved.blocks[0].error_at("steps", f"{spec.search.method} needs one number of steps for all trials")
     if (first := spec.search.first or 0) >= (last := steps.pop()):

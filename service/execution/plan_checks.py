@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from engine import TrainConfig
 from experiments.data.datasets import Dataset
 from experiments.errors import DataError, SpecError
 from experiments.measures import MEASURES
+from experiments.population import Population
 from experiments.spec import ResolvedSpec
+
+_LISTED = 5  # values in a note
 
 
 def check_measures(resolved: ResolvedSpec, dataset: Dataset) -> None:
@@ -37,6 +42,39 @@ def check_batches(resolved: ResolvedSpec, config: TrainConfig, samples: int) -> 
     if config.replacement and (config.batch_size or 0) > samples:
         message = f"a batch that is drawn with replacement has at most {samples:,} samples, as many as the data"
         raise resolved.blocks[0].error_at("batch_size", f"{message}, not {config.batch_size:,}")
+
+
+def training_notes(
+    resolved: ResolvedSpec, populations: Sequence[Population], datasets: Sequence[Dataset]
+) -> Iterator[str]:
+    """Yield what to know of a sweep of which some settings have no effect.
+
+    populations: of the sweep. datasets: its data sets.
+    """
+    configs = [(p.architecture.config, len(datasets[p.dataset].training_targets)) for p in populations]
+    too_many = [(config.batch_size or 0, samples) for config, samples in configs if (config.batch_size or 0) > samples]
+    if too_many:
+        least = min(samples for _, samples in too_many)
+        of = "" if len(datasets) == 1 else " of a data set"
+        place, sizes = _place(resolved, "batch_size", [size for size, _ in too_many])
+        what = f"more than the {least:,} training samples{of}, so an update takes all of them"
+        yield f"{place}: {sizes} is {what}; to say so, leave it out or write null"
+    rule = resolved.spec.early_stopping
+    short = [config.steps for config, _ in configs if rule and config.steps <= rule.patience]
+    if rule and short:
+        place, steps = _place(resolved, "steps", short)
+        why = f"not more than early_stopping.patience, {rule.patience:,}, so these trials can't stop early"
+        yield f"{place}: {steps} is {why}"
+
+
+def _place(resolved: ResolvedSpec, name: str, values: Sequence[int]) -> tuple[str, str]:
+    """Return file, line and key of values of a hyperparameter, swept or fixed, and the values as text."""
+    every = sorted(set(values))
+    of_value = (block for block in resolved.blocks if every[0] in block.axes.get(name, ()))
+    block = next(of_value, resolved.blocks[0])
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    text = " or ".join(f"{value:,}" for value in every[:_LISTED])
+    return str(block.error_at(name, "")).removesuffix(": "), text + more
 
 
 def search_notes(resolved: ResolvedSpec) -> list[str]:

@@ -378,6 +378,7 @@ def test_halving_compares_trials_at_the_same_steps() -> None:
     ("change", "message"),
     [
         ("early_stopping={every: 3}", "patience"),
+        ("early_stopping={patience: 203}", "patience is 203, and should be less than steps, 203: no trial could"),
         ("early_stopping={patience: 3, every: 4}", "every should be at most patience, 3, not 4"),
         ("early_stopping={patience: 3, metric: balanced_accuracy}", "has no metric 'balanced_accuracy'"),
         ("early_stopping={patience: 3, metric: test_loss}", "has no metric 'test_loss'"),
