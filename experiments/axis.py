@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from experiments.axis_names import called, equivalent
+from experiments.errors import did_you_mean
+
 _CLOSE = 1e-6  # distance of two neighbours, as a share of the larger one
 CONTINUOUS = ("uniform", "loguniform")
 """The forms of an axis that has no list of values: a search draws them."""
 
-_FORMS = "a list, {values: [...]}, {range: ...}, {linspace: [a, b], points: n} or {logspace: [a, b], points: n}"
+_FORMS = (
+    "a list, {values: [...]}, {range: ...}, {linspace: [a, b], points: n} or {logspace: [a, b], points: n}, in a "
+    "search also {uniform: [a, b]} or {loguniform: [a, b]}"
+)
 FORMS = ("values", "range", "linspace", "logspace", *CONTINUOUS)
 """The keys that give an axis its values."""
 
@@ -66,12 +72,15 @@ def parse_axis(raw: Any) -> LazyAxis | Interval:
     """
     if isinstance(raw, list):
         return _checked(LazyAxis(len(raw), lambda: raw))
+    if isinstance(raw, str) and (call := called(raw)):
+        raise ValueError(f"{raw} is not a form of an axis; {equivalent(call)}")
     if not isinstance(raw, dict):
         return _checked(LazyAxis(0 if raw is None else 1, lambda: [raw]))
     form = next((name for name in FORMS if name in raw), None)
     extra = set(map(str, raw)) - {form, *BESIDE} if form else set()
     if form is None or extra:
-        raise ValueError(f"{', '.join(map(str, raw)) or '{}'} is not a form of an axis; write {_FORMS}")
+        hint = equivalent(raw) or f"write {_FORMS}{did_you_mean(next(map(str, raw), ''), FORMS)}"
+        raise ValueError(f"{', '.join(map(str, raw)) or '{}'} is not a form of an axis; {hint}")
     if ("points" in raw) != form.endswith("space"):
         raise ValueError(f"{form} {'needs' if form.endswith('space') else 'takes no'} points; write {_FORMS}")
     if "with" in raw and "with" not in _EXTRA.get(form, ()):
