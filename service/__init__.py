@@ -1,5 +1,5 @@
-"""Run and record sweeps. In Python, `sweep` runs a sweep and `load_sweep` finds a recorded one."""
+"""Run and record sweeps. In Python, `sweep` runs one, `load_sweep` finds a recorded one, `compare` compares several."""
 
-from service.api import RecordedSweep, load_sweep, sweep
+from service.api import ComparedSweeps, RecordedSweep, compare, load_sweep, sweep
 
-__all__ = ["RecordedSweep", "load_sweep", "sweep"]
+__all__ = ["ComparedSweeps", "RecordedSweep", "compare", "load_sweep", "sweep"]

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from experiments.spec import ResolvedSpec
     from service.execution.observer import ProgressObserver
     from service.execution.plan import Plan
+    from service.inspection.compare import Comparison
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
     from service.report.report import Report
-    from service.results.leaderboard import Entry
 
 
 class RecordedSweep:
@@ -69,15 +69,13 @@ class RecordedSweep:
         where: conditions such as `learning_rate<0.1`; only trials that meet all of them count.
         Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
         """
-        import pandas as pd
-
+        from service.results.frames import entries_frame
         from service.results.leaderboard import ranked
         from service.results.trials_table import shown_params
 
         table = self.trials
-        entries = ranked(table, by or self.objective, shown_params(table.columns, self.info.swept), where)
-        rows = [{"rank": e.rank, "tied": e.tied, **e.params, **_entry_columns(e)} for e in entries]
-        return pd.DataFrame(rows)
+        names = shown_params(table.columns, self.info.swept)
+        return entries_frame(ranked(table, by or self.objective, names, where))
 
     def best(self, by: str | None = None) -> pd.Series:
         """Return the row of the best finished trial.
@@ -189,8 +187,48 @@ class RecordedSweep:
         return f"<b>{title}</b>{self.leaderboard().head(10).to_html(index=False, float_format='%.5g')}"
 
 
-def _entry_columns(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in ("trials", "finished", "mean", "low", "high", "run_id")}
+class ComparedSweeps:
+    """Recorded sweeps, compared: what `gradgrid top A B` prints.
+
+    metric: what they are compared by.
+    differences: what differs between their sweep files: key -> its value in each, as text.
+    notes: sentences on what to keep in mind.
+    """
+
+    def __init__(self, store: Store, comparison: Comparison) -> None:
+        self._store, self._comparison = store, comparison
+        self.metric = comparison.metric
+        self.differences = dict(comparison.differences)
+        self.notes = list(comparison.notes)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials of all sweeps, one row each, as those of one sweep; `params.sweep` is the sweep's id."""
+        return self._comparison.table
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Return the configurations of all sweeps, best first. Columns as those of one sweep, and `sweep`, its id."""
+        from service.results.frames import entries_frame
+
+        return entries_frame(self._comparison.entries())
+
+    def matched(self) -> pd.DataFrame:
+        """Return the differences between trials that are equal in everything that both sweeps share.
+
+        A row for each further sweep and each combination of values that are not shared. Columns: first and second, the
+        sweeps' ids; `first.<name>` and `second.<name>`, such values; pairs and finished, the numbers of partners; mean,
+        low and high of the difference, second minus first, with its 95 % confidence interval; first_quartile, median
+        and third_quartile; first_better, second_better, equal and lost, numbers of partners.
+        """
+        from service.results.frames import matched_frame
+
+        return matched_frame(self._comparison.matchings)
+
+    def report(self, *, dashboard: str | None = None) -> Report:
+        """Return the page of the comparison. Its `write(path)` writes it. dashboard: as for one sweep."""
+        from service.report.report import make_comparison
+
+        return make_comparison(self._comparison, self._store, dashboard=dashboard)
 
 
 def sweep(
@@ -279,3 +317,33 @@ def load_sweep(name: str, *, tracking_uri: str | None = None, trust_parts: bool 
 
     store = Store(tracking_uri, trust=Trust(everything=trust_parts))
     return RecordedSweep(store, store.find_sweep(name))
+
+
+def compare(
+    *sweeps: str | RecordedSweep, by: str | None = None, where: Sequence[str] = (), tracking_uri: str | None = None
+) -> ComparedSweeps:
+    """Compare two to eight recorded sweeps of one store.
+
+    sweeps: their names, as for `load_sweep`, or the sweeps themselves.
+    by: the metric; None for their objective.
+    where: conditions such as `learning_rate<0.1`; only trials that meet all of them are compared.
+    tracking_uri: MLflow's store; None for that of a sweep that is given itself, or else as for `load_sweep`.
+    Raises NotFoundError if there is no such sweep, no trial, or no such metric; UserError if there is one sweep alone,
+    if they are of different tasks or stores, or have different objectives and `by` is None; StoreError.
+    """
+    from experiments.errors import UserError
+    from service.inspection.compare import compare as compare_infos
+    from service.inspection.compare import find_sweeps
+    from service.recording.redaction import without_passwords
+    from service.recording.store import Store
+
+    stores = [given._store for given in sweeps if isinstance(given, RecordedSweep)]
+    store = Store(tracking_uri) if tracking_uri or not stores else stores[0]
+    others = {other.uri for other in stores} - {store.uri}
+    if others:
+        every = ", ".join(map(without_passwords, sorted({store.uri, *others})))
+        raise UserError(f"sweeps of different stores can't be compared: {every}")
+    infos = find_sweeps(store, [given.id if isinstance(given, RecordedSweep) else given for given in sweeps])
+    if len(infos) < 2:
+        raise UserError(f"a comparison needs two sweeps, not {len(infos)}; `load_sweep` returns a single one")
+    return ComparedSweeps(store, compare_infos(store, infos, by, where))
