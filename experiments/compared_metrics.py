@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from experiments.data.datasets import Dataset
 from experiments.data.targets import CLASSIFICATION
-from experiments.errors import SpecError, did_you_mean
+from experiments.errors import SpecError, did_you_mean_metric
 from experiments.measures import MEASURES, Measure
 from experiments.population import Population
 from experiments.search import SearchSpec
@@ -29,7 +29,9 @@ def check_metric_and_rungs(resolved: ResolvedSpec, populations: Sequence[Populat
     names = _metrics(dataset, {} if spec.early_stopping else MEASURES)
     if metric is not None and metric not in names:
         place = source.location((key, "metric"))
-        raise SpecError(f"{place}: {key}.metric: {dataset.name} has no metric {metric!r}{did_you_mean(metric, names)}")
+        raise SpecError(
+            f"{place}: {key}.metric: {dataset.name} has no metric {metric!r}{did_you_mean_metric(metric, names)}"
+        )
     steps = {population.architecture.config.steps for population in populations}
     if spec.early_stopping and (patience := spec.early_stopping.patience) >= (last := max(steps)):
         place = source.location(("early_stopping", "patience"))

@@ -110,6 +110,9 @@ def quoted(value: object) -> str:
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
+_VALIDATION = "validation_"
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest known word, else a list of the known words.
 
@@ -121,3 +124,16 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
         return f"; did you mean {quoted(close[0])}?"
     more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
     return f"; known: {', '.join(name[:_QUOTED] for name in words[:_LISTED])}{more}"
+
+
+def did_you_mean_metric(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` as `did_you_mean`. If there is a validation part, x is of that part.
+
+    A word with the name of a part is taken as it is.
+    """
+    names = list(known)
+    of_validation = {name.removeprefix(_VALIDATION): name for name in names if name.startswith(_VALIDATION)}
+    close = difflib.get_close_matches(word, of_validation, n=1, cutoff=0.6)
+    if close and not word.startswith(("test", "valid")):
+        return f"; did you mean {quoted(of_validation[close[0]])}?"
+    return did_you_mean(word, names)

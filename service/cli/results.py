@@ -79,6 +79,14 @@ def _stopped_note(table: pd.DataFrame) -> str:
     return f"{stopped:,} of {len(table):,} trials were stopped early, and are ranked by what they had reached{how}"
 
 
+def _part_note(metric: str, objective: str) -> str:
+    """Return a note on a ranking by the test part of a sweep that has a validation part; empty for another one."""
+    if not (metric.startswith("test_") and objective.startswith("validation_")):
+        return ""
+    better = metric.replace("test_", "validation_", 1)
+    return f"the best by {metric} are chosen on the test part; --by {better} ranks by the validation part"
+
+
 def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
@@ -96,6 +104,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     options.print_note(lost_runs_note(store, info, table))
     chosen = matching(table, where)
     options.print_note(_stopped_note(chosen))
+    options.print_note(_part_note(by, info.objective))
     if not entries and where and not len(chosen):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     elif not entries and len(table):

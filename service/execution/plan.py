@@ -28,7 +28,14 @@ from experiments.sections import RecordSpec
 from experiments.spec import ResolvedSpec
 from experiments.stopping import UNDECIDED
 from experiments.trials import Grid, TrialIds, make_grid
-from service.execution.plan_checks import check_batches, check_measures, located, search_notes, training_notes
+from service.execution.plan_checks import (
+    check_batches,
+    check_measures,
+    located,
+    part_note,
+    search_notes,
+    training_notes,
+)
 from service.execution.shard import Shard, stopped_at
 from service.results.curves import kept_curves
 
@@ -135,8 +142,9 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """Messages on the data, and on custom functions that are not finite somewhere."""
         of_parts = part_notes([p.architecture for p in self.populations], self.dataset)
+        of_search = *search_notes(self.resolved), *part_note(self.resolved, self.dataset)
         of_training = training_notes(self.resolved, self.populations, self.datasets)
-        return *self.dataset.notes, *search_notes(self.resolved), *of_training, *of_parts
+        return *self.dataset.notes, *of_search, *of_training, *of_parts
 
     @property
     def objective(self) -> str:

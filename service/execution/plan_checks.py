@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from engine import TrainConfig
+from experiments.compared_metrics import plain_metric
 from experiments.data.datasets import Dataset
 from experiments.errors import DataError, SpecError
 from experiments.measures import MEASURES
@@ -75,6 +76,22 @@ def _place(resolved: ResolvedSpec, name: str, values: Sequence[int]) -> tuple[st
     more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
     text = " or ".join(f"{value:,}" for value in every[:_LISTED])
     return str(block.error_at(name, "")).removesuffix(": "), text + more
+
+
+def part_note(resolved: ResolvedSpec, dataset: Dataset) -> list[str]:
+    """Return a note if a search or early stopping goes by another part than the validation part, which is there."""
+    spec = resolved.spec
+    given = {"search": spec.search.metric, "early_stopping": spec.early_stopping and spec.early_stopping.metric}
+    notes = []
+    for section, metric in given.items():
+        if metric and len(dataset.validation_targets) and not metric.startswith("validation_"):
+            part = "test" if metric.startswith("test_") else "training"
+            place = resolved.source.location((section, "metric"))
+            better = f"validation_{plain_metric(metric)}"
+            notes.append(
+                f"{place}: {section}.metric: {metric} is of the {part} part; {better} is of the validation part"
+            )
+    return notes
 
 
 def search_notes(resolved: ResolvedSpec) -> list[str]:

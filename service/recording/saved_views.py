@@ -147,8 +147,9 @@ def _charts(subject: Subject) -> list[dict[str, Any]]:
     shown = (subject.numeric or subject.compared)[:2]
     charts += [_scatter(_axis(name, "PARAM"), _axis(objective, "METRIC")) for name in shown]
     charts.append(_curves(objective))
-    if {"loss", "test_loss"} <= set(subject.metrics):
-        charts.append(_scatter(_axis("loss", "METRIC"), _axis("test_loss", "METRIC")))
+    of_part = next((name for name in ("validation_loss", "test_loss") if name in subject.metrics), None)
+    if of_part and "loss" in subject.metrics:
+        charts.append(_scatter(_axis("loss", "METRIC"), _axis(of_part, "METRIC")))
     if objective != "grad_norm":
         charts.append(_curves("grad_norm"))
     return [{**chart, "uuid": f"gradgrid-{number}"} for number, chart in enumerate(charts)]

@@ -20,7 +20,7 @@ import pandas as pd
 from engine import DIVERGED
 from engine.arrays import Array, Flags, Floats, Integers
 from experiments.conditions import Trials, parse_condition, without_blanks
-from experiments.errors import NotFoundError, UserError, did_you_mean
+from experiments.errors import NotFoundError, UserError, did_you_mean_metric
 from experiments.hyperparameters import REPEATS
 from service.results.metrics import METRICS, PARAMS, lower_is_better, test_metric
 from service.results.trials_table import none_if_missing
@@ -80,7 +80,7 @@ def ranked(
         return []
     if column not in table:
         metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
-        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean(metric, metrics)}")
+        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean_metric(metric, metrics)}")
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1

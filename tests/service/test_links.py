@@ -138,6 +138,12 @@ def test_the_views_charts_compare_the_axes_and_follow_the_objective() -> None:
     assert (best["runsHiddenMode"], every["runsHiddenMode"]) == ("SHOW_ALL", "FIRST_20_RUNS")
 
 
+def test_the_loss_is_charted_against_that_of_the_validation_part() -> None:
+    best, _ = _views(Subject({}, "validation_loss", [*_METRICS, "validation_loss"]))
+    axes = [(chart["xaxis"]["key"], chart["yaxis"]["key"]) for chart in _charts(best, "SCATTER")]
+    assert axes == [("loss", "validation_loss")]
+
+
 def test_trials_with_a_huge_loss_are_not_in_the_charts() -> None:
     table = pd.DataFrame({"params.seed": [0, 1], "outcome": ["improving", "exploding"], "metrics.loss": [0.1, 1e150]})
     best, _ = _views(subject_of(table, ["seed"], "loss"))

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.data.dataset_spec import DatasetSpec
 from experiments.data.datasets import Dataset, load_dataset
-from experiments.errors import DataError
+from experiments.errors import DataError, SpecError
 from experiments.spec import load_spec
 from service.api import RecordedSweep, load_sweep
 from service.execution.plan import Plan, make_plan
@@ -87,6 +87,38 @@ def test_the_report_says_on_which_part_the_choice_was_made(uri: str) -> None:
     notes = [" ".join(gather(sweep._store, sweep.info).notes) for sweep in (validated, tested)]
     assert "chosen on the test part" not in notes[0]
     assert "The best trials were chosen on the test part" in notes[1]
+    assert "dataset.validation_fraction or dataset.validation makes a part" in notes[1]
+    by_test = " ".join(gather(validated._store, validated.info, "test_accuracy").notes)
+    assert "were chosen on the test part" in by_test
+    assert "validation_accuracy chooses on the validation part" in by_test
+
+
+def test_hints_lead_to_the_validation_part(uri: str) -> None:
+    sweep = _run(uri)
+    at = ("--tracking-uri", uri)
+    assert "--by validation_accuracy ranks by" in run_command("top", sweep.id, "--by", "test_accuracy", *at).stderr
+    assert "chosen on" not in run_command("top", sweep.id, "--by", "accuracy", *at).stderr
+    assert "did you mean 'validation_accuracy'?" in run_command("top", sweep.id, "--by", "acuracy", *at).stderr
+    assert "did you mean 'test_accuracy'?" in run_command("top", sweep.id, "--by", "test_acuracy", *at).stderr
+    with pytest.raises(SpecError, match="did you mean 'validation_accuracy'"):
+        _plan(search={"method": "halving", "first": 2, "metric": "acuracy"})
+
+
+@pytest.mark.parametrize(("metric", "part"), [("test_accuracy", "test"), ("loss", "training")])
+def test_a_search_by_another_part_is_noted(metric: str, part: str) -> None:
+    search = {"method": "halving", "first": 2, "metric": metric}
+    of_validation = f"validation_{metric.removeprefix('test_')}"
+    (note,) = _plan(search=search).notes
+    assert note == f"spec: search.metric: {metric} is of the {part} part; {of_validation} is of the validation part"
+    (note,) = _plan(early_stopping={"patience": 3, "metric": "loss"}).notes
+    assert note.startswith("spec: early_stopping.metric: loss is of the training part; validation_loss")
+    assert _plan(search={**search, "metric": of_validation}).notes == ()
+    without = _plan(search=search, dataset={"name": "iris"})
+    assert without.notes == ()
+
+
+def _plan(**changes: Any) -> Plan:
+    return make_plan(load_spec({**_SPEC, **changes}))
 
 
 def test_it_goes_with_folds_and_without_a_test_part(uri: str) -> None:
