@@ -1,4 +1,4 @@
-/* Runs a compiled block of trials: reads its table and its memory from a file, calls `run`, and writes the memory back.
+/* Runs a compiled block of trials: reads its table and its memory from a file, calls `run`, and writes both back.
 
    The file: numbers of 64 bits: how many fields the table has and how many arrays there are, the fields, for each field
    the number of the array that it points into (or -1), and the arrays' sizes in bytes; then the arrays' bytes. A field
@@ -37,5 +37,8 @@ int main(int argc, char **argv) {
   if (!file) return 4;
   for (int64_t k = 0; k < arrays; k++)
     if (fwrite(memory[k], 1, size[k], file) != (size_t)size[k]) return 5;
+  for (int64_t k = 0; k < fields; k++)
+    if (array[k] >= 0) table[k] -= (int64_t)memory[array[k]];
+  if (fwrite(table, 8, fields, file) != (size_t)fields) return 7;
   return fclose(file) ? 6 : 0;
 }

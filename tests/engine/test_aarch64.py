@@ -14,7 +14,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from engine.kernels import compiled
+from engine.kernels import chunk, compiled
 from engine.kernels.codegen import pipeline
 from engine.kernels.codegen.target import Target
 from engine.kernels.codegen.train_loop import CONTEXT_FIELDS, POINTERS
@@ -46,8 +46,9 @@ class Emulated:
         subprocess.run([_COMPILER, "-static", "-O1", source, code, "-o", self._program], check=True)
 
     def run(self, address: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Do to these arrays what `run(address)` does."""
-        table = np.ctypeslib.as_array((ctypes.c_int64 * len(CONTEXT_FIELDS)).from_address(address)).copy()
+        """Do to these arrays, and to the table at the address, what `run(address)` does."""
+        whole = np.ctypeslib.as_array((ctypes.c_int64 * len(CONTEXT_FIELDS)).from_address(address))
+        table = whole.copy()
         owners = np.full(len(CONTEXT_FIELDS), -1, dtype=np.int64)
         for place, field in enumerate(CONTEXT_FIELDS):
             for number, array in enumerate(arrays.values()):
@@ -65,6 +66,10 @@ class Emulated:
             if array.flags.writeable:
                 array[...] = np.frombuffer(content, array.dtype, array.size, begin).reshape(array.shape)
             begin += array.nbytes
+        whole[:] = np.frombuffer(content, np.int64, len(whole), begin)
+        for place, owner in enumerate(owners):
+            if owner >= 0:
+                whole[place] += [*arrays.values()][owner].ctypes.data
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -82,13 +87,13 @@ def test_an_emulated_aarch64_computes_the_same_bits(
         def address(self, function: str) -> int:
             return 1  # nobody calls it
 
-    class Chunk(compiled._Chunk):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self._run: Any = lambda address: emulated[-1].run(address, {**self._of_blocks, **self._shared})
+    class Chunk(chunk.Chunk):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            self._run: Any = lambda address: emulated[-1].run(address, {"blocks": self._of_blocks, **self._shared})
 
     monkeypatch.setattr(pipeline, "JitModule", Code)
-    monkeypatch.setattr(compiled, "_Chunk", Chunk)
+    monkeypatch.setattr(compiled, "Chunk", Chunk)
     there = compiled.train(job, _AARCH64)
     assert emulated
     assert same(there, here)

@@ -20,7 +20,7 @@ from engine import (
     trace_step,
     train,
 )
-from engine.kernels import compiled, reference
+from engine.kernels import chunk, compiled, reference
 from engine.kernels.codegen import loops
 from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.target import Target, host_target
@@ -70,8 +70,9 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
         ("codegen.emitter", "_UNROLLED_COPY", (0, 10_000)),
         ("compiled", "_CHUNK_TRIALS", (1, 5)),
         ("compiled", "_CHUNK_BYTES", (1, 100_000)),
-        ("compiled", "_ORDER_BYTES", (1, 4_000)),
-        ("compiled", "_KEPT_ORDER_BYTES", (0, 3_000)),
+        ("orders", "_ORDER_BYTES", (1, 4_000)),
+        ("orders", "_KEPT_ORDER_BYTES", (0, 3_000)),
+        ("compiled", "_PAUSES", (1, 3, 30)),
         ("codegen.train_loop", "_CHECKED_AT_ONCE", (1, 7)),
         ("codegen.rolled.lower", "_SAMPLES_AT_ONCE", (1, 3, 8)),
         ("codegen.rolled.loops", "_SUMS", ({16: 1, 32: 1}, {16: 4, 32: 4}, {16: 100, 32: 100})),
@@ -87,7 +88,7 @@ def test_tiles_and_chunks_do_not_change_a_bit(
     monkeypatch: pytest.MonkeyPatch, uncached: None, module: str, constant: str, values: tuple[int, ...]
 ) -> None:
     jobs = [make_job((3, 12, 5, 1), "silu", "cross_entropy"), make_job(batch_size=6)]
-    if ".rolled." in module or module == "compiled":
+    if ".rolled." in module or module in ("compiled", "orders"):
         jobs = [make_wide_job("silu", "cross_entropy"), make_wide_job("tanh", "huber", batch_size=6)]
     expected = [compiled.train(job) for job in jobs]
     for value in values:
@@ -98,14 +99,14 @@ def test_tiles_and_chunks_do_not_change_a_bit(
 
 @pytest.mark.parametrize("name", JOBS)
 def test_uninitialized_memory_has_no_influence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    expected, clean = compiled.train(JOBS[name]()), compiled._aligned
+    expected, clean = compiled.train(JOBS[name]()), chunk._aligned
 
     def filled_with_nan(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         memory = clean(shape, dtype)
         memory.view(np.uint32)[...] = 0x7FA00001  # a signalling NaN, as float32 and as float64
         return memory
 
-    monkeypatch.setattr(compiled, "_aligned", filled_with_nan)
+    monkeypatch.setattr(chunk, "_aligned", filled_with_nan)
     assert same(compiled.train(JOBS[name]()), expected)
 
 

@@ -1,9 +1,9 @@
 """Last part of the module: write `run`, the function that trains a block of trials step by step and records curves.
 
-`run(table)` trains from `step` to `end`. Its argument is the address of a table with one 64-bit number for each of the
-CONTEXT_FIELDS. Its code does this:
+`run(table)` trains from `step` to `end` or `pause`. Its argument is the address of a table with one 64-bit number for
+each of the CONTEXT_FIELDS. Its code does this:
 
-    while step < end and any trial is alive:
+    while step < end and step < pause and any trial is alive:
         sums(samples)                     # of the batch, if there are batches; recorded steps measure all samples first
         freeze trials whose loss is infinite or NaN, and undo their last update
         add the loss to the scores
@@ -12,9 +12,11 @@ CONTEXT_FIELDS. Its code does this:
         if step is recorded: ratios()
         commit the update, and freeze trials whose new weights are infinite or NaN
         step += 1
-    if finish: measure the final weights
+    if finish, and all steps are done or no trial is alive: measure the final weights
 
-The lane of a frozen trial computes on with the others, but its results are not stored.
+The lane of a frozen trial computes on with the others, but its results are not stored. So when a trial is frozen,
+`pause` becomes the next multiple of `pause_every`, if it was later. There the caller can put the living trials of
+several blocks into fewer (see `kernels/packing.py`).
 
 The parameters and those before the last update have two arrays, which change roles: an update is written over the
 older one, whose contents nobody needs any more. At the end, the final parameters are in the array `home`.
@@ -39,7 +41,8 @@ CONTEXT_FIELDS = (
     # results: (points, curves) and (points, weights) vectors
     "curves", "gradients", "final_curves", "final_gradients",
     # progress, and where to stop
-    "step", "end", "last", "steps", "position", "any_alive", "finish", "batch", "per_epoch", "first_epoch",
+    "step", "end", "pause", "pause_every", "last", "steps", "position", "any_alive", "finish",
+    "batch", "per_epoch", "first_epoch",
     # accumulators of scores: the loss of step 0, then a vector for each score
     "scores",
 )  # fmt: skip
@@ -95,15 +98,20 @@ class _TrainLoopWriter:
         emitter.start("check")
         step = self._field("step")
         before_end = self._value(f"icmp ult i64 {step}, {self._names['end']}")
+        before_pause = self._value(f"icmp ult i64 {step}, {self._field('pause')}")
         any_alive = self._value(f"icmp ne i64 {self._field('any_alive')}, 0")
-        both = self._value(f"and i1 {before_end}, {any_alive}")
-        emitter.ir.line(f"br i1 {both}, label %step, label %done")
+        before_both = self._value(f"and i1 {before_end}, {before_pause}")
+        goes_on = self._value(f"and i1 {before_both}, {any_alive}")
+        emitter.ir.line(f"br i1 {goes_on}, label %step, label %done")
         emitter.start("step")
         self._step(step)
         self._set("step", self._value(f"add i64 {step}, 1"))
         emitter.ir.line("br label %check")
         emitter.start("done")
-        finish = self._value(f"icmp ne i64 {self._names['finish']}, 0")
+        may_finish = self._value(f"icmp ne i64 {self._names['finish']}, 0")
+        is_last = self._value(f"icmp uge i64 {step}, {self._names['last']}")
+        is_over = self._value(f"select i1 {any_alive}, i1 {is_last}, i1 true")
+        finish = self._value(f"and i1 {may_finish}, {is_over}")
         with emitter.if_then(finish):
             self._finish()
 
@@ -233,7 +241,7 @@ class _TrainLoopWriter:
             self._rollback(diverged, "parameters", "before")
             first = self._value(f"icmp eq i64 {step}, 0")
             previous = self._value(f"sub i64 {step}, 1")
-            self._freeze(diverged, self._value(f"select i1 {first}, i64 0, i64 {previous}"))
+            self._freeze(diverged, step, self._value(f"select i1 {first}, i64 0, i64 {previous}"))
 
     def _rollback(self, lanes: Vectors, current: str, before: str) -> None:
         """Restore in `current` the parameters of these lanes from `before`."""
@@ -243,8 +251,8 @@ class _TrainLoopWriter:
             old = emitter.vectors(emitter.load(emitter.advance(self._names[before], loop.index, size)))
             emitter.store(where(lanes, old, emitter.vectors(emitter.load(address))).names[0], address)
 
-    def _freeze(self, lanes: Vectors, last_step: str) -> None:
-        """Mark these lanes as not alive, and set their last step."""
+    def _freeze(self, lanes: Vectors, step: str, last_step: str) -> None:
+        """Mark these lanes as not alive, set their last step, and pause soon."""
         emitter = self._emitter
         number = emitter.vectors(emitter.broadcast(self._value(f"uitofp i64 {last_step} to {emitter.ir.scalar}")))
         emitter.store(where(lanes, number, self._vector("last_step")).names[0], self._names["last_step"])
@@ -253,6 +261,12 @@ class _TrainLoopWriter:
         emitter.store(alive.names[0], self._names["alive"])
         any_alive = emitter.ir.any_lane(alive.equals(1.0).names[0])
         self._set("any_alive", self._value(f"zext i1 {any_alive} to i64"))
+        every, pause = self._names["pause_every"], self._field("pause")
+        passed = self._value(f"urem i64 {step}, {every}")
+        multiple = self._value(f"sub i64 {step}, {passed}")
+        soon = self._value(f"add i64 {multiple}, {every}")
+        is_sooner = self._value(f"icmp ult i64 {soon}, {pause}")
+        self._set("pause", self._value(f"select i1 {is_sooner}, i64 {soon}, i64 {pause}"))
 
     def _commit(self, step: str) -> None:
         """Make the next parameters the current ones, and freeze trials of which one is infinite or NaN.
@@ -266,7 +280,7 @@ class _TrainLoopWriter:
         diverged = alive & ~self._zero_if_finite().equals(0.0)
         with emitter.if_then(emitter.ir.any_lane(diverged.names[0])):
             self._rollback(diverged, "before", "parameters")
-            self._freeze(diverged, step)
+            self._freeze(diverged, step, step)
         self._set_pointer("parameters", names["before"])
         self._set_pointer("before", names["parameters"])
 
