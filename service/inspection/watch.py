@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
-from experiments.errors import StoreUnavailableError
+from experiments.errors import StoreError, StoreUnavailableError
 from service.inspection.rungs import recorded_rungs
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
@@ -95,15 +96,17 @@ def follow(
     """
     sweep = store.find_sweep(name)
     trials, changed = -1, time.monotonic()
+    rungs: Sequence[RungCounts] = ()
     while True:
         began = time.monotonic()
         try:
             sweep = store.find_sweep(sweep.sweep)
             table = read_table(store, sweep, columns_to_rank((), sweep.objective))
-            rungs = recorded_rungs(store, sweep)
         except StoreUnavailableError:
             sleep(every)
             continue
+        with suppress(StoreError):  # its file may be half written; the next look shows it
+            rungs = recorded_rungs(store, sweep)
         if len(table) != trials:
             trials, changed = len(table), time.monotonic()
         snapshot = SweepSnapshot(sweep, table, sweep.trial_count, time.monotonic() - changed, why_lost(sweep), rungs)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.errors import StoreError
 from experiments.spec import load_spec
 from service.api import RecordedSweep, sweep
 from service.cli import progress
 from service.cli.progress import PlainProgress
 from service.execution.plan import make_plan
-from service.inspection.watch import SweepSnapshot
+from service.inspection.watch import SweepSnapshot, follow
+from service.recording.infos import SweepInfo
 from service.results.rungs import RungCounts, rung_counts
 from tests.service.clocks import Clock
 from tests.service.conftest import run_command, run_for_json
@@ -66,6 +68,21 @@ def test_show_of_halving_has_a_line_for_each_rung(tmp_path: Path) -> None:
         ["12", "12", "4"],
         ["36", "4"],
     ]
+
+
+def test_a_sweep_is_followed_although_its_file_of_steps_is_half_written(
+    hyperband: tuple[RecordedSweep, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = hyperband
+    (whole,) = follow(found._store, found.id, 0.1)
+    assert len(whole.rungs) == 6
+
+    def steps(sweep: SweepInfo) -> None:
+        raise StoreError("steps.parquet can't be read")
+
+    monkeypatch.setattr(found._store, "steps", steps)
+    (cut,) = follow(found._store, found.id, 0.1)
+    assert (cut.trials, cut.rungs) == (40, ())
 
 
 def test_a_sweep_without_rungs_shows_none(uri: str) -> None:
