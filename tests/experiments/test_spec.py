@@ -12,7 +12,7 @@ from experiments.source import override, read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec, ready_sweeps
 from experiments.trials import make_grid
 
-_FRACTALS = {f"fractal_{name}" for name in ("tanh", "minibatch", "relu", "linear", "point", "offset", "drift")}
+_FRACTALS = {f"fractal_{name}" for name in ("tanh", "minibatch", "relu", "linear", "point", "offset", "drift", "null")}
 _BASE = "name: a\ndataset: {name: moons}\n"
 
 

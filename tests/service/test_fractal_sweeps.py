@@ -104,3 +104,22 @@ def _check_measures(trials: Any, by_jax: dict[str, Array]) -> None:
         of_its_label = inner & (converged if name == "fit" else ~converged if name == "delay" else True)
         with np.errstate(invalid="ignore", divide="ignore"):
             assert np.nanmedian(np.abs(found / by_jax[name] - 1.0)[of_its_label]) < 1e-6, name
+
+
+@pytest.mark.slow
+def test_the_edge_of_the_control_is_where_theory_says(uri: str) -> None:
+    """The loss of fractal_null is quadratic: a trial is lost if and only if rate x largest curvature exceeds 2."""
+    spec = dict(load_spec("fractal_null").source.data)
+    axes = {axis: {"logspace": [0.001, 1000000.0], "points": 32} for axis in spec["grid"]}
+    trials = sweep({**spec, "grid": axes}, tracking_uri=uri, inline=True).trials
+    x = load_dataset(load_spec(spec).spec.dataset, Path()).training_features
+    first = initial_weights((16, 16, 1), "normal", 0, bias=False)[:256].reshape(16, 16)
+    offsets = trials["params.init_shift.layer1"].to_numpy()
+    hidden = np.tanh(np.sqrt(2 / 16) * x @ (first + np.unique(offsets)[:, None, None]).transpose(0, 2, 1)) / 16
+    curvatures = np.linalg.eigvalsh(2 / len(x) * hidden.transpose(0, 2, 1) @ hidden)[:, -1]
+    products = trials["params.learning_rate.layer2"] * curvatures[np.searchsorted(np.unique(offsets), offsets)]
+    lost = (trials["outcome"] != "converged").to_numpy()
+    clear = (np.abs(np.log(products / 2)) > 0.02).to_numpy()  # at the edge itself 500 steps do not decide
+    assert clear.mean() > 0.97
+    assert (lost == (products > 2))[clear].all()
+    assert 0.3 < lost.mean() < 0.7
