@@ -67,16 +67,18 @@ def train(job: TrainingJob, target: Target | None = None) -> History:
 def _options(job: TrainingJob) -> Options:
     batches, samples = job.batches, len(job.samples.features)
     counts = [samples, *([len(job.test.features)] if job.test else [])]
+    updates = [samples]
     if batches:
-        counts += [batches.size] if batches.replacement else [batches.size, samples % batches.size or batches.size]
+        updates = [batches.size] if batches.replacement else [batches.size, samples % batches.size or batches.size]
     return Options(
         job.config.dtype,
         widths=(job.samples.features.shape[1], job.samples.targets.shape[1]),
-        sample_counts=tuple(sorted(set(counts))),
+        sample_counts=tuple(sorted({*counts, *updates})),
         tested=job.test is not None,
         batches=batches is not None,
         gradients=job.config.gradients,
         scores=job.config.scores,
+        update_counts=tuple(sorted(set(updates))),
     )
 
 

@@ -1,5 +1,6 @@
 """The compiled kernel gives the same bits on every target, for any program; and its tests notice a planted fault."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine import (
     LOSSES,
+    MLP,
     OPERATIONS,
     OPTIMIZERS,
     Parameter,
@@ -23,9 +25,11 @@ from engine import (
 from engine.kernels import chunk, compiled, reference
 from engine.kernels.codegen import loops
 from engine.kernels.codegen.pipeline import Options, lower
+from engine.kernels.codegen.rolled.lower import lower_rolled
 from engine.kernels.codegen.target import Target, host_target
 from engine.kernels.codegen.vectors import fma
 from engine.kernels.vector_math import functions
+from engine.rolled import RolledProgram
 from tests.engine.populations import JOBS, check_against_parameters, make_job, make_wide_job, same
 
 # Processors whose code runs on this one, by LLVM's names: plain x86-64 has no fma, v3 has AVX2, v4 has AVX-512.
@@ -118,6 +122,58 @@ def test_any_widths_train_as_by_the_reference_kernel(widths: tuple[int, ...]) ->
     for name, curve in ours.curves.items():
         np.testing.assert_allclose(curve, theirs.curves[name], rtol=1e-9, atol=1e-12, err_msg=name)
     np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "batch_size"), [(1, None), (16, None), (16, 4), (24, 8)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widths", [(2, 4, 1), (140, 7, 10, 1)])
+def test_to_multiply_by_the_inverse_of_a_power_of_two_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch,
+    uncached: None,
+    widths: tuple[int, ...],
+    dtype: str,
+    samples: int,
+    batch_size: int | None,
+) -> None:
+    job = make_job(widths, "relu", "mean_squared_error", "momentum", dtype, batch_size)
+    some = Samples(job.samples.features[:samples], job.samples.targets[:samples])
+    tiny = np.where(np.arange(19) % 3 == 0, 1e-160 if dtype == "float64" else 1e-22, 1.0)  # their gradients underflow
+    job = replace(job, samples=some, initial=job.initial * tiny[:, None])
+    assert compiled._options(job).has_exact_inverses("update")
+    fast = compiled.train(job)
+    monkeypatch.setattr(Options, "has_exact_inverses", lambda *_: False)
+    assert same(fast, compiled.train(job))
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "replacement", "divides"),
+    [
+        (16, None, False, False),
+        (24, None, False, True),
+        (24, 8, False, False),
+        (20, 8, False, False),
+        (21, 8, False, True),
+        (21, 8, True, False),
+    ],
+)
+def test_an_update_divides_unless_its_numbers_of_samples_are_powers_of_two(
+    samples: int, batch_size: int | None, replacement: bool, divides: bool
+) -> None:
+    for widths in ((2, 4, 1), (140, 7, 10, 1)):
+        job = make_job(widths, "relu", optimizer="sgd", batch_size=batch_size)
+        some = Samples(job.samples.features[:samples], job.samples.targets[:samples])
+        config = replace(job.config, replacement=replacement)
+        options = compiled._options(replace(job, samples=some, config=config))
+        assert options.has_exact_inverses("update") == (not divides)
+        program = trace_step(MLP(widths), LOSSES["huber"], OPTIMIZERS["sgd"], features=widths[0], targets=1)
+        target = host_target()
+        module = (
+            lower_rolled(program, target, options)
+            if isinstance(program, RolledProgram)
+            else lower(program, target, options)
+        ).module
+        update = module.text().split("@update(")[1].split("define")[0]
+        assert bool(re.search(r"fdiv <\d+ x double> %", update)) == divides  # else only 1 is divided
 
 
 def test_a_large_models_code_does_not_grow_with_its_width() -> None:

@@ -44,6 +44,7 @@ class Memory:
     sample: bytes from one sample of an element to the next; 0 if all samples have the same value.
     scalar: whether an element is one number for all lanes instead of a vector.
     divisor: vector by which an element is divided when it is read. So sums are read as means.
+    factor: vector by which an element is multiplied instead.
     as_flag: whether an element is read as a flag: 1 if it is not 0, else 0.
     """
 
@@ -52,6 +53,7 @@ class Memory:
     sample: int = 0
     scalar: bool = False
     divisor: str | None = None
+    factor: str | None = None
     as_flag: bool = False
 
 
@@ -163,10 +165,19 @@ class Emitter:
         value = self.vectors(self.load(pointer))
         if memory.divisor is not None:
             value = value / self.vectors(memory.divisor)
+        if memory.factor is not None:
+            value = value * self.vectors(memory.factor)
         if memory.as_flag:
             none = value.absolute().equals(0.0)
             value = where(none, value.like(0.0), 1.0)
         return value.names[0]
+
+    def mean_scale(self, count: str, has_exact_inverse: bool) -> tuple[str | None, str | None]:
+        """Return the divisor or the factor that turns a sum into a mean. count: vector of the number of samples."""
+        if not has_exact_inverse:
+            return count, None
+        number = self.vectors(count)
+        return None, (number.like(1.0) / number).names[0]
 
     def load_scalar(self, pointer: str) -> str:
         """Load one number, and return its name."""

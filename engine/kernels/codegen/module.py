@@ -124,13 +124,23 @@ def emit_reductions(
 
 
 def emit_outputs(
-    module: ModuleBuilder, layout: Layout, function: OutputFunction, tiled: Sequence[TiledProgram]
+    module: ModuleBuilder,
+    layout: Layout,
+    function: OutputFunction,
+    tiled: Sequence[TiledProgram],
+    has_exact_inverses: bool = False,
 ) -> None:
-    """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`."""
+    """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`.
+
+    module, layout, function: as for `emit_reductions`.
+    tiled: the loops, if there are any.
+    has_exact_inverses: whether each number of samples is a power of two.
+    """
     with module.function(function.name, step_arguments("ptr noalias %out")) as emitter:
         memory, scratch = _memory(emitter, layout), _Scratch(emitter)
         count = emitter.load(emitter.offset("%sums", len(function.reductions) * emitter.vector_bytes))
-        memory["mean"] = Memory("%sums", emitter.vector_bytes, divisor=count)
+        divisor, factor = emitter.mean_scale(count, has_exact_inverses)
+        memory["mean"] = Memory("%sums", emitter.vector_bytes, divisor=divisor, factor=factor)
         memory["any"] = Memory("%sums", emitter.vector_bytes, as_flag=True)
         for loops in tiled:
             _compute(emitter, loops, memory, scratch, "%out")

@@ -95,7 +95,8 @@ def _emit(
     module = ModuleBuilder(target, options.dtype)
     for function in layout.functions:
         if isinstance(function, OutputFunction):
-            emit_outputs(module, layout, function, tiled.get(function.name, ()))
+            exact = options.has_exact_inverses(function.name)
+            emit_outputs(module, layout, function, tiled.get(function.name, ()), exact)
         else:
             shared, samples = tiled.get(function.shared, ()), tiled.get(function.samples, ())
             emit_reductions(module, layout, function, shared, samples, options.widths)

@@ -52,7 +52,8 @@ class Storage:
     samples: samples that lie next to each other; 0 if all have the same value.
     tile: bytes from one group of so many samples to the next.
     row: bytes from sample to sample if an element is one number for all lanes, which is broadcast.
-    divisor: vector by which elements are divided. as_flag: whether an element is read as 1 if it is not 0.
+    divisor, factor: vectors by which elements are divided or multiplied.
+    as_flag: whether an element is read as 1 if it is not 0.
     """
 
     pointer: str
@@ -62,6 +63,7 @@ class Storage:
     tile: int = 0
     row: int = 0
     divisor: str | None = None
+    factor: str | None = None
     as_flag: bool = False
 
 
@@ -140,6 +142,8 @@ class Body:
         value = emitter.vectors(emitter.load(pointer))
         if storage.divisor is not None:
             value = value / emitter.vectors(storage.divisor)
+        if storage.factor is not None:
+            value = value * emitter.vectors(storage.factor)
         if storage.as_flag:
             value = where(value.absolute().equals(0.0), value.like(0.0), 1.0)
         return value.names[0]

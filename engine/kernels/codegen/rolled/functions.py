@@ -55,16 +55,25 @@ def emit_rolled_reductions(
         module.scratch_bytes = max(module.scratch_bytes, writer.scratch_bytes)
 
 
-def emit_rolled_outputs(module: ModuleBuilder, layout: RolledLayout, function: OutputFunction) -> None:
-    """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`."""
+def emit_rolled_outputs(
+    module: ModuleBuilder, layout: RolledLayout, function: OutputFunction, has_exact_inverses: bool = False
+) -> None:
+    """Write a function `name(arrays, out)`: it computes outputs from parameters, columns and sums into `out`.
+
+    has_exact_inverses: whether each number of samples is a power of two.
+    """
     with module.function(function.name, step_arguments("ptr noalias %out")) as emitter:
         program, size = layout.program, emitter.vector_bytes
         count = emitter.load(emitter.offset("%sums", layout.sums_of(function.reductions) * size))
+        divisor, factor = emitter.mean_scale(count, has_exact_inverses)
         places = _places(emitter, layout)
         for number, base in layout.sum_bases(function.reductions).items():
-            mean = layout.is_mean(number)
             strides = c_order(program, program.axes[number])
-            places.memory[number] = Storage("%sums", strides, base, divisor=count if mean else None, as_flag=not mean)
+            places.memory[number] = (
+                Storage("%sums", strides, base, divisor=divisor, factor=factor)
+                if layout.is_mean(number)
+                else Storage("%sums", strides, base, as_flag=True)
+            )
         writer = LoopWriter(emitter, places, module.target.registers)
         stores: dict[Axes, list[tuple[int, Storage]]] = {}
         at = 0

@@ -51,7 +51,7 @@ def lower_rolled(program: RolledProgram, target: Target, options: Options) -> Ro
     module = ModuleBuilder(target, options.dtype)
     for function in layout.functions:
         if isinstance(function, OutputFunction):
-            emit_rolled_outputs(module, layout, function)
+            emit_rolled_outputs(module, layout, function, options.has_exact_inverses(function.name))
         else:
             emit_rolled_reductions(
                 module, layout, function, tile_sizes(_SAMPLES_AT_ONCE, options.sample_counts), options.widths
