@@ -57,5 +57,11 @@ class Shard:
 
 
 def stopped_at(config: TrainConfig, steps: int | None) -> TrainConfig:
-    """Return the settings of training that is stopped after some steps; the same if that is None."""
-    return config if steps is None else replace(config, steps=steps, schedule_steps=config.steps)
+    """Return the settings of training that is stopped after some steps; the same if that is None.
+
+    Its curves have as many points for a step as those of the whole training, but two at least.
+    """
+    if steps is None:
+        return config
+    points = max(2, round((config.points - 1) * steps / config.steps) + 1)
+    return replace(config, steps=steps, points=points, schedule_steps=config.steps)

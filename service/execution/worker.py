@@ -105,8 +105,8 @@ def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, rule: Early
         they are the metric of the final weights, NaN for a trial that has diverged.
     """
     looks = 2 if rule is None else shard.config.steps // rule.steps_between_looks + 1
-    config = replace(shard.architecture.config, points=looks, gradients=False, scores=())
-    shard = replace(shard, architecture=replace(shard.architecture, config=config))
+    config = replace(shard.config, points=looks, gradients=False, scores=())
+    shard = replace(shard, steps=None, architecture=replace(shard.architecture, config=config))
     measure = plain_metric(metric)
     trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
     history = trained.history
