@@ -85,7 +85,7 @@ def _timed(run: Run) -> tuple[float, list[float]]:
 def _forget_compiled() -> None:
     from engine.kernels import compiled
 
-    compiled._compile.cache_clear()
+    compiled._cached.cache_clear()
 
 
 def _steps(make: Callable[[Work], Run], widths: tuple[int, ...], trials: int, seconds: float) -> int:

@@ -248,7 +248,8 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
             status = "KILLED" if run.over else "FINISHED"
             run.retry.call(lambda: _finish(run, status, start))
         except KeyboardInterrupt:
-            with suppress(StoreError):  # the sweep can be resumed without a table
+            run.pool.release()
+            with suppress(StoreError, KeyboardInterrupt):  # the sweep can be resumed without a table
                 _finish(run, "KILLED", start)
             recorded = f"{state.recorded:,} of {run.planned.trials:,} trials are recorded"
             raise SweepInterruptedError(f"interrupted: {recorded}; {hint}") from None

@@ -8,6 +8,7 @@ on the trials in other lanes, the processor or the width of its vectors.
 from __future__ import annotations
 
 import ctypes
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -53,7 +54,14 @@ class _CompiledProgram:
         self.curves = layout.recorded.names
 
 
-_compile = lru_cache(maxsize=128)(_CompiledProgram)
+_cached = lru_cache(maxsize=128)(_CompiledProgram)
+_compiling = threading.Lock()
+
+
+def _compile(program: Program, target: Target, options: Options) -> _CompiledProgram:
+    """Compile a program, once: of several threads that need it, one compiles."""
+    with _compiling:
+        return _cached(program, target, options)
 
 
 def train(job: TrainingJob, target: Target | None = None) -> History:

@@ -32,7 +32,9 @@ def trains_here(plan: Plan, workers: int | None = None, address: str | None = No
     workers, address: as the user gave them. One of them, or RAY_ADDRESS, asks for Ray.
     """
     asked = workers or address or "RAY_ADDRESS" in os.environ
-    return not asked and plan.seconds / available_cores() + recording_seconds(plan) < RAY_START_SECONDS
+    if asked:
+        return False
+    return plan.seconds_in_threads(available_cores()) + recording_seconds(plan) < RAY_START_SECONDS
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def estimated(
     The other arguments are those of `run_sweep`.
     """
     if inline or trains_here(plan, workers, address):
-        training = plan.seconds / (1 if inline else available_cores())
+        training = plan.seconds_in_threads(1 if inline else available_cores())
         return Estimate(None, _MLFLOW_START_SECONDS + training + recording_seconds(plan), measured=False)
     workers = workers or available_cores()
     factors = kept_factors(resolve(tracking_uri), address)

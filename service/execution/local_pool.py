@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from experiments.data.datasets import Dataset
@@ -75,26 +78,49 @@ class ThreadPool(InlinePool):
     """Trains in threads, on all cores: the engine computes without Python's lock. Records in the caller's thread.
 
     threads: how many shards are trained at once.
+    Nothing waits for the threads: a sweep that is interrupted ends although a shard is being trained.
     """
 
     def __init__(self, threads: int) -> None:
         self.workers = threads
         self.tasks_at_once = 2 * threads  # one trains, one waits
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="train")
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        for _ in range(threads):
+            threading.Thread(target=self._live, name="train", daemon=True).start()
+
+    def _live(self) -> None:
+        while (task := self._work.get()) is not None:
+            task()
 
     def release(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                self._work.get_nowait()
+        for _ in range(self.workers):
+            self._work.put(None)
 
     def close(self) -> None:
-        """Release the pool, and wait for the shards that are being trained."""
-        self._executor.shutdown(cancel_futures=True)
+        """Release the pool."""
+        self.release()
 
     def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
-        future = self._executor.submit(train_tables, shard, datasets.value, settings)
+        future = self._started(lambda: train_tables(shard, datasets.value, settings))
         return _Working(future, 0), _Working(future, 1)
 
     def screen(self, shard: Shard, datasets: Handle, metric: str, rule: EarlyStoppingSpec | None) -> Handle:
-        return _Working(self._executor.submit(screened, shard, datasets.value, metric, rule))
+        return _Working(self._started(lambda: screened(shard, datasets.value, metric, rule)))
+
+    def _started(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def task() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._work.put(task)
+        return future
 
     def first_done(self, handles: Collection[Handle], seconds: float | None) -> Handle | None:
         done = next((handle for handle in handles if _is_done(handle)), None)

@@ -104,14 +104,24 @@ class Plan:
 
     @cached_property
     def seconds(self) -> float:
-        """The estimated training time on one core, in seconds."""
+        """The estimated time of training and compilation on one core, in seconds."""
         pairs = zip(self.populations, self.programs, strict=True)
         training = sum(self._cost(population.trials, population, program) for population, program in pairs)
         if self.steps is not None:
             training *= self._share_of_steps(self.steps)
         elif self.ladder:
             training *= self.ladder.share
-        return training + sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
+        return training + self.compilation_seconds
+
+    @cached_property
+    def compilation_seconds(self) -> float:
+        """The estimated time of compiling each program once, in seconds."""
+        return sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
+
+    def seconds_in_threads(self, threads: int) -> float:
+        """Return the estimated time in threads of one process, in seconds. One after the other compiles."""
+        training = self.seconds - self.compilation_seconds
+        return self.compilation_seconds + training / min(threads, max(self.trials, 1))
 
     def _share_of_steps(self, steps: Integers) -> float:
         """Return the steps that trials are trained for, as a share of those of the sweep file."""
