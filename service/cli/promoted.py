@@ -30,8 +30,13 @@ def print_choice(trial: TrialInfo, best: BestTrial | None, options: str) -> None
 
     parts = []
     if best is not None:
-        where = f"of the {best.compared:,} single trials of {best.sweep.spec}/{best.sweep.sweep} that have a run"
-        parts.append(f"the best {where}: {best.metric} {best.value:.5g}")
+        name = f"{best.sweep.spec}/{best.sweep.sweep}"
+        which = (
+            f"the only trial of {name} that has a run"
+            if best.compared == 1
+            else f"the best of the {best.compared:,} single trials of {name} that have a run"
+        )
+        parts.append(f"{which}: {best.metric} {best.value:.5g}")
         beside = test_metric(best.metric)
         if beside in trial.metrics:
             parts.append(f"{beside} {trial.metrics[beside]:.5g}")
@@ -49,12 +54,12 @@ def print_choice(trial: TrialInfo, best: BestTrial | None, options: str) -> None
 
 def _rank_text(best: BestTrial, options: str) -> str:
     """Return the rank of the trial's configuration; empty if each configuration has a single trial."""
-    entry, leader = best.entry, best.entries[0]
-    if all(each.trials == 1 for each in best.entries):
+    entry, leader = best.entry, best.leader
+    if not best.repeated:
         return ""
-    rank = f"{entry.rank}{'=' if entry.tied else ''} of {len(best.entries):,}"
+    rank = f"{entry.rank}{'=' if entry.tied else ''} of {best.configurations:,}"
     of = f"the mean over its {entry.finished} seeds or folds, {entry.mean:.5g}"
-    text = f"`gradgrid top` ranks configurations, not single trials; that of this trial is {rank} there, by {of}"
+    text = f"`gradgrid top` ranks configurations, not single trials; its configuration has rank {rank}, by {of}"
     if leader is entry or not leader.run_id:
         return text
     return (

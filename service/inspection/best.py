@@ -23,8 +23,10 @@ class BestTrial:
     metric: what it is best by.
     value: that metric of its final weights.
     compared: the number of trials with a run that were compared.
-    entries: the leaderboard of the same metric, best first.
-    entry: that of the trial's configuration.
+    entry: that of the trial's configuration, on the leaderboard of the same metric.
+    leader: the first of that leaderboard.
+    configurations: the length of that leaderboard.
+    repeated: whether some configuration has several trials.
     """
 
     trial: TrialInfo
@@ -32,8 +34,10 @@ class BestTrial:
     metric: str
     value: float
     compared: int
-    entries: list[Entry]
     entry: Entry
+    leader: Entry
+    configurations: int
+    repeated: bool
 
 
 def best_of(store: Store, sweep: SweepInfo, metric: str | None = None) -> BestTrial:
@@ -49,9 +53,22 @@ def best_of(store: Store, sweep: SweepInfo, metric: str | None = None) -> BestTr
     with_run = table[table["run_id"].notna()] if len(table) else table
     best = best_trials(with_run, by, 1)
     if not len(best):
-        raise NotFoundError(f"no trial of {sweep.sweep} has finished with a value of {by} and has a run")
+        raise NotFoundError(_nothing_text(sweep, by))
     row = best.iloc[0]
     params = {name: none_if_missing(row[PARAMS + name]) for name in names}
     entry = next(e for e in entries if all(params[name] == value for name, value in e.params.items()))
     trial, value = store.find_trial(str(row["run_id"])), float(row[METRICS + by])
-    return BestTrial(trial, sweep, by, value, len(with_run), entries, entry)
+    repeated = any(each.trials > 1 for each in entries)
+    return BestTrial(trial, sweep, by, value, len(with_run), entry, entries[0], len(entries), repeated)
+
+
+def _nothing_text(sweep: SweepInfo, metric: str) -> str:
+    """Return why a sweep has no best trial."""
+    name = f"{sweep.spec}/{sweep.sweep}"
+    if not sweep.has_no_runs:
+        return f"no trial of {name} that has a run has finished with a value of {metric}"
+    return (
+        f"no trial of {name} has a run, because of `record: {{runs: summary}}`, and only a trial with a run can be "
+        "promoted; start a new sweep with `record: {runs: {top: 1}}`, which gives a run to the best trial, or with "
+        "`runs: all`"
+    )

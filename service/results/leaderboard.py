@@ -10,6 +10,7 @@ The two statistics are computed from scipy.special, because importing scipy.stat
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,9 +103,13 @@ def ranked(
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """Return the trials that meet all conditions. Raises UserError for one that no trial can meet."""
+    """Return the trials that meet all conditions. Raises UserError for one that no trial can meet.
+
+    where: conditions; a text alone is one condition.
+    """
+    conditions = [where] if isinstance(where, str) else where
     meets, trials = np.ones(len(table), dtype=bool), _TableTrials(table)
-    for condition in where if len(table) else ():
+    for condition in conditions if len(table) else ():
         meets &= _holds(trials, condition)
     return table[meets]
 
@@ -139,8 +144,9 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, floa
         if index and not (complete and _are_inseparable(samples, leader_samples)):
             leader = index
         ranks.append(leader + 1)
+    sharing = Counter(ranks)
     return [
-        Entry(rank, ranks.count(rank) > 1, params, trials, len(samples), *mean_interval(samples), run_id, test)
+        Entry(rank, sharing[rank] > 1, params, trials, len(samples), *mean_interval(samples), run_id, test)
         for rank, (params, trials, samples, run_id, test) in zip(ranks, groups, strict=True)
     ]
 

@@ -68,6 +68,13 @@ def test_entries_that_the_data_can_not_separate_share_a_rank() -> None:
     ]
 
 
+def test_ranks_of_many_entries_say_who_shares_them() -> None:
+    values = {f"a{k}": [float(k // 3)] for k in range(3000)} | {"alone": [5000.0]}
+    entries = ranked(_table(values), "loss", ["activation"])
+    assert [entry.rank for entry in entries] == [k // 3 * 3 + 1 for k in range(3000)] + [3001]
+    assert [entry.tied for entry in entries] == [True] * 3000 + [False]
+
+
 def test_a_metric_of_which_more_is_better_is_ranked_from_the_top() -> None:
     assert [e.params["activation"] for e in ranked(_table(), "accuracy", ["activation", "seed"])] == list(_SEEDS)
 

@@ -66,7 +66,7 @@ def test_promote_says_which_trial_it_takes(searched: tuple[RecordedSweep, str]) 
     assert f": {_METRIC} {best[f'metrics.{_METRIC}']:.5g}, test_balanced_accuracy " in said
     where = "stopped early, at" if best["outcome"] == "stopped" else f"{best['outcome']}, trained to"
     assert f"{where} step {best['last_step']} of 18" in said
-    assert f"of {len(found.leaderboard())} there, by the mean over its 2 seeds or folds" in said
+    assert f"of {len(found.leaderboard())}, by the mean over its 2 seeds or folds" in said
     worst = found.trials.sort_values("metrics.loss").iloc[-1]
     assert worst["outcome"] == "stopped"
     named = run_command("promote", worst["run_id"], "--name", "two", *at).stderr
@@ -91,9 +91,9 @@ def test_promote_names_the_first_configurations_trial_if_it_takes_another(
     best = best_of(found._store, found.info)
     first = Entry(1, False, {"learning_rate": 1.0}, 2, 2, 0.9, 0.8, 1.0, "1234567890")
     second = Entry(2, False, {"learning_rate": 2.0}, 2, 2, 0.5, 0.4, 0.6, best.trial.run_id)
-    print_choice(best.trial, replace(best, entries=[first, second], entry=second), "--name one")
+    print_choice(best.trial, replace(best, entry=second, leader=first, configurations=2, repeated=True), "--name one")
     said = capsys.readouterr().err
-    assert "that of this trial is 2 of 2 there, by the mean over its 2 seeds or folds, 0.5" in said
+    assert "not single trials; its configuration has rank 2 of 2, by the mean over its 2 seeds or folds, 0.5" in said
     assert "the first there has the mean 0.9; its best trial: `gradgrid promote 12345678 --name one`" in said
 
 
@@ -102,7 +102,16 @@ def test_promote_takes_a_trial_that_has_a_run(tmp_path: Path) -> None:
     table = sweep({**_SPEC, "record": {"points": 2, "runs": {"top": 1}}}, tracking_uri=uri, inline=True).trials
     (run,) = table["run_id"].dropna()
     said = run_command("promote", "searched", "--name", "one", "--tracking-uri", uri).stderr
-    assert f"run {run}, the best of the 1 single trials" in said
+    assert f"run {run}, the only trial of searched/" in said
+
+
+def test_promote_of_a_sweep_without_runs_says_what_to_do(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    found = sweep({**_SPEC, "record": {"points": 2, "runs": "summary"}}, tracking_uri=uri, inline=True)
+    refused = run_command("promote", "searched", "--name", "one", "--tracking-uri", uri)
+    assert refused.exit_code == 2
+    assert f"no trial of searched/{found.id} has a run, because of `record: {{runs: summary}}`" in refused.stderr
+    assert "start a new sweep with `record: {runs: {top: 1}}`" in refused.stderr
 
 
 def test_a_sampler_is_told_the_metric_of_the_search(tmp_path: Path) -> None:
