@@ -58,7 +58,7 @@ class RecordedSweep:
 
         return read_table(self._store, self.info)
 
-    def leaderboard(self, by: str | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
+    def leaderboard(self, by: str | None = None, where: str | Sequence[str] = ()) -> pd.DataFrame:
         """Return the swept configurations, best first, by the mean of a metric over their seeds.
 
         Columns: rank, which configurations share that the data can't tell apart; tied, whether another one shares it;
@@ -66,7 +66,7 @@ class RecordedSweep:
         95 % confidence interval; run_id of the best trial.
 
         by: the metric; None for the objective.
-        where: conditions such as `learning_rate<0.1`; only trials that meet all of them count.
+        where: a condition such as `learning_rate<0.1`, or several; only trials that meet all of them count.
         Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
         """
         from service.results.frames import entries_frame
@@ -320,16 +320,19 @@ def load_sweep(name: str, *, tracking_uri: str | None = None, trust_parts: bool 
 
 
 def compare(
-    *sweeps: str | RecordedSweep, by: str | None = None, where: Sequence[str] = (), tracking_uri: str | None = None
+    *sweeps: str | RecordedSweep,
+    by: str | None = None,
+    where: str | Sequence[str] = (),
+    tracking_uri: str | None = None,
 ) -> ComparedSweeps:
     """Compare two to eight recorded sweeps of one store.
 
     sweeps: their names, as for `load_sweep`, or the sweeps themselves.
     by: the metric; None for their objective.
-    where: conditions such as `learning_rate<0.1`; only trials that meet all of them are compared.
+    where: a condition such as `learning_rate<0.1`, or several; only trials that meet all of them are compared.
     tracking_uri: MLflow's store; None for that of a sweep that is given itself, or else as for `load_sweep`.
-    Raises NotFoundError if there is no such sweep, no trial, or no such metric; UserError if there is one sweep alone,
-    if they are of different tasks or stores, or have different objectives and `by` is None; StoreError.
+    Raises NotFoundError if there is no such sweep, no trial, or no such metric; UserError if there are fewer than two
+    sweeps, if they are of different tasks or stores, or have different objectives and `by` is None; StoreError.
     """
     from experiments.errors import UserError
     from service.inspection.compare import compare as compare_infos
@@ -337,6 +340,9 @@ def compare(
     from service.recording.redaction import without_passwords
     from service.recording.store import Store
 
+    if len(sweeps) < 2:
+        hint = "`load_sweep` returns a single one" if sweeps else "name them: `compare('first', 'second')`"
+        raise UserError(f"a comparison needs two sweeps, not {len(sweeps)}; {hint}")
     stores = [given._store for given in sweeps if isinstance(given, RecordedSweep)]
     store = Store(tracking_uri) if tracking_uri or not stores else stores[0]
     others = {other.uri for other in stores} - {store.uri}
@@ -344,6 +350,4 @@ def compare(
         every = ", ".join(map(without_passwords, sorted({store.uri, *others})))
         raise UserError(f"sweeps of different stores can't be compared: {every}")
     infos = find_sweeps(store, [given.id if isinstance(given, RecordedSweep) else given for given in sweeps])
-    if len(infos) < 2:
-        raise UserError(f"a comparison needs two sweeps, not {len(infos)}; `load_sweep` returns a single one")
     return ComparedSweeps(store, compare_infos(store, infos, by, where))

@@ -12,6 +12,7 @@ from service.results.matching import Difference, Matching
 
 _OF_AN_ENTRY = ("trials", "finished", "mean", "low", "high", "run_id")
 _OF_A_DIFFERENCE = ("pairs", "finished", "mean", "low", "high")
+_QUARTILES = ("first_quartile", "median", "third_quartile")
 _COUNTS = ("first_better", "second_better", "equal", "lost")
 
 
@@ -26,20 +27,19 @@ def entries_frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def matched_frame(matchings: Sequence[Matching]) -> pd.DataFrame:
     """Return the differences of matched trials, one row for each combination of values that sweeps do not share."""
-    return pd.DataFrame([_row(matched, difference) for matched in matchings for difference in matched.differences])
+    rows = [_row(matched, difference) for matched in matchings for difference in matched.differences]
+    columns = ["first", "second", *_OF_A_DIFFERENCE, *_QUARTILES, *_COUNTS]
+    return pd.DataFrame(rows, columns=None if rows else columns)
 
 
 def _row(matched: Matching, difference: Difference) -> dict[str, Any]:
     values = {f"first.{name}": value for name, value in difference.first_values.items()}
     values |= {f"second.{name}": value for name, value in difference.second_values.items()}
-    first, median, third = difference.quartiles
     return {
         "first": matched.first,
         "second": matched.second,
         **values,
         **{name: getattr(difference, name) for name in _OF_A_DIFFERENCE},
-        "first_quartile": first,
-        "median": median,
-        "third_quartile": third,
+        **dict(zip(_QUARTILES, difference.quartiles, strict=True)),
         **{name: getattr(difference, name) for name in _COUNTS},
     }

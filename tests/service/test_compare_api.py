@@ -50,9 +50,19 @@ def test_it_is_the_comparison_of_the_command(pair: tuple[RecordedSweep, Recorded
 def test_conditions_and_the_metric_are_taken(pair: tuple[RecordedSweep, RecordedSweep, str], tmp_path: Path) -> None:
     both = compare(*pair[:2], by="accuracy", where=["learning_rate=0.1"])
     assert both.metric == "accuracy"
+    assert compare(*pair[:2], where="learning_rate=0.1").trials.equals(both.trials)
+    assert len(pair[0].leaderboard(where="learning_rate=0.1")) == 1
     assert set(both.trials["params.learning_rate"]) == {0.1}
     (page,) = both.report().write(tmp_path / "both.html")
     assert "one" in page.read_text(encoding="utf-8")
+
+
+def test_sweeps_without_partners_have_the_columns(pair: tuple[RecordedSweep, RecordedSweep, str]) -> None:
+    whole = compare(*pair[:2]).matched()
+    third = sweep(_SPEC, "name=three", "grid.seed=[7, 8]", tracking_uri=pair[2], inline=True)
+    matched = compare(pair[0], third).matched()
+    assert len(matched) == 0
+    assert list(matched) == [name for name in whole if not name.endswith(".optimizer")]
 
 
 def test_what_can_not_be_compared_is_refused(pair: tuple[RecordedSweep, RecordedSweep, str], tmp_path: Path) -> None:
@@ -62,5 +72,7 @@ def test_what_can_not_be_compared_is_refused(pair: tuple[RecordedSweep, Recorded
         compare(pair[0], other)
     with pytest.raises(UserError, match="needs two sweeps, not 1"):
         compare(load_sweep("one", tracking_uri=uri))
+    with pytest.raises(UserError, match=r"needs two sweeps, not 0; name them: `compare\('first', 'second'\)`"):
+        compare(tracking_uri=f"sqlite:///{tmp_path / 'nothing.db'}")
     with pytest.raises(UserError, match="are the same sweep"):
         compare(other, "one")
