@@ -44,9 +44,10 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """The relative difference; NaN if a value is missing or infinite."""
-        greatest = max(abs(self.recorded), abs(self.computed))
-        return abs(self.recorded - self.computed) / greatest if greatest < math.inf else math.nan
+        """The relative difference; NaN if a value is missing, infinite or NaN."""
+        if not (math.isfinite(self.recorded) and math.isfinite(self.computed)):
+            return math.nan
+        return abs(self.recorded - self.computed) / max(abs(self.recorded), abs(self.computed))
 
 
 @dataclass(frozen=True)

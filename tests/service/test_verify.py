@@ -1,6 +1,7 @@
 """`gradgrid verify` compares recorded figures with those of a new training run."""
 
 import json
+import math
 import re
 import sqlite3
 from pathlib import Path
@@ -10,7 +11,7 @@ from mlflow import MlflowClient
 
 from experiments.errors import SpecError
 from experiments.spec import load_spec
-from service.inspection.verify import verify
+from service.inspection.verify import Difference, Verdict, verify
 from service.recording.infos import TrialInfo
 from service.recording.store import Store
 from service.run import run_sweep
@@ -69,6 +70,15 @@ def test_verify_finds_changes(tmp_path: Path, uri: str, what: str) -> None:
     assert result.exit_code == 1
     assert "1 DIFFERENT" in result.stdout
     assert ("layer1.weight[1]" if what == "a weight" else "loss at step 2") in result.stdout
+
+
+@pytest.mark.parametrize("recorded", [0.0, 1.0, math.nan, math.inf])
+@pytest.mark.parametrize("computed", [math.nan, math.inf])
+def test_a_figure_that_is_not_finite_has_no_relative_difference(recorded: float, computed: float) -> None:
+    for pair in ((recorded, computed), (computed, recorded)):
+        difference = Difference("run", "loss at step 2", *pair, allowed=1e-9)
+        assert math.isnan(difference.relative)
+        assert Verdict(1, 1, (difference,)).significant == (difference,)
 
 
 @pytest.mark.parametrize(("dtype", "refused"), [("float32", True), ("float64", False)])
