@@ -55,7 +55,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     from service.results.trials_table import shown_params
 
     if not result.trials:
-        print_note(_nothing_text(result, tracking_option(tracking_uri)))
+        print_note(_nothing_text(result, tracking_option(tracking_uri), spec or {}))
         return
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
@@ -85,11 +85,18 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     )
 
 
-def _nothing_text(result: SweepResult, option: str) -> str:
+def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> str:
     """Return the message that a budget was over before any trial was recorded. option: names the store, or nothing."""
+    compares = (spec.get("search") or {}).get("method") in ("halving", "hyperband") or spec.get("early_stopping")
+    why = (
+        "trials are first compared and then recorded, and a comparison that does not end in time is begun again by "
+        "`resume`"
+        if compares
+        else "it counts from the start of the command, so reading the data is in it, and starting Ray if the sweep "
+        "uses Ray"
+    )
     return (
-        f"the budget of --minutes was over before any of the {result.planned:,} trials was recorded; it counts from "
-        "the start of the command, so reading the data and starting Ray are in it\n"
+        f"the budget of --minutes was over before any of the {result.planned:,} trials was recorded; {why}\n"
         f"`gradgrid resume {result.sweep}{option} --minutes N` goes on with a budget of N more minutes, and without "
         "--minutes it trains all"
     )

@@ -60,10 +60,19 @@ def test_a_budget_that_is_over_at_once_says_so_and_is_no_failure(uri: str) -> No
     result = run_command("sweep", "xor", "--set", "grid.seed.range=2", "--minutes", "1e-9", *at)
     assert result.exit_code == 0
     assert "the budget of --minutes was over before any of the 96 trials was recorded" in result.stderr
+    assert "so reading the data is in it, and starting Ray if the sweep uses Ray\n" in result.stderr
     assert "--minutes N` goes on with a budget of N more minutes" in result.stderr
     assert "finished" not in result.stderr
     assert result.stdout == ""
     assert run_for_json("resume", "xor", *at)["trials"] == 96
+
+
+@pytest.mark.parametrize("stopping", ["search={method: halving, trials: 9, first: 2}", "early_stopping={patience: 10}"])
+def test_a_budget_that_is_over_before_a_comparison_says_that_trials_are_compared(stopping: str, uri: str) -> None:
+    at = ("--minutes", "1e-9", "--inline", "--tracking-uri", uri)
+    said = run_command("sweep", "xor", "--set", stopping, *at).stderr
+    assert "trials are first compared and then recorded" in said
+    assert "Ray" not in said
 
 
 def test_a_budget_that_suffices_changes_nothing(uri: str) -> None:
