@@ -61,11 +61,10 @@ class SweepSnapshot:
     def comparison(self) -> str:
         """Which comparison goes on; empty if none does."""
         every = self.sweep.rungs
-        decided = [count.steps for count in self.rungs if count.went_on is not None]
-        ahead = [count for count in self.rungs if count.went_on is None and count.steps > max(decided, default=0)]
-        steps = min((count.steps for count in ahead), default=0)
-        if self.ended or not ahead or steps == every[-1]:
+        ahead = [count for count in self.rungs if count.went_on is None and count.steps != every[-1]]
+        if self.ended or not ahead:
             return ""
+        steps = min(count.steps for count in ahead)
         return comparison_text(every, steps, sum(count.trials for count in ahead if count.steps == steps))
 
     @property

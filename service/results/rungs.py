@@ -18,7 +18,8 @@ class RungCounts:
     bracket: its number, from 1; halving has one bracket.
     steps: the rung.
     trials: how many are trained to it.
-    went_on: how many of them went on to the next rung; None at the last rung, and if it is not decided yet.
+    went_on: how many of them go on to the next rung; None at the last rung, and if it is not decided yet. It is
+        decided from the beginning for a single configuration: it is not compared, and goes on.
     """
 
     bracket: int
@@ -27,12 +28,13 @@ class RungCounts:
     went_on: int | None
 
 
-def rung_counts(rungs: Sequence[int], firsts: Integers, steps: Integers) -> list[RungCounts]:
+def rung_counts(rungs: Sequence[int], firsts: Integers, steps: Integers, repeats: int = 1) -> list[RungCounts]:
     """Return the counts of each bracket at each rung, up to the rung that is being compared.
 
     rungs: numbers of steps, ascending; the last is that of the sweep file.
     firsts: (trials,) the index of the rung at which each trial is compared first; trials of one bracket share it.
     steps: (trials,) that each is trained for; UNDECIDED for those that have not left yet.
+    repeats: the number of trials of a configuration.
     """
     decided_to = int(steps.max()) if (steps == UNDECIDED).any() else rungs[-1]
     counts = []
@@ -41,9 +43,10 @@ def rung_counts(rungs: Sequence[int], firsts: Integers, steps: Integers) -> list
         for rung in rungs[first:]:
             still_in = members == UNDECIDED
             trained, further = int((still_in | (members >= rung)).sum()), int((still_in | (members > rung)).sum())
-            is_decided = rung <= decided_to and rung != rungs[-1]
+            is_compared = trained > repeats  # as `Ladder.compared`: of several configurations some leave
+            is_decided = (rung <= decided_to or not is_compared) and rung != rungs[-1]
             counts.append(RungCounts(bracket, rung, trained, further if is_decided else None))
-            if rung > decided_to:
+            if rung > decided_to and is_compared:
                 break
     return counts
 
@@ -67,5 +70,5 @@ def comparison_text(rungs: Sequence[int], steps: int, trials: int) -> str:
 
     rungs: as for `rung_counts`; empty for early stopping, which has none. trials: that are compared.
     """
-    at = f"comparing {trials:,} trials at step {steps:,}"
+    at = f"comparing {trials:,} trial{'' if trials == 1 else 's'} at step {steps:,}"
     return f"rung {list(rungs).index(steps) + 1} of {len(rungs)}: {at}" if steps in rungs else at

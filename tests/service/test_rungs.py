@@ -28,6 +28,7 @@ _SPEC: dict[str, Any] = {
     "grid": {"learning_rate": {"loguniform": [0.01, 10]}, "seed": {"range": 2}},
     "record": {"points": 3, "curves": "none"},
 }
+_SECOND = "rung 2 of 3: comparing 6 trials at step 12"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,32 @@ def test_the_counts_end_at_the_rung_that_is_compared() -> None:
     ]
 
 
+def test_a_single_configuration_is_not_compared() -> None:
+    """As `Ladder.compared`: here of two seeds, in a bracket of its own and beside a bracket of three."""
+    undecided = np.zeros(8, dtype=np.int64)
+    alone = [RungCounts(1, 4, 2, 2), RungCounts(1, 12, 2, 2), RungCounts(1, 36, 2, None)]
+    assert rung_counts((4, 12, 36), undecided[:2], undecided[:2], repeats=2) == alone
+    firsts = np.array([0, 0, 1, 1, 1, 1, 1, 1])
+    assert rung_counts((4, 12, 36), firsts, undecided, repeats=2) == [*alone, RungCounts(2, 12, 6, None)]
+
+
+def test_the_comparisons_are_those_of_the_ladder(hyperband: tuple[RecordedSweep, str]) -> None:
+    """After each decision, the trials that are to be compared next are those of the brackets that the ladder yields."""
+    ladder, configurations = (plan := make_plan(load_spec(_SPEC))).ladder, plan.configurations
+    assert ladder is not None
+    info, table = replace(hyperband[0].info, status="RUNNING"), hyperband[0].trials
+    firsts, steps = ladder.firsts(configurations), np.zeros(plan.trials, dtype=np.int64)
+    still_in, rng = np.ones(20, dtype=bool), np.random.default_rng(1)
+    for rung, at in enumerate(ladder.rungs[:-1]):
+        compared = list(ladder.compared(rung, still_in))
+        snapshot = SweepSnapshot(info, table, 40, 0.0, rungs=rung_counts(ladder.rungs, firsts, steps, repeats=2))
+        trials = 2 * sum(len(bracket.members) for bracket in compared)
+        assert snapshot.comparison == f"rung {rung + 1} of 3: comparing {trials} trials at step {at}"
+        leave = ladder.worst(rung, still_in, rng.random(20))
+        still_in[leave] = False
+        steps[np.isin(configurations, leave)] = at
+
+
 def test_the_dry_run_of_hyperband_has_a_line_for_each_bracket() -> None:
     plan = make_plan(load_spec(_SPEC))
     assert plan.ladder is not None
@@ -156,6 +183,8 @@ def test_progress_names_the_rung_and_gives_a_time_only_in_the_end(
             "rung 2 of 3: comparing 12 trials at step 12",
         ),
         ([RungCounts(1, 4, 20, 6), RungCounts(1, 12, 6, 2), RungCounts(1, 36, 2, None)], ""),
+        ([RungCounts(1, 4, 1, 1), RungCounts(1, 12, 1, 1), RungCounts(2, 12, 6, None)], _SECOND),
+        ([RungCounts(1, 4, 1, None)], "rung 1 of 3: comparing 1 trial at step 4"),
         ([], ""),
     ],
 )
