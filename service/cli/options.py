@@ -77,7 +77,9 @@ workers = click.option("--workers", type=click.IntRange(min=1), help="Tasks at o
 address = click.option(
     "--address", metavar="ADDR", help="A running Ray, host:port; else RAY_ADDRESS, else Ray is started for the sweep."
 )
-inline = click.option("--inline", is_flag=True, help="Train in this process, without Ray: same numbers, for debugging.")
+inline = click.option(
+    "--inline", is_flag=True, help="Train in one thread of this process, without Ray: same numbers, for debugging."
+)
 jobs_address = click.option(
     "--jobs-address",
     metavar="URL",
