@@ -72,14 +72,14 @@ def parse_axis(raw: Any) -> LazyAxis | Interval:
     """
     if isinstance(raw, list):
         return _checked(LazyAxis(len(raw), lambda: raw))
-    if isinstance(raw, str) and (call := called(raw)):
-        raise ValueError(f"{raw} is not a form of an axis; {equivalent(call)}")
+    if isinstance(raw, str) and (hint := equivalent(called(raw), parse_axis)):
+        raise ValueError(f"{raw} is not a form of an axis; {hint}")
     if not isinstance(raw, dict):
         return _checked(LazyAxis(0 if raw is None else 1, lambda: [raw]))
     form = next((name for name in FORMS if name in raw), None)
     extra = set(map(str, raw)) - {form, *BESIDE} if form else set()
     if form is None or extra:
-        hint = equivalent(raw) or f"write {_FORMS}{did_you_mean(next(map(str, raw), ''), FORMS)}"
+        hint = equivalent(raw, parse_axis) or f"write {_FORMS}{did_you_mean(next(map(str, raw), ''), FORMS)}"
         raise ValueError(f"{', '.join(map(str, raw)) or '{}'} is not a form of an axis; {hint}")
     if ("points" in raw) != form.endswith("space"):
         raise ValueError(f"{form} {'needs' if form.endswith('space') else 'takes no'} points; write {_FORMS}")
