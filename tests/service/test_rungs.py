@@ -114,21 +114,29 @@ def test_a_single_configuration_is_not_compared() -> None:
     assert rung_counts((4, 12, 36), firsts, undecided, repeats=2) == [*alone, RungCounts(2, 12, 6, None)]
 
 
-def test_the_comparisons_are_those_of_the_ladder(hyperband: tuple[RecordedSweep, str]) -> None:
+@pytest.mark.parametrize("count", [2, 5, 20])
+def test_the_comparisons_are_those_of_the_ladder(hyperband: tuple[RecordedSweep, str], count: int) -> None:
     """After each decision, the trials that are to be compared next are those of the brackets that the ladder yields."""
-    ladder, configurations = (plan := make_plan(load_spec(_SPEC))).ladder, plan.configurations
+    plan = make_plan(load_spec({**_SPEC, "search": {**_SPEC["search"], "trials": count}}))
+    ladder, configurations = plan.ladder, plan.configurations
     assert ladder is not None
     info, table = replace(hyperband[0].info, status="RUNNING"), hyperband[0].trials
     firsts, steps = ladder.firsts(configurations), np.zeros(plan.trials, dtype=np.int64)
-    still_in, rng = np.ones(20, dtype=bool), np.random.default_rng(1)
-    for rung, at in enumerate(ladder.rungs[:-1]):
-        compared = list(ladder.compared(rung, still_in))
-        snapshot = SweepSnapshot(info, table, 40, 0.0, rungs=rung_counts(ladder.rungs, firsts, steps, repeats=2))
-        trials = 2 * sum(len(bracket.members) for bracket in compared)
-        assert snapshot.comparison == f"rung {rung + 1} of 3: comparing {trials} trials at step {at}"
-        leave = ladder.worst(rung, still_in, rng.random(20))
-        still_in[leave] = False
-        steps[np.isin(configurations, leave)] = at
+    still_in, rng = np.ones(count, dtype=bool), np.random.default_rng(1)
+
+    def comparison() -> str:
+        counts = rung_counts(plan_rungs, firsts, steps, repeats=2)
+        return SweepSnapshot(info, table, plan.trials, 0.0, rungs=counts).comparison
+
+    plan_rungs = ladder.rungs
+    for rung, at in enumerate(plan_rungs[:-1]):
+        if compared := list(ladder.compared(rung, still_in)):
+            trials = 2 * sum(len(bracket.members) for bracket in compared)
+            assert comparison() == f"rung {rung + 1} of 3: comparing {trials} trials at step {at}"
+            leave = ladder.worst(rung, still_in, rng.random(count))
+            still_in[leave] = False
+            steps[np.isin(configurations, leave)] = at
+    assert comparison() == ""
 
 
 def test_the_dry_run_of_hyperband_has_a_line_for_each_bracket() -> None:
