@@ -25,13 +25,13 @@ _BITS = 32
 COORDINATES: int = 2**_BITS
 """Coordinates are whole numbers below this."""
 
-_ASKING = ("tpe", "cmaes")
+_ASKING = ("tpe", "cmaes", "optuna")
 
 
 class SearchSpec(Section):
     """The `search` section: which points of the axes are trained."""
 
-    method: Literal["grid", "random", "sobol", "halving", "hyperband", "tpe", "cmaes"] = Field(
+    method: Literal["grid", "random", "sobol", "halving", "hyperband", "tpe", "cmaes", "optuna"] = Field(
         default="grid",
         description="all points; points at random; points of a Sobol sequence, which fills evenly; successive halving "
         "or Hyperband, which train the worse trials for fewer steps; points that Optuna chooses by earlier results",
@@ -49,7 +49,10 @@ class SearchSpec(Section):
         description="halving, hyperband, tpe and cmaes: what decides, and ranks the leaderboard; the loss of the "
         "validation or test part",
     )
-    batch: int = Field(default=100, description="tpe and cmaes: points that are chosen at once", ge=1, le=10_000)
+    batch: int = Field(
+        default=100, description="tpe, cmaes and optuna: points that are chosen at once", ge=1, le=10_000
+    )
+    sampler: str | None = Field(default=None, description="optuna: the name of the sampler in optuna.samplers")
 
     @model_validator(mode="after")
     def _keys_fit(self) -> SearchSpec:
@@ -67,7 +70,9 @@ class SearchSpec(Section):
         if given and not self.has_rungs:
             raise ValueError(f"{given[0]} belongs to method halving or hyperband, not {self.method}")
         if "batch" in self.model_fields_set and not self.asks:
-            raise ValueError(f"batch belongs to method tpe or cmaes, not {self.method}")
+            raise ValueError(f"batch belongs to method tpe, cmaes or optuna, not {self.method}")
+        if (self.sampler is not None) != (self.method == "optuna"):
+            raise ValueError("method optuna and sampler go together: {method: optuna, sampler: NSGAIISampler, ...}")
         return self
 
     @property

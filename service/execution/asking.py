@@ -5,6 +5,7 @@ The sampler's state is not kept: a sweep that is resumed asks and tells again wh
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import pandas as pd
 from engine import DIVERGED
 from engine.arrays import Floats, Integers, Words
 from experiments.asking import Dimension, dimensions
-from experiments.errors import UserError
+from experiments.errors import UserError, did_you_mean
 from experiments.search import SearchSpec
 from service.execution.plan import Plan, plan_with_points
 from service.results.metrics import METRICS, lower_is_better
@@ -28,7 +29,7 @@ class Sampler:
     """A sampler of Optuna. It minimises."""
 
     def __init__(self, search: SearchSpec, every: Sequence[Dimension]) -> None:
-        """search: of the sweep file. every: the dimensions. Raises UserError if Optuna is not installed."""
+        """search: of the sweep file. every: the dimensions. Raises UserError without Optuna, or this sampler."""
         try:
             import optuna
 
@@ -50,14 +51,35 @@ class Sampler:
         sampler: optuna.samplers.BaseSampler
         if self._search.method == "cmaes":
             sampler = samplers.CmaEsSampler(seed=seed, popsize=self._search.batch, warn_independent_sampling=False)
-        else:
+        elif self._search.method == "tpe":
             sampler = samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=self._search.batch)
+        else:
+            sampler = self._named_sampler(seed)
+        return sampler
+
+    def _named_sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        name, samplers = self._search.sampler or "", self._optuna.samplers
+        found = getattr(samplers, name, None)
+        if not (isinstance(found, type) and issubclass(found, samplers.BaseSampler)):
+            names = [each for each in samplers.__all__ if each.endswith("Sampler") and not each.startswith("Base")]
+            raise UserError(f"Optuna has no sampler {name!r}{did_you_mean(name, names)}; it has {', '.join(names)}")
+        batch = self._search.batch
+        given = {"seed": seed, "population_size": batch, "n_startup_trials": batch, "warn_independent_sampling": False}
+        taken = inspect.signature(found).parameters
+        try:
+            sampler: optuna.samplers.BaseSampler = found(**{key: given[key] for key in given if key in taken})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Optuna's {name} can't be used by its name alone: {error}") from None
         return sampler
 
     def ask(self, count: int) -> Words:
         """Return the coordinates of new points, (count, dimensions)."""
         space = {dimension.name: self._distribution(dimension) for dimension in self._dimensions}
-        self._asked = [self._study.ask(space) for _ in range(count)]
+        try:
+            self._asked = [self._study.ask(space) for _ in range(count)]
+        except (ImportError, ValueError) as error:
+            name, reason = type(self._study.sampler).__name__, str(error).strip().splitlines()[0]
+            raise UserError(f"Optuna's {name} can't choose points of these axes: {reason}") from None
         rows = [[d.coordinate(trial.params[d.name]) for d in self._dimensions] for trial in self._asked]
         return np.array(rows, dtype=np.uint64)
 
@@ -89,10 +111,14 @@ class Sampler:
 
 
 def check_sampler(plan: Plan) -> None:
-    """Raise UserError if a plan's search asks for points and Optuna is not installed."""
-    search = plan.resolved.last_search
-    if search.asks:
-        Sampler(search, ())
+    """Raise UserError if a plan's search asks for points, and Optuna is not installed or has not this sampler."""
+    resolved = plan.resolved
+    if not resolved.last_search.asks:
+        return
+    try:
+        Sampler(resolved.last_search, ())
+    except UserError as error:
+        raise type(error)(f"{resolved.source.location(('search', 'method'))}: {error}") from None
 
 
 class Asking:

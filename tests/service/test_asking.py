@@ -1,7 +1,9 @@
 """Searches by Optuna: the points come in batches, get better, are kept, and are resumed to the same."""
 
+import re
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from service.api import load_sweep
 from service.execution.asking import Sampler
 from service.execution.plan import make_plan, plan_with_points
 from service.run import run_sweep
-from tests.service.conftest import run_command, run_for_json
+from tests.service.conftest import run_command, run_for_json, write_spec
 from tests.service.observers import Interrupting
 from tests.service.tables import assert_same_trials
 
@@ -206,7 +208,7 @@ def test_the_dry_run_tells_the_counts_without_optuna(monkeypatch: pytest.MonkeyP
     ("change", "message"),
     [
         ("search={method: tpe}", "method tpe needs trials, the number of points"),
-        ("search={method: sobol, trials: 3, batch: 2}", "batch belongs to method tpe or cmaes, not sobol"),
+        ("search={method: sobol, trials: 3, batch: 2}", "batch belongs to method tpe, cmaes or optuna, not sobol"),
         ("early_stopping={patience: 3}", "early_stopping does not go with a search by tpe"),
         ("grid.only=[learning_rate<1]", "a search by tpe trains every point that it asks for; leave only out"),
         ("grid=[{learning_rate: [1, 2]}, {learning_rate: [3]}]", "a search by tpe has one block of axes, not 2"),
@@ -216,3 +218,35 @@ def test_the_dry_run_tells_the_counts_without_optuna(monkeypatch: pytest.MonkeyP
 def test_what_does_not_go_with_it_is_refused(change: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make_plan(load_spec(_SPEC, (change,)))
+
+
+@pytest.mark.parametrize("sampler", ["NSGAIISampler", "RandomSampler", "QMCSampler"])
+def test_any_sampler_of_optuna_can_be_asked(sampler: str, uri: str) -> None:
+    spec = {**_SPEC, "search": {**_SPEC["search"], "method": "optuna", "sampler": sampler, "trials": 20}}
+    table = run_sweep(load_spec(spec), tracking_uri=uri, inline=True).table
+    assert 2 <= len(table) <= 40
+    assert run_for_json("verify", "asking", "--tracking-uri", uri)["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"sampler": "NSGAIISampler"}, "method optuna and sampler go together"),
+        ({"method": "optuna"}, "method optuna and sampler go together"),
+        ({"method": "optuna", "sampler": "NSGASampler"}, "did you mean"),
+        ({"method": "optuna", "sampler": "GridSampler"}, "can't be used by its name alone"),
+        ({"method": "optuna", "sampler": "BaseSampler"}, "can't be used by its name alone"),
+    ],
+)
+def test_samplers_that_do_not_fit_are_refused(search: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = write_spec(tmp_path, {**_SPEC, "search": {**_SPEC["search"], **search}})
+    result = run_command("sweep", path, "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert result.exit_code != 0
+    assert re.search(rf"asking\.yaml:\d+.*{message}", result.stderr, re.DOTALL)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_sampler_that_can_not_draw_these_axes_says_so(uri: str) -> None:
+    search = {**_SPEC["search"], "method": "optuna", "sampler": "BruteForceSampler"}
+    with pytest.raises(UserError, match=r"Optuna's BruteForceSampler can't choose points of these axes: .*step"):
+        run_sweep(load_spec({**_SPEC, "search": search}), tracking_uri=uri, inline=True)
