@@ -64,7 +64,7 @@ class SearchSpec(Section):
             raise ValueError(f"method {self.method} needs first, the steps after which the worst leave")
         if self.metric is not None and not (self.has_rungs or self.asks):
             why = f"method {self.method} decides nothing by a metric; `gradgrid top --by` ranks by any"
-            raise ValueError(f"metric belongs to method halving, hyperband, tpe or cmaes: {why}")
+            raise ValueError(f"metric belongs to method halving, hyperband, tpe, cmaes or optuna: {why}")
         names = self.model_fields_set & {"first", "factor"}
         given = sorted(name for name in names if getattr(self, name) is not None)
         if given and not self.has_rungs:

@@ -5,6 +5,7 @@ The sampler's state is not kept: a sweep that is resumed asks and tells again wh
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
@@ -62,7 +63,10 @@ class Sampler:
         found = getattr(samplers, name, None)
         if not (isinstance(found, type) and issubclass(found, samplers.BaseSampler)):
             names = [each for each in samplers.__all__ if each.endswith("Sampler") and not each.startswith("Base")]
-            raise UserError(f"Optuna has no sampler {name!r}{did_you_mean(name, names)}; it has {', '.join(names)}")
+            close = did_you_mean(f"{name.removesuffix('Sampler')}Sampler", names)
+            raise UserError(f"Optuna has no sampler {name!r}{close}")
+        if name == "GPSampler" and importlib.util.find_spec("torch") is None:  # Optuna imports it late
+            raise UserError("Optuna's GPSampler needs PyTorch: pip install torch")
         batch = self._search.batch
         given = {"seed": seed, "population_size": batch, "n_startup_trials": batch, "warn_independent_sampling": False}
         taken = inspect.signature(found).parameters

@@ -210,7 +210,8 @@ class _TableTrials:
         return np.asarray(self._column(name).isna())
 
     def vocabulary(self, name: str) -> list[str] | None:
-        return list(dict.fromkeys(self._words(name))) if self._columns[name].startswith(PARAMS) else None
+        words = [word for word in dict.fromkeys(self._words(name)) if word]
+        return words if self._columns[name].startswith(PARAMS) else None
 
     def is_numeric(self, name: str) -> bool:
         return bool(pd.api.types.is_numeric_dtype(self._column(name)))
@@ -219,7 +220,8 @@ class _TableTrials:
         return self._table[self._columns[name]]
 
     def _words(self, name: str) -> pd.Series:
-        return self._column(name).astype(str).map(without_blanks)
+        column = self._column(name).astype(object)
+        return column.where(column.notna(), "").map(lambda value: without_blanks(str(value)))
 
 
 def _holds(trials: Trials, condition: str) -> Flags:

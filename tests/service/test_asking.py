@@ -15,7 +15,7 @@ from experiments.errors import SpecError, SweepInterruptedError, UserError
 from experiments.search import COORDINATES, SearchSpec
 from experiments.spec import load_spec
 from service.api import load_sweep
-from service.execution.asking import Sampler
+from service.execution.asking import Sampler, check_sampler
 from service.execution.plan import make_plan, plan_with_points
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json, write_spec
@@ -234,6 +234,7 @@ def test_any_sampler_of_optuna_can_be_asked(sampler: str, uri: str) -> None:
         ({"sampler": "NSGAIISampler"}, "method optuna and sampler go together"),
         ({"method": "optuna"}, "method optuna and sampler go together"),
         ({"method": "optuna", "sampler": "NSGASampler"}, "did you mean"),
+        ({"method": "optuna", "sampler": "TPE"}, "did you mean 'TPESampler'"),
         ({"method": "optuna", "sampler": "GridSampler"}, "can't be used by its name alone"),
         ({"method": "optuna", "sampler": "BaseSampler"}, "can't be used by its name alone"),
     ],
@@ -250,3 +251,11 @@ def test_a_sampler_that_can_not_draw_these_axes_says_so(uri: str) -> None:
     search = {**_SPEC["search"], "method": "optuna", "sampler": "BruteForceSampler"}
     with pytest.raises(UserError, match=r"Optuna's BruteForceSampler can't choose points of these axes: .*step"):
         run_sweep(load_spec({**_SPEC, "search": search}), tracking_uri=uri, inline=True)
+
+
+def test_a_sampler_that_needs_pytorch_is_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    spec = {**_SPEC, "search": {**_SPEC["search"], "method": "optuna", "sampler": "GPSampler"}}
+    with pytest.raises(UserError, match="needs PyTorch: pip install torch"):
+        check_sampler(make_plan(load_spec(spec)))

@@ -237,3 +237,18 @@ def test_a_sweep_without_trials_yet_is_shown(recorded: Recorded, uri: str) -> No
     assert read_table(store, sweep).empty
     for command in ("top", "show"):
         assert run_command(command, "none", "--tracking-uri", uri).exit_code == 0
+
+
+def test_a_condition_on_words_of_which_some_trials_have_none(uri: str) -> None:
+    grid = {"dataset.class_weight": [None, "balanced"], "seed": {"range": 2}}
+    run_sweep(load_spec({**SPEC, "steps": 5, "grid": grid}), tracking_uri=uri, inline=True)
+    for condition, count in (
+        ("=balanced", 2),
+        ("!=balanced", 2),
+        ("=null", 2),
+        ("=null or dataset.class_weight=balanced", 4),
+    ):
+        where = f"dataset.class_weight{condition}"
+        assert len(run_for_json("top", "small", "--trials", "--where", where, "--tracking-uri", uri)["top"]) == count
+    result = run_command("top", "small", "--where", "dataset.class_weight=balance", "--tracking-uri", uri)
+    assert "did you mean 'balanced'?" in result.stderr
