@@ -125,7 +125,7 @@ def test_a_sampler_is_told_the_metric_of_the_search(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("search", "message"),
     [
-        ({"method": "sobol", "trials": 4, "metric": "loss"}, "metric belongs to method halving, hyperband, tpe or cma"),
+        ({"method": "sobol", "trials": 4, "metric": "loss"}, "metric belongs to method halving, hyperband, tpe, cmaes"),
         ({"method": "tpe", "trials": 4, "metric": "los"}, "search.metric: moons has no metric 'los'"),
     ],
 )
