@@ -89,8 +89,7 @@ def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> 
     """Return the message that a budget was over before any trial was recorded. option: names the store, or nothing."""
     compares = (spec.get("search") or {}).get("method") in ("halving", "hyperband") or spec.get("early_stopping")
     why = (
-        "trials are first compared and then recorded, and a comparison that does not end in time is begun again by "
-        "`resume`"
+        "trials are first compared and then recorded, and `resume` goes on with the comparison"
         if compares
         else "it counts from the start of the command, so reading the data is in it, and starting Ray if the sweep "
         "uses Ray"

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -228,8 +228,11 @@ def open_pool(
         yield InlinePool()
         return
     if here:
-        with closing(ThreadPool(available_cores())) as threads:
+        threads = ThreadPool(available_cores())
+        try:
             yield threads
+        finally:
+            threads.release()
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _set_up_environment(local=address is None)

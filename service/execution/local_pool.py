@@ -99,10 +99,6 @@ class ThreadPool(InlinePool):
         for _ in range(self.workers):
             self._work.put(None)
 
-    def close(self) -> None:
-        """Release the pool."""
-        self.release()
-
     def train(self, shard: Shard, datasets: Handle, settings: TableSettings) -> tuple[Handle, Handle]:
         future = self._started(lambda: train_tables(shard, datasets.value, settings))
         return _Working(future, 0), _Working(future, 1)

@@ -119,7 +119,7 @@ class Plan:
         return sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
 
     def seconds_in_threads(self, threads: int) -> float:
-        """Return the estimated time in threads of one process, in seconds. One after the other compiles."""
+        """Return the estimated time in threads of this process, in seconds. Programs are compiled one at a time."""
         training = self.seconds - self.compilation_seconds
         return self.compilation_seconds + training / min(threads, max(self.trials, 1))
 

@@ -2,7 +2,8 @@
 
 import itertools
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def test_threads_give_the_bits_of_one_thread(spec: dict[str, Any], tmp_path: Pat
     assert len(tables[0]) > 3
 
 
+@contextmanager
+def _threads() -> Iterator[ThreadPool]:
+    pool = ThreadPool(2)
+    try:
+        yield pool
+    finally:
+        pool.release()
+
+
 def test_shards_are_trained_in_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2)
 
@@ -50,7 +60,7 @@ def test_shards_are_trained_in_several_threads_at_once(monkeypatch: pytest.Monke
     monkeypatch.setattr(local_pool, "screened", meet)
     plan = make_plan(load_spec(SPEC))
     shards = list(plan.shards(2))[:2]
-    with closing(ThreadPool(2)) as pool:
+    with _threads() as pool:
         handles = [pool.screen(shard, pool.share(plan.datasets), "loss", None) for shard in shards]
         assert pool.first_done(handles, 60) in handles
         found = [pool.fetch(handle) for handle in handles]
@@ -98,7 +108,7 @@ def test_threads_compile_a_program_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(compiled_kernel, "compile_program", slow)
     monkeypatch.setattr(local_pool, "screened", meet)
     plan = make_plan(load_spec({**SPEC, "model": {"hidden": [5]}, "grid": {"seed": {"range": 4}}}))
-    with closing(ThreadPool(2)) as pool:
+    with _threads() as pool:
         shards = list(plan.shards(2, size=2))
         handles = [pool.screen(shard, pool.share(plan.datasets), "loss", None) for shard in shards]
         values = [pool.fetch(handle) for handle in handles]
