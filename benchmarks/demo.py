@@ -121,7 +121,9 @@ def main() -> None:
 
     resolved = load_spec("breast_cancer", (_PEER_GRID,))
     data = load_dataset(resolved.spec.dataset, resolved.source.folder)
-    everything = [values for _, values in make_grid(resolved, Datasets.of(data)).configurations()]
+    everything = [
+        v for population in make_grid(resolved, Datasets.of(data)).populations for _, v in population.every_params()
+    ]
     chosen = everything[:: max(1, len(everything) // arguments.trials)][: arguments.trials]
 
     rates: dict[str, list[float]] = {"plain loop": [], "gradgrid sweep": []}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,23 +104,19 @@ class Population:
     def _values(self, trial: int) -> dict[str, Any]:
         return {name: column[0].item() for name, column in self.at(np.array([trial])).items()}
 
-    def configurations_of(self, start: int, stop: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Yield number, data set and configuration of each trial with a number from `start` to before `stop`."""
+    def columns_of(self, start: int, stop: int) -> tuple[Integers, dict[str, Array]]:
+        """Return the numbers, (trials,), and the columns of the trials with numbers from `start` to before `stop`."""
         if self.numbers is None:
             first, end = (min(max(number - self.first, 0), self.trials) for number in (start, stop))
         else:
             first, end = np.searchsorted(self.numbers, (start, stop)).tolist()
-        numbers = self.numbers_at(np.arange(first, end)).tolist()
-        configurations = self._every(self.architecture.hyperparameters, first, end)
-        return zip(numbers, itertools.repeat(self.dataset), configurations)
+        indices = np.arange(first, end)
+        return self.numbers_at(indices), self.at(indices)
 
     def every_params(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield number and hyperparameters of each trial by the names in the sweep file, in order."""
-        params = self._every(self.shared_params, 0, self.trials)
-        return zip(self.numbers_at(np.arange(self.trials)).tolist(), params, strict=True)
-
-    def _every(self, shared: Mapping[str, Any], start: int, stop: int) -> Iterator[dict[str, Any]]:
-        for columns in self.product.chunks(start, stop):
+        numbers = iter(self.numbers_at(np.arange(self.trials)).tolist())
+        for columns in self.product.chunks():
             lists = [column.tolist() for column in columns.values()]
             for values in zip(*lists, strict=True):
-                yield {**shared, **dict(zip(columns, values, strict=True))}
+                yield next(numbers), {**self.shared_params, **dict(zip(columns, values, strict=True))}

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import itertools
-import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from operator import itemgetter
-from typing import Any, overload
+from functools import cached_property
 
 import numpy as np
 
-from engine import ENGINE_VERSION, FLOAT32_VERSION, OPTIMIZERS, SCHEDULES, Parts
-from engine.arrays import Integers
+from engine import OPTIMIZERS, SCHEDULES
+from engine.arrays import Array, Integers
 from experiments.blocks import Block
 from experiments.candidates import Candidates
 from experiments.data.variants import Datasets
 from experiments.errors import SpecError
-from experiments.hyperparameters import HYPERPARAMETERS, OF_LAYERS, layer_of
+from experiments.hyperparameters import OF_LAYERS, layer_of
 from experiments.plan_memory import too_large
 from experiments.population import Population
 from experiments.selection import Earlier, meeting_conditions
 from experiments.spec import ResolvedSpec
 
-_BUILT_IN = Parts()
-_LONGEST = 1 << 16  # configurations that are computed at once
-_CHUNK, _KEPT_CHUNKS = 256, 64  # ids that are computed at once, and chunks of them in memory
+_LONGEST = 1 << 16  # trials whose columns are computed at once
 
 
 @dataclass(frozen=True)
@@ -81,74 +74,24 @@ class Grid:
         end = bisect_right(self._firsts, number)
         return self.populations[bisect_left(self._firsts, self._firsts[max(end - 1, 0)]) : end]
 
-    def configurations(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the index of the data set and the configuration of trials, in the order of their numbers.
+    def columns(self, start: int, stop: int) -> Iterator[list[tuple[Population, Integers, dict[str, Array]]]]:
+        """Yield trials, some at a time, in the order of their numbers: populations, with the trials of each.
 
         start, stop: the first number, and that before which they end.
+
+        Of each population there are the numbers of its trials, (trials,), ascending, and their columns.
         """
-        stop = self.trials if stop is None else min(stop, self.trials)
+        stop = min(stop, self.trials)
         while start < stop:
             group = self._group(start)
             last = min(stop, start + _LONGEST, group[0].first + _trials(group))
-            parts = [population.configurations_of(start, last) for population in group]
-            for _, dataset, configuration in heapq.merge(*parts, key=itemgetter(0)):
-                yield dataset, configuration
+            parts = [(population, *population.columns_of(start, last)) for population in group]
+            yield [(population, numbers, columns) for population, numbers, columns in parts if len(numbers)]
             start = last
 
     @cached_property
     def _firsts(self) -> list[int]:
         return [population.first for population in self.populations]
-
-
-def trial_id(configuration: Mapping[str, Any], fingerprint: str, parts: Parts = _BUILT_IN) -> str:
-    """Return a hash, 32 hexadecimal digits, of everything that determines a trial's numbers.
-
-    configuration: its hyperparameters (`Population.configuration`).
-    fingerprint: of the data (`Dataset.fingerprint`).
-    parts: the custom functions; they count only if the trial uses one.
-    """
-    identity = {"configuration": configuration, "data": fingerprint, "engine": ENGINE_VERSION}
-    if (configuration.get("dtype"), configuration.get("kernel")) == ("float32", "compiled"):
-        identity["float32"] = FLOAT32_VERSION
-    named = [configuration.get(name) for name, row in HYPERPARAMETERS.items() if row.part]
-    if any(parts.is_custom(name) for value in named for name in (value if isinstance(value, tuple) else [value])):
-        identity["parts"] = parts.digest
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-
-
-class TrialIds(Sequence[str]):
-    """The id of each trial of a grid, by its number. Ids are computed when they are asked for, some at a time."""
-
-    def __init__(self, grid: Grid, fingerprints: Sequence[str], parts: Parts = _BUILT_IN) -> None:
-        """fingerprints: of each data set."""
-        self._grid, self._fingerprints, self._parts = grid, fingerprints, parts
-        self._some = lru_cache(maxsize=_KEPT_CHUNKS)(self._chunk)
-
-    def __len__(self) -> int:
-        return self._grid.trials
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not 0 <= index < len(self):
-            raise IndexError(f"the sweep has no trial {index}")
-        chunk, place = divmod(int(index), _CHUNK)
-        return self._some(chunk)[place]
-
-    def __iter__(self) -> Iterator[str]:
-        return itertools.starmap(self._id, self._grid.configurations())
-
-    def _chunk(self, chunk: int) -> list[str]:
-        return list(itertools.starmap(self._id, self._grid.configurations(chunk * _CHUNK, (chunk + 1) * _CHUNK)))
-
-    def _id(self, dataset: int, configuration: Mapping[str, Any]) -> str:
-        return trial_id(configuration, self._fingerprints[dataset], self._parts)
 
 
 def make_grid(resolved: ResolvedSpec, datasets: Datasets) -> Grid:

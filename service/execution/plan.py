@@ -27,7 +27,8 @@ from experiments.rungs import Ladder
 from experiments.sections import RecordSpec
 from experiments.spec import ResolvedSpec
 from experiments.stopping import UNDECIDED
-from experiments.trials import Grid, TrialIds, make_grid
+from experiments.trial_ids import TrialIds
+from experiments.trials import Grid, make_grid
 from service.execution.plan_checks import (
     check_batches,
     check_measures,

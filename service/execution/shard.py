@@ -44,16 +44,10 @@ class Shard:
         """The settings of training, to the step at which the trials are stopped."""
         return stopped_at(self.architecture.config, self.steps)
 
-    def configuration(self, trial: int) -> dict[str, Any]:
-        """Return the hyperparameters that the id of the trial at this position is made of."""
-        return {**self.architecture.hyperparameters, **self._values(trial)}
-
-    def params(self, trial: int) -> dict[str, Any]:
-        """Return the hyperparameters of the trial at this position by the user's names."""
-        return {**self.architecture.params, **self.data_params, **self._values(trial)}
-
-    def _values(self, trial: int) -> dict[str, Any]:
-        return {name: column[trial].item() for name, column in self.columns.items()}
+    @property
+    def shared_params(self) -> dict[str, Any]:
+        """The hyperparameters that all trials share, by the user's names."""
+        return {**self.architecture.params, **self.data_params}
 
 
 def stopped_at(config: TrainConfig, steps: int | None) -> TrainConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ from engine.arrays import Flags, Floats, Integers
 from engine.tensors import elements
 from experiments.data.datasets import Dataset
 from experiments.sections import RecordSpec
-from experiments.trials import trial_id
+from experiments.trial_ids import trial_ids
 from service.execution.plan import Plan
 from service.execution.shard import Shard
 from service.execution.worker import TrainedShard, train_shard
@@ -105,7 +104,7 @@ def train_tables(
 ) -> tuple[ShardSummary, ShardTables]:
     """Train a shard and make its tables: the work of one task."""
     trained = train_shard(shard, datasets, settings.record.measures)
-    ids = trial_ids(shard)
+    ids = ids_of(shard)
     rows = trial_rows(trained, settings, ids)
     runs = run_table(trained, settings, ids) if settings.runs else None
     curves = None
@@ -116,18 +115,17 @@ def train_tables(
     return ShardSummary(rows, objective, tables.nbytes), tables
 
 
-def trial_ids(shard: Shard) -> list[str]:
+def ids_of(shard: Shard) -> list[str]:
     """Return the ids of a shard's trials."""
-    parts = shard.architecture.parts
-    return [trial_id(shard.configuration(trial), shard.fingerprint, parts) for trial in range(shard.trials)]
+    shared = shard.architecture.hyperparameters
+    return trial_ids(shared, shard.columns, shard.fingerprint, shard.architecture.parts)
 
 
 def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]) -> RunTable:
     """Return a shard's trials as runs. ids: of the trials."""
     history, shard = trained.history, trained.shard
     trials, numbers = shard.trials, shard.numbers.tolist()
-    params = _param_columns(shard)
-    texts = {name: list(map(as_text, values)) for name, values in params.items()}
+    texts = _param_texts(shard)
     names = list(map(", ".join, zip(*(texts[name] for name in settings.swept if name in texts), strict=True)))
     names = [name[:_MAX_NAME] for name in names]
     step, is_recorded = recorded_points(history)
@@ -165,11 +163,16 @@ def run_table(trained: TrainedShard, settings: TableSettings, ids: Sequence[str]
     )
 
 
-def _param_columns(shard: Shard) -> dict[str, list[Any]]:
-    """Return hyperparameter -> its value for each trial, by the user's names."""
-    values = {**shard.architecture.params, **shard.data_params}
-    shared = {name: [value] * shard.trials for name, value in values.items()}
-    return {**shared, **{name: column.tolist() for name, column in shard.columns.items()}}
+def _param_texts(shard: Shard) -> dict[str, list[str]]:
+    """Return hyperparameter -> its text for each trial, by the user's names."""
+    shared = {name: [as_text(value)] * shard.trials for name, value in shard.shared_params.items()}
+    return {**shared, **{name: list(map(as_text, column.tolist())) for name, column in shard.columns.items()}}
+
+
+def _param_cells(shard: Shard) -> dict[str, pa.Array]:
+    """Return hyperparameter -> its value in the table for each trial, by the user's names."""
+    shared = {name: pa.repeat(cell_value(value), shard.trials) for name, value in shard.shared_params.items()}
+    return {**shared, **{name: pa.array(column.tolist()) for name, column in shard.columns.items()}}
 
 
 def _times(trained: TrainedShard, step: Integers) -> Integers:
@@ -192,14 +195,13 @@ def trial_rows(trained: TrainedShard, settings: TableSettings, ids: Sequence[str
     They have no run ids: a recorder gives these.
     """
     history, shard = trained.history, trained.shard
-    params = _param_columns(shard)
     outcomes, outcome_steps = trained.outcomes(settings.record.outcomes)
     return pa.table(
         {
             "number": pa.array(shard.numbers, pa.int64()),
             "trial": pa.array(ids, pa.string()),
             "run_id": pa.nulls(shard.trials, pa.string()),
-            **{PARAMS + name: pa.array(list(map(cell_value, values))) for name, values in params.items()},
+            **{PARAMS + name: cells for name, cells in _param_cells(shard).items()},
             "outcome": pa.array(outcomes, pa.string()),
             "outcome_step": pa.array(outcome_steps, pa.int64()),
             "last_step": pa.array(history.last_step, pa.int64()),

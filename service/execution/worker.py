@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import History, initial_weights, train
+from engine import OUTCOMES, History, initial_weights, train
 from engine.arrays import Array, Floats, Integers
 from engine.outcomes import WILD
 from engine.samples import Samples
@@ -57,9 +57,9 @@ class TrainedShard:
         A trial that was stopped is `stopped`, unless it is lost: it has exploded or diverged.
         """
         outcomes, stopped = outcomes_by(rules, self.history), self.shard.steps
-        names = [outcomes.name(trial) for trial in range(self.history.trials)]
+        names = np.array(OUTCOMES)[outcomes.codes]
         if stopped is None:
-            return names, outcomes.onset_step
+            return names.tolist(), outcomes.onset_step
         lost = np.isin(names, WILD)
         return np.where(lost, names, STOPPED).tolist(), np.where(lost, outcomes.onset_step, stopped)
 

@@ -13,7 +13,7 @@ from experiments.errors import UserError
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
 from service.execution.shard import Shard
-from service.execution.shard_tables import TableSettings, trial_ids, trial_rows
+from service.execution.shard_tables import TableSettings, ids_of, trial_rows
 from service.execution.worker import train_shard
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
@@ -119,7 +119,7 @@ def _trained(plan: Plan, sweep: SweepInfo, numbers: Integers, names: Sequence[st
     for shard in plan.shards(1, frozenset(range(plan.trials)) - wanted, _SHARD):
         columns = {name: _nudged(column) if name in names else column for name, column in shard.columns.items()}
         nudged: Shard = replace(shard, columns=columns)
-        rows = trial_rows(train_shard(nudged, plan.datasets), settings, trial_ids(nudged))
+        rows = trial_rows(train_shard(nudged, plan.datasets), settings, ids_of(nudged))
         parts.append(rows.to_pandas())
     return pd.concat(parts, ignore_index=True)
 

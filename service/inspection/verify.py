@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
-from service.execution.shard_tables import TableSettings, run_table, trial_ids, trial_rows
+from service.execution.shard_tables import TableSettings, ids_of, run_table, trial_rows
 from service.execution.worker import TrainedShard, train_shard
 from service.recording.infos import SweepInfo, TrialInfo
 from service.recording.store import Store
@@ -115,7 +115,7 @@ def _verdict(compared: Iterable[_Compared]) -> Verdict:
 def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[TrialInfo]) -> Iterator[_Compared]:
     trials = {info.trial: info for info in infos}
     for trained in _trained_again(plan, trials):
-        ids = trial_ids(trained.shard)
+        ids = ids_of(trained.shard)
         for record in run_table(trained, TableSettings.of(plan, sweep), ids).records():
             trial = trials[record.trial]
             comparisons = _comparisons(store, trial, record, with_weights=plan.record.weights == "artifact")
@@ -125,7 +125,7 @@ def _compared_runs(store: Store, plan: Plan, sweep: SweepInfo, infos: Sequence[T
 def _compared_rows(plan: Plan, sweep: SweepInfo, recorded: Sequence[Mapping[Hashable, Any]]) -> Iterator[_Compared]:
     rows = {str(row["trial"]): row for row in recorded}
     for trained in _trained_again(plan, rows):
-        ids = trial_ids(trained.shard)
+        ids = ids_of(trained.shard)
         for computed in trial_rows(trained, TableSettings.of(plan, sweep), ids).to_pylist():
             row = rows[str(computed["trial"])]
             names = [str(name) for name in computed if str(name).startswith(METRICS) or name == "last_step"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from service.recording.artifact_writers import ArtifactWriter, LocalArtifactWriter
 from service.recording.connection import translated_errors
@@ -27,8 +28,12 @@ def run_id(sweep: str, trial: str, number: int) -> str:
     Two digits come from the sweep, six are the end of the trial's number, 24 are a hash of both. Ids that rise from run
     to run keep the ends of the indexes in memory, which halves SQLite's time. Eight digits name a sweep's run.
     """
-    sweep_digits = uuid.uuid5(_NAMESPACE, sweep).hex[:2]
-    return f"{sweep_digits}{number % _NUMBERS:06x}{uuid.uuid5(_NAMESPACE, f'{sweep}/{trial}').hex[:24]}"
+    return f"{_sweep_digits(sweep)}{number % _NUMBERS:06x}{uuid.uuid5(_NAMESPACE, f'{sweep}/{trial}').hex[:24]}"
+
+
+@lru_cache(maxsize=16)
+def _sweep_digits(sweep: str) -> str:
+    return uuid.uuid5(_NAMESPACE, sweep).hex[:2]
 
 
 class BulkRecorder:

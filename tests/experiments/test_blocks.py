@@ -13,7 +13,8 @@ from experiments.data.variants import load_datasets
 from experiments.errors import SpecError
 from experiments.source import override, read_yaml
 from experiments.spec import check_spec, load_spec
-from experiments.trials import Grid, TrialIds, make_grid
+from experiments.trial_ids import TrialIds
+from experiments.trials import Grid, make_grid
 
 _BASE = "name: a\ndataset: {name: xor}\n"
 
@@ -253,7 +254,7 @@ def test_a_range_of_one_value_may_have_a_huge_step() -> None:
         [{"seed": {"range": [1, 4]}}, {"seed": {"range": [2, 6, 10**20]}}, {"seed": {"range": [9, 2, -(10**20)]}}]
     )
     assert grid.trials == 4
-    assert [configuration["seed"] for _, configuration in grid.configurations()] == [1, 2, 3, 9]
+    assert [values["seed"] for p in grid.populations for _, values in p.every_params()] == [1, 2, 3, 9]
 
 
 @pytest.mark.parametrize(("name", "values"), [("init_bias", [0.5, 1.0]), ("init_shift", [0.5]), ("batch_seed", [3, 4])])
@@ -263,5 +264,5 @@ def test_a_block_with_a_further_hyperparameter_has_trials_of_its_own(name: str, 
     batches = {"batch_size": 4} if name == "batch_seed" else {}
     grid = _grid(blocks if first else blocks[::-1], **batches)
     assert grid.trials == 2 + 2 * len(values)
-    found = [configuration.get(name) for _, configuration in grid.configurations()]
+    found = [values.get(name) for p in grid.populations for _, values in p.every_params()]
     assert sorted(map(str, found)) == sorted(map(str, [None, None, *values, *values]))

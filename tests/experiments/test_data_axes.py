@@ -14,7 +14,8 @@ from experiments.data.variants import Datasets, load_datasets
 from experiments.errors import DataError, SpecError
 from experiments.source import override, read_yaml
 from experiments.spec import check_spec, load_spec
-from experiments.trials import Grid, TrialIds, make_grid
+from experiments.trial_ids import TrialIds
+from experiments.trials import Grid, make_grid
 
 
 def _load(dataset: dict[str, Any], grid: Any, **spec: Any) -> tuple[Grid, Datasets]:

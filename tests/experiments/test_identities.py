@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine import Parts
+from engine.arrays import Array
 from experiments.data.variants import load_datasets
 from experiments.spec import load_spec
-from experiments.trials import TrialIds, make_grid
+from experiments.trial_ids import TrialIds, trial_id, trial_ids
+from experiments.trials import make_grid
 
 _XOR: dict[str, Any] = {"name": "a", "dataset": {"name": "xor"}}
 _OPTIONS = {
@@ -60,3 +64,24 @@ def test_an_id_is_the_same_alone_and_in_a_list() -> None:
     assert ids[5:8] == list(ids)[5:8]
     with pytest.raises(IndexError):
         ids[60]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([0.1, -0.0, 0.0, 1e-300]), np.array([3, 3, 3, 3]), np.array([0.1, np.inf, np.nan, 2.0]),
+        np.array(["%s", "a\"b", "é", "a"]), np.array([None, 1.0, 1, True], dtype=object),
+        np.array([2**62, -1, 0, 5]), np.array([True, False, True, True]),
+    ],
+    ids=["floats", "equal", "not finite", "texts", "mixed", "integers", "flags"],
+)  # fmt: skip
+def test_ids_of_many_trials_are_those_of_each(column: Array) -> None:
+    parts = Parts(
+        "from engine.parts import initializer\n@initializer\ndef mine(rng, shape):\n    return rng.random(shape)"
+    )
+    columns = {"batch_seed": column, "initializer": np.array(["zeros", "mine", "zeros", "mine"])}
+    shared = {"activation": ("tanh", "relu"), "hidden": (2, 2), "output": "50% %s", "dtype": "float32"}
+    each = [{name: values.tolist()[trial] for name, values in columns.items()} for trial in range(4)]
+    expected = [trial_id({**shared, **values}, "data", parts) for values in each]
+    assert trial_ids(shared, columns, "data", parts) == expected
+    assert trial_ids(shared, columns, "data") != expected

@@ -18,7 +18,8 @@ from experiments.hyperparameters import find_hyperparameter, in_order
 from experiments.population import Population
 from experiments.source import read_yaml
 from experiments.spec import ResolvedSpec, check_spec, load_spec
-from experiments.trials import make_grid, trial_id
+from experiments.trial_ids import trial_id
+from experiments.trials import make_grid
 from service.execution.worker import initial
 
 _FILE = """\

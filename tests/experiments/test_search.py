@@ -13,7 +13,8 @@ from experiments.errors import SpecError
 from experiments.search import SearchSpec, interval_values, listed_indices
 from experiments.source import read_yaml
 from experiments.spec import check_spec, load_spec
-from experiments.trials import Grid, TrialIds, make_grid
+from experiments.trial_ids import TrialIds
+from experiments.trials import Grid, make_grid
 
 _BASE = "name: a\ndataset: {name: xor}\n"
 _AXES: dict[str, Any] = {

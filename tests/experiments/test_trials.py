@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from engine import DTYPES, KERNELS
-from experiments import trials
+from experiments import trial_ids
 from experiments.data.variants import load_datasets
 from experiments.population import Population
 from experiments.spec import load_spec
-from experiments.trials import make_grid, trial_id
+from experiments.trial_ids import trial_id
+from experiments.trials import make_grid
 
 
 def _grid(**spec: Any) -> tuple[Population, ...]:
@@ -126,5 +127,5 @@ def test_the_version_of_float32_is_part_of_the_identity_of_its_trials_alone(monk
         }
 
     before = identities()
-    monkeypatch.setattr(trials, "FLOAT32_VERSION", "another")
+    monkeypatch.setattr(trial_ids, "FLOAT32_VERSION", "another")
     assert [key for key, identity in identities().items() if identity != before[key]] == [("float32", "compiled")]

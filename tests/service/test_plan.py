@@ -38,7 +38,7 @@ def test_recorded_trials_are_left_out() -> None:
     plan = _plan(grid={"seed": {"range": 10}})
     shards = list(plan.shards(1, done=frozenset({0, 3, 9})))
     assert [n for shard in shards for n in shard.numbers] == [1, 2, 4, 5, 6, 7, 8]
-    assert [shard.configuration(0)["seed"] for shard in shards] == [1]
+    assert [shard.columns["seed"][0] for shard in shards] == [1]
     assert list(plan.shards(1, done=frozenset(range(10)))) == []
 
 
@@ -46,8 +46,8 @@ def test_ids_and_configurations_go_with_the_numbers() -> None:
     plan = _plan(model={"hidden": [2]}, grid={"activation": ["relu", "tanh"], "seed": [5, 6]})
     assert len(set(plan.trial_ids)) == 4
     shards = list(plan.shards(1, size=1))
-    assert [shard.configuration(0)["seed"] for shard in shards] == [5, 6, 5, 6]
-    assert [shard.configuration(0)["activation"] for shard in shards] == ["relu", "relu", "tanh", "tanh"]
+    assert [shard.columns["seed"][0] for shard in shards] == [5, 6, 5, 6]
+    assert [shard.architecture.activation for shard in shards] == ["relu", "relu", "tanh", "tanh"]
 
 
 def test_a_dry_run_gives_the_figures_that_are_recorded() -> None:
@@ -66,7 +66,7 @@ def test_a_worker_trains_the_trials_of_its_shard() -> None:
     plan = _plan(grid={"initializer": ["zeros", "normal"], "init_scale": [0.5, 2.0], "seed": [1, 2]}, steps=1)
     (shard,) = plan.shards(1)
     history = train_shard(shard, plan.datasets).history
-    zeros = np.array([shard.configuration(trial)["initializer"] == "zeros" for trial in range(8)])
+    zeros = shard.columns["initializer"] == "zeros"
     assert len(np.unique(history.weights[zeros], axis=0)) == 1
     assert len(np.unique(history.weights[~zeros], axis=0)) == 4
     samples = plan.dataset.training("cross_entropy", "identity")
