@@ -19,6 +19,7 @@ from engine.replay import Replay, Trial, replay
 from engine.samples import Samples
 from engine.schedules import SCHEDULES, Schedule
 from engine.scores import Score
+from engine.sharpness import sharpness
 from engine.step import UPDATE_OPTIONS, UpdateRule, trace_step
 from engine.tensors import Tensor
 from engine.tracing import TraceError
@@ -33,12 +34,52 @@ FLOAT32_VERSION = "2"
 _RENAMED = {"OPTIONS": "UPDATE_OPTIONS", "compiled_for": "target_description"}
 
 __all__ = [
-    "ACTIVATIONS", "DIVERGED", "DTYPES", "ENGINE_VERSION", "FLOAT32_VERSION", "INITIALIZERS", "KERNELS", "LOSSES",
-    "MLP", "OPERATIONS", "OPTIMIZERS", "OUTCOMES", "SCHEDULES", "UPDATE_OPTIONS", "History", "Layer", "Neuron",
-    "Optimizer", "Parameter", "PartError", "Parts", "Program", "ProgramError", "Replay", "Samples", "Schedule",
-    "Score", "Tensor", "TraceError", "TrainConfig", "Trial", "UpdateRule", "derivatives", "hessian", "initial_weights",
-    "predict", "predict_trials", "recorded_steps", "replay", "resolve_kernel", "sgd", "target_description",
-    "trace_hessian", "trace_step", "train",
+    "ACTIVATIONS",
+    "DIVERGED",
+    "DTYPES",
+    "ENGINE_VERSION",
+    "FLOAT32_VERSION",
+    "INITIALIZERS",
+    "KERNELS",
+    "LOSSES",
+    "MLP",
+    "OPERATIONS",
+    "OPTIMIZERS",
+    "OUTCOMES",
+    "SCHEDULES",
+    "UPDATE_OPTIONS",
+    "History",
+    "Layer",
+    "Neuron",
+    "Optimizer",
+    "Parameter",
+    "PartError",
+    "Parts",
+    "Program",
+    "ProgramError",
+    "Replay",
+    "Samples",
+    "Schedule",
+    "Score",
+    "Tensor",
+    "TraceError",
+    "TrainConfig",
+    "Trial",
+    "UpdateRule",
+    "derivatives",
+    "hessian",
+    "initial_weights",
+    "predict",
+    "predict_trials",
+    "recorded_steps",
+    "replay",
+    "resolve_kernel",
+    "sgd",
+    "sharpness",
+    "target_description",
+    "trace_hessian",
+    "trace_step",
+    "train",
 ]  # fmt: skip
 
 

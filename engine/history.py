@@ -29,6 +29,7 @@ class History:
     kernel: name and version of the kernel.
     gradients: (trials, points, weights), or None if they were not recorded.
     scores: name -> (trials,), the scores of the configuration (see `engine.scores`).
+    snapshots: (trials, points, weights), the weights at each recorded step, or None if they were not kept.
 
     A point at step s is measured of the weights before update s. The last point is measured of the final weights, and
     so belongs to the trial's `last_step`. Points after `last_step` are NaN, and so is the last update ratio of a trial
@@ -44,6 +45,7 @@ class History:
     kernel: str
     gradients: Floats | None = None
     scores: Mapping[str, Floats] = field(default_factory=dict)
+    snapshots: Floats | None = None
 
     @classmethod
     def from_kernel(
@@ -58,14 +60,16 @@ class History:
         kernel: str,
         gradients: Floats | None,
         scores: Mapping[str, Floats],
+        snapshots: Floats | None,
     ) -> History:
         """Return the History of a kernel's records, after setting points after a trial's last step to NaN, in place."""
         after_end = steps[None, :-1] >= last_step[:, None]
-        for curve in [*curves.values(), *([] if gradients is None else [gradients])]:
+        of_weights = [array for array in (gradients, snapshots) if array is not None]
+        for curve in [*curves.values(), *of_weights]:
             curve[:, :-1][after_end] = np.nan
         for name in program.update_ratios:
             curves[name][diverged, -1] = np.nan
-        return cls(steps, curves, weights, last_step, diverged, program.tensors, kernel, gradients, scores)
+        return cls(steps, curves, weights, last_step, diverged, program.tensors, kernel, gradients, scores, snapshots)
 
     @property
     def trials(self) -> int:
@@ -100,6 +104,7 @@ class History:
 def join(histories: list[History]) -> History:
     """Return the trials of several histories, one after another. They share a program and recorded steps."""
     gradients = [h.gradients for h in histories if h.gradients is not None]
+    snapshots = [h.snapshots for h in histories if h.snapshots is not None]
     return replace(
         histories[0],
         curves={name: np.concatenate([h.curves[name] for h in histories]) for name in histories[0].curves},
@@ -107,5 +112,6 @@ def join(histories: list[History]) -> History:
         last_step=np.concatenate([h.last_step for h in histories]),
         diverged=np.concatenate([h.diverged for h in histories]),
         gradients=np.concatenate(gradients) if gradients else None,
+        snapshots=np.concatenate(snapshots) if snapshots else None,
         scores={name: np.concatenate([h.scores[name] for h in histories]) for name in histories[0].scores},
     )

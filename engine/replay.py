@@ -160,7 +160,7 @@ def _weights_at(trial: Trial, program: Program, step: int) -> Floats:
         trial.initial[None, :],
         {name: np.array([value]) for name, value in trial.hyperparameters.items()},
         trial.samples,
-        config=replace(config, steps=step, points=2, gradients=False, schedule_steps=schedule_steps),
+        config=replace(config, steps=step, points=2, gradients=False, snapshots=False, schedule_steps=schedule_steps),
         seeds=np.array([trial.seed]),
     )
     if history.last_step[0] < step:

@@ -34,6 +34,7 @@ class TrainConfig:
     kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if None.
     scores: numbers that sum up the loss of all steps.
+    snapshots: whether to keep the weights at each recorded step.
 
     Raises ValueError for values that are out of range or unknown.
     """
@@ -47,6 +48,7 @@ class TrainConfig:
     schedule_steps: int | None = None
     replacement: bool = False
     scores: tuple[Score, ...] = ()
+    snapshots: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.points < 2:
@@ -78,6 +80,7 @@ class TrainSettings(TypedDict, total=False):
     schedule_steps: int | None
     replacement: bool
     scores: tuple[Score, ...]
+    snapshots: bool
 
 
 def make_config(config: TrainConfig | None, settings: TrainSettings) -> TrainConfig:
@@ -175,6 +178,7 @@ def train(
     kernel: `compiled`, `reference` or `auto`, which is `compiled`.
     schedule_steps: number of steps for which the learning rate schedule is laid out; `steps` if left out.
     scores: numbers that sum up the loss of all steps.
+    snapshots: whether to keep the weights at each recorded step.
     seeds: (trials,), whole numbers from 0. Minibatches need them: they decide each trial's order of samples.
     horizon: the former name of `schedule_steps`.
 

@@ -20,6 +20,7 @@ from engine import (
     trace_step,
 )
 from engine.losses import Loss, weighted
+from engine.sharpness import MOST_WEIGHTS
 from engine.step import ALL_LAYERS
 from engine.tensors import layer_tensors
 from experiments.blocks import Block
@@ -54,7 +55,7 @@ class Architecture:
     output: activation of the last layer.
     loss, optimizer, schedule: their names.
     options: those of `engine.UPDATE_OPTIONS` that apply.
-    config: steps, batch size, dtype, kernel, recorded points and scores.
+    config: steps, batch size, dtype, kernel, and what is recorded.
     parts: the custom functions.
     neuron: whether it is a single neuron whose `output` the user wrote as `activation`.
     bias: whether the units have biases.
@@ -244,6 +245,7 @@ def _config(structure: Mapping[str, Any], kernel: str, resolved: ResolvedSpec) -
         points=record.points,
         gradients=record.gradients == "each",
         scores=record.scores,
+        snapshots=record.sharpness,
         replacement=structure["batch_size"] is not None and structure["batch_sampling"] == _REPLACEMENT,
     )
 
@@ -263,6 +265,11 @@ def _check_size(widths: tuple[int, ...], bias: bool, block: Block, resolved: Res
     if weights > MAX_WEIGHTS:
         shown = "-".join(map(str, widths))
         raise block.error_at("hidden", f"{shown} has {weights:,} weights; gradgrid trains up to {MAX_WEIGHTS:,}")
+    if resolved.spec.record.sharpness and weights > MOST_WEIGHTS:
+        raise SpecError(
+            f"{resolved.source.location(('record', 'sharpness'))}: record.sharpness: {weights:,} weights are too many "
+            f"(at most {MOST_WEIGHTS:,}); leave it out"
+        )
     if resolved.spec.record.gradients == "each" and weights > MAX_PER_WEIGHT_GRADIENTS:
         raise SpecError(
             f"{resolved.source.location(('record', 'gradients'))}: record.gradients: {weights:,} weights are too many "

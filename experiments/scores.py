@@ -30,8 +30,8 @@ MAX_SCORES = 20
 _GREATEST = 1e30  # a number of float32, and so is its inverse
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _TAKEN = (
-    "loss", "accuracy", "grad_norm", "update_ratio", "dead_units", "gradient", "number", "trial", "run_id", "outcome",
-    "outcome_step", "last_step", NULL, "or", *HYPERPARAMETERS,
+    "loss", "accuracy", "grad_norm", "update_ratio", "dead_units", "sharpness", "gradient", "number", "trial", "run_id",
+    "outcome", "outcome_step", "last_step", NULL, "or", *HYPERPARAMETERS,
 )  # fmt: skip
 _OF_PARTS = ("test_", "validation_")
 _CONDITION = re.compile(r"\s*(\S+?)\s*(<=|>=|<|>)\s*(\S+)\s*")

@@ -51,6 +51,9 @@ class RecordSpec(Section):
         default="total",
         description="the share of dead units and the update-to-weight ratio; also of each layer and tensor; or neither",
     )
+    sharpness: bool = Field(
+        default=False, description="the largest eigenvalue of the Hessian of the training loss, as a curve"
+    )
     measures: list[str] = Field(
         default_factory=list,
         description="measures of the final weights: `balanced_accuracy`, `f1_macro`, `roc_auc` for classes, `r2`, "

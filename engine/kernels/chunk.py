@@ -164,9 +164,19 @@ class Chunk:
         self._tables[chosen, _FIELDS["any_alive"]] = counts > 0
         return [block for block, count in zip(blocks, counts.tolist(), strict=True) if 0 < count < living.shape[1]]
 
+    def parameters(self) -> Floats:
+        """Return the current parameters, (trials, parameters), also of trials that have diverged."""
+        home = self._tables[:, _FIELDS["parameters"]] == self._tables[:, _FIELDS["home"]]
+        home |= self._tables[:, _FIELDS["any_alive"]] == 0  # a finished block has brought them home
+        rows = [self._of_blocks[:, self._rows[name]] for name in ("parameters", "before")]
+        return self._by_trial(np.where(home[:, None, None], *rows))
+
     def by_trial(self, name: str) -> Floats:
         """Return an array that every block has, as (trials, numbers)."""
-        rows = self._of_blocks[:, self._rows[name]]
+        return self._by_trial(self._of_blocks[:, self._rows[name]])
+
+    def _by_trial(self, rows: Floats) -> Floats:
+        """Return the numbers of each trial, (trials, numbers). rows: (blocks, numbers, lanes)."""
         numbers = np.moveaxis(rows, 1, 2).reshape(-1, rows.shape[1])
         places = self.trials.ravel()
         if (places[1:] > places[:-1]).all():

@@ -105,6 +105,7 @@ class _PopulationRun:
         self._last_step = np.empty(trials, dtype=np.int64)
         self._diverged: Flags = np.empty(trials, dtype=bool)
         self._gradients = np.empty((trials, points, self._weights.shape[1])) if job.config.gradients else None
+        self._snapshots = np.empty((trials, points, self._weights.shape[1])) if job.config.snapshots else None
         self._scores = np.empty((len(start_values(job.config.scores, job.config.dtype)), trials))
 
     def train(self) -> History:
@@ -124,6 +125,7 @@ class _PopulationRun:
             diverged=self._diverged,
             kernel=NAMES[self._job.config.dtype],
             gradients=self._gradients,
+            snapshots=self._snapshots,
             scores=finished(
                 self._job.config.scores, self._scores, self._last_step, self._diverged, self._job.config.steps
             ),
@@ -150,8 +152,15 @@ class _PopulationRun:
             else:
                 self._train_batches(chunk, block, self._orders, trials.start)
 
+        width = self._weights.shape[1]
+        if self._snapshots is not None:
+            for point, step in enumerate(job.config.recorded_steps[:-1].tolist()):
+                train_blocks(chunk, train_block, step)
+                self._snapshots[trials, point] = chunk.parameters()[:, :width]
         train_blocks(chunk, train_block, steps)
-        self._weights[trials] = chunk.by_trial("parameters")[:, : self._weights.shape[1]]
+        self._weights[trials] = chunk.by_trial("parameters")[:, :width]
+        if self._snapshots is not None:
+            self._snapshots[trials, -1] = self._weights[trials]
         curves = chunk.by_trial("curves").reshape(job.trials, points, len(program.curves))
         for name, curve in zip(program.curves, np.moveaxis(curves, 2, 0), strict=True):
             if name:

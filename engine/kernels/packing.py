@@ -56,21 +56,22 @@ class Blocks(Protocol):
 
 
 def train_blocks(blocks: Blocks, train: Callable[[int, int], None], steps: int) -> None:
-    """Train all blocks to the last step.
+    """Train all blocks that are not over to a step.
 
     train: trains a block from where it is to a step, or to an earlier one at which it pauses, because it has lost a
         trial. A block that is over is finished by it.
-    steps: number of all steps.
+    steps: number of updates after which they pause, if there are more.
     """
     waiting: dict[int, list[int]] = defaultdict(list)
 
     def go_on(block: int, until: int) -> None:
         train(block, until)
-        if not blocks.is_over(block):
+        if not blocks.is_over(block) and blocks.step(block) < steps:
             waiting[blocks.step(block)].append(block)
 
     for block in range(blocks.blocks):
-        go_on(block, steps)
+        if not blocks.is_over(block):
+            go_on(block, steps)
     while waiting:
         together = waiting.pop(min(waiting))
         with_free_lanes = blocks.pack(together)

@@ -151,6 +151,7 @@ class _TrialBlock:
         self._last_step = np.full(trials, config.steps)
         self._curves = {name: np.full((trials, points), np.nan) for name in job.curves}
         self._gradients = np.full((trials, points, len(self._weights)), np.nan) if config.gradients else None
+        self._snapshots = np.full((trials, points, len(self._weights)), np.nan) if config.snapshots else None
         self._scores = Accumulators(config.scores, trials, config.steps, dtype)
 
     def train(self) -> History:
@@ -173,6 +174,7 @@ class _TrialBlock:
             diverged=~self._alive,
             kernel=NAME,
             gradients=self._gradients,
+            snapshots=self._snapshots,
             scores=finished(self._job.config.scores, self._scores.values, self._last_step, ~self._alive, steps),
         )
 
@@ -230,6 +232,8 @@ class _TrialBlock:
         measured = self._run(self._measure)
         for name in self._curves.keys() & (measured.keys() | update.keys()):
             self._curves[name][:, column] = (measured[name] if name in measured else update[name])[0]
+        if self._snapshots is not None:
+            self._snapshots[:, column] = self._weights.T
         if self._gradients is not None:
             self._gradients[:, column] = measured["gradient"].T
         if self._test is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from engine import Program, TrainConfig
 from engine.arrays import Integers, Words
 from engine.kernels.cost import compilation_seconds, training_seconds
+from engine.sharpness import LANCZOS_STEPS
 from experiments.architecture import Architecture
 from experiments.asking import with_points
 from experiments.compared_metrics import check_metric_and_rungs, with_compared_measure
@@ -42,6 +43,7 @@ from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
+_TRAINING_STEPS_A_LANCZOS_STEP = 4
 _MAX_TRIALS = 2_000  # a shard: a worker and a recorder hold its curves in memory
 
 
@@ -198,7 +200,7 @@ class Plan:
         tested = (
             sum(name in ("loss", "accuracy") for name in curves) if self.datasets[population.dataset].ranked_by else 0
         )
-        return len(curves) + tested + (program.weight_count if record.gradients == "each" else 0)
+        return len(curves) + tested + record.sharpness + (program.weight_count if record.gradients == "each" else 0)
 
     def _measure_count(self, dataset: Dataset, program: Program) -> int:
         """Return the number of a trial's metrics that have a last point alone."""
@@ -324,6 +326,9 @@ class Plan:
         """Return about how many seconds one core trains so many trials of a population."""
         config, samples = population.architecture.config, len(self.datasets[population.dataset].training_targets)
         samples_read = config.steps * min(config.batch_size or samples, samples)
+        if config.snapshots:
+            steps = min(LANCZOS_STEPS, program.weight_count) * len(config.recorded_steps)
+            samples_read += _TRAINING_STEPS_A_LANCZOS_STEP * steps * samples
         return training_seconds(program, config.kernel, trials=trials, samples=samples_read)
 
 

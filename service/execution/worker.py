@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import OUTCOMES, History, initial_weights, train
+from engine import OUTCOMES, History, initial_weights, sharpness, train
 from engine.arrays import Array, Floats, Integers
 from engine.outcomes import WILD
 from engine.samples import Samples
@@ -22,6 +22,7 @@ from experiments.scores import OutcomeRule, outcomes_by
 from experiments.sections import EarlyStoppingSpec
 from experiments.stopping import STOPPED, stopping_steps
 from service.execution.shard import Shard
+from service.results.curves import SHARPNESS
 from service.results.metrics import lower_is_better
 
 _TEST = "test_"
@@ -92,6 +93,9 @@ def train_shard(shard: Shard, datasets: Sequence[Dataset], measures: Sequence[st
             name: name.replace(_TEST, "validation_") if name.startswith(_TEST) else name for name in history.curves
         }
         history = replace(history, curves={names[name]: curve for name, curve in history.curves.items()})
+    if history.snapshots is not None:
+        curve = _sharpness(history, architecture, dataset, training)
+        history = replace(history, curves={**history.curves, SHARPNESS: curve}, snapshots=None)
     of_weights = measured(measures, history.weights.astype(np.float64), architecture, dataset)
     values = {**tested, **of_weights, **history.scores}
     return TrainedShard(shard, history, values, start, time.time_ns() // 1_000_000, socket.gethostname())
@@ -105,7 +109,7 @@ def screened(shard: Shard, datasets: Sequence[Dataset], metric: str, rule: Early
         they are the metric of the final weights, NaN for a trial that has diverged.
     """
     looks = 2 if rule is None else shard.config.steps // rule.steps_between_looks + 1
-    config = replace(shard.config, points=looks, gradients=False, scores=())
+    config = replace(shard.config, points=looks, gradients=False, scores=(), snapshots=False)
     shard = replace(shard, steps=None, architecture=replace(shard.architecture, config=config))
     measure = plain_metric(metric)
     trained = train_shard(shard, datasets, [measure] if measure in MEASURES else [])
@@ -128,9 +132,19 @@ def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> 
 
     The kernel measures them of the weights before a further step.
     """
-    config = replace(shard.config, steps=1, points=2, gradients=False, batch_size=None, scores=())
+    config = replace(shard.config, steps=1, points=2, gradients=False, batch_size=None, scores=(), snapshots=False)
     history = train(shard.program, weights, program_columns(shard.columns), training, test, config)
     return {name: curve[:, 0].astype(np.float64) for name, curve in history.curves.items() if name.startswith(_TEST)}
+
+
+def _sharpness(history: History, architecture: Architecture, dataset: Dataset, training: Samples) -> Floats:
+    """Return the sharpness of the training loss at each recorded point, (trials, points); NaN where there is none."""
+    assert history.snapshots is not None
+    model, loss = architecture.model(architecture.widths(dataset)), architecture.loss_of(dataset)
+    there = np.isfinite(history.snapshots).all(axis=2)
+    curve = np.full(there.shape, np.nan)
+    curve[there] = sharpness(model, loss, history.snapshots[there], training)
+    return curve
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

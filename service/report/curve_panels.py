@@ -12,6 +12,7 @@ from engine.arrays import Floats
 from engine.outcomes import DEAD, WILD
 from service.report.panels import Line, Panel, ScaleRule, are_shared, panel_scales
 from service.results.axes import NO_AXIS, Axis, cell_indices, format_value
+from service.results.curves import SHARPNESS
 from service.results.frame_choice import SMALLEST, Frame, choose_frames, describe
 from service.results.metrics import METRICS
 from service.results.phase_diagram import PhaseDiagram
@@ -24,6 +25,7 @@ _CURVES = (
     ("loss",),
     ("validation_accuracy", "test_accuracy", "accuracy"),
     ("grad_norm",),
+    (SHARPNESS,),
     ("dead_units",),
 )
 _SHARES = ("accuracy", "dead_units")

@@ -10,6 +10,9 @@ from engine import History
 from engine.arrays import Flags, Integers
 from experiments.sections import RecordSpec
 
+SHARPNESS = "sharpness"
+"""The curve that `record.sharpness` asks for. It is not one of the program's."""
+
 
 def kept_curves(names: Iterable[str], record: RecordSpec) -> list[str]:
     """Return the names of the curves that are recorded. names: all curves. record: the sweep file's section."""

@@ -15,23 +15,15 @@ from engine import (
     Score,
     Tensor,
     initial_weights,
-    trace_hessian,
+    sharpness,
     trace_step,
     train,
 )
 from engine.arrays import Floats
-from engine.kernels.reference import Interpreter
 from engine.operations import cos
 
 _MSE = LOSSES["mean_squared_error"]
 _UNITS = 16
-
-
-def _sharpness(model: MLP, weights: Floats, samples: Samples) -> Floats:
-    """Return the largest eigenvalue of the Hessian of each trial's mean squared error. weights: (trials, weights)."""
-    program = trace_hessian(model, _MSE, features=1, targets=1)
-    entries = Interpreter(program)(weights.T, np.zeros((0, len(weights))), {}, samples)["hessian"]
-    return np.asarray(np.linalg.eigvalsh(entries.T.reshape(-1, weights.shape[1], weights.shape[1]))[:, -1])
 
 
 def _linear() -> MLP:
@@ -51,7 +43,7 @@ def _near_zero(seed: int) -> Floats:
 def test_a_linear_network_is_catapulted_between_twice_and_four_times_the_inverse_curvature(seed: int) -> None:
     """Lewkowycz et al. 2020: the loss falls, rises and then falls, or explodes; the edges are at 2 and 4."""
     sample, start = Samples(np.ones((1, 1)), np.zeros((1, 1))), _near_zero(seed)
-    (curvature,) = _sharpness(_linear(), start[None], sample)
+    (curvature,) = sharpness(_linear(), _MSE, start[None], sample)
     products = np.linspace(0.05, 5.0, 199)
     products = products[(np.abs(products - 2) > 0.01) & (np.abs(products - 4) > 0.01)]
     program = trace_step(_linear(), _MSE, OPTIMIZERS["sgd"], features=1, targets=1)
@@ -66,7 +58,7 @@ def test_a_linear_network_is_catapulted_between_twice_and_four_times_the_inverse
     assert rose[catapult].all()
     assert trained[catapult].mean() > 0.9  # a few rates throw it too far
     assert history.diverged[lost].all()
-    flatness = _sharpness(_linear(), history.weights[trained], sample) * rates["learning_rate"][trained]
+    flatness = sharpness(_linear(), _MSE, history.weights[trained], sample) * rates["learning_rate"][trained]
     assert (flatness < 2).all()
     np.testing.assert_allclose(flatness[products[trained] < 2], products[trained & calm], rtol=1e-3)
 
@@ -148,10 +140,10 @@ def test_the_sharpness_of_gradient_descent_rises_to_twice_the_inverse_rate_and_s
     start = np.tile(initial_weights(widths, "lecun_normal", 0), (3, 1))
 
     model = MLP(widths, "tanh")
-    assert (_sharpness(model, start, samples) * rates < 1.7).all()
+    assert (sharpness(model, _MSE, start, samples) * rates < 1.7).all()
     losses = []
     for steps in (10_000, 20_000, 20_001):
         history = train(program, start, {"learning_rate": rates}, samples, steps=steps, points=2)
-        np.testing.assert_allclose(_sharpness(model, history.weights, samples) * rates, 2.0, rtol=0.02)
+        np.testing.assert_allclose(sharpness(model, _MSE, history.weights, samples) * rates, 2.0, rtol=0.02)
         losses.append(history.final("loss"))
     assert (losses[1] < 0.6 * losses[0]).all()
