@@ -145,10 +145,13 @@ class RecordedSweep:
 
         return load_model(self._store, self._store.find_trial(run_id))
 
-    def report(self, by: str | None = None, *, dashboard: str | None = None, keep: bool = True) -> Report:
+    def report(
+        self, by: str | None = None, *, lost_by: str = "", dashboard: str | None = None, keep: bool = True
+    ) -> Report:
         """Return the sweep's report: a page that a notebook shows. Its `write(path)` writes page and pictures.
 
         by: the metric that cells and ranks are by; None for the objective.
+        lost_by: the metric that colours the lost trials of a map; empty for the step at which they failed.
         dashboard: the address of the MLflow server that links lead to; None for the store's, or that of
             `gradgrid dashboard`.
         keep: whether the sweep's run gets a copy.
@@ -157,7 +160,7 @@ class RecordedSweep:
         """
         from service.report.report import make_report
 
-        return make_report(self._store, self.info, metric=by, dashboard=dashboard, keep=keep)
+        return make_report(self._store, self.info, metric=by, lost_by=lost_by, dashboard=dashboard, keep=keep)
 
     def extend(
         self, *assignments: str, workers: int | None = None, address: str | None = None, inline: bool = False

@@ -14,7 +14,7 @@ from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import NO_AXIS, Axis, axis_pairs, display_name, format_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
 from service.results.intervals import in_intervals
-from service.results.map_pixels import CALM, LOST, map_pixels, onset_scale, shades
+from service.results.map_pixels import CALM, LOST, calm_scale, lost_scale, map_pixels, shades
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_phase_diagram, scale_of_median
 from service.results.scales import Scale
@@ -94,11 +94,11 @@ def _hex(pixel: Array) -> str:
 
 def _picture_legend(phase: PhaseDiagram) -> Text:
     """Return the two scales of a picture, each as a bar between its ends."""
-    scale, onset = scale_of_median(phase), onset_scale(phase)
+    scale, of_lost = calm_scale(phase), lost_scale(phase)
     ends = (scale.low, scale.high) if scale else (math.nan, math.nan)
     best, worst = ends if lower_is_better(phase.metric) else ends[::-1]
     parts = [(CALM, f"{best:.3g}", f"{worst:.3g}")] if scale else []
-    parts += [(LOST, f"lost at step {onset.low - 1:.0f}", f"{onset.high - 1:.0f}")] if onset else []
+    parts += [(LOST, f"lost at step {of_lost.low:g}", f"{of_lost.high:g}")] if of_lost else []
     text = Text()
     for colours, first, last in parts:
         text.append(f"{first} ")

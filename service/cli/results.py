@@ -146,6 +146,9 @@ def _top_of_several(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) ->
     "-o", "--output", metavar="FILE", help="The page; by default SWEEP.html. Its pictures go into the same folder."
 )
 @click.option("--by", "metric", metavar="METRIC", help="The metric to show; by default the sweep's objective.")
+@click.option(
+    "--lost-by", metavar="METRIC", default="", help="Colour a map's lost trials by this metric, not by their last step."
+)
 @click.option("--dashboard-url", metavar="URL", help="The MLflow server that links lead to; by default the store's.")
 @options.trust_parts
 @options.tracking_uri
@@ -155,6 +158,7 @@ def report(
     sweeps: tuple[str, ...],
     output: str | None,
     metric: str | None,
+    lost_by: str,
     dashboard_url: str | None,
     trust_parts: bool,
     tracking_uri: str | None,
@@ -175,10 +179,12 @@ def report(
     infos = find_sweeps(store, sweeps)
     path = checked_path(Path(output or f"{'-'.join(info.sweep for info in infos)}.html"))
     if len(infos) > 1:
+        if lost_by:
+            raise click.UsageError("--lost-by is for the report of one sweep")
         page = make_comparison(compare(store, infos, metric), store, dashboard=dashboard_url)
         ids: dict[str, object] = {"sweeps": [info.sweep for info in infos]}
     else:
-        page = make_report(store, infos[0], metric=metric, dashboard=dashboard_url)
+        page = make_report(store, infos[0], metric=metric, lost_by=lost_by, dashboard=dashboard_url)
         ids = {"sweep": infos[0].sweep}
     files = page.write(path)
     if as_json:

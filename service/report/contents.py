@@ -21,7 +21,7 @@ from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
 from service.results.columns import columns_to_rank
 from service.results.importance import Importance, importance
 from service.results.intervals import in_intervals, intervals_note
-from service.results.leaderboard import Entry, ranked
+from service.results.leaderboard import Entry, check_metric, ranked
 from service.results.metrics import METRICS, outcome_counts
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
 from service.results.quantile_bands import Curves
@@ -76,25 +76,29 @@ class Contents:
         return (self.phases[0].columns, self.phases[0].rows) if self.phases else (NO_AXIS, NO_AXIS)
 
 
-def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Contents:
+def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: str = "") -> Contents:
     """Gather the numbers of a sweep's report.
 
     store: where the sweep is recorded.
     sweep: the sweep.
     metric: what cells and ranks are by; None for the sweep's objective.
+    lost_by: what colours the lost trials of maps; empty for the step at which they failed.
     Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
     by = metric or sweep.objective
-    table = read_table(store, sweep, columns_to_rank(sweep.swept, by, more={*_FURTHER_COLUMNS, _of_validation(by)}))
+    more = {*_FURTHER_COLUMNS, _of_validation(by)}
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, by, more=more, also=lost_by))
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to show")
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
+    if lost_by:
+        check_metric(table, lost_by)
     shown, drawn = in_intervals(table, sweep.swept)
     axes = swept_axes(shown, sweep.swept)
     shares = [] if drawn else importance(table, by, shown_params(table.columns, sweep.swept))
     cells = with_untrained_cells(shown, store.spec(sweep))
     pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
-    phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
+    phases = [make_phase_diagram(cells, by, *pair, lost_by=lost_by) for pair in _best_pairs(pairs, shares)]
     every_note = lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by, table)
     notes = [note for note in (*every_note, _targets_note(store.data(sweep))) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)

@@ -17,7 +17,6 @@ from bokeh.models import (
     FixedTicker,
     HoverTool,
     LinearColorMapper,
-    LogColorMapper,
     PanTool,
     Range1d,
     ResetTool,
@@ -36,14 +35,23 @@ from service.report.style import (
     evenly_spaced_labels,
     make_figure,
     number_formatter,
-    set_scale,
 )
 from service.results.axes import Axis, display_name, format_value
 from service.results.colours import line_colour
 from service.results.edge import LEAST_SIDE, Edge, measure_edge
-from service.results.map_pixels import CALM, NOTHING, map_pixels, onset_scale, shades
+from service.results.map_pixels import (
+    CALM,
+    NOTHING,
+    calm_scale,
+    lost_label,
+    lost_scale,
+    map_pixels,
+    scale_ticks,
+    shades,
+)
 from service.results.metrics import lower_is_better
-from service.results.phase_diagram import PhaseDiagram, scale_of_median
+from service.results.phase_diagram import PhaseDiagram
+from service.results.rank_scale import RankScale
 
 _MOST = 720  # pixels along a side; of a larger map some values are drawn, evenly spread
 _HEIGHT = 560  # pixels on the page
@@ -90,13 +98,16 @@ def _map_drawing(phase: PhaseDiagram, sweep: str) -> Drawing:
     for side, axis, some in ((plot.xaxis[0], phase.columns, values[0]), (plot.yaxis[0], phase.rows, values[1])):
         _set_ticks(side, axis, some)
     _add_tools(plot, picture, phase, values, sweep)
-    _add_colour_bar(plot, phase)
-    onset = onset_scale(phase)
-    ends = [f"step {end - 1:,.0f}" for end in (onset.low, onset.high)] if onset else []
-    keys = [Key(f"lost, from {ends[0]} to {ends[1]}", mark="lost")] if ends else []
+    scale, of_lost = calm_scale(phase), lost_scale(phase)
+    if scale:
+        plot.add_layout(_colour_bar(scale, CALM if lower_is_better(phase.metric) else CALM[::-1]), "right")
+    keys = []
+    if of_lost:
+        ends = " to ".join(format_value(end) for end in (of_lost.low, of_lost.high))
+        keys = [Key(f"lost, {lost_label(phase)} from {ends}", mark="lost")]
     if (map_pixels(phase) == NOTHING).all(axis=2).any():
         keys.append(Key("no value", f"#{bytes(NOTHING).hex()}"))
-    return Drawing(plot, f"Median {display_name(phase.metric)}, and the step at which trials were lost", keys=keys)
+    return Drawing(plot, f"Median {display_name(phase.metric)}, and {lost_label(phase)} of lost trials", keys=keys)
 
 
 def _images(phase: PhaseDiagram, rows: Sequence[int], columns: Sequence[int]) -> dict[str, list[Any]]:
@@ -106,10 +117,12 @@ def _images(phase: PhaseDiagram, rows: Sequence[int], columns: Sequence[int]) ->
     pixels[..., :3] = map_pixels(phase)[some]
     names = list(phase.shares)
     codes = np.array([names.index(name) if name in names else 255 for name in phase.modal_outcome.ravel()])
+    lost = {} if phase.lost_median is None else {"lost": phase.lost_median[some]}
     return {
         "pixels": [pixels.view(np.uint32)[..., 0]],
         "median": [as_float32(np.nan_to_num(phase.median[some], nan=np.inf))],
         "onset": [as_float32(np.nan_to_num(phase.onset_step[some], nan=-1.0))],
+        **{name: [as_float32(np.nan_to_num(values, nan=np.inf))] for name, values in lost.items()},
         "outcome": [codes.reshape(phase.median.shape)[some].astype(np.uint8)],
         "number": [phase.number[some].astype(np.int32)],
     }
@@ -136,7 +149,9 @@ def _add_tools(plot: Any, picture: Any, phase: PhaseDiagram, values: Sequence[Se
         (f"median {display_name(phase.metric)}", "@median{custom}"), ("outcome", "@outcome{custom}"),
         ("failing from step", "@onset{custom}"), ("trial", "@number"),
     ]  # fmt: skip
-    formatters = {"$x": at[0], "$y": at[1], "@median": median, "@outcome": outcome, "@onset": onset}
+    if phase.lost_by:
+        tooltips.insert(3, (f"median {display_name(phase.lost_by)}", "@lost{custom}"))
+    formatters = {"@lost": median, "$x": at[0], "$y": at[1], "@median": median, "@outcome": outcome, "@onset": onset}
     hover = HoverTool(tooltips=tooltips, formatters=formatters, renderers=[picture], point_policy="follow_mouse")
     box, wheel = BoxSelectTool(), WheelZoomTool()
     plot.add_tools(PanTool(), wheel, box, ResetTool(), hover)
@@ -149,20 +164,15 @@ def _add_tools(plot: Any, picture: Any, phase: PhaseDiagram, values: Sequence[Se
     plot.js_on_event(SelectionGeometry, CustomJS(args=arguments, code="dragMap(cb_obj, values, names, sweep);"))
 
 
-def _add_colour_bar(plot: Any, phase: PhaseDiagram) -> None:
-    scale = scale_of_median(phase)
-    if scale is None:
-        return
-    heights = np.linspace(0.0, 1.0, 64)
-    palette = [_hex(c) for c in shades(heights if lower_is_better(phase.metric) else heights[::-1], CALM)]
-    kind = LogColorMapper if scale.logarithmic else LinearColorMapper
-    bar = ColorBar(
-        color_mapper=kind(palette=palette, low=scale.low, high=scale.high), width=9, padding=4, label_standoff=4,
+def _colour_bar(scale: RankScale, colours: Sequence[str]) -> ColorBar:
+    palette = [_hex(colour) for colour in shades(np.linspace(0.0, 1.0, 64), colours)]
+    ticks = scale_ticks(scale)
+    return ColorBar(
+        color_mapper=LinearColorMapper(palette=palette, low=0.0, high=1.0), width=9, padding=4, label_standoff=4,
+        ticker=FixedTicker(ticks=list(ticks)), major_label_overrides=ticks,
         background_fill_color=None, major_label_text_color=TEXT, major_tick_line_color=None, bar_line_color=None,
         border_line_color=None, major_label_text_font_size=SMALL, major_label_text_font=FONT,
     )  # fmt: skip
-    set_scale(bar, scale, 4)
-    plot.add_layout(bar, "right")
 
 
 def _hex(colour: Array) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from service.report.picture_canvas import make_figure, set_ticks
+from service.report.picture_canvas import make_figure
 from service.report.picture_text import literal
 from service.results.axes import Axis, display_name, format_value
-from service.results.map_pixels import CALM, LOST, map_pixels, onset_scale
+from service.results.map_pixels import CALM, LOST, calm_scale, lost_label, lost_scale, map_pixels, scale_ticks
 from service.results.metrics import lower_is_better
-from service.results.phase_diagram import PhaseDiagram, scale_of_median
-from service.results.scales import Scale
+from service.results.phase_diagram import PhaseDiagram
+from service.results.rank_scale import RankScale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,9 @@ def map_figure(phase: PhaseDiagram, title: str) -> Figure:
     axes.imshow(map_pixels(phase), origin="lower", aspect="auto", interpolation="nearest")
     for side, axis in ((axes.xaxis, phase.columns), (axes.yaxis, phase.rows)):
         _label(side, axis)
-    onset, scale = onset_scale(phase), scale_of_median(phase)
-    if onset:
-        _colour_bar(figure, axes, onset, LOST, "step at which most trials were lost, from 1")
+    of_lost, scale = lost_scale(phase), calm_scale(phase)
+    if of_lost:
+        _colour_bar(figure, axes, of_lost, LOST, f"{lost_label(phase)} where trials were lost")
     if scale:
         colours = CALM if lower_is_better(phase.metric) else CALM[::-1]
         grey = "; grey has no value" if phase.cells_without_value.any() else ""
@@ -47,13 +47,12 @@ def _label(side: Any, axis: Axis) -> None:
     side.set_label_text(literal(axis.label), fontsize=9)
 
 
-def _colour_bar(figure: Figure, axes: Axes, scale: Scale, colours: Sequence[str], label: str) -> None:
+def _colour_bar(figure: Figure, axes: Axes, scale: RankScale, colours: Sequence[str], label: str) -> None:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    norm = LogNorm(scale.low, scale.high) if scale.logarithmic else Normalize(scale.low, scale.high)
-    shades = ScalarMappable(norm, LinearSegmentedColormap.from_list("", list(colours)))
+    shades = ScalarMappable(Normalize(0.0, 1.0), LinearSegmentedColormap.from_list("", list(colours)))
     bar = figure.colorbar(shades, ax=axes, pad=0.02, aspect=32)
-    set_ticks(bar.ax.yaxis, scale, 6)
-    bar.ax.tick_params(labelsize=8)
+    ticks = scale_ticks(scale)
+    bar.set_ticks(list(ticks), labels=[literal(text) for text in ticks.values()], fontsize=8)
     bar.set_label(label, fontsize=9)

@@ -59,20 +59,27 @@ class Report:
 
 
 def make_report(
-    store: Store, sweep: SweepInfo, *, metric: str | None = None, dashboard: str | None = None, keep: bool = True
+    store: Store,
+    sweep: SweepInfo,
+    *,
+    metric: str | None = None,
+    lost_by: str = "",
+    dashboard: str | None = None,
+    keep: bool = True,
 ) -> Report:
     """Return the report of a sweep, and put a copy on the sweep's run, where MLflow shows it.
 
     store: where the sweep is recorded.
     sweep: the sweep.
     metric: what cells and ranks are by; None for the sweep's objective.
+    lost_by: the metric that colours the lost trials of a map; empty for the step at which they failed.
     dashboard: the address of the MLflow server that links lead to; None for the store's, or that of
         `gradgrid dashboard`.
     keep: whether the sweep's run gets a copy. If it can't be written, `not_kept` says why.
     Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
     with _no_collection():
-        contents = gather(store, sweep, metric)
+        contents = gather(store, sweep, metric, lost_by)
         report = Report(make_page(contents, _base(store, dashboard)), make_pictures(contents))
     if not keep:
         return report

@@ -22,21 +22,25 @@ def main_columns(names: Iterable[str], swept: Iterable[str], metrics: Iterable[s
     return [name for name in names if name in wanted]
 
 
-def columns_to_rank(swept: Sequence[str], metric: str, where: Sequence[str] = (), more: Collection[str] = ()) -> Choose:
+def columns_to_rank(
+    swept: Sequence[str], metric: str, where: Sequence[str] = (), more: Collection[str] = (), also: str = ""
+) -> Choose:
     """Return the choice of what a leaderboard or a map needs.
 
     swept: the swept hyperparameters.
     metric: what trials are ranked by, without prefix.
     where: conditions on the trials, as the user wrote them.
     more: further columns.
-    If the table lacks the metric, or a name of a condition, all columns are chosen: messages suggest another one.
+    also: another metric that is needed, without prefix; empty for none.
+    If the table lacks a metric, or a name of a condition, all columns are chosen: messages suggest another one.
     """
 
     def choose(names: Sequence[str]) -> Collection[str]:
         mentioned = _mentioned(where, names)
-        if mentioned is None or METRICS + metric not in names:
+        needed = {METRICS + name for name in (metric, also) if name}
+        if mentioned is None or not needed <= {*names}:
             return names
-        chosen = {*main_columns(names, swept, [metric, test_metric(metric)]), *mentioned, *more}
+        chosen = {*main_columns(names, swept, [metric, test_metric(metric)]), *mentioned, *more, *needed}
         return [name for name in names if name in chosen]
 
     return choose

@@ -57,6 +57,13 @@ class Entry:
     test: float | None = None
 
 
+def check_metric(table: pd.DataFrame, metric: str) -> None:
+    """Raise NotFoundError if no trial of a table has a metric. metric: without prefix."""
+    if METRICS + metric not in table:
+        metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
+        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean_metric(metric, metrics)}")
+
+
 def ranked(
     table: pd.DataFrame,
     metric: str,
@@ -79,9 +86,7 @@ def ranked(
     column = METRICS + metric
     if not len(table):
         return []
-    if column not in table:
-        metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
-        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean_metric(metric, metrics)}")
+    check_metric(table, metric)
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1

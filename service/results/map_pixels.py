@@ -1,6 +1,5 @@
-"""The pixels of a phase diagram's picture: a cell is a pixel, its colour the median, or the step of its failure.
+"""The pixels of a phase diagram's picture: a cell is a pixel, its colour the rank of its median, or how it was lost.
 
->>> from service.results.scales import Scale
 >>> shades(np.array([0.0, 0.5, 1.0]), CALM).tolist()
 [[253, 231, 37], [33, 145, 140], [68, 1, 84]]
 """
@@ -13,14 +12,16 @@ import numpy as np
 
 from engine.arrays import Array, Floats
 from engine.outcomes import WILD
+from service.results.axes import display_name, format_value
 from service.results.metrics import lower_is_better
-from service.results.phase_diagram import PhaseDiagram, scale_of_median
-from service.results.scales import Scale
+from service.results.phase_diagram import PhaseDiagram
+from service.results.rank_scale import RankScale, rank_scale
 
 CALM = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")
 """The colours of the medians of cells that are not lost, from the best to the worst: viridis."""
 LOST = ("#4a0d08", "#8c1d0b", "#c0451d", "#e58a4f", "#f8dcc0")
-"""The colours of the steps at which lost cells failed, from the first to the last."""
+"""The colours of lost cells, by the step at which they failed or another value, from the least to the greatest."""
+_TICKS = 7  # along a colour bar
 NOTHING = (128, 128, 128)
 """The colour of cells without trials, and of those without a value."""
 
@@ -33,27 +34,43 @@ def shades(heights: Floats, colours: Sequence[str]) -> Array:
     return np.stack([np.interp(inside, positions, stops[:, k]) for k in range(3)], axis=-1).round().astype(np.uint8)
 
 
-def onset_scale(phase: PhaseDiagram) -> Scale | None:
-    """Return the logarithmic scale of the steps at which lost cells failed, counted from 1; None without such cells."""
-    steps = phase.onset_step[_is_lost(phase)] + 1.0
-    steps = steps[np.isfinite(steps)]
-    return Scale(float(steps.min()), max(float(steps.max()), float(steps.min()) + 1.0), True) if steps.size else None
+def calm_scale(phase: PhaseDiagram) -> RankScale | None:
+    """Return the scale of the medians of cells that are not lost; None if there is none."""
+    return rank_scale(phase.median[~_is_lost(phase)])
+
+
+def lost_scale(phase: PhaseDiagram) -> RankScale | None:
+    """Return the scale of the values that colour lost cells (see `PhaseDiagram.lost_by`); None without such cells."""
+    return rank_scale(phase.lost_values[_is_lost(phase)])
+
+
+def lost_label(phase: PhaseDiagram) -> str:
+    """Return what colours the lost cells of a map."""
+    return f"median {display_name(phase.lost_by)}" if phase.lost_by else "step of failure"
+
+
+def scale_ticks(scale: RankScale) -> dict[float, str]:
+    """Return the texts of some values along a scale, by their positions from 0 to 1. Equal texts stand once."""
+    texts: dict[str, float] = {}
+    for position in np.linspace(0.0, 1.0, _TICKS).tolist():
+        texts.setdefault(format_value(scale.at(position)), position)
+    return {position: text for text, position in texts.items()}
 
 
 def map_pixels(phase: PhaseDiagram) -> Array:
     """Return the pixels of a phase diagram, (rows, columns, 3), from 0 to 255, in the order of its rows.
 
-    A cell is lost if its most frequent outcome is exploding or diverged. The colour of a lost cell is the step at which
-    it failed, on a logarithmic scale; of another cell the median, on the scale of `scale_of_median`.
+    A cell is lost if its most frequent outcome is exploding or diverged. The colour of a lost cell is the rank, among
+    lost cells, of the step at which it failed, or of `PhaseDiagram.lost_by`; of another cell that of its median.
     """
-    scale, onset = scale_of_median(phase), onset_scale(phase)
+    scale, of_lost = calm_scale(phase), lost_scale(phase)
     heights = scale.fractions(phase.median) if scale else np.zeros(phase.median.shape)
     if not lower_is_better(phase.metric):
         heights = 1.0 - heights
     pixels = shades(heights, CALM)
     lost = _is_lost(phase)
-    if onset is not None:
-        pixels[lost] = shades(onset.fractions(phase.onset_step[lost] + 1.0), LOST)
+    if of_lost is not None:
+        pixels[lost] = shades(of_lost.fractions(phase.lost_values[lost]), LOST)
     pixels[(phase.trials == 0) | (phase.cells_without_value & ~lost)] = NOTHING
     return pixels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ class PhaseDiagram:
     trials: the number of trials.
     best: the run id of the best trial; "" if there is none.
     number: the number of the best trial, or of the first if none has a value; -1 if there is no trial.
+    lost_by: the metric that colours the lost cells of a map; empty if the step at which they failed does.
+    lost_median: the median of that metric over all trials of a cell; NaN without one.
     """
 
     columns: Axis
@@ -50,6 +52,13 @@ class PhaseDiagram:
     trials: Integers
     best: Array
     number: Integers
+    lost_by: str = ""
+    lost_median: Floats | None = None
+
+    @property
+    def lost_values(self) -> Floats:
+        """What colours the lost cells of a map: the steps at which they failed, or the medians of `lost_by`."""
+        return self.onset_step if self.lost_median is None else self.lost_median
 
     @property
     def modal_outcome(self) -> Array:
@@ -91,10 +100,9 @@ class PhaseDiagram:
     def row(self, index: int) -> PhaseDiagram:
         """Return the diagram of a single row."""
         row = slice(index, index + 1)
-        return PhaseDiagram(
-            columns=self.columns,
+        return replace(
+            self,
             rows=Axis(self.rows.name, self.rows.values[row]),
-            metric=self.metric,
             median=self.median[row],
             calm_median=self.calm_median[row],
             shares={name: share[row] for name, share in self.shares.items()},
@@ -102,6 +110,7 @@ class PhaseDiagram:
             trials=self.trials[row],
             best=self.best[row],
             number=self.number[row],
+            lost_median=None if self.lost_median is None else self.lost_median[row],
         )
 
     def shown_shares(self) -> dict[str, Floats]:
@@ -125,18 +134,21 @@ def scale_of_median(phase: PhaseDiagram) -> Scale | None:
     return scale_of(without_outliers(finite, lower_is_better=lower), logarithmic=lower, far_apart=_FAR_APART)
 
 
-def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> PhaseDiagram:
+def make_phase_diagram(
+    table: pd.DataFrame, metric: str, columns: Axis, rows: Axis, *, lost_by: str = ""
+) -> PhaseDiagram:
     """Return the phase diagram of a sweep.
 
     table: see `service.results.trials_table`; it has the columns of the metric and of both axes.
     metric: the metric's name, without prefix.
     columns, rows: two axes of the sweep; `rows` may be NO_AXIS.
+    lost_by: the metric that colours the lost cells of a map, without prefix; empty for the step at which they failed.
     """
     shape = (len(rows.values), len(columns.values))
     row, column = cell_indices(table, columns, rows)
     inside = (row >= 0) & (column >= 0)
     cells = pd.Series((row * shape[1] + column)[inside])
-    names = [name for name in (METRICS + metric, *_NEEDED) if name in table]
+    names = [name for name in dict.fromkeys((METRICS + metric, METRICS + lost_by, *_NEEDED)) if name in table]
     trials = (table[names] if inside.all() else table.loc[inside, names]).reset_index(drop=True)
     values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
     missing = values.isna().groupby(cells).mean()
@@ -159,6 +171,8 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
         trials=np.nan_to_num(_grid(cells.value_counts(), shape)).astype(np.int64),
         best=ids.reshape(shape),
         number=numbers.reshape(shape),
+        lost_by=lost_by,
+        lost_median=_grid(trials[METRICS + lost_by].astype(float).groupby(cells).median(), shape) if lost_by else None,
     )
 
 
