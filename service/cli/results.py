@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--by", "metric", metavar="METRIC", help="Rank by this metric; by default the sweep's objective.")
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of entries.")
 @click.option(
-    "--where", multiple=True, metavar="CONDITION", help="Only trials that meet it, such as learning_rate<0.1."
+    "--where", multiple=True, metavar="CONDITION", help="Only trials that meet it, such as 'learning_rate<0.1'."
 )
 @click.option("--trials", "each", is_flag=True, help="Rank single trials instead of means over seeds.")
 @click.option(
