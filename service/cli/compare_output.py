@@ -83,6 +83,8 @@ def _matching_json(matched: Matching) -> dict[str, Any]:
         "pairs": len(matched.pairs),
         "first_alone": matched.alone[0],
         "second_alone": matched.alone[1],
+        "first_unmatched": vars(matched.unmatched[0]),
+        "second_unmatched": vars(matched.unmatched[1]),
         "differences": list(map(_difference_json, matched.differences)),
     }
 

@@ -25,6 +25,7 @@ from service.results.leaderboard import mean_interval
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.scales import is_calm
 from service.results.trials_table import none_if_missing, run_ids
+from service.results.unmatched import Unmatched, unmatched
 
 _MOST_ROWS = 40  # combinations that are listed one by one
 _DIGITS = 12  # of a number that has to be equal: two lists of one logarithmic axis differ in the last bits
@@ -71,7 +72,7 @@ class Matching:
     pairs: a row for each pair: `first` and `second`, the metric's values, NaN if lost; `run`, the second's run;
         `calm`, whether none of the two exploded or diverged; `variant`, an index into `differences`; `params.<name>`,
         the values of the `shared` hyperparameters.
-    alone: the number of trials of the first and of the second sweep that have no partner.
+    unmatched: the trials of the first and of the second sweep that have no partner.
     disjoint: the hyperparameters that have several values in each sweep but none in both.
     """
 
@@ -81,8 +82,13 @@ class Matching:
     differs: Sequence[str]
     differences: Sequence[Difference]
     pairs: pd.DataFrame
-    alone: tuple[int, int]
+    unmatched: tuple[Unmatched, Unmatched]
     disjoint: Sequence[str]
+
+    @property
+    def alone(self) -> tuple[int, int]:
+        """The number of trials of the first and of the second sweep that have no partner."""
+        return self.unmatched[0].trials, self.unmatched[1].trials
 
 
 def match(
@@ -119,8 +125,10 @@ def match(
     ]
     pairs = parts[0].merge(parts[1], on=["key", "stopped"], suffixes=("_first", "_second"))
     differs = [name for name in others if name in names]
-    alone = tuple(
-        int((~part["row"].isin(pairs[row])).sum()) for part, row in zip(parts, ("row_first", "row_second"), strict=True)
+    texts = [values.loc[: split - 1, keys], values.loc[split:, keys]]
+    alone = (
+        unmatched(parts[0], parts[1], (texts[0], texts[1]), pairs["row_first"].unique()),
+        unmatched(parts[1], parts[0], (texts[1], texts[0]), pairs["row_second"].unique()),
     )
     differences, indices = _differences(pairs, sides, metric, differs)
     shared = [name for name in keys if name in names and values[name].nunique() > 1]
@@ -133,7 +141,7 @@ def match(
         variant=indices,
     )
     disjoint = [name for name in shared if not _common(values[name], split)]
-    return Matching(*sweeps, shared, differs, differences, shown, (alone[0], alone[1]), disjoint)
+    return Matching(*sweeps, shared, differs, differences, shown, alone, disjoint)
 
 
 def _texts(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

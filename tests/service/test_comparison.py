@@ -171,12 +171,36 @@ def test_trials_without_a_partner_are_counted() -> None:
     wider = _sweep("B", _table([0.3, 0.2, 0.7], optimizer=["adam"], learning_rate=[1.0, 2.0, 3.0], seed=[0]))
     matched = _matched(_A, wider)
     assert (len(matched.pairs), matched.alone) == (1, (3, 2))
-    assert partners_text(matched).endswith("Without a partner: 3 of A, 2 of B.")
+    assert partners_text(matched).endswith(
+        "Without a partner: 3 of A, 2 of B. "
+        "3 of A and 2 of B: values of learning_rate and seed that the other sweep does not have."
+    )
     apart = _sweep("B", _table([0.3, 0.2], optimizer=["adam"], learning_rate=[2.0, 3.0], seed=[0]))
     text = partners_text(_matched(_A, apart))
     assert text == (
         "No trial has a partner: the two sweeps have no value of learning_rate in common. "
         "Without a partner: 4 of A, 2 of B."
+    )
+
+
+def test_the_reasons_why_trials_have_no_partner_are_told_apart() -> None:
+    """Of A, one trial was stopped, one has a rate that B lacks, and one has both values of B, but not together."""
+    first = _table([0.4, 0.5, 0.6, 0.9], learning_rate=[0.1, 1.0], seed=[0, 1]).assign(last_step=[10, 50, 50, 50])
+    first.loc[0, "outcome"] = "stopped"
+    second = _table([0.3, 0.2, 0.7, 0.8], learning_rate=[0.1, 1.0], seed=[0, 1]).assign(last_step=50)
+    rates = second["params.learning_rate"].where(second.index != 3, 2.0)
+    second = second.assign(**{"params.learning_rate": rates})
+    matched = _matched(_sweep("A", first), _sweep("B", second))
+    assert len(matched.pairs) == 2
+    assert [vars(side) for side in matched.unmatched] == [
+        {"trials": 2, "stopped": 1, "foreign": 0, "names": []},
+        {"trials": 2, "stopped": 1, "foreign": 1, "names": ["learning_rate"]},
+    ]
+    assert [side.rest for side in matched.unmatched] == [1, 0]
+    assert partners_text(matched).endswith(
+        "Without a partner: 2 of A, 2 of B. 1 of A and 1 of B: the trial with the same values was trained for another "
+        "number of steps, because one of the two was stopped early. 1 of B: values of learning_rate that the other "
+        "sweep does not have. 1 of A: no trial of the other sweep has these values together."
     )
 
 
