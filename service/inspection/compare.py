@@ -25,7 +25,7 @@ from service.results.comparison import (
 )
 from service.results.leaderboard import Entry, matching, ranked
 from service.results.matching import Matching, match
-from service.results.metrics import PARAMS
+from service.results.metrics import PARAMS, validation_metric
 from service.results.trials_table import best_trials
 
 MOST_SWEEPS = 8
@@ -93,6 +93,11 @@ class Comparison:
     def trials_of(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of one sweep."""
         return self.table[self.table[PARAMS + SWEEP] == sweep.sweep]
+
+    @property
+    def has_validation(self) -> list[bool]:
+        """For each sweep, whether its trials have the metric of the validation part."""
+        return [validation_metric(self.metric) in self.metrics[sweep.sweep] for sweep in self.sweeps]
 
     @property
     def labels(self) -> list[str]:

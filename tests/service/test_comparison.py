@@ -278,6 +278,16 @@ def test_top_of_several_takes_the_options_of_top(uri: str) -> None:
     assert "no trial meets --where 'seed>7'" in nothing.stderr
 
 
+def test_top_of_several_notes_trials_that_were_stopped(uri: str) -> None:
+    search = {**SPEC, "steps": 9, "search": {"method": "halving", "first": 3}}
+    first, second = _run(uri, search, {**search, "name": "other", "optimizer": "adam"})
+    stopped = sum(int((sweep.table["outcome"] == "stopped").sum()) for sweep in (first, second))
+    assert stopped > 0
+    shown = run_command("top", "small", "other", "--tracking-uri", uri)
+    assert f"{stopped} of {first.trials + second.trials} trials were stopped early" in shown.stderr
+    assert "because one of the two was stopped early" in shown.stdout
+
+
 def test_sweeps_that_can_not_be_compared_are_refused(uri: str) -> None:
     validated = {**SPEC, "name": "validated", "dataset": {**_MOONS, "validation_fraction": 0.25}}
     sine = {"name": "sine", "dataset": {"name": "sine"}, "steps": 5, "grid": {"seed": [0]}}
