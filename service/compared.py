@@ -49,8 +49,9 @@ class ComparedSweeps:
 
         A row for each further sweep and each combination of values that are not shared. Columns: first and second, the
         sweeps' ids; `first.<name>` and `second.<name>`, such values; pairs and finished, the numbers of partners; mean,
-        low and high of the difference, second minus first, with its 95 % confidence interval; first_quartile, median
-        and third_quartile; first_better, second_better, equal and lost, numbers of partners.
+        low and high of the difference, second minus first, with its 95 % confidence interval; over, what the interval
+        is over, `configurations` or `seeds`; first_quartile, median and third_quartile; first_better, second_better,
+        equal, lost and same, numbers of partners, `same` of those that are one trial in both sweeps.
         """
         from service.results.frames import matched_frame
 

@@ -75,6 +75,11 @@ def partners_text(matched: Matching) -> str:
     else:
         shared = f"Partners are equal in {_listed(matched.shared)}." if matched.shared else "The sweeps share no axis."
         sentences.append(shared)
+    same = sum(difference.same for difference in matched.differences)
+    if same:
+        sentences.append(f"{same:,} of {len(matched.pairs):,} pairs are one trial in both sweeps, so they are equal.")
+    if any(difference.over == "seeds" for difference in matched.differences):
+        sentences.append("There is one configuration, so ± is over its seeds.")
     first, second = matched.alone
     sentences.append(f"Without a partner: {first:,} of {matched.first}, {second:,} of {matched.second}.")
     return " ".join([*sentences, *([] if matched.disjoint else _reasons(matched))])
