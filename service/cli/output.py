@@ -132,6 +132,7 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
         "experiment_id": sweep.experiment_id,
         "status": shown_status(sweep),
         "start_time": sweep.start_time,
+        "planned": sweep.trial_count,
         "params": dict(sweep.params),
         "metrics": dict(sweep.metrics),
     }
@@ -140,7 +141,7 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
     from service.inspection.rungs import recorded_rungs
-    from service.recording.recorded_table import lost_runs_note, read_table
+    from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
     from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, ranked
     from service.results.refined_table import with_untrained_cells
@@ -148,7 +149,6 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
-    _note_if_lost(sweep)
     print_rows([{"key": name, "value": value} for name, value in sweep.params.items()])
     print_rows([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     by = sweep.objective
@@ -156,6 +156,10 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
         print_rows(rung_rows(rungs), title=f"Rungs by {by}")
     table = read_table(store, sweep, columns_to_rank(sweep.swept, by))
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
+    if missing := missing_trials_note(store, sweep, table):
+        print_note(missing)
+    else:
+        _note_if_lost(sweep)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}")
     _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
@@ -176,6 +180,8 @@ def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
     for sweep in sweeps:
         best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
         counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
+        if (recorded := counts["trials"]) != "" and " of " in (text := sweep.count_text(int(recorded))):
+            counts["trials"] = text
         best_text = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
         row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
         rows.append({**row, "best": best_text, "begun": _local_time(sweep.start_time)})

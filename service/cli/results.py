@@ -70,7 +70,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
     from service.cli.trial_output import trial_json
-    from service.recording.recorded_table import lost_runs_note, read_table
+    from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
     from service.results.choice import part_note, stopped_note
     from service.results.columns import columns_to_rank
     from service.results.leaderboard import entry_rows, matching, ranked
@@ -83,6 +83,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     table = read_table(store, info, columns_to_rank(info.swept, by, where, more=[beside]))
     names = shown_params(table.columns, info.swept)
     entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
+    options.print_note(missing_trials_note(store, info, table))
     options.print_note(lost_runs_note(store, info, table))
     chosen = matching(table, where)
     options.print_note(stopped_note(chosen))

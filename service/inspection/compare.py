@@ -11,7 +11,7 @@ import yaml
 
 from experiments.errors import NotFoundError, UserError
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import lost_runs_note, read_table
+from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
 from service.recording.store import Store
 from service.recording.tags import Tag
 from service.results.comparison import (
@@ -154,7 +154,11 @@ def compare(
     table, given = matching(everything, where), given_names(compared)
     names = differing_names(everything, given)
     matchings = [match(table, (sweeps[0].sweep, other.sweep), by, names, given) for other in sweeps[1:]]
-    lost = [lost_runs_note(store, sweep, c.table) for sweep, c in zip(sweeps, compared, strict=True)]
+    lost = [
+        note(store, sweep, c.table)
+        for note in (missing_trials_note, lost_runs_note)
+        for sweep, c in zip(sweeps, compared, strict=True)
+    ]
     differences = _spec_differences(specs)
     notes = [note for note in (*_data_notes(sweeps, differences), *lost) if note]
     return Comparison(sweeps, by, metrics, specs, table, names, differences, matchings, notes)

@@ -13,7 +13,7 @@ from experiments.errors import NotFoundError, UntrustedPartsError, UserError, qu
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import lost_runs_note, read_table
+from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
 from service.recording.store import Store
 from service.report.curve_panels import CurveFrames, make_curve_frames, make_gradient_frames
 from service.report.surfaces import Surface, make_surfaces
@@ -98,7 +98,8 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None) -> Content
     pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
     phases = [make_phase_diagram(cells, by, *pair) for pair in _best_pairs(pairs, shares)]
     choice = choice_sentence(by, has_validation=beside in table)
-    every_note = lost_runs_note(store, sweep, table), intervals_note(drawn), choice
+    missing = [note(store, sweep, table) for note in (missing_trials_note, lost_runs_note)]
+    every_note = *missing, intervals_note(drawn), choice
     notes = [note for note in (*every_note, _targets_note(store.data(sweep))) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS

@@ -9,6 +9,9 @@ from experiments.spec import load_spec
 from service.api import load_sweep
 from service.execution.observer import NullObserver
 from service.execution.plan import make_plan
+from service.execution.result import SweepResult
+from service.recording.infos import SweepInfo
+from service.recording.tags import Tag
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 from tests.service.tables import assert_same_trials
@@ -48,11 +51,45 @@ def test_it_ends_in_order_and_is_resumed(uri: str, monkeypatch: pytest.MonkeyPat
     sweep = load_sweep(part.sweep, tracking_uri=uri)
     assert sweep.info.status == "KILLED"
     assert_same_trials(sweep.trials, part.table)
+    _check_counts(part, uri)
     rest = run_for_json("resume", part.sweep, "--inline", "--tracking-uri", uri)
     assert (rest["trials"], rest["missing"]) == (12, 0)
     assert load_sweep(part.sweep, tracking_uri=uri).info.metrics["seconds"] > sweep.info.metrics["seconds"] >= 240
+    assert "of 12" not in run_command("list", "--tracking-uri", uri).stdout
+    assert "are recorded" not in run_command("top", part.sweep, "--tracking-uri", uri).stderr
     whole = run_sweep(spec, tracking_uri=uri, inline=True)
     assert_same_trials(load_sweep(part.sweep, tracking_uri=uri).trials, whole.table)
+
+
+def _check_counts(part: SweepResult, uri: str) -> None:
+    """Check that the commands say how many trials of how many an interrupted sweep has."""
+    at = ("--tracking-uri", uri)
+    note = (
+        f"{part.trials} of 12 trials are recorded: {part.sweep} was interrupted; `gradgrid resume {part.sweep} "
+        f"--tracking-uri {uri}` trains the rest"
+    )
+    assert note in run_command("top", part.sweep, *at).stderr
+    assert note in run_command("show", part.sweep, *at).stderr
+    assert f" {part.trials} of 12 " in run_command("list", *at).stdout
+    assert run_for_json("list", *at)["sweeps"][0]["planned"] == 12
+    other = run_sweep(load_spec(_SPEC, ("name=other",)), tracking_uri=uri, inline=True)
+    assert note in run_for_json("top", part.sweep, other.sweep, *at)["notes"]
+
+
+@pytest.mark.parametrize(
+    ("status", "params", "text"),
+    [
+        ("KILLED", {}, "1,000 of 2,000"),
+        ("RUNNING", {"refine": "to 1024"}, "1,000 of at most 2,000"),
+        ("FAILED", {"search": "tpe"}, "1,000 of at most 2,000"),
+        ("KILLED", {"search": "halving"}, "1,000 of 2,000"),
+        ("FINISHED", {"search": "tpe"}, "1,000"),
+    ],
+)
+def test_the_count_of_trials_says_of_how_many(status: str, params: dict[str, str], text: str) -> None:
+    tags = {Tag.TRIALS: "2000"}
+    assert SweepInfo("a", "b", "c", "1", "0", status, 0, tags, {}, params).count_text(1000) == text
+    assert SweepInfo("a", "b", "c", "1", "0", status, 0, {}, {}, params).count_text(1000) == "1,000"
 
 
 def test_a_budget_that_is_over_at_once_says_so_and_is_no_failure(uri: str) -> None:
