@@ -50,7 +50,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
 
     spec: the content of the sweep file.
     """
-    from service.results.leaderboard import entry_rows, ranked
+    from service.results.leaderboard import entry_rows, means_text, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
@@ -60,8 +60,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
-    repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
-    means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
+    means = means_text(entries, result.swept)
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     _print_map(with_untrained_cells(result.overview, spec or {}), result.objective, result.swept)
     rate = result.recorded / result.seconds
@@ -143,7 +142,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     from service.inspection.rungs import recorded_rungs
     from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
     from service.results.columns import columns_to_rank
-    from service.results.leaderboard import entry_rows, ranked
+    from service.results.leaderboard import entry_rows, means_text, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.rungs import rung_rows
     from service.results.trials_table import shown_params
@@ -161,7 +160,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     else:
         _note_if_lost(sweep)
     print_note(lost_runs_note(store, sweep, table))
-    print_rows(entry_rows(entries, by), title=f"The best by {by}")
+    print_rows(entry_rows(entries, by), title=f"The best by {by}{means_text(entries, sweep.swept)}")
     _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
     print_page(store, sweep)
 
@@ -184,7 +183,7 @@ def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
             counts["trials"] = text
         best_text = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
         row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
-        rows.append({**row, "best": best_text, "begun": _local_time(sweep.start_time)})
+        rows.append({**row, "best trial": best_text, "begun": _local_time(sweep.start_time)})
     if rows:
         print_rows(rows)
     else:

@@ -73,7 +73,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
     from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
     from service.results.choice import part_note, stopped_note
     from service.results.columns import columns_to_rank
-    from service.results.leaderboard import entry_rows, matching, ranked
+    from service.results.leaderboard import entry_rows, matching, means_text, ranked
     from service.results.metrics import METRICS, validation_metric
     from service.results.trials_table import best_trials, shown_params
 
@@ -100,7 +100,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
         return
     shown = entry_rows(entries, by)
     if ranking.shape == "text":
-        print_rows(shown, title=f"{info.spec}/{info.sweep} by {by}")
+        print_rows(shown, title=f"{info.spec}/{info.sweep} by {by}{means_text(entries, info.swept)}")
         print_page(store, info)
     else:
         click.echo(rows_markdown(shown) if ranking.shape == "markdown" else rows_csv(shown))
