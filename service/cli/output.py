@@ -137,6 +137,12 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
     }
 
 
+def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a sweep file that say which trials are trained, and how long: `search.first` -> 10."""
+    sections = {name: spec.get(name) or {} for name in ("search", "early_stopping", "refine")}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
     from service.inspection.rungs import recorded_rungs
@@ -148,7 +154,10 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
-    print_rows([{"key": name, "value": value} for name, value in sweep.params.items()])
+    spec = store.spec(sweep)
+    own = settings(spec)
+    given = {key: value for key, value in sweep.params.items() if f"{key}.method" not in own and f"{key}.to" not in own}
+    print_rows([{"key": name, "value": value} for name, value in {**given, **own}.items()])
     print_rows([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     by = sweep.objective
     if rungs := recorded_rungs(store, sweep):
@@ -161,7 +170,7 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
         _note_if_lost(sweep)
     print_note(lost_runs_note(store, sweep, table))
     print_rows(entry_rows(entries, by), title=f"The best by {by}{means_text(entries, sweep.swept)}")
-    _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
+    _print_map(with_untrained_cells(table, spec), by, sweep.swept)
     print_page(store, sweep)
 
 
