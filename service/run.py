@@ -101,7 +101,8 @@ def run_sweep(
             state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
             with closing(state):
                 retry = Retry(store_timeout, observer)
-                run = _Run(plan, pool, store, sweep, state, observer, retry, deadline, planned)
+                option = f"{store.option}{' --inline' * inline}"
+                run = _Run(plan, pool, store, sweep, state, observer, retry, deadline, planned, option)
                 with _finish_on_exit(run, start):
                     run.train(shard_size)
                 return _result(run, start)
@@ -114,6 +115,7 @@ class _Run:
     deadline: the time of `time.monotonic` from which no shards are begun.
     over: whether trials are left because of that.
     planned: the plan as the sweep file has it, for the total number of trials.
+    option: the options of the command that resumes it.
     refined: what a refinement spared.
     """
 
@@ -126,6 +128,7 @@ class _Run:
     retry: Retry
     deadline: float
     planned: Plan
+    option: str
     over: bool = False
     refined: Refined | None = None
 
@@ -241,7 +244,7 @@ class _Run:
 def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
-    hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
+    hint = f"`gradgrid resume {sweep.sweep}{run.option}` trains the rest"
     try:
         try:
             yield

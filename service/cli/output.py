@@ -45,17 +45,21 @@ def result_json(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None) -> None:
+def print_result(
+    result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None, *, inline: bool = False
+) -> None:
     """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more.
 
     spec: the content of the sweep file.
+    inline: whether it was trained with --inline, so that the command that resumes it has the option too.
     """
     from service.results.leaderboard import entry_rows, means_text, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
+    resume = f"gradgrid resume {result.sweep}{tracking_option(tracking_uri)}{' --inline' * inline}"
     if not result.trials:
-        print_note(_nothing_text(result, tracking_option(tracking_uri), spec or {}))
+        print_note(_nothing_text(result, resume, spec or {}))
         return
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
@@ -70,7 +74,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     missing = result.planned - result.trials
-    rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
+    rest = f"the budget is over: {missing:,} trials are missing; `{resume}` trains them\n"
     print_note(f"refined: {result.refined}" if result.refined else "")
     click.echo(
         f"{rest if missing else ''}"
@@ -84,8 +88,8 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     )
 
 
-def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> str:
-    """Return the message that a budget was over before any trial was recorded. option: names the store, or nothing."""
+def _nothing_text(result: SweepResult, resume: str, spec: Mapping[str, Any]) -> str:
+    """Return the message that a budget was over before any trial was recorded. resume: the command for the rest."""
     compares = (spec.get("search") or {}).get("method") in ("halving", "hyperband") or spec.get("early_stopping")
     why = (
         "trials are first compared and then recorded, and `resume` goes on with the comparison"
@@ -95,7 +99,7 @@ def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> 
     )
     return (
         f"the budget of --minutes was over before any of the {result.planned:,} trials was recorded; {why}\n"
-        f"`gradgrid resume {result.sweep}{option} --minutes N` goes on with a budget of N more minutes, and without "
+        f"`{resume} --minutes N` goes on with a budget of N more minutes, and without "
         "--minutes it trains all"
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.spec import load_spec
 from service.api import load_sweep
+from service.cli.output import print_result
 from service.execution.observer import NullObserver
 from service.execution.plan import make_plan
 from service.execution.result import SweepResult
@@ -61,6 +62,17 @@ def test_it_ends_in_order_and_is_resumed(uri: str, monkeypatch: pytest.MonkeyPat
     assert_same_trials(load_sweep(part.sweep, tracking_uri=uri).trials, whole.table)
 
 
+def test_the_command_for_the_rest_trains_where_the_sweep_was_trained(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "monotonic", clock.now)
+    part = run_sweep(load_spec(_SPEC), tracking_uri=uri, inline=True, shard_size=1, observer=clock, minutes=4)
+    for inline, end in ((True, " --inline`"), (False, "`")):
+        print_result(part, uri, inline=inline)
+        assert f"`gradgrid resume {part.sweep} --tracking-uri {uri}{end} trains them" in capsys.readouterr().err
+
+
 def _check_counts(part: SweepResult, uri: str) -> None:
     """Check that the commands say how many trials of how many an interrupted sweep has."""
     at = ("--tracking-uri", uri)
@@ -98,7 +110,7 @@ def test_a_budget_that_is_over_at_once_says_so_and_is_no_failure(uri: str) -> No
     assert result.exit_code == 0
     assert "the budget of --minutes was over before any of the 96 trials was recorded" in result.stderr
     assert "so reading the data is in it, and starting Ray if the sweep uses Ray\n" in result.stderr
-    assert "--minutes N` goes on with a budget of N more minutes" in result.stderr
+    assert "--inline --minutes N` goes on with a budget of N more minutes" in result.stderr
     assert "finished" not in result.stderr
     assert result.stdout == ""
     assert run_for_json("resume", "xor", *at)["trials"] == 96
