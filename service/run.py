@@ -37,6 +37,7 @@ from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.screening import Screen
+from service.execution.seconds import seconds_counted, total_seconds
 from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
@@ -97,8 +98,9 @@ def run_sweep(
         deadline = math.inf if minutes is None else start + 60 * minutes
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive:  # from now on: to read a large sweep back takes minutes
-            planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
-            state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
+            with seconds_counted(store, sweep, start):
+                planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
+                state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
             with closing(state):
                 retry = Retry(store_timeout, observer)
                 option = f"{store.option}{' --inline' * inline}"
@@ -259,10 +261,10 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     except SweepInterruptedError:
         raise
     except GradgridError as error:
-        store.abandon(sweep)
+        store.abandon(sweep, total_seconds(sweep, start))
         raise type(error)(f"{error}\nrecorded trials stay; {hint}") from error
     except Exception:
-        store.abandon(sweep)
+        store.abandon(sweep, total_seconds(sweep, start))
         raise
 
 
@@ -280,9 +282,7 @@ def _finish(run: _Run, status: str, start: float) -> None:
             status,
             table=file,
             metrics={
-                **summary.sweep_metrics(
-                    overview, plan.objective, time.monotonic() - start + run.sweep.metrics.get("seconds", 0.0)
-                ),
+                **summary.sweep_metrics(overview, plan.objective, total_seconds(run.sweep, start)),
                 **(run.refined.metrics if run.refined else {}),
             },
             description=summary.description(plan, run.sweep.experiment_id, overview, pages),

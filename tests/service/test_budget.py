@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+import service.run
+from experiments.errors import StoreError
 from experiments.spec import load_spec
 from service.api import load_sweep
 from service.cli.output import print_result
@@ -60,6 +62,46 @@ def test_it_ends_in_order_and_is_resumed(uri: str, monkeypatch: pytest.MonkeyPat
     assert "are recorded" not in run_command("top", part.sweep, "--tracking-uri", uri).stderr
     whole = run_sweep(spec, tracking_uri=uri, inline=True)
     assert_same_trials(load_sweep(part.sweep, tracking_uri=uri).trials, whole.table)
+
+
+class _Failing(_Clock):
+    """A clock as above, and a store that fails after three trials."""
+
+    def advance(self, trials: int, best: float | None) -> None:
+        super().advance(trials, best)
+        if self.minutes >= 3:
+            raise StoreError("the store failed")
+
+
+def test_the_seconds_of_a_sweep_that_failed_and_of_one_interrupted_early_count(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, spec = _Failing(), load_spec(_SPEC)
+    monkeypatch.setattr(time, "monotonic", clock.now)
+
+    def seconds() -> float:
+        return load_sweep("budget", tracking_uri=uri).info.metrics["seconds"]
+
+    with pytest.raises(StoreError, match="the store failed"):
+        run_sweep(spec, tracking_uri=uri, inline=True, shard_size=1, observer=clock)
+    assert load_sweep("budget", tracking_uri=uri).info.status == "FAILED"
+    assert seconds() == 60 * clock.minutes >= 180
+    failed = seconds()
+
+    def interrupted(*_: object) -> None:
+        clock.minutes += 2
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.run, "recovered_state", interrupted)  # while the recorded trials are read
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(spec, tracking_uri=uri, inline=True, resume="budget")
+    assert seconds() == failed + 120
+    healthy = _Clock()
+    monkeypatch.setattr(time, "monotonic", healthy.now)
+    result = run_sweep(spec, tracking_uri=uri, inline=True, resume="budget", observer=healthy)
+    assert result.trials == 12
+    assert seconds() == failed + 120 + 60 * healthy.minutes
 
 
 def test_the_command_for_the_rest_trains_where_the_sweep_was_trained(
