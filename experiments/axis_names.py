@@ -59,13 +59,26 @@ def equivalent(raw: Mapping[str, Any], parse: Callable[[Any], object]) -> str:
     raw: the mapping in the sweep file.
     parse: raises ValueError for a line that is not a form of an axis. Such a line is not advised.
     """
-    keys = {str(key).lower().replace("-", "_"): value for key, value in raw.items()}
-    name = str(keys.get("distribution", keys.get("type", keys.get("sampling", ""))))
-    found = next((key for key in keys if key in _CALLED), "")
+    keys, name, found = _names(raw)
     if name in _NORMAL or found in _NORMAL:
         return _NO_NORMAL
     lines = [f"{_text(line)}{after}" for line, after in _lines(keys, name, found) if _is_form(line, parse)]
     return f"write {', or '.join(lines)}" if lines else ""
+
+
+def first_form(raw: Any, parse: Callable[[Any], object]) -> Any:
+    """Return the form of a sweep file for one of another tool; None if none is like it. raw, parse: as above."""
+    mapping = called(raw) if isinstance(raw, str) else raw
+    if not isinstance(mapping, Mapping):
+        return None
+    return next((line for line, _ in _lines(*_names(mapping)) if _is_form(line, parse)), None)
+
+
+def _names(raw: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """Return the keys in small letters, the name of the distribution, and the first key that is a known name."""
+    keys = {str(key).lower().replace("-", "_"): value for key, value in raw.items()}
+    name = str(keys.get("distribution", keys.get("type", keys.get("sampling", ""))))
+    return keys, name, next((key for key in keys if key in _CALLED), "")
 
 
 def called(raw: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from experiments.axis import Interval, LazyAxis, parse_axis
 from experiments.conditions import Condition, parse_condition
 from experiments.errors import SpecError, did_you_mean
 from experiments.hyperparameters import HYPERPARAMETERS, REPEATS, find_hyperparameter, known_hyperparameter
+from experiments.key_names import key_hint
 from experiments.messages import value_message
 from experiments.plan_memory import too_large
 from experiments.search import MOST_WHOLE, SearchSpec
@@ -186,7 +187,8 @@ class _Reader:
         name = key[-1]
         if find_hyperparameter(str(name)) is None:
             place = self._source.location((*self.path, *key))
-            raise SpecError(f"{place}: no hyperparameter is called {name!r}{did_you_mean(name, HYPERPARAMETERS)}")
+            hint = key_hint((*_GRID, name), raw, self._source.data, {}) or did_you_mean(name, HYPERPARAMETERS)
+            raise SpecError(f"{place}: no hyperparameter is called {name!r}{hint}")
         if name in self.axes:
             raise self._error(key, "is in this block twice, once under zip; remove one of them", colon=False)
         try:

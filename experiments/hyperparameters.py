@@ -23,6 +23,7 @@ from pydantic_core import PydanticKnownError
 
 from engine import DTYPES, KERNELS, OPTIMIZERS, SCHEDULES, Parts
 from experiments.errors import did_you_mean
+from experiments.peer_names import own_value
 
 AUTO = "auto"
 MAX_STEPS = 10_000_000
@@ -64,7 +65,9 @@ def _parts_of_layers(kind: str) -> Any:
 
 def _known(kind: str, value: str, names: Iterable[str]) -> str:
     if value not in (allowed := list(names)):
-        raise ValueError(f"no {kind} is called {value!r}{did_you_mean(value, allowed)}")
+        own = own_value(kind, value, allowed)
+        hint = f"; write {own}" if own in allowed else did_you_mean(value, allowed)
+        raise ValueError(f"no {kind} is called {value!r}{hint}")
     return value
 
 

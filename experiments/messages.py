@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from experiments.errors import KeyMistakeError, did_you_mean
+from experiments.key_names import key_hint, method_hint, section_hint
+from experiments.peer_names import KEYS, plain
 from experiments.source import KeyPath, SpecSource
 
 MAX_LISTED = 5
@@ -60,23 +62,20 @@ def _message(mistake: Any, source: SpecSource, sections: Mapping[KeyPath, type[B
     contradicted = mistake.get("ctx", {}).get("error")
     path: KeyPath = (*mistake["loc"], *([contradicted.key] if isinstance(contradicted, KeyMistakeError) else []))
     place, subject = source.location(path), ".".join(map(str, path)) or "the file"
+    value, data = mistake["input"], source.data
     if mistake["type"] == "extra_forbidden":
-        return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, sections)}"
-    return value_message(mistake, place, subject)
+        return f"{place}: unknown key {path[-1]!r}{_where_it_belongs(path, value, data, sections)}"
+    message = value_message(mistake, place, subject)
+    if mistake["type"] in _NO_MAPPING:
+        return f"{message}{section_hint(path, value, data, sections)}"
+    return f"{message}{method_hint(value, data, sections)}" if path == ("search", "method") else message
 
 
-_OF_PEERS = {
-    "min_resources": "first", "min_resource": "first", "grace_period": "first", "reduction_factor": "factor",
-    "eta": "factor", "monitor": "metric", "n_trials": "trials", "num_samples": "trials", "sampler": "method",
-}  # fmt: skip
-"""Names of scikit-learn, Optuna, Ray Tune and Keras -> the key of the sweep file."""
-
-
-def _where_it_belongs(path: KeyPath, sections: Mapping[KeyPath, type[BaseModel]]) -> str:
-    """Return the end of the message: the section that has the key, or the nearest key of this section."""
-    if own := _OF_PEERS.get(str(path[-1])):
-        return f"; gradgrid calls it {own}"
-    for location, other in sections.items():
-        if path[-1] in other.model_fields and location != path[:-1]:
-            return f"; it belongs {f'under {location[0]}:' if location else 'at the top of the file'}"
-    return did_you_mean(path[-1], sections.get(path[:-1], sections[()]).model_fields)
+def _where_it_belongs(path: KeyPath, value: Any, data: Any, sections: Mapping[KeyPath, type[BaseModel]]) -> str:
+    """Return the end of the message: the line to write, the section that has the key, or the nearest key."""
+    is_elsewhere = [where for where, other in sections.items() if path[-1] in other.model_fields and where != path[:-1]]
+    is_peer = path == ("method",) or plain(path[-1]) in KEYS.get(str(path[0]) if len(path) > 1 else "", {})
+    hint = key_hint(path, value, data, sections) if is_peer or not is_elsewhere else ""
+    if hint or not is_elsewhere:
+        return hint or did_you_mean(path[-1], sections.get(path[:-1], sections[()]).model_fields)
+    return f"; it belongs {f'under {is_elsewhere[0][0]}:' if is_elsewhere[0] else 'at the top of the file'}"

@@ -25,7 +25,8 @@ _BITS = 32
 COORDINATES: int = 2**_BITS
 """Coordinates are whole numbers below this."""
 
-_ASKING = ("tpe", "cmaes", "optuna")
+ASKING = ("tpe", "cmaes", "optuna")
+"""The methods that ask a sampler of Optuna for points."""
 
 
 class SearchSpec(Section):
@@ -56,7 +57,7 @@ class SearchSpec(Section):
 
     @model_validator(mode="after")
     def _keys_fit(self) -> SearchSpec:
-        if self.method in ("random", "sobol", *_ASKING) and self.trials is None:
+        if self.method in ("random", "sobol", *ASKING) and self.trials is None:
             raise ValueError(f"method {self.method} needs trials, the number of points")
         if self.method == "grid" and self.trials is not None:
             raise ValueError("method grid trains every point, so it takes no trials; write method: sobol, or random")
@@ -83,7 +84,7 @@ class SearchSpec(Section):
     @property
     def asks(self) -> bool:
         """Whether a sampler chooses the points by the results of earlier ones."""
-        return self.method in _ASKING
+        return self.method in ASKING
 
     @property
     def points(self) -> int:

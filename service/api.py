@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.compared import ComparedSweeps as ComparedSweeps
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.spec import ResolvedSpec
     from service.execution.observer import ProgressObserver
     from service.execution.plan import Plan
-    from service.inspection.compare import Comparison
     from service.recording.gradgrid_model import GradgridModel
     from service.recording.infos import SweepInfo
     from service.recording.store import Store
@@ -188,50 +189,6 @@ class RecordedSweep:
 
         title = escape(f"{self.info.spec}/{self.id} by {self.objective}")
         return f"<b>{title}</b>{self.leaderboard().head(10).to_html(index=False, float_format='%.5g')}"
-
-
-class ComparedSweeps:
-    """Recorded sweeps, compared: what `gradgrid top A B` prints.
-
-    metric: what they are compared by.
-    differences: what differs between their sweep files: key -> its value in each, as text.
-    notes: sentences on what to keep in mind.
-    """
-
-    def __init__(self, store: Store, comparison: Comparison) -> None:
-        self._store, self._comparison = store, comparison
-        self.metric = comparison.metric
-        self.differences = dict(comparison.differences)
-        self.notes = list(comparison.notes)
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        """The trials of all sweeps, one row each, as those of one sweep; `params.sweep` is the sweep's id."""
-        return self._comparison.table
-
-    def leaderboard(self) -> pd.DataFrame:
-        """Return the configurations of all sweeps, best first. Columns as those of one sweep, and `sweep`, its id."""
-        from service.results.frames import entries_frame
-
-        return entries_frame(self._comparison.entries())
-
-    def matched(self) -> pd.DataFrame:
-        """Return the differences between trials that are equal in everything that both sweeps share.
-
-        A row for each further sweep and each combination of values that are not shared. Columns: first and second, the
-        sweeps' ids; `first.<name>` and `second.<name>`, such values; pairs and finished, the numbers of partners; mean,
-        low and high of the difference, second minus first, with its 95 % confidence interval; first_quartile, median
-        and third_quartile; first_better, second_better, equal and lost, numbers of partners.
-        """
-        from service.results.frames import matched_frame
-
-        return matched_frame(self._comparison.matchings)
-
-    def report(self, *, dashboard: str | None = None) -> Report:
-        """Return the page of the comparison. Its `write(path)` writes it. dashboard: as for one sweep."""
-        from service.report.report import make_comparison
-
-        return make_comparison(self._comparison, self._store, dashboard=dashboard)
 
 
 def sweep(

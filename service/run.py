@@ -37,6 +37,7 @@ from service.execution.refine import Refined, refine
 from service.execution.result import SweepResult, best_trial, table_reader
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.screening import Screen
+from service.execution.seconds import seconds_counted, total_seconds
 from service.execution.shard import Shard
 from service.execution.shard_recorder import ShardRecorderRecipe, shard_recorder_recipe
 from service.execution.shard_tables import ShardSummary, TableSettings
@@ -97,11 +98,13 @@ def run_sweep(
         deadline = math.inf if minutes is None else start + 60 * minutes
         alive = Heartbeat(lambda: store.tag(sweep, heartbeat_tags()), SECONDS_BETWEEN_BEATS)
         with driving(sweep), alive:  # from now on: to read a large sweep back takes minutes
-            planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
-            state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
+            with seconds_counted(store, sweep, start):
+                planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
+                state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
             with closing(state):
                 retry = Retry(store_timeout, observer)
-                run = _Run(plan, pool, store, sweep, state, observer, retry, deadline, planned)
+                option = f"{store.option}{' --inline' * inline}"
+                run = _Run(plan, pool, store, sweep, state, observer, retry, deadline, planned, option)
                 with _finish_on_exit(run, start):
                     run.train(shard_size)
                 return _result(run, start)
@@ -114,6 +117,7 @@ class _Run:
     deadline: the time of `time.monotonic` from which no shards are begun.
     over: whether trials are left because of that.
     planned: the plan as the sweep file has it, for the total number of trials.
+    option: the options of the command that resumes it.
     refined: what a refinement spared.
     """
 
@@ -126,6 +130,7 @@ class _Run:
     retry: Retry
     deadline: float
     planned: Plan
+    option: str
     over: bool = False
     refined: Refined | None = None
 
@@ -241,7 +246,7 @@ class _Run:
 def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     """End the sweep's run when the block ends: write its table, and the status that fits."""
     sweep, store, state = run.sweep, run.store, run.state
-    hint = f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
+    hint = f"`gradgrid resume {sweep.sweep}{run.option}` trains the rest"
     try:
         try:
             yield
@@ -256,10 +261,10 @@ def _finish_on_exit(run: _Run, start: float) -> Iterator[None]:
     except SweepInterruptedError:
         raise
     except GradgridError as error:
-        store.abandon(sweep)
+        store.abandon(sweep, total_seconds(sweep, start))
         raise type(error)(f"{error}\nrecorded trials stay; {hint}") from error
     except Exception:
-        store.abandon(sweep)
+        store.abandon(sweep, total_seconds(sweep, start))
         raise
 
 
@@ -277,9 +282,7 @@ def _finish(run: _Run, status: str, start: float) -> None:
             status,
             table=file,
             metrics={
-                **summary.sweep_metrics(
-                    overview, plan.objective, time.monotonic() - start + run.sweep.metrics.get("seconds", 0.0)
-                ),
+                **summary.sweep_metrics(overview, plan.objective, total_seconds(run.sweep, start)),
                 **(run.refined.metrics if run.refined else {}),
             },
             description=summary.description(plan, run.sweep.experiment_id, overview, pages),

@@ -12,8 +12,11 @@ import pytest
 _FORBIDDEN = {"engine": {"experiments", "service"}, "experiments": {"service"}, "service": set[str]()}
 
 
-_ROOMS = ("results", "recording", "execution", "inspection", "report", "run", "api", "cli")
+_ROOMS = ("results", "recording", "execution", "inspection", "report", "run", "compared", "api", "cli")
 """The rooms of service/, the lowest first: a module imports from its own room and from those before it."""
+
+_DOORS = ("run", "compared", "api")
+"""The modules of service/ outside its folders."""
 
 
 def _modules(package: Path) -> list[Path]:
@@ -48,8 +51,8 @@ def _rooms_imported(module: Path) -> Iterator[str]:
 
 def test_the_rooms_of_service_import_in_one_direction(root: Path) -> None:
     modules = [module for module in _modules(root / "service") if module.parent != root / "service"]
-    doors = [root / "service" / "run.py", root / "service" / "api.py"]
-    assert {module.parent.name for module in modules} | {"run", "api"} == set(_ROOMS)
+    doors = [root / "service" / f"{name}.py" for name in _DOORS]
+    assert {module.parent.name for module in modules} | set(_DOORS) == set(_ROOMS)
     for module in [*modules, *doors]:
         room = module.stem if module in doors else module.parent.name
         allowed = set(_ROOMS[: _ROOMS.index(room) + 1])
@@ -57,7 +60,10 @@ def test_the_rooms_of_service_import_in_one_direction(root: Path) -> None:
 
 
 def test_service_has_only_its_doors_outside_its_rooms(root: Path) -> None:
-    assert {path.name for path in (root / "service").glob("*.py")} == {"__init__.py", "api.py", "run.py"}
+    assert {path.name for path in (root / "service").glob("*.py")} == {
+        "__init__.py",
+        *(f"{name}.py" for name in _DOORS),
+    }
 
 
 @pytest.mark.parametrize(

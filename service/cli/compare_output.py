@@ -26,7 +26,7 @@ def print_comparison(comparison: Comparison, entries: Sequence[Entry], store: St
 
     shape: `text`, `markdown` or `csv`.
     """
-    from service.results.leaderboard import entry_rows
+    from service.results.leaderboard import entry_rows, means_text
 
     rows = entry_rows(entries, comparison.metric)
     if shape == "csv":
@@ -35,7 +35,8 @@ def print_comparison(comparison: Comparison, entries: Sequence[Entry], store: St
     if shape == "markdown":
         click.echo(rows_markdown(rows))
     else:
-        print_rows(rows, title=f"{len(comparison.sweeps)} sweeps by {comparison.metric}")
+        means = means_text(entries, comparison.names)
+        print_rows(rows, title=f"{len(comparison.sweeps)} sweeps by {comparison.metric}{means}")
     for matched in comparison.matchings:
         title = f"{matched.second} minus {matched.first}: {comparison.metric} of matched trials"
         differences = difference_rows(matched)
@@ -83,6 +84,8 @@ def _matching_json(matched: Matching) -> dict[str, Any]:
         "pairs": len(matched.pairs),
         "first_alone": matched.alone[0],
         "second_alone": matched.alone[1],
+        "first_unmatched": vars(matched.unmatched[0]),
+        "second_unmatched": vars(matched.unmatched[1]),
         "differences": list(map(_difference_json, matched.differences)),
     }
 

@@ -16,7 +16,7 @@ from service.cli import options
 @options.handle_errors
 def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
     """Show SWEEP, or a trial by (the beginning of) its RUN id: hyperparameters, curves, final weights."""
-    from service.cli.output import print_sweep, sweep_json
+    from service.cli.output import print_sweep, settings, sweep_json
     from service.cli.trial_output import print_trial, trial_json
     from service.inspection.rungs import recorded_rungs
     from service.recording.infos import SweepInfo
@@ -27,7 +27,11 @@ def show(target: str, tracking_uri: str | None, as_json: bool) -> None:
     if isinstance(info, SweepInfo):
         options.emit(
             as_json,
-            lambda: {**sweep_json(info), "rungs": list(map(vars, recorded_rungs(store, info)))},
+            lambda: {
+                **sweep_json(info),
+                "settings": settings(store.spec(info)),
+                "rungs": list(map(vars, recorded_rungs(store, info))),
+            },
             lambda: print_sweep(info, store),
         )
     else:

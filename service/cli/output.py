@@ -45,23 +45,26 @@ def result_json(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None) -> None:
+def print_result(
+    result: SweepResult, tracking_uri: str | None, spec: Mapping[str, Any] | None = None, *, inline: bool = False
+) -> None:
     """Print the leaderboard and the heat map of a sweep that has just run, and the commands that show more.
 
     spec: the content of the sweep file.
+    inline: whether it was trained with --inline, so that the command that resumes it has the option too.
     """
-    from service.results.leaderboard import entry_rows, ranked
+    from service.results.leaderboard import entry_rows, means_text, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.trials_table import shown_params
 
+    resume = f"gradgrid resume {result.sweep}{tracking_option(tracking_uri)}{' --inline' * inline}"
     if not result.trials:
-        print_note(_nothing_text(result, tracking_option(tracking_uri), spec or {}))
+        print_note(_nothing_text(result, resume, spec or {}))
         return
     names = shown_params(result.overview.columns, result.swept)
     entries = ranked(result.overview, result.objective, names, count=_LISTED)
     rows = entry_rows(entries, result.objective)
-    repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
-    means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
+    means = means_text(entries, result.swept)
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
     _print_map(with_untrained_cells(result.overview, spec or {}), result.objective, result.swept)
     rate = result.recorded / result.seconds
@@ -71,7 +74,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     show = f"one of them:   gradgrid show {best_run}{option}\n" if best_run else ""
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in result.outcomes.items() if count)
     missing = result.planned - result.trials
-    rest = f"the budget is over: {missing:,} trials are missing; `gradgrid resume {result.sweep}{option}` trains them\n"
+    rest = f"the budget is over: {missing:,} trials are missing; `{resume}` trains them\n"
     print_note(f"refined: {result.refined}" if result.refined else "")
     click.echo(
         f"{rest if missing else ''}"
@@ -85,8 +88,8 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
     )
 
 
-def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> str:
-    """Return the message that a budget was over before any trial was recorded. option: names the store, or nothing."""
+def _nothing_text(result: SweepResult, resume: str, spec: Mapping[str, Any]) -> str:
+    """Return the message that a budget was over before any trial was recorded. resume: the command for the rest."""
     compares = (spec.get("search") or {}).get("method") in ("halving", "hyperband") or spec.get("early_stopping")
     why = (
         "trials are first compared and then recorded, and `resume` goes on with the comparison"
@@ -96,7 +99,7 @@ def _nothing_text(result: SweepResult, option: str, spec: Mapping[str, Any]) -> 
     )
     return (
         f"the budget of --minutes was over before any of the {result.planned:,} trials was recorded; {why}\n"
-        f"`gradgrid resume {result.sweep}{option} --minutes N` goes on with a budget of N more minutes, and without "
+        f"`{resume} --minutes N` goes on with a budget of N more minutes, and without "
         "--minutes it trains all"
     )
 
@@ -132,33 +135,46 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
         "experiment_id": sweep.experiment_id,
         "status": shown_status(sweep),
         "start_time": sweep.start_time,
+        "planned": sweep.trial_count,
         "params": dict(sweep.params),
         "metrics": dict(sweep.metrics),
     }
 
 
+def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a sweep file that say which trials are trained, and how long: `search.first` -> 10."""
+    sections = {name: spec.get(name) or {} for name in ("search", "early_stopping", "refine")}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
 def print_sweep(sweep: SweepInfo, store: Store) -> None:
     """Print a recorded sweep: its status, spec, metrics, leaderboard and heat map."""
     from service.inspection.rungs import recorded_rungs
-    from service.recording.recorded_table import lost_runs_note, read_table
+    from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
     from service.results.columns import columns_to_rank
-    from service.results.leaderboard import entry_rows, ranked
+    from service.results.leaderboard import entry_rows, means_text, ranked
     from service.results.refined_table import with_untrained_cells
     from service.results.rungs import rung_rows
     from service.results.trials_table import shown_params
 
     click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
-    _note_if_lost(sweep)
-    print_rows([{"key": name, "value": value} for name, value in sweep.params.items()])
+    spec = store.spec(sweep)
+    own = settings(spec)
+    given = {key: value for key, value in sweep.params.items() if f"{key}.method" not in own and f"{key}.to" not in own}
+    print_rows([{"key": name, "value": value} for name, value in {**given, **own}.items()])
     print_rows([{"metric": name, "value": value} for name, value in sorted(sweep.metrics.items())])
     by = sweep.objective
     if rungs := recorded_rungs(store, sweep):
         print_rows(rung_rows(rungs), title=f"Rungs by {by}")
     table = read_table(store, sweep, columns_to_rank(sweep.swept, by))
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_LISTED)
+    if missing := missing_trials_note(store, sweep, table):
+        print_note(missing)
+    else:
+        _note_if_lost(sweep)
     print_note(lost_runs_note(store, sweep, table))
-    print_rows(entry_rows(entries, by), title=f"The best by {by}")
-    _print_map(with_untrained_cells(table, store.spec(sweep)), by, sweep.swept)
+    print_rows(entry_rows(entries, by), title=f"The best by {by}{means_text(entries, sweep.swept)}")
+    _print_map(with_untrained_cells(table, spec), by, sweep.swept)
     print_page(store, sweep)
 
 
@@ -176,9 +192,11 @@ def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
     for sweep in sweeps:
         best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
         counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
+        if (recorded := counts["trials"]) != "" and " of " in (text := sweep.count_text(int(recorded))):
+            counts["trials"] = text
         best_text = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
         row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
-        rows.append({**row, "best": best_text, "begun": _local_time(sweep.start_time)})
+        rows.append({**row, "best trial": best_text, "begun": _local_time(sweep.start_time)})
     if rows:
         print_rows(rows)
     else:

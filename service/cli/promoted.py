@@ -26,7 +26,8 @@ def print_choice(trial: TrialInfo, best: BestTrial | None, options: str) -> None
     options: of the command that promotes another one.
     """
     from experiments.stopping import STOPPED
-    from service.results.metrics import test_metric
+    from service.results.choice import part_note
+    from service.results.metrics import test_metric, validation_metric
 
     parts = []
     if best is not None:
@@ -49,6 +50,7 @@ def print_choice(trial: TrialInfo, best: BestTrial | None, options: str) -> None
     )
     print_note(f"run {trial.run_id}, {', '.join(parts)}")
     if best is not None:
+        print_note(part_note(best.metric, [validation_metric(best.metric) in trial.metrics]))
         print_note(_rank_text(best, options))
 
 

@@ -10,8 +10,6 @@ import click
 from service.cli import options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from service.recording.store import Store
 
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--by", "metric", metavar="METRIC", help="Rank by this metric; by default the sweep's objective.")
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of entries.")
 @click.option(
-    "--where", multiple=True, metavar="CONDITION", help="Only trials that meet it, such as learning_rate<0.1."
+    "--where", multiple=True, metavar="CONDITION", help="Only trials that meet it, such as 'learning_rate<0.1'."
 )
 @click.option("--trials", "each", is_flag=True, help="Rank single trials instead of means over seeds.")
 @click.option(
@@ -68,43 +66,28 @@ class _Ranking:
         return f"no trial meets {' '.join(f'--where {condition!r}' for condition in self.where)}"
 
 
-def _stopped_note(table: pd.DataFrame) -> str:
-    """Return a note on trials that were stopped before the last step; empty if none was."""
-    from experiments.stopping import STOPPED
-
-    stopped = int((table["outcome"] == STOPPED).sum()) if len(table) else 0
-    if not stopped:
-        return ""
-    how = "" if stopped == len(table) else f"; --where outcome!={STOPPED} ranks the others alone"
-    return f"{stopped:,} of {len(table):,} trials were stopped early, and are ranked by what they had reached{how}"
-
-
-def _part_note(metric: str, objective: str) -> str:
-    """Return a note on a ranking by the test part of a sweep that has a validation part; empty for another one."""
-    if not (metric.startswith("test_") and objective.startswith("validation_")):
-        return ""
-    better = metric.replace("test_", "validation_", 1)
-    return f"the best by {metric} are chosen on the test part; --by {better} ranks by the validation part"
-
-
 def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.output import entry_json, print_page
     from service.cli.tables import print_rows, rows_csv, rows_markdown
     from service.cli.trial_output import trial_json
-    from service.recording.recorded_table import lost_runs_note, read_table
+    from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
+    from service.results.choice import part_note, stopped_note
     from service.results.columns import columns_to_rank
-    from service.results.leaderboard import entry_rows, matching, ranked
+    from service.results.leaderboard import entry_rows, matching, means_text, ranked
+    from service.results.metrics import METRICS, validation_metric
     from service.results.trials_table import best_trials, shown_params
 
     info = store.find_sweep(sweeps[0])
     by, where, count = ranking.metric or info.objective, ranking.where, ranking.count
-    table = read_table(store, info, columns_to_rank(info.swept, by, where))
+    beside = METRICS + validation_metric(by)
+    table = read_table(store, info, columns_to_rank(info.swept, by, where, more=[beside]))
     names = shown_params(table.columns, info.swept)
     entries = ranked(table, by, names, where, over_seeds=not ranking.each, count=count)
+    options.print_note(missing_trials_note(store, info, table))
     options.print_note(lost_runs_note(store, info, table))
     chosen = matching(table, where)
-    options.print_note(_stopped_note(chosen))
-    options.print_note(_part_note(by, info.objective))
+    options.print_note(stopped_note(chosen))
+    options.print_note(part_note(by, [beside in table]))
     if not entries and where and not len(chosen):
         options.print_note(f"{ranking.nothing}; `gradgrid show {info.sweep}` shows the values of each axis")
     elif not entries and len(table):
@@ -117,7 +100,7 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
         return
     shown = entry_rows(entries, by)
     if ranking.shape == "text":
-        print_rows(shown, title=f"{info.spec}/{info.sweep} by {by}")
+        print_rows(shown, title=f"{info.spec}/{info.sweep} by {by}{means_text(entries, info.swept)}")
         print_page(store, info)
     else:
         click.echo(rows_markdown(shown) if ranking.shape == "markdown" else rows_csv(shown))
@@ -126,10 +109,15 @@ def _top_of_one(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> Non
 def _top_of_several(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) -> None:
     from service.cli.compare_output import comparison_json, print_comparison
     from service.inspection.compare import compare, find_sweeps
+    from service.results.choice import part_note, stopped_note
 
     comparison = compare(store, find_sweeps(store, sweeps), ranking.metric, ranking.where)
     entries = comparison.entries(over_seeds=not ranking.each, count=ranking.count)
-    for note in comparison.notes:
+    for note in (
+        *comparison.notes,
+        stopped_note(comparison.table),
+        part_note(comparison.metric, comparison.has_validation),
+    ):
         options.print_note(note)
     if not entries and ranking.where and not len(comparison.table):
         options.print_note(ranking.nothing)

@@ -127,7 +127,11 @@ def _run(
     result = run_sweep(
         resolved, tracking_uri=tracking_uri, resume=resume, job=job, observer=make_progress(), **run_options
     )
-    options.emit(as_json, lambda: result_json(result), lambda: print_result(result, tracking_uri, resolved.source.data))
+    options.emit(
+        as_json,
+        lambda: result_json(result),
+        lambda: print_result(result, tracking_uri, resolved.source.data, inline=run_options["inline"]),
+    )
 
 
 def _ready_sweeps() -> str:

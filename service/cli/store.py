@@ -64,7 +64,10 @@ def promote(
 def list_sweeps(
     jobs: bool, jobs_address: str | None, token: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
-    """List the store's sweeps, newest first."""
+    """List the store's sweeps, newest first.
+
+    The best trial is a single one, while `gradgrid top` ranks configurations by their means over seeds.
+    """
     if jobs:
         from service.cli.output import job_json, print_jobs
         from service.execution.cluster import open_jobs

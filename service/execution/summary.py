@@ -28,7 +28,8 @@ def sweep_params(plan: Plan) -> dict[str, str]:
     fixed = {name: as_text(value) for name, value in resolved.fixed.items()}
     axes = {f"grid.{name}": _axis_text(values) for name, values in resolved.axes.items()}
     search = {"search": method} if (method := resolved.spec.search.method) != "grid" else {}
-    return {"dataset": plan.dataset.name, **fixed, **search, **axes}
+    refine = {"refine": f"to {resolved.spec.refine.to}"} if resolved.spec.refine else {}
+    return {"dataset": plan.dataset.name, **fixed, **search, **refine, **axes}
 
 
 def extension_params(plan: Plan, recorded: Mapping[str, str]) -> dict[str, str]:

@@ -11,13 +11,21 @@ import yaml
 
 from experiments.errors import NotFoundError, UserError
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import lost_runs_note, read_table
+from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
 from service.recording.store import Store
 from service.recording.tags import Tag
-from service.results.comparison import SWEEP, ComparedSweep, check_metric, differing_names, given_names, joined
+from service.results.comparison import (
+    SWEEP,
+    ComparedSweep,
+    check_metric,
+    differing_names,
+    given_names,
+    joined,
+    metric_names,
+)
 from service.results.leaderboard import Entry, matching, ranked
 from service.results.matching import Matching, match
-from service.results.metrics import PARAMS
+from service.results.metrics import PARAMS, validation_metric
 from service.results.trials_table import best_trials
 
 MOST_SWEEPS = 8
@@ -35,6 +43,7 @@ class Comparison:
 
     sweeps: the sweeps, in the order of the user.
     metric: the metric that they are compared by.
+    metrics: the metrics that each sweep's trials have, by the sweep's id.
     specs: the content of each sweep file.
     table: the trials of all that meet the conditions, with the sweep's id as `params.sweep`; see
         `service.results.trials_table`.
@@ -46,6 +55,7 @@ class Comparison:
 
     sweeps: Sequence[SweepInfo]
     metric: str
+    metrics: Mapping[str, Sequence[str]]
     specs: Sequence[Mapping[str, Any]]
     table: pd.DataFrame
     names: Sequence[str]
@@ -53,13 +63,26 @@ class Comparison:
     matchings: Sequence[Matching]
     notes: Sequence[str]
 
-    def entries(self, *, over_seeds: bool = True, count: int | None = None) -> list[Entry]:
+    def entries(
+        self,
+        metric: str | None = None,
+        where: str | Sequence[str] = (),
+        *,
+        over_seeds: bool = True,
+        count: int | None = None,
+    ) -> list[Entry]:
         """Return the leaderboard of all trials. The first hyperparameter of an entry is its sweep.
 
+        metric: the metric to rank by; None for that of the comparison.
+        where: further conditions; trials that meet all of them are ranked.
         over_seeds: whether trials that differ only in the seed or the fold are one entry; else each trial is one.
         count: the greatest number of entries; None for all.
+        Raises NotFoundError if one of the sweeps does not have the metric, UserError for a condition that no trial can
+        meet.
         """
-        return ranked(self.table, self.metric, [SWEEP, *self.names], over_seeds=over_seeds, count=count)
+        by = metric or self.metric
+        check_metric(self.metrics, by)
+        return ranked(self.table, by, [SWEEP, *self.names], where, over_seeds=over_seeds, count=count)
 
     def best(self, count: int) -> list[tuple[SweepInfo, pd.DataFrame]]:
         """Return the rows of the best trials, best first, each with its sweep."""
@@ -70,6 +93,11 @@ class Comparison:
     def trials_of(self, sweep: SweepInfo) -> pd.DataFrame:
         """Return the rows of one sweep."""
         return self.table[self.table[PARAMS + SWEEP] == sweep.sweep]
+
+    @property
+    def has_validation(self) -> list[bool]:
+        """For each sweep, whether its trials have the metric of the validation part."""
+        return [validation_metric(self.metric) in self.metrics[sweep.sweep] for sweep in self.sweeps]
 
     @property
     def labels(self) -> list[str]:
@@ -117,7 +145,8 @@ def compare(
     by = metric or _common_objective(sweeps)
     specs = [store.spec(sweep) for sweep in sweeps]
     compared = [_compared(store, *pair) for pair in zip(sweeps, specs, strict=True)]
-    check_metric(compared, by)
+    metrics = {c.name: metric_names(c.table) for c in compared}
+    check_metric(metrics, by)
     same_data = len({sweep.tags.get(Tag.FINGERPRINT) for sweep in sweeps}) == 1 and not any(
         map(_has_data_axis, compared)
     )
@@ -125,10 +154,14 @@ def compare(
     table, given = matching(everything, where), given_names(compared)
     names = differing_names(everything, given)
     matchings = [match(table, (sweeps[0].sweep, other.sweep), by, names, given) for other in sweeps[1:]]
-    lost = [lost_runs_note(store, sweep, c.table) for sweep, c in zip(sweeps, compared, strict=True)]
+    lost = [
+        note(store, sweep, c.table)
+        for note in (missing_trials_note, lost_runs_note)
+        for sweep, c in zip(sweeps, compared, strict=True)
+    ]
     differences = _spec_differences(specs)
     notes = [note for note in (*_data_notes(sweeps, differences), *lost) if note]
-    return Comparison(sweeps, by, specs, table, names, differences, matchings, notes)
+    return Comparison(sweeps, by, metrics, specs, table, names, differences, matchings, notes)
 
 
 def _check_tasks(sweeps: Sequence[SweepInfo], data: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from experiments.errors import StoreError, StoreUnavailableError
-from service.inspection.rungs import recorded_rungs
+from service.inspection.rungs import RungReader
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.signs_of_life import why_lost
@@ -95,6 +95,7 @@ def follow(
     """
     sweep = store.find_sweep(name)
     trials, changed = -1, time.monotonic()
+    reader = RungReader(store, sweep)
     rungs: Sequence[RungCounts] = ()
     while True:
         began = time.monotonic()
@@ -105,7 +106,7 @@ def follow(
             sleep(every)
             continue
         with suppress(StoreError):  # its file may be half written; the next look shows it
-            rungs = recorded_rungs(store, sweep)
+            rungs = reader.read()
         if len(table) != trials:
             trials, changed = len(table), time.monotonic()
         snapshot = SweepSnapshot(sweep, table, sweep.trial_count, time.monotonic() - changed, why_lost(sweep), rungs)

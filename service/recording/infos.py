@@ -71,6 +71,19 @@ class SweepInfo:
         """The number of trials; None for a sweep of an early version, which did not record it."""
         return int(self.tags[Tag.TRIALS]) if Tag.TRIALS in self.tags else None
 
+    def count_text(self, recorded: int) -> str:
+        """Return how many trials are recorded: `40 of 96`; `96` if it has finished or has all of them.
+
+        A refinement may skip trials, and a sampler may repeat points: then `40 of at most 96`.
+        """
+        from experiments.search import ASKING
+
+        planned = self.trial_count or 0
+        if self.status == "FINISHED" or recorded >= planned:
+            return f"{recorded:,}"
+        at_most = "at most " * ("refine" in self.params or self.params.get("search") in ASKING)
+        return f"{recorded:,} of {at_most}{planned:,}"
+
     @property
     def rungs(self) -> tuple[int, ...]:
         """The rungs of its search, in steps, ascending; empty without any."""

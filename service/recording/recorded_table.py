@@ -10,6 +10,7 @@ import pandas as pd
 
 from engine import DIVERGED
 from service.recording.infos import SweepInfo, TrialInfo
+from service.recording.signs_of_life import why_lost
 from service.recording.store import Store
 from service.results.columns import Choose
 from service.results.metrics import METRICS, PARAMS
@@ -53,6 +54,24 @@ def lost_runs_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
     return (
         f"{lost:,} of the {expected:,} runs of {sweep.sweep} {'was' if lost == 1 else 'were'} deleted in MLflow; "
         f"`gradgrid resume {sweep.sweep}{store.option}` brings them back"
+    )
+
+
+def missing_trials_note(store: Store, sweep: SweepInfo, table: pd.DataFrame) -> str:
+    """Return a message on the trials that a sweep has not recorded; empty if it has finished or has all.
+
+    table: of its trials so far.
+    """
+    count = sweep.count_text(len(table))
+    if " of " not in count:
+        return ""
+    why = why_lost(sweep)
+    if sweep.status == "RUNNING" and not why:
+        return f"{count} trials of {sweep.sweep} are recorded so far"
+    how = f"is lost: {why}" if why else {"KILLED": "was interrupted"}.get(sweep.status, "failed")
+    return (
+        f"{count} trials are recorded: {sweep.sweep} {how}; "
+        f"`gradgrid resume {sweep.sweep}{store.option}` trains the rest"
     )
 
 

@@ -279,10 +279,20 @@ class Store(SweepFiles):
         self._check_writable()
         self._artifacts.write(sweep.run_id, files, folder)
 
-    def abandon(self, sweep: SweepInfo) -> None:
-        """End the sweep's run as failed. Ignores errors: an earlier error is about to be reported."""
+    def abandon(self, sweep: SweepInfo, seconds: float | None = None) -> None:
+        """End the sweep's run as failed. Ignores errors: an earlier error is about to be reported.
+
+        seconds: that the sweep has taken so far.
+        """
         with suppress(Exception):
             self._client.set_terminated(sweep.run_id, "FAILED")
+            if seconds is not None:
+                self.count_seconds(sweep, seconds)
+
+    def count_seconds(self, sweep: SweepInfo, seconds: float) -> None:
+        """Write how many seconds the sweep has taken so far to its run."""
+        with translated_errors(self.uri):
+            self._client.log_metric(sweep.run_id, "seconds", seconds, step=0)
 
     # ------------------------------------------------------------------------------------------------------ reading
 

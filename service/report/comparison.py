@@ -20,6 +20,7 @@ from service.report.legend import Key
 from service.report.page import render
 from service.report.tables import make_table
 from service.results.axes import Axis, display_name, swept_axes
+from service.results.choice import choice_sentence
 from service.results.colours import line_colour
 from service.results.comparison_rows import difference_rows, partners_text, quartiles_along, variant_texts
 from service.results.intervals import in_intervals
@@ -45,6 +46,7 @@ def make_comparison_page(comparison: Comparison, dashboard: str) -> str:
         runs=run_link(dashboard, _ANY_EXPERIMENT, _ANY_RUN),
         any_run=_ANY_PLACE,
         facts=_facts(comparison),
+        choice=choice_sentence(comparison.metric, has_validation=all(comparison.has_validation)),
         sections=sections,
         headings=[*((s.id, s.heading) for s in sections), ("spec", "Sweep files")],
         specs=[

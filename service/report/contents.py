@@ -13,16 +13,17 @@ from experiments.errors import NotFoundError, UntrustedPartsError, UserError, qu
 from service.execution.plan import Plan
 from service.execution.recorded_plan import recorded_plan
 from service.recording.infos import SweepInfo
-from service.recording.recorded_table import lost_runs_note, read_table
+from service.recording.recorded_table import lost_runs_note, missing_trials_note, read_table
 from service.recording.store import Store
 from service.report.curve_panels import CurveFrames, make_curve_frames, make_gradient_frames
 from service.report.surfaces import Surface, make_surfaces
 from service.results.axes import NO_AXIS, Axis, axis_pairs, swept_axes
+from service.results.choice import choice_sentence
 from service.results.columns import columns_to_rank
 from service.results.importance import Importance, importance
 from service.results.intervals import in_intervals, intervals_note
 from service.results.leaderboard import Entry, check_metric, ranked
-from service.results.metrics import METRICS, outcome_counts
+from service.results.metrics import METRICS, outcome_counts, validation_metric
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
 from service.results.quantile_bands import Curves
 from service.results.refined_table import with_untrained_cells
@@ -86,8 +87,9 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: s
     Raises NotFoundError if the sweep has no trials or no such metric, UntrustedPartsError if its code may not run.
     """
     by = metric or sweep.objective
-    more = {*_FURTHER_COLUMNS, _of_validation(by)}
-    table = read_table(store, sweep, columns_to_rank(sweep.swept, by, more=more, also=lost_by))
+    beside = METRICS + validation_metric(by)
+    chosen = columns_to_rank(sweep.swept, by, more={*_FURTHER_COLUMNS, beside}, also=lost_by)
+    table = read_table(store, sweep, chosen)
     if not len(table):
         raise NotFoundError(f"the sweep {sweep.sweep} has no trials yet, so there is nothing to show")
     entries = ranked(table, by, shown_params(table.columns, sweep.swept), count=_ENTRIES)
@@ -99,7 +101,9 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: s
     cells = with_untrained_cells(shown, store.spec(sweep))
     pairs = axis_pairs(swept_axes(cells, sweep.swept)) if axes else []
     phases = [make_phase_diagram(cells, by, *pair, lost_by=lost_by) for pair in _best_pairs(pairs, shares)]
-    every_note = lost_runs_note(store, sweep, table), intervals_note(drawn), _choice_note(by, table)
+    choice = choice_sentence(by, has_validation=beside in table)
+    missing = [note(store, sweep, table) for note in (missing_trials_note, lost_runs_note)]
+    every_note = *missing, intervals_note(drawn), choice
     notes = [note for note in (*every_note, _targets_note(store.data(sweep))) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
@@ -117,23 +121,6 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: s
         surfaces=_surfaces(store, sweep, table, rows, notes),
         entries=entries,
         notes=notes,
-    )
-
-
-def _of_validation(metric: str) -> str:
-    """Return the column of the trials' table with the same metric of the validation part."""
-    return f"{METRICS}validation_{metric.removeprefix('test_')}"
-
-
-def _choice_note(metric: str, table: pd.DataFrame) -> str:
-    """Return a sentence on a choice that was made on the test part; empty for another metric."""
-    if not metric.startswith("test_"):
-        return ""
-    way = "dataset.validation_fraction or dataset.validation makes a part for the choice."
-    if _of_validation(metric) in table:
-        way = f"{_of_validation(metric).removeprefix(METRICS)} chooses on the validation part."
-    return (
-        f"The best trials were chosen on the test part, so on other data they are worse than their test figures; {way}"
     )
 
 

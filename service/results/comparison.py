@@ -77,14 +77,18 @@ def differing_names(table: pd.DataFrame, given: Collection[str]) -> list[str]:
     ]
 
 
-def check_metric(sweeps: Sequence[ComparedSweep], metric: str) -> None:
-    """Raise NotFoundError if one of the sweeps has no trial with this metric."""
-    names = [
-        {column.removeprefix(METRICS) for column in sweep.table.columns if column.startswith(METRICS)}
-        for sweep in sweeps
-    ]
-    shared = sorted(set.intersection(*names))
-    lacking = [sweep.name for sweep, known in zip(sweeps, names, strict=True) if metric not in known]
+def metric_names(table: pd.DataFrame) -> list[str]:
+    """Return the metrics of a table of trials."""
+    return [column.removeprefix(METRICS) for column in table.columns if column.startswith(METRICS)]
+
+
+def check_metric(metrics: Mapping[str, Collection[str]], metric: str) -> None:
+    """Raise NotFoundError if one of the sweeps has no trial with this metric.
+
+    metrics: the metrics of each sweep, by its id.
+    """
+    lacking = [name for name, known in metrics.items() if metric not in known]
     if lacking:
-        of_all = "" if len(lacking) == len(sweeps) else f" of {' and '.join(lacking)}"
+        of_all = "" if len(lacking) == len(metrics) else f" of {' and '.join(lacking)}"
+        shared = sorted(set.intersection(*map(set, metrics.values())))
         raise NotFoundError(f"no trial{of_all} has the metric {metric!r}{did_you_mean(metric, shared)}")

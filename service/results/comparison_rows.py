@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,35 @@ def partners_text(matched: Matching) -> str:
     else:
         shared = f"Partners are equal in {_listed(matched.shared)}." if matched.shared else "The sweeps share no axis."
         sentences.append(shared)
+    same = sum(difference.same for difference in matched.differences)
+    if same:
+        sentences.append(f"{same:,} of {len(matched.pairs):,} pairs are one trial in both sweeps, so they are equal.")
+    if any(difference.over == "seeds" for difference in matched.differences):
+        sentences.append("There is one configuration, so ± is over its seeds.")
     first, second = matched.alone
     sentences.append(f"Without a partner: {first:,} of {matched.first}, {second:,} of {matched.second}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *([] if matched.disjoint else _reasons(matched))])
+
+
+def _reasons(matched: Matching) -> Iterator[str]:
+    """Yield sentences on why trials have no partner."""
+    both = matched.unmatched
+    if stopped := _counts(matched, [side.stopped for side in both]):
+        yield (
+            f"{stopped}: the trial with the same values was trained for another number of steps, because one of the "
+            "two was stopped early."
+        )
+    if foreign := _counts(matched, [side.foreign for side in both]):
+        names = _listed(list(dict.fromkeys(name for side in both for name in side.names)))
+        yield f"{foreign}: values of {names} that the other sweep does not have."
+    if rest := _counts(matched, [side.rest for side in both]):
+        yield f"{rest}: no trial of the other sweep has these values together."
+
+
+def _counts(matched: Matching, counts: Sequence[int]) -> str:
+    """Return numbers of trials of the two sweeps, without zeros; empty if both are zero."""
+    both = zip(counts, (matched.first, matched.second), strict=True)
+    return " and ".join(f"{count:,} of {sweep}" for count, sweep in both if count)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ from service.results.leaderboard import Entry
 from service.results.matching import Difference, Matching
 
 _OF_AN_ENTRY = ("trials", "finished", "mean", "low", "high", "run_id")
-_OF_A_DIFFERENCE = ("pairs", "finished", "mean", "low", "high")
+_OF_A_DIFFERENCE = ("pairs", "finished", "mean", "low", "high", "over")
 _QUARTILES = ("first_quartile", "median", "third_quartile")
-_COUNTS = ("first_better", "second_better", "equal", "lost")
+_COUNTS = ("first_better", "second_better", "equal", "lost", "same")
 
 
 def entries_frame(entries: Sequence[Entry]) -> pd.DataFrame:

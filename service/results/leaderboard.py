@@ -236,6 +236,16 @@ def _holds(trials: Trials, condition: str) -> Flags:
         raise UserError(f"--where {condition!r}: {error}") from None
 
 
+def means_text(entries: Sequence[Entry], swept: Collection[str]) -> str:
+    """Return what the values of a leaderboard are: `, means over seeds`; empty if each entry is one trial.
+
+    swept: the swept hyperparameters.
+    """
+    if all(entry.trials == 1 for entry in entries):
+        return ""
+    return ", means over seeds and folds" if "dataset.fold" in swept else ", means over seeds"
+
+
 def entry_rows(entries: Sequence[Entry], metric: str) -> list[dict[str, Any]]:
     """Return the rows of a leaderboard for readers: column -> value. A rank that entries share is marked with `=`."""
     grouped = any(entry.trials > 1 for entry in entries)

@@ -25,6 +25,7 @@ from service.results.leaderboard import mean_interval
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.scales import is_calm
 from service.results.trials_table import none_if_missing, run_ids
+from service.results.unmatched import Unmatched, unmatched
 
 _MOST_ROWS = 40  # combinations that are listed one by one
 _DIGITS = 12  # of a number that has to be equal: two lists of one logarithmic axis differ in the last bits
@@ -38,12 +39,14 @@ class Difference:
     pairs: the number of partners.
     finished: the number of partners of which neither is lost: both finished, with a finite value.
     mean: of the configurations' differences, each a mean over its seeds and folds; NaN without finished partners.
-    low, high: the ends of its 95 % confidence interval by Student's t over the configurations, or over the seeds if
-        there is one configuration; NaN if there is only one difference.
+    low, high: the ends of its 95 % confidence interval by Student's t; NaN if there is only one difference, or if all
+        are equal.
+    over: what the interval is over: `configurations`, or if there is one configuration, its `seeds`; empty without one.
     quartiles: of the partners' differences: the first, the median, the third.
     first_better, second_better: the number of partners of which that one is better. A lost trial is worse than another.
     equal: the number of partners with equal values.
     lost: the number of partners that are both lost.
+    same: the number of partners that are one trial, in both sweeps: configuration, data and engine are equal.
     """
 
     first_values: Mapping[str, Any]
@@ -53,11 +56,13 @@ class Difference:
     mean: float
     low: float
     high: float
+    over: str
     quartiles: tuple[float, float, float]
     first_better: int
     second_better: int
     equal: int
     lost: int
+    same: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Matching:
     pairs: a row for each pair: `first` and `second`, the metric's values, NaN if lost; `run`, the second's run;
         `calm`, whether none of the two exploded or diverged; `variant`, an index into `differences`; `params.<name>`,
         the values of the `shared` hyperparameters.
-    alone: the number of trials of the first and of the second sweep that have no partner.
+    unmatched: the trials of the first and of the second sweep that have no partner.
     disjoint: the hyperparameters that have several values in each sweep but none in both.
     """
 
@@ -81,8 +86,13 @@ class Matching:
     differs: Sequence[str]
     differences: Sequence[Difference]
     pairs: pd.DataFrame
-    alone: tuple[int, int]
+    unmatched: tuple[Unmatched, Unmatched]
     disjoint: Sequence[str]
+
+    @property
+    def alone(self) -> tuple[int, int]:
+        """The number of trials of the first and of the second sweep that have no partner."""
+        return self.unmatched[0].trials, self.unmatched[1].trials
 
 
 def match(
@@ -108,6 +118,7 @@ def match(
             {
                 "key": key[part],
                 "stopped": _stopped_at(side),
+                "trial": side["trial"],
                 "configuration": configuration[part],
                 "variant": variant[part],
                 "value": _finished_values(side, metric),
@@ -119,8 +130,10 @@ def match(
     ]
     pairs = parts[0].merge(parts[1], on=["key", "stopped"], suffixes=("_first", "_second"))
     differs = [name for name in others if name in names]
-    alone = tuple(
-        int((~part["row"].isin(pairs[row])).sum()) for part, row in zip(parts, ("row_first", "row_second"), strict=True)
+    texts = [values.loc[: split - 1, keys], values.loc[split:, keys]]
+    alone = (
+        unmatched(parts[0], parts[1], (texts[0], texts[1]), pairs["row_first"].unique()),
+        unmatched(parts[1], parts[0], (texts[1], texts[0]), pairs["row_second"].unique()),
     )
     differences, indices = _differences(pairs, sides, metric, differs)
     shared = [name for name in keys if name in names and values[name].nunique() > 1]
@@ -133,7 +146,7 @@ def match(
         variant=indices,
     )
     disjoint = [name for name in shared if not _common(values[name], split)]
-    return Matching(*sweeps, shared, differs, differences, shown, (alone[0], alone[1]), disjoint)
+    return Matching(*sweeps, shared, differs, differences, shown, alone, disjoint)
 
 
 def _texts(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -232,9 +245,10 @@ def _difference(
     with np.errstate(over="ignore"):
         change = pd.Series(second - first)
     change = change.where(np.isfinite(change))
-    by_configuration = change.groupby(pairs["configuration_first"].to_numpy()).mean().dropna()
-    sample = by_configuration if len(by_configuration) > 1 else change.dropna()
-    mean, low, high = mean_interval(sample.to_numpy()) if len(sample) else (math.nan,) * 3
+    sample, over = _sample(pairs, change)
+    mean, low, high = mean_interval(sample) if len(sample) else (math.nan,) * 3
+    if len(sample) < 2 or np.ptp(sample) == 0:  # equal differences don't show how much others would scatter
+        low, high, over = math.nan, math.nan, ""
     there = [~np.isnan(first), ~np.isnan(second)]
     smaller, greater = second < first, second > first
     better = [greater, smaller] if lower_is_better(metric) else [smaller, greater]
@@ -247,9 +261,23 @@ def _difference(
         mean=mean,
         low=low,
         high=high,
+        over=over,
         quartiles=(float(quartiles[0.25]), float(quartiles[0.5]), float(quartiles[0.75])),
         first_better=int((better[0] | (there[0] & ~there[1])).sum()),
         second_better=int((better[1] | (there[1] & ~there[0])).sum()),
         equal=int((first == second).sum()),
         lost=int((~there[0] & ~there[1]).sum()),
+        same=int((pairs["trial_first"] == pairs["trial_second"]).sum()),
     )
+
+
+def _sample(pairs: pd.DataFrame, change: pd.Series) -> tuple[Floats, str]:
+    """Return the differences that the interval is computed from, and what they are of: configurations, or seeds.
+
+    Many values that are not shared are one row. Then each of them is a configuration, if the shared ones are equal.
+    """
+    for names in (["configuration_first"], ["variant_first", "variant_second"]):
+        means = change.groupby([pairs[name].to_numpy() for name in names]).mean().dropna()
+        if len(means) > 1:
+            return means.to_numpy(), "configurations"
+    return change.dropna().to_numpy(), "seeds"

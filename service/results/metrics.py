@@ -25,6 +25,11 @@ def test_metric(metric: str) -> str:
     return metric.replace(_VALIDATION, "test_", 1) if metric.startswith(_VALIDATION) else ""
 
 
+def validation_metric(metric: str) -> str:
+    """Return the metric of the validation part for one of the training or test part."""
+    return f"{_VALIDATION}{metric.removeprefix('test_').removeprefix(_VALIDATION)}"
+
+
 def is_better(metric: str, value: float, than: float | None) -> bool:
     """Return whether `value` is better than `than`. NaN is never better; any other value is better than None."""
     if math.isnan(value):

@@ -164,6 +164,18 @@ def test_top_ranks_by_any_metric(recorded: Recorded) -> None:
     assert best["run_id"][:8] in text
 
 
+def test_tables_say_whether_their_values_are_means_or_single_trials(recorded: Recorded) -> None:
+    at = ("--tracking-uri", recorded.uri)
+    assert f"small/{recorded.result.sweep} by test_loss, means over seeds" in run_command("top", "small", *at).stdout
+    assert "means over" not in run_command("top", "small", "--trials", *at).stdout
+    assert "The best by test_loss, means over seeds" in run_command("show", "small", *at).stdout
+    best = recorded.result.table["metrics.test_loss"].min()
+    listed = run_command("list", *at).stdout
+    assert "best trial" in listed
+    assert f"test_loss {best:.4g}" in listed
+    assert best < run_for_json("top", "small", *at)["entries"][0]["mean"]
+
+
 def test_show_a_sweep_and_a_trial(recorded: Recorded) -> None:
     text = run_command("show", "small", "--tracking-uri", recorded.uri).stdout
     assert f"small/{recorded.result.sweep}: finished" in text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from experiments.errors import UserError
+from experiments.errors import NotFoundError, UserError
 from service import RecordedSweep, compare, load_sweep, sweep
 from tests.service.conftest import run_for_json
 
@@ -55,6 +55,20 @@ def test_conditions_and_the_metric_are_taken(pair: tuple[RecordedSweep, Recorded
     assert set(both.trials["params.learning_rate"]) == {0.1}
     (page,) = both.report().write(tmp_path / "both.html")
     assert "one" in page.read_text(encoding="utf-8")
+
+
+def test_the_leaderboard_takes_another_metric_and_conditions(pair: tuple[RecordedSweep, RecordedSweep, str]) -> None:
+    both = compare(*pair[:2])
+    by_accuracy = compare(*pair[:2], by="accuracy").leaderboard()
+    assert both.leaderboard(by="accuracy").equals(by_accuracy)
+    assert not both.leaderboard().equals(by_accuracy)
+    slow = both.leaderboard(where="learning_rate<0.05")
+    assert slow["mean"].tolist() == compare(*pair[:2], where="learning_rate<0.05").leaderboard()["mean"].tolist()
+    with pytest.raises(NotFoundError, match="no trial has the metric 'acuracy'; did you mean 'accuracy'"):
+        both.leaderboard("acuracy")
+    measured = sweep(_SPEC, "name=measured", "record.measures=[f1_macro]", tracking_uri=pair[2], inline=True)
+    with pytest.raises(NotFoundError, match=f"no trial of {pair[0].id} has the metric 'f1_macro'"):
+        compare(pair[0], measured).leaderboard(by="f1_macro")
 
 
 def test_sweeps_without_partners_have_the_columns(pair: tuple[RecordedSweep, RecordedSweep, str]) -> None:

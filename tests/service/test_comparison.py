@@ -35,7 +35,7 @@ def _table(losses: Sequence[float], diverged: Collection[int] = (), **axes: Sequ
     return pd.DataFrame(
         {
             "number": range(len(points)),
-            "trial": [f"t{k}" for k in range(len(points))],
+            "trial": [str(dict(zip(axes, point, strict=True))) for point in points],
             "run_id": [f"r{k}" for k in range(len(points))],
             **{f"params.{name}": [point[k] for point in points] for k, name in enumerate(axes)},
             "outcome": ["diverged" if k in diverged else "improving" for k in range(len(points))],
@@ -112,9 +112,35 @@ def test_seeds_make_the_interval_if_there_is_one_configuration() -> None:
     (difference,) = _matched(first, second).differences
     interval = stats.ttest_1samp([-0.1, -0.3, 0.1], 0).confidence_interval(0.95)
     assert (difference.low, difference.high) == pytest.approx(tuple(interval))
+    assert (difference.over, difference.same) == ("seeds", 0)
+    assert "There is one configuration, so ± is over its seeds." in partners_text(_matched(first, second))
     (alone,) = _matched(_sweep("A", _table([0.4], steps=[5])), _sweep("B", _table([0.3], steps=[9]))).differences
     assert math.isnan(alone.low)
+    assert alone.over == ""
     assert alone.mean == pytest.approx(-0.1)
+
+
+def test_trials_that_both_sweeps_have_are_named_and_give_no_interval() -> None:
+    """Two sweeps of one file with other numbers of seeds: the partners are the same trials, and 0 ± 0 says nothing."""
+    losses = [0.4, 0.5, 0.6, 0.9]
+    first = _sweep("A", _table(losses, learning_rate=[0.1, 1.0], seed=[0, 1]))
+    second = _sweep("B", _table([0.4, 0.5, 0.7, 0.6, 0.9, 0.8], learning_rate=[0.1, 1.0], seed=[0, 1, 2]))
+    matched = _matched(first, second)
+    (difference,) = matched.differences
+    assert (difference.pairs, difference.same, difference.equal, difference.mean) == (4, 4, 4, 0.0)
+    assert math.isnan(difference.low)
+    assert math.isnan(difference.high)
+    assert difference_rows(matched)[0]["±"] == ""
+    assert "4 of 4 pairs are one trial in both sweeps, so they are equal." in partners_text(matched)
+    assert "one trial in both" not in partners_text(_matched(_A, _B))
+
+
+def test_equal_differences_give_no_interval() -> None:
+    better = _table([0.5, 0.75, 1.0, 1.25], optimizer=["adam"], learning_rate=[0.1, 1.0], seed=[0, 1])
+    worse = _table([0.75, 1.0, 1.25, 1.5], optimizer=["sgd"], learning_rate=[0.1, 1.0], seed=[0, 1])
+    (difference,) = _matched(_sweep("A", worse), _sweep("B", better)).differences
+    assert (difference.mean, difference.same, difference.over) == (-0.25, 0, "")
+    assert math.isnan(difference.low)
 
 
 def test_a_lost_trial_is_worse_than_its_partner_and_has_no_difference() -> None:
@@ -167,16 +193,52 @@ def test_many_values_of_one_sweep_are_one_row() -> None:
     assert matched.differences[0].pairs == 60
 
 
+def test_the_interval_of_many_values_in_one_row_is_over_the_values_not_their_seeds() -> None:
+    rates = np.linspace(0.1, 1.0, 60).tolist()
+    losses = np.random.default_rng(0).normal(size=120)
+    drawn = _sweep("B", _table(losses.tolist(), learning_rate=rates, seed=[0, 1]))
+    first = _sweep("A", _table([0.5, 0.6], learning_rate=[0.05], seed=[0, 1]))
+    (difference,) = _matched(first, drawn).differences
+    changes = (losses.reshape(60, 2) - [0.5, 0.6]).mean(axis=1)
+    interval = stats.ttest_1samp(changes, 0).confidence_interval(0.95)
+    assert (difference.low, difference.high) == pytest.approx(tuple(interval))
+    assert (difference.over, difference.pairs) == ("configurations", 120)
+
+
 def test_trials_without_a_partner_are_counted() -> None:
     wider = _sweep("B", _table([0.3, 0.2, 0.7], optimizer=["adam"], learning_rate=[1.0, 2.0, 3.0], seed=[0]))
     matched = _matched(_A, wider)
     assert (len(matched.pairs), matched.alone) == (1, (3, 2))
-    assert partners_text(matched).endswith("Without a partner: 3 of A, 2 of B.")
+    assert partners_text(matched).endswith(
+        "Without a partner: 3 of A, 2 of B. "
+        "3 of A and 2 of B: values of learning_rate and seed that the other sweep does not have."
+    )
     apart = _sweep("B", _table([0.3, 0.2], optimizer=["adam"], learning_rate=[2.0, 3.0], seed=[0]))
     text = partners_text(_matched(_A, apart))
     assert text == (
         "No trial has a partner: the two sweeps have no value of learning_rate in common. "
         "Without a partner: 4 of A, 2 of B."
+    )
+
+
+def test_the_reasons_why_trials_have_no_partner_are_told_apart() -> None:
+    """Of A, one trial was stopped, one has a rate that B lacks, and one has both values of B, but not together."""
+    first = _table([0.4, 0.5, 0.6, 0.9], learning_rate=[0.1, 1.0], seed=[0, 1]).assign(last_step=[10, 50, 50, 50])
+    first.loc[0, "outcome"] = "stopped"
+    second = _table([0.3, 0.2, 0.7, 0.8], learning_rate=[0.1, 1.0], seed=[0, 1]).assign(last_step=50)
+    rates = second["params.learning_rate"].where(second.index != 3, 2.0)
+    second = second.assign(**{"params.learning_rate": rates})
+    matched = _matched(_sweep("A", first), _sweep("B", second))
+    assert len(matched.pairs) == 2
+    assert [vars(side) for side in matched.unmatched] == [
+        {"trials": 2, "stopped": 1, "foreign": 0, "names": []},
+        {"trials": 2, "stopped": 1, "foreign": 1, "names": ["learning_rate"]},
+    ]
+    assert [side.rest for side in matched.unmatched] == [1, 0]
+    assert partners_text(matched).endswith(
+        "Without a partner: 2 of A, 2 of B. 1 of A and 1 of B: the trial with the same values was trained for another "
+        "number of steps, because one of the two was stopped early. 1 of B: values of learning_rate that the other "
+        "sweep does not have. 1 of A: no trial of the other sweep has these values together."
     )
 
 
@@ -252,6 +314,16 @@ def test_top_of_several_takes_the_options_of_top(uri: str) -> None:
     nothing = run_command(*at, "--where", "seed>7")
     assert nothing.exit_code == 0
     assert "no trial meets --where 'seed>7'" in nothing.stderr
+
+
+def test_top_of_several_notes_trials_that_were_stopped(uri: str) -> None:
+    search = {**SPEC, "steps": 9, "search": {"method": "halving", "first": 3}}
+    first, second = _run(uri, search, {**search, "name": "other", "optimizer": "adam"})
+    stopped = sum(int((sweep.table["outcome"] == "stopped").sum()) for sweep in (first, second))
+    assert stopped > 0
+    shown = run_command("top", "small", "other", "--tracking-uri", uri)
+    assert f"{stopped} of {first.trials + second.trials} trials were stopped early" in shown.stderr
+    assert "because one of the two was stopped early" in shown.stdout
 
 
 def test_sweeps_that_can_not_be_compared_are_refused(uri: str) -> None:

@@ -58,7 +58,7 @@ def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
 def test_an_interrupted_sweep_is_resumed_with_the_same_bits(recorded: Recorded, uri: str) -> None:
     with pytest.raises(
         SweepInterruptedError,
-        match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+` trains the rest",
+        match=r"5 of 12 trials are recorded; `gradgrid resume \S+ --tracking-uri sqlite:\S+ --inline` trains the rest",
     ):
         run_sweep(recorded.resolved, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
     store = Store(uri)

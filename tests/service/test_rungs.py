@@ -1,5 +1,6 @@
 """The rungs of halving and Hyperband: in `show`, in the dry run, in the progress and in `watch`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from service.api import RecordedSweep, sweep
 from service.cli import progress
 from service.cli.progress import PlainProgress
 from service.execution.plan import make_plan
+from service.inspection.rungs import RungReader
 from service.inspection.watch import SweepSnapshot, follow
 from service.recording.infos import SweepInfo
 from service.results.rungs import RungCounts, rung_counts
@@ -84,6 +86,41 @@ def test_a_sweep_is_followed_although_its_file_of_steps_is_half_written(
     monkeypatch.setattr(found._store, "steps", steps)
     (cut,) = follow(found._store, found.id, 0.1)
     assert (cut.trials, cut.rungs) == (40, ())
+
+
+def _counted(name: str, read_file: Callable[[SweepInfo], Any], read: list[str]) -> Callable[[SweepInfo], Any]:
+    def counted(sweep: SweepInfo) -> Any:
+        read.append(name)
+        return read_file(sweep)
+
+    return counted
+
+
+def test_what_stays_the_same_is_read_once(
+    hyperband: tuple[RecordedSweep, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = hyperband
+    store, read = found._store, list[str]()
+    for name in ("steps", "brackets", "spec"):
+        monkeypatch.setattr(store, name, _counted(name, getattr(store, name), read))
+    reader = RungReader(store, found.info)
+    first = reader.read()
+    assert [reader.read(), reader.read()] == [first, first]
+    assert len(first) == 6
+    assert sorted(read) == ["brackets", "spec", "steps", "steps", "steps"]
+
+
+def test_brackets_that_are_not_written_yet_are_read_again(
+    hyperband: tuple[RecordedSweep, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver begins the sweep's run, and writes its brackets a moment later."""
+    found, _ = hyperband
+    reader = RungReader(found._store, found.info)
+    with monkeypatch.context() as patch:
+        patch.setattr(found._store, "steps", lambda sweep: None)
+        patch.setattr(found._store, "brackets", lambda sweep: None)
+        assert [(count.bracket, count.trials) for count in reader.read()] == [(1, 40)]
+    assert len({count.bracket for count in reader.read()}) == 3
 
 
 def test_a_sweep_without_rungs_shows_none(uri: str) -> None:

@@ -53,6 +53,11 @@ def test_show_and_the_report_rank_by_the_metric_of_the_search(
     found, uri = searched
     shown = run_command("show", "searched", "--tracking-uri", uri).stdout
     assert f"The best by {_METRIC}" in shown
+    rows = [line.split() for line in shown.splitlines()]
+    settings = {f"search.{name}": value for name, value in _SPEC["search"].items()}
+    assert run_for_json("show", "searched", "--tracking-uri", uri)["settings"] == settings
+    assert all([name, str(value)] in rows for name, value in settings.items())
+    assert ["search", "halving"] not in rows
     (page, *_) = found.report(keep=False).write(tmp_path / "page.html")
     assert f"Ranked by the mean of {_METRIC.replace('_', ' ')}" in page.read_text(encoding="utf-8")
 

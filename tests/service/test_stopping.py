@@ -362,7 +362,7 @@ def test_the_dry_run_tells_the_rungs() -> None:
         ("search={method: halving}", "method halving needs first, the steps after which the worst leave"),
         ("search={method: sobol, trials: 4, first: 3}", "first belongs to method halving or hyperband, not sobol"),
         ("search.factor=1", "search.factor should be greater than or equal to 2"),
-        ("search.min_resources=36", "unknown key 'min_resources'; gradgrid calls it first"),
+        ("search.min_resources=36", "unknown key 'min_resources'; write `first: 36`"),
         ("search.first=36", r"search.first is 36, and should be less than steps, 36"),
         ("search.metric=acuracy", "search.metric: moons has no metric 'acuracy'; did you mean 'accuracy'"),
         ("search.metric=r2", "has no metric 'r2'"),

@@ -104,6 +104,31 @@ def test_hints_lead_to_the_validation_part(uri: str) -> None:
         _plan(search={"method": "halving", "first": 2, "metric": "acuracy"})
 
 
+def test_the_part_of_the_choice_is_noted_for_several_sweeps_and_for_a_model(uri: str, tmp_path: Path) -> None:
+    first, second, tested = _run(uri), _run(uri, name="second"), _run(uri, name="tested", dataset={"name": "iris"})
+    by_test = ("--by", "test_accuracy", "--tracking-uri", uri)
+    note = "the best by test_accuracy are chosen on the test part"
+    hint = f"{note}; --by validation_accuracy ranks by the validation part"
+    assert hint in run_command("top", first.id, second.id, *by_test).stderr
+    assert "chosen on" not in run_command("top", first.id, second.id, "--tracking-uri", uri).stderr
+    of_some = run_command("top", first.id, tested.id, *by_test).stderr
+    assert f"{note}, although 1 of the 2 sweeps have a validation part" in of_some
+    assert "chosen on" not in run_command("top", tested.id, *by_test).stderr
+    assert hint in run_command("promote", first.id, "--name", "chosen", *by_test).stderr
+    page = tmp_path / "page.html"
+    for pair, way in (((first, second), "validation_accuracy chooses on"), ((first, tested), "makes a part for")):
+        run_command("report", *(sweep.id for sweep in pair), "-o", str(page), *by_test)
+        text = page.read_text(encoding="utf-8")
+        assert "The best trials were chosen on the test part" in text
+        assert way in text
+
+
+def test_a_search_by_the_test_part_is_noted_where_it_is_ranked(uri: str) -> None:
+    sweep = _run(uri, search={"method": "halving", "first": 2, "metric": "test_accuracy"})
+    assert sweep.objective == "test_accuracy"
+    assert "--by validation_accuracy ranks by" in run_command("top", sweep.id, "--tracking-uri", uri).stderr
+
+
 @pytest.mark.parametrize(("metric", "part"), [("test_accuracy", "test"), ("loss", "training")])
 def test_a_search_by_another_part_is_noted(metric: str, part: str) -> None:
     search = {"method": "halving", "first": 2, "metric": metric}
