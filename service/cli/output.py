@@ -58,7 +58,7 @@ def print_result(result: SweepResult, tracking_uri: str | None, spec: Mapping[st
         print_note(_nothing_text(result, tracking_option(tracking_uri), spec or {}))
         return
     names = shown_params(result.overview.columns, result.swept)
-    entries = ranked(result.overview, result.objective, names, count=_LISTED)
+    entries = ranked(result.overview, result.objective, names, count=_LISTED, run_ids=result.run_ids)
     rows = entry_rows(entries, result.objective)
     repeats = "seeds and folds" if "dataset.fold" in result.swept else "seeds"
     means = f", means over {repeats}" if any(entry.trials > 1 for entry in entries) else ""
@@ -111,10 +111,9 @@ def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
 
 
 def _runs_text(result: SweepResult) -> str:
-    runs = int(result.overview["run_id"].notna().sum())
-    if runs == result.trials:
+    if result.runs == result.trials:
         return "each an MLflow run"
-    return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"
+    return f"{result.runs:,} of them MLflow runs and all in trials.parquet" if result.runs else "all in trials.parquet"
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

@@ -133,9 +133,7 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
     columns, rows: two axes of the sweep; `rows` may be NO_AXIS.
     """
     shape = (len(rows.values), len(columns.values))
-    row, column = cell_indices(table, columns, rows)
-    inside = (row >= 0) & (column >= 0)
-    cells = pd.Series((row * shape[1] + column)[inside])
+    cells, inside = _cells(table, columns, rows)
     names = [name for name in (METRICS + metric, *_NEEDED) if name in table]
     trials = (table[names] if inside.all() else table.loc[inside, names]).reset_index(drop=True)
     values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
@@ -160,6 +158,15 @@ def make_phase_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Ax
         best=ids.reshape(shape),
         number=numbers.reshape(shape),
     )
+
+
+def _cells(table: pd.DataFrame, columns: Axis, rows: Axis) -> tuple[pd.Series, Flags]:
+    """Return the index of the cell of each trial that has one, and for each trial whether it has one, (trials,)."""
+    row, column = cell_indices(table, columns, rows)
+    inside = (row >= 0) & (column >= 0)
+    row *= len(columns.values)  # in place: a table may be large
+    row += column
+    return pd.Series(row if inside.all() else row[inside]), inside
 
 
 def _best(values: Floats, cells: Integers, *, lower: bool) -> tuple[Integers, Integers]:

@@ -69,7 +69,9 @@ def none_if_missing(value: Any) -> Any:
 
 
 def run_ids(table: pd.DataFrame) -> pd.Series:
-    """Return the run id of each trial; "" if it has no run."""
+    """Return the run id of each trial; "" if it has no run, or if the table has no run ids."""
+    if "run_id" not in table:
+        return pd.Series("", index=table.index, dtype=object)
     return table["run_id"].astype(object).where(table["run_id"].notna(), "")
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -143,6 +144,22 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
 def test_a_wrong_condition_is_refused(condition: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         ranked(_table(), "loss", ["activation"], [condition])
+
+
+def test_runs_are_asked_for_those_trials_alone_that_are_shown() -> None:
+    asked: list[int] = []
+
+    def run_ids(numbers: Sequence[int]) -> list[str | None]:
+        asked.extend(numbers)
+        return [f"r{number}" for number in numbers]
+
+    table = _table()
+    expected = ranked(table, "loss", ["activation", "seed"])
+    assert ranked(table.drop(columns="run_id"), "loss", ["activation", "seed"], run_ids=run_ids) == expected
+    asked.clear()
+    best = ranked(table.drop(columns="run_id"), "loss", ["activation", "seed"], count=1, run_ids=run_ids)
+    assert best == expected[:1]
+    assert asked == [0, 4]  # the second entry may share the first's rank
 
 
 def test_an_unknown_metric_is_refused() -> None:
