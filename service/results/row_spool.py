@@ -23,7 +23,7 @@ from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_
 _IN_MEMORY = 20_000  # rows
 _MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
 _A_GROUP = 2_000  # rows of such a file that are read at once: rows that come in any order are read for many windows
-_AT_ONCE = 50_000  # rows of the whole table that are written at once, a row group
+_AT_ONCE = 20_000  # rows of the whole table that are written at once, a row group
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def _between(table: pa.Table, first: int, end: int) -> pa.Table:
 
 def _read_between(file: Path, first: int, end: int) -> pa.Table:
     """Return these rows of a file. Reads no row group without one."""
-    return _between(_read_groups(file, lambda low, high: low < end and high >= first), first, end)
+    groups = _read_groups(file, lambda low, high: low < end and high >= first)
+    return pa.concat_tables([_between(rows, first, end) for rows in groups])
 
 
 def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -193,22 +194,29 @@ def _rows_of(file: Path, numbers: Sequence[int], columns: list[str] | None = Non
     def has_some(low: int, high: int) -> bool:
         return bool(np.searchsorted(wanted, low) < np.searchsorted(wanted, high, side="right"))
 
-    rows = _read_groups(file, has_some, columns)
-    return rows.filter(pa.compute.is_in(rows.column("number"), value_set=pa.array(wanted)))
+    def chosen(rows: pa.Table) -> pa.Table:
+        return rows.filter(pa.compute.is_in(rows.column("number"), value_set=pa.array(wanted)))
+
+    parts = [chosen(rows) for rows in _read_groups(file, has_some, columns)]
+    pa.default_memory_pool().release_unused()
+    return pa.concat_tables(parts)
 
 
-def _read_groups(file: Path, wanted: Callable[[int, int], bool], columns: list[str] | None = None) -> pa.Table:
-    """Return the row groups of a file that are wanted.
+def _read_groups(
+    file: Path, wanted: Callable[[int, int], bool], columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield a table without rows, and then the row groups of a file that are wanted.
 
     wanted: takes the least and the greatest number of a group's trials.
     columns: the columns to read; None for all.
     """
     with pa.parquet.ParquetFile(file) as source:
+        yield source.read_row_groups([], columns=columns)
         place = source.metadata.schema.names.index("number")
-        groups = range(source.num_row_groups)
-        ends = [source.metadata.row_group(k).column(place).statistics for k in groups]
-        chosen = [k for k in groups if wanted(ends[k].min, ends[k].max)]
-        return source.read_row_groups(chosen, columns=columns, use_threads=False)
+        for k in range(source.num_row_groups):
+            ends = source.metadata.row_group(k).column(place).statistics
+            if wanted(ends.min, ends.max):
+                yield source.read_row_group(k, columns=columns, use_threads=False)
 
 
 def count_runs(file: Path) -> int:
