@@ -25,7 +25,7 @@ def ingest(path: Path, shards: int) -> float:
     from adbc_driver_sqlite import dbapi
 
     with closing(dbapi.connect(str(path), autocommit=True)) as connection, connection.cursor() as cursor:
-        for pragma in ("synchronous = NORMAL", "cache_size = -262144", "wal_autocheckpoint = 10000"):
+        for pragma in ("synchronous = NORMAL", "cache_size = -262144", "wal_autocheckpoint = 2500"):
             cursor.execute(f"PRAGMA {pragma}")
         connection.adbc_connection.set_autocommit(False)
         runs = cursor.execute("SELECT run_uuid FROM runs ORDER BY run_uuid").fetch_arrow_table().column(0).to_pylist()

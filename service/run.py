@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,7 @@ from service.execution.pool import Pool
 from service.execution.recorded_plan import with_decisions
 from service.execution.recovery import recovered_state
 from service.execution.refine import Refined, refine
-from service.execution.result import SweepResult, best_trial, table_reader
+from service.execution.result import SweepResult, best_trial
 from service.execution.retry import DEFAULT_SECONDS, Retry
 from service.execution.screening import Screen
 from service.execution.seconds import seconds_counted, total_seconds
@@ -50,7 +50,7 @@ from service.recording.saved_views import subject_of
 from service.recording.signs_of_life import SECONDS_BETWEEN_BEATS, driving, heartbeat_tags
 from service.recording.store import Store
 from service.report.phase_pictures import heat_map
-from service.results.row_spool import main_metrics, read_overview
+from service.results.row_spool import main_metrics
 from service.results.trials_table import best_trials
 
 
@@ -101,13 +101,16 @@ def run_sweep(
             with seconds_counted(store, sweep, start):
                 planned, plan = plan, with_decisions(plan, store, sweep) if resume else plan
                 state = recovered_state(store, sweep, plan) if resume else SweepState(plan)
-            with closing(state):
+            with ExitStack() as on_failure:
+                on_failure.callback(state.close)
                 retry = Retry(store_timeout, observer)
                 option = f"{store.option}{' --inline' * inline}"
                 run = _Run(plan, pool, store, sweep, state, observer, retry, deadline, planned, option)
                 with _finish_on_exit(run, start):
                     run.train(shard_size)
-                return _result(run, start)
+                result = _result(run, start)
+                on_failure.pop_all()  # the result reads the state's files
+                return result
 
 
 @dataclass
@@ -221,8 +224,8 @@ class _Run:
 
     def _record_best(self, count: int, shard_size: int | None) -> None:
         """Train the best trials again, to the same bits, and record them as runs."""
-        best = best_trials(self.state.overview(), self.plan.objective, count)
-        missing = best["number"].to_numpy()[best["run_id"].isna()]
+        best = best_trials(self.state.overview(), self.plan.objective, count)["number"].to_numpy()
+        missing = best[[run_id is None for run_id in self.state.run_ids(best.tolist())]]
         if not len(missing):
             return
 
@@ -272,7 +275,7 @@ def _finish(run: _Run, status: str, start: float) -> None:
     plan, state = run.plan, run.state
     with deferred_interrupts():
         file = state.write_table()
-        overview = read_overview(file, plan.objective, plan.swept)
+        overview = state.overview()
         guide(
             run.store, run.sweep, subject_of(overview, plan.swept, plan.objective, main_metrics(file, plan.objective))
         )
@@ -285,14 +288,14 @@ def _finish(run: _Run, status: str, start: float) -> None:
                 **summary.sweep_metrics(overview, plan.objective, total_seconds(run.sweep, start)),
                 **(run.refined.metrics if run.refined else {}),
             },
-            description=summary.description(plan, run.sweep.experiment_id, overview, pages),
+            description=summary.description(plan, run.sweep.experiment_id, overview, pages, state.run_ids),
             files=heat_map(plan, overview),
         )
 
 
 def _result(run: _Run, start: float) -> SweepResult:
-    store, sweep, file = run.store, run.sweep, run.state.write_table()
-    overview = read_overview(file, run.plan.objective, run.plan.swept)
+    store, sweep, state = run.store, run.sweep, run.state
+    overview = state.overview()
     return SweepResult(
         sweep=sweep.sweep,
         sweep_run_id=sweep.run_id,
@@ -301,11 +304,13 @@ def _result(run: _Run, start: float) -> SweepResult:
         seconds=time.monotonic() - start,
         objective=run.plan.objective,
         swept=run.plan.swept,
-        recorded=len(overview) - len(run.state.done),
+        recorded=len(overview) - len(state.done),
         planned=run.planned.trials if run.over else len(overview),
-        best=best_trial(file, overview, run.plan.objective),
+        best=best_trial(state.write_table(), overview, run.plan.objective),
+        runs=state.runs,
         overview=overview,
-        read_table=table_reader(store, sweep, file, len(overview)),
+        run_ids=state.run_ids,
+        read_table=state.table,
         page=served_page(store, sweep),
         refined=run.refined,
     )

@@ -62,7 +62,7 @@ def print_result(
         print_note(_nothing_text(result, resume, spec or {}))
         return
     names = shown_params(result.overview.columns, result.swept)
-    entries = ranked(result.overview, result.objective, names, count=_LISTED)
+    entries = ranked(result.overview, result.objective, names, count=_LISTED, run_ids=result.run_ids)
     rows = entry_rows(entries, result.objective)
     means = means_text(entries, result.swept)
     print_rows(rows, title=f"The best of {result.trials:,} trials by {result.objective}{means}")
@@ -114,10 +114,9 @@ def _print_map(table: pd.DataFrame, metric: str, swept: Sequence[str]) -> None:
 
 
 def _runs_text(result: SweepResult) -> str:
-    runs = int(result.overview["run_id"].notna().sum())
-    if runs == result.trials:
+    if result.runs == result.trials:
         return "each an MLflow run"
-    return f"{runs:,} of them MLflow runs and all in trials.parquet" if runs else "all in trials.parquet"
+    return f"{result.runs:,} of them MLflow runs and all in trials.parquet" if result.runs else "all in trials.parquet"
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

@@ -106,11 +106,9 @@ def _labels(table: pd.DataFrame, cell_of_trial: Integers, shape: tuple[int, int]
 
     by: `lost`, whether trials exploded or diverged, or `outcome`.
     """
-    outcomes = table["outcome"].to_numpy(dtype=str)
-    if by == "lost":
-        codes, count = np.isin(outcomes, WILD).astype(np.int64), 2
-    else:
-        codes, count = np.array([OUTCOMES.index(name) for name in outcomes], dtype=np.int64), len(OUTCOMES)
+    places, found = pd.factorize(table["outcome"])  # few outcomes, whatever the number of trials
+    of_found = [name in WILD if by == "lost" else OUTCOMES.index(name) for name in found]
+    codes, count = np.array(of_found, dtype=np.int64)[places], 2 if by == "lost" else len(OUTCOMES)
     cells = cell_of_trial[table["number"].to_numpy()]
     numbers = np.bincount(cells * count + codes, minlength=shape[0] * shape[1] * count).reshape(-1, count)
     return np.where(numbers.any(axis=1), numbers.argmax(axis=1), UNKNOWN).reshape(shape)

@@ -12,13 +12,10 @@ import pandas as pd
 
 from engine import DIVERGED
 from service.execution.refine import Refined
-from service.recording.infos import SweepInfo
-from service.recording.store import Store
+from service.results.leaderboard import RunIds
 from service.results.metrics import METRICS, PARAMS, outcome_counts
 from service.results.row_spool import read_row
 from service.results.trials_table import best_trials, none_if_missing, row_values
-
-_LARGE = 100_000  # trials
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,10 @@ class SweepResult:
     planned: how many trials the sweep has; it has recorded fewer if its budget was over.
     best: the run id, params and metrics of the best finished trial; None if all diverged. The run id is None if it has
      no run.
+    runs: how many trials have a run.
     overview: the main columns of the trials' table: swept hyperparameters, outcomes and the objective.
-    read_table: reads the whole table from the store.
+    run_ids: returns the runs of trials by their numbers.
+    read_table: reads the whole table, which is in a file of this machine as long as the result exists.
     page: the address of its table of trials on the tracking server; empty if the store is not a server.
     refined: what a refinement spared; None for a sweep without one.
     """
@@ -51,14 +50,16 @@ class SweepResult:
     recorded: int
     planned: int
     best: dict[str, Any] | None = field(repr=False)
+    runs: int
     overview: pd.DataFrame = field(repr=False)
+    run_ids: RunIds = field(repr=False)
     read_table: Callable[[], pd.DataFrame] = field(repr=False)
     page: str = ""
     refined: Refined | None = None
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The trials' table (see `service.results.trials_table`). Raises StoreError."""
+        """The trials' table (see `service.results.trials_table`)."""
         return self.read_table()
 
     @property
@@ -80,17 +81,6 @@ class SweepResult:
     def finished(self) -> int:
         """The number of trials that did not diverge."""
         return self.trials - self.diverged
-
-
-def table_reader(store: Store, sweep: SweepInfo, file: Path, trials: int) -> Callable[[], pd.DataFrame]:
-    """Return a function that returns the trials' table. A large one is read from the store when it is asked for.
-
-    file: a Parquet file of the table, which will be removed. trials: the number of its rows.
-    """
-    if trials > _LARGE:
-        return lambda: store.table(store.find_sweep(sweep.sweep))
-    table = pd.read_parquet(file)
-    return lambda: table
 
 
 def best_trial(file: Path, overview: pd.DataFrame, objective: str) -> dict[str, Any] | None:

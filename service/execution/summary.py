@@ -14,6 +14,7 @@ from service.execution.plan import Plan
 from service.recording.links import run_link
 from service.recording.pages import SweepPages
 from service.results.cells import format_cell, markdown_table
+from service.results.leaderboard import RunIds
 from service.results.metrics import METRICS, PARAMS, outcome_counts
 from service.results.table_values import as_text
 from service.results.trials_table import best_trials, none_if_missing, shown_params
@@ -48,15 +49,21 @@ def _axis_text(values: Sequence[Any]) -> str:
     return f"{len(values)} values, {as_text(values[0])} to {as_text(values[-1])}"
 
 
-def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: SweepPages) -> str:
-    """Return the description of the sweep's run, in Markdown: links to its trials, and a table of the best."""
+def description(plan: Plan, experiment_id: str, table: pd.DataFrame, pages: SweepPages, run_ids: RunIds) -> str:
+    """Return the description of the sweep's run, in Markdown: links to its trials, and a table of the best.
+
+    experiment_id: of the experiment that holds the trials.
+    table: the main columns of the trials' table.
+    pages: the sweep's pages in MLflow.
+    run_ids: returns the runs of trials by their numbers.
+    """
     metric = plan.objective
     names = shown_params(table.columns, plan.swept)
     hint = "`gradgrid report` puts a page on the whole sweep into the artifacts, under `report/`."
-    rows = []
-    for _, row in best_trials(table, metric, _LISTED).iterrows():
+    best, rows = best_trials(table, metric, _LISTED), []
+    for (_, row), run_id in zip(best.iterrows(), run_ids(best["number"].tolist()), strict=True):
         value = format_cell(float(row[METRICS + metric]), _DIGITS)
-        link = value if pd.isna(row["run_id"]) else f"[{value}]({run_link('', experiment_id, row['run_id'])})"
+        link = value if run_id is None else f"[{value}]({run_link('', experiment_id, run_id)})"
         rows.append([link, *(_as_cell(row[PARAMS + name]) for name in names)])
     head = f"{_trials_text(table, pages)} The best by {metric}:"
     return "\n".join([head, "", markdown_table([metric, *names], rows), "", hint])

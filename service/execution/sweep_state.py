@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from engine.arrays import Integers
 from service.execution.plan import Plan
 from service.execution.shard_tables import ShardSummary
 from service.results.metrics import METRICS, is_better, lower_is_better
-from service.results.row_spool import RowSpool, read_overview
+from service.results.row_spool import RowSpool, count_runs, read_overview, read_run_ids
 from service.results.trials_table import best_trials
 
 
@@ -85,6 +86,19 @@ class SweepState:
     def overview(self) -> pd.DataFrame:
         """Return the main columns of that table (see `read_overview`)."""
         return read_overview(self.write_table(), self.plan.objective, self.plan.swept)
+
+    def table(self) -> pd.DataFrame:
+        """Return that table."""
+        return pd.read_parquet(self.write_table())
+
+    def run_ids(self, numbers: Sequence[int]) -> list[str | None]:
+        """Return the run of each trial of these numbers; None for a trial without one."""
+        return read_run_ids(self.write_table(), numbers)
+
+    @property
+    def runs(self) -> int:
+        """The number of recorded trials that have a run."""
+        return count_runs(self.write_table())
 
     def close(self) -> None:
         """Remove the files."""

@@ -105,8 +105,9 @@ def _cores() -> Finding:
 
 
 def _store(tracking_uri: str | None) -> Finding:
-    from service.recording.connection import check_writable, resolve, sqlite_path
+    from service.recording.connection import resolve, sqlite_path
     from service.recording.redaction import without_passwords
+    from service.recording.sqlite_files import check_writable
     from service.recording.store import Store
 
     uri = resolve(tracking_uri)

@@ -12,10 +12,9 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 # before MLflow is imported: no telemetry, and no address printed at each run's end, which costs a request
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -30,6 +29,7 @@ from filelock import FileLock, Timeout
 from experiments.errors import StoreError, StoreUnavailableError
 from service.recording.environment import prepare_environment
 from service.recording.redaction import redacted, remember, without_passwords
+from service.recording.sqlite_files import check_writable, create_file, read_only_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -255,46 +255,13 @@ def _checked_database(uri: str, path: Path | None, *, create: bool) -> str:
         raise StoreError(f"the store {path} is a folder: name a file with --tracking-uri")
     if path and create:
         check_writable(path)
-    address = _read_only_address(path) if path and read_only(uri) else uri
+        if not path.exists():
+            with translated_errors(uri):
+                create_file(path)
+    address = read_only_address(path) if path and read_only(uri) else uri
     revision = stored_revision(address)
     if revision is not None:
         check_revision(uri, revision)
     elif address != uri:
         raise StoreError(f"the database at {uri} is not an MLflow store: name another with --tracking-uri")
     return address
-
-
-def _read_only_address(path: Path) -> str:
-    """Return an address that opens an SQLite file read-only. Raises StoreError if SQLite can't.
-
-    To read a file in WAL mode, SQLite creates two files next to it. If it can't, it can only read a file that nobody
-    writes to, and only if the log is empty.
-    """
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.OperationalError as error:
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            raise StoreError(
-                f"the store {path} can't be read ({error}): its last changes are still in {log.name}, and SQLite reads "
-                "that only in a folder that it can write to; copy the files to such a folder, and read them there"
-            ) from None
-        address += "&immutable=1"
-    return f"sqlite:///{address}&uri=true"
-
-
-def check_writable(path: Path) -> None:
-    """Raise StoreError if an SQLite store, or its folder, can't be written."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise StoreError(
-            f"the folder {folder} of the store does not exist: create it, or name another store with --tracking-uri"
-        )
-    for target in (path, folder) if path.exists() else (folder,):
-        if not os.access(target, os.W_OK):
-            raise StoreError(
-                f"the store {path} can't be written: check the permissions of {target}, or name another store "
-                "with --tracking-uri"
-            )

@@ -27,7 +27,7 @@ from service.recording.run_table import RunTable
 
 _BUSY_SECONDS = 60  # how long a writer waits for another's transaction
 _CACHE_KIBIBYTES = 262_144  # the indexes of a long sweep don't fit into SQLite's default of 2 MiB
-_LOG_PAGES = 10_000  # 40 MB: to move pages from the log into the file rarely writes each less often
+_LOG_BYTES = 40_960_000  # to move pages from the log into the file rarely writes each less often
 _COLUMNS_AT_ONCE = 16
 
 
@@ -78,7 +78,8 @@ class SqliteDatabase:
                 connection.execute("PRAGMA journal_mode = WAL")  # fails at once if another process does the same
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+                (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // page_bytes}")
                 connection.execute("ATTACH ':memory:' AS shard")
             except sqlite3.Error:
                 connection.close()

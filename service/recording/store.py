@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import NotFoundError, StoreError
-from service.recording.connection import check_writable, sqlite_path, translated_errors
+from service.recording.connection import sqlite_path, translated_errors
 from service.recording.deleted import check_trials_experiment, delete_trials, restore_hint, restore_runs
 from service.recording.infos import SweepInfo, TrialInfo, from_mlflow_value, sweep_info, trial_info
 from service.recording.parquet_parts import ROWS_FOLDER
 from service.recording.runs import TRIAL, is_active
 from service.recording.signs_of_life import driver_tags
+from service.recording.sqlite_files import check_writable
 from service.recording.sweep_files import (
     BATCH,
     BRACKETS_FILE,

@@ -6,19 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from experiments.conditions import parse_condition
 from service.results.metrics import METRICS, PARAMS, test_metric
-from service.results.trials_table import OUTCOME_COLUMNS
 
 Choose = Callable[[Sequence[str]], Collection[str]]
 """Returns the columns to read, of those that a table has."""
 
 
 def main_columns(names: Iterable[str], swept: Iterable[str], metrics: Iterable[str]) -> list[str]:
-    """Return the columns of numbers, runs, outcomes, swept hyperparameters and some metrics, in the table's order.
+    """Return the columns of numbers, outcomes, swept hyperparameters and some metrics, in the table's order.
 
     names: the columns that the table has.
     """
     params, values = (PARAMS + name for name in swept), (METRICS + name for name in metrics)
-    wanted = {"number", "run_id", *OUTCOME_COLUMNS, *params, *values}
+    wanted = {"number", "outcome", "outcome_step", *params, *values}
     return [name for name in names if name in wanted]
 
 
@@ -40,7 +39,8 @@ def columns_to_rank(
         needed = {METRICS + name for name in (metric, also) if name}
         if mentioned is None or not needed <= {*names}:
             return names
-        chosen = {*main_columns(names, swept, [metric, test_metric(metric)]), *mentioned, *more, *needed}
+        of_metrics = main_columns(names, swept, [metric, test_metric(metric)])
+        chosen = {*of_metrics, "run_id", "last_step", *mentioned, *more, *needed}
         return [name for name in names if name in chosen]
 
     return choose

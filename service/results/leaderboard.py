@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ from service.results.trials_table import none_if_missing
 
 _LEVEL = 0.95
 _SHORT_ID = 8
+
+RunIds = Callable[[Sequence[int]], Sequence[str | None]]
+"""Returns the run id of each trial of these numbers; None for a trial without a run."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def ranked(
     *,
     over_seeds: bool = True,
     count: int | None = None,
+    run_ids: RunIds | None = None,
 ) -> list[Entry]:
     """Return the leaderboard of a sweep, best first. Entries of which seeds diverged come after those without.
 
@@ -81,6 +85,7 @@ def ranked(
     where: conditions such as `activation=relu` or `learning_rate<0.1`; trials that meet all of them are ranked.
     over_seeds: whether trials that differ only in the seed are one entry; else each trial is one.
     count: the greatest number of entries; None for all.
+    run_ids: returns the runs of trials by their numbers; None if the table has them.
     Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
     """
     column = METRICS + metric
@@ -90,7 +95,7 @@ def ranked(
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
     sign = 1 if lower_is_better(metric) else -1
-    values, run_ids = table[column].to_numpy(dtype=float), table["run_id"]
+    values = table[column].to_numpy(dtype=float)
     order = np.lexsort((table["number"].to_numpy(), sign * values))  # NaN last; no copy of the table: it may be large
     finished = (table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values)
     beside = test_metric(metric)
@@ -100,11 +105,13 @@ def ranked(
         finished_rows = rows[finished[rows]]
         if len(finished_rows):
             params = {name: none_if_missing(value) for name, value in zip(names, key, strict=True)}
-            run_id = none_if_missing(run_ids.iloc[finished_rows[0]])
             test = None if tested is None else _mean(tested[finished_rows])
-            groups.append((params, len(rows), values[finished_rows], run_id, test))
+            groups.append((params, len(rows), values[finished_rows], finished_rows[0], test))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
-    return _entries(groups if count is None else groups[: count + 1])[:count]
+    listed = groups if count is None else groups[: count + 1]
+    best = table.iloc[[row for *_, row, _ in listed]]
+    runs = list(map(none_if_missing, best["run_id"])) if run_ids is None else run_ids(best["number"].tolist())
+    return _entries(listed, runs)[:count]
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     meets, trials = np.ones(len(table), dtype=bool), _TableTrials(table)
     for condition in conditions if len(table) else ():
         meets &= _holds(trials, condition)
-    return table[meets]
+    return table if meets.all() else table[meets]
 
 
 def _grouped(table: pd.DataFrame, names: Sequence[str], order: Integers) -> list[tuple[tuple[Any, ...], Integers]]:
@@ -136,10 +143,13 @@ def _grouped(table: pd.DataFrame, names: Sequence[str], order: Integers) -> list
     return [(firsts[k], groups[k]) for k in by_first.tolist()]
 
 
-def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, float | None]]) -> list[Entry]:
+def _entries(
+    groups: Sequence[tuple[dict[str, Any], int, Array, int, float | None]], runs: Sequence[str | None]
+) -> list[Entry]:
     """Return the entries of groups, which are ordered.
 
-    groups: params, number of trials, values of the finished, best run, mean on the test part.
+    groups: params, number of trials, values of the finished, row of the best trial, mean on the test part.
+    runs: the best trial's run of each.
     """
     ranks: list[int] = []
     leader = 0
@@ -152,7 +162,7 @@ def _entries(groups: Sequence[tuple[dict[str, Any], int, Array, str | None, floa
     sharing = Counter(ranks)
     return [
         Entry(rank, sharing[rank] > 1, params, trials, len(samples), *mean_interval(samples), run_id, test)
-        for rank, (params, trials, samples, run_id, test) in zip(ranks, groups, strict=True)
+        for rank, (params, trials, samples, _, test), run_id in zip(ranks, groups, runs, strict=True)
     ]
 
 

@@ -145,9 +145,7 @@ def make_phase_diagram(
     lost_by: the metric that colours the lost cells of a map, without prefix; empty for the step at which they failed.
     """
     shape = (len(rows.values), len(columns.values))
-    row, column = cell_indices(table, columns, rows)
-    inside = (row >= 0) & (column >= 0)
-    cells = pd.Series((row * shape[1] + column)[inside])
+    cells, inside = _cells(table, columns, rows)
     names = [name for name in dict.fromkeys((METRICS + metric, METRICS + lost_by, *_NEEDED)) if name in table]
     trials = (table[names] if inside.all() else table.loc[inside, names]).reset_index(drop=True)
     values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
@@ -174,6 +172,15 @@ def make_phase_diagram(
         lost_by=lost_by,
         lost_median=_grid(trials[METRICS + lost_by].astype(float).groupby(cells).median(), shape) if lost_by else None,
     )
+
+
+def _cells(table: pd.DataFrame, columns: Axis, rows: Axis) -> tuple[pd.Series, Flags]:
+    """Return the index of the cell of each trial that has one, and for each trial whether it has one, (trials,)."""
+    row, column = cell_indices(table, columns, rows)
+    inside = (row >= 0) & (column >= 0)
+    row *= len(columns.values)  # in place: a table may be large
+    row += column
+    return pd.Series(row if inside.all() else row[inside]), inside
 
 
 def _best(values: Floats, cells: Integers, *, lower: bool) -> tuple[Integers, Integers]:

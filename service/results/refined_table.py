@@ -38,8 +38,10 @@ def with_untrained_cells(table: pd.DataFrame, spec: Mapping[str, Any]) -> pd.Dat
     rows = table.iloc[first.ravel()[source[missing]]].copy()
     for (name, axis), indices in zip(values.items(), np.nonzero(missing), strict=True):
         rows[PARAMS + name] = np.asarray(axis)[indices]
-    rows = rows.assign(number=NOT_TRAINED, run_id=None)
-    return pd.concat([table, rows.astype({"run_id": table["run_id"].dtype})], ignore_index=True)
+    rows = rows.assign(number=NOT_TRAINED)
+    if "run_id" in table:
+        rows = rows.assign(run_id=pd.Series(None, index=rows.index, dtype=table["run_id"].dtype))
+    return pd.concat([table, rows], ignore_index=True)
 
 
 def _refined_axes(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
@@ -17,9 +20,10 @@ from service.results.columns import main_columns
 from service.results.metrics import METRICS, PARAMS, test_metric
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
-_IN_MEMORY = 50_000  # rows
+_IN_MEMORY = 20_000  # rows
 _MAIN_METRICS = ("loss", "accuracy", "test_loss", "test_accuracy", "validation_loss", "validation_accuracy")
-_AT_ONCE = 50_000  # rows of the whole table that are written at once, a row group
+_A_GROUP = 2_000  # rows of such a file that are read at once: rows that come in any order are read for many windows
+_AT_ONCE = 20_000  # rows of the whole table that are written at once, a row group
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,10 @@ class _File:
 
 
 class RowSpool:
-    """Collects rows of the trials' table in any order, on disk; writes them in the order of the trials' numbers."""
+    """Collects rows of the trials' table in any order, on disk; writes them in the order of the trials' numbers.
+
+    Its files are removed when it is closed, or when nothing refers to it.
+    """
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
@@ -42,7 +49,8 @@ class RowSpool:
         self._schemas: list[pa.Schema] = []
         self._runs: dict[int, str] = {}
         self._written: Path | None = None  # the whole table's file, until something is added
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
+        self._remove: Callable[[], object] = lambda: None
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -81,9 +89,8 @@ class RowSpool:
 
     def close(self) -> None:
         """Remove the files."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._remove()
+        self._folder = self._written = None
 
     def _schema(self) -> pa.Schema:
         if not self._schemas:
@@ -99,30 +106,51 @@ class RowSpool:
 
     def _windows(self) -> Iterator[pa.Table]:
         """Yield the rows by number, so many numbers at a time."""
+        rest = [_sorted(self._parts)] if self._parts else []
         for first in range(0, self._last + 1, _AT_ONCE):
             end = first + _AT_ONCE
-            conditions = [("number", ">=", first), ("number", "<", end)]
             files = [file.path for file in self._files if file.first < end and file.last >= first]
-            inside = (pa.compute.field("number") >= first) & (pa.compute.field("number") < end)
-            parts = [pa.parquet.read_table(file, filters=conditions) for file in files]
-            parts += [part.filter(inside) for part in self._parts]
+            parts = [
+                *(_read_between(file, first, end) for file in files),
+                *(_between(part, first, end) for part in rest),
+            ]
             filled = [part for part in parts if len(part)]
             if filled:
-                yield pa.concat_tables(filled, promote_options="permissive").sort_by("number")
+                yield _sorted(filled)
 
     def _spill(self) -> None:
         """Move the rows in memory to a file."""
-        table = pa.concat_tables(self._parts, promote_options="permissive").sort_by("number")
+        table = _sorted(self._parts)
         path = self._path(str(len(self._files)))
-        pa.parquet.write_table(table, path, compression="zstd")
+        pa.parquet.write_table(table, path, row_group_size=_A_GROUP, compression="zstd")
         numbers = table.column("number")
         self._files.append(_File(path, numbers[0].as_py(), numbers[-1].as_py()))
         self._parts = []
 
     def _path(self, name: str) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="gradgrid-")
-        return Path(self._folder.name) / f"{name}.parquet"
+            self._folder = Path(tempfile.mkdtemp(prefix="gradgrid-"))
+            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / f"{name}.parquet"
+
+
+def _sorted(parts: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all parts by number."""
+    table = pa.concat_tables(parts, promote_options="permissive")
+    numbers = table.column("number").to_numpy()
+    return table if (np.diff(numbers) > 0).all() else table.take(np.argsort(numbers))
+
+
+def _between(table: pa.Table, first: int, end: int) -> pa.Table:
+    """Return the rows with numbers from `first` to before `end`. table: sorted by number."""
+    start, stop = np.searchsorted(table.column("number").to_numpy(), (first, end))
+    return table.slice(start, stop - start)
+
+
+def _read_between(file: Path, first: int, end: int) -> pa.Table:
+    """Return these rows of a file. Reads no row group without one."""
+    groups = _read_groups(file, lambda low, high: low < end and high >= first)
+    return pa.concat_tables([_between(rows, first, end) for rows in groups])
 
 
 def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -146,7 +174,57 @@ def _with_runs(table: pa.Table, run_ids: Mapping[int, str]) -> pa.Table:
 
 def read_row(file: Path, number: int) -> pd.Series:
     """Return the row of the trial with this number. file: a Parquet file of the whole table."""
-    return pa.parquet.read_table(file, filters=[("number", "=", number)]).to_pandas().iloc[0]
+    return _rows_of(file, [number]).to_pandas().iloc[0]
+
+
+def read_run_ids(file: Path, numbers: Sequence[int]) -> list[str | None]:
+    """Return the run ids of the trials with these numbers, in their order; None for a trial without a run.
+
+    file: a Parquet file of the whole table.
+    """
+    rows = _rows_of(file, numbers, ["number", "run_id"])
+    found = dict(zip(rows.column("number").to_pylist(), rows.column("run_id").to_pylist(), strict=True))
+    return [found[number] for number in numbers]
+
+
+def _rows_of(file: Path, numbers: Sequence[int], columns: list[str] | None = None) -> pa.Table:
+    """Return the rows of the trials with these numbers. columns: the columns to read; None for all."""
+    wanted = np.sort(np.asarray(numbers, dtype=np.int64))
+
+    def has_some(low: int, high: int) -> bool:
+        return bool(np.searchsorted(wanted, low) < np.searchsorted(wanted, high, side="right"))
+
+    def chosen(rows: pa.Table) -> pa.Table:
+        return rows.filter(pa.compute.is_in(rows.column("number"), value_set=pa.array(wanted)))
+
+    parts = [chosen(rows) for rows in _read_groups(file, has_some, columns)]
+    pa.default_memory_pool().release_unused()
+    return pa.concat_tables(parts)
+
+
+def _read_groups(
+    file: Path, wanted: Callable[[int, int], bool], columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield a table without rows, and then the row groups of a file that are wanted.
+
+    wanted: takes the least and the greatest number of a group's trials.
+    columns: the columns to read; None for all.
+    """
+    with pa.parquet.ParquetFile(file) as source:
+        yield source.read_row_groups([], columns=columns)
+        place = source.metadata.schema.names.index("number")
+        for k in range(source.num_row_groups):
+            ends = source.metadata.row_group(k).column(place).statistics
+            if wanted(ends.min, ends.max):
+                yield source.read_row_group(k, columns=columns, use_threads=False)
+
+
+def count_runs(file: Path) -> int:
+    """Return the number of trials that have a run. file: a Parquet file of the whole table."""
+    metadata = pa.parquet.read_metadata(file)
+    place = metadata.schema.names.index("run_id")
+    groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+    return sum(group.num_rows - int(group.column(place).statistics.null_count) for group in groups)
 
 
 def main_metrics(file: Path, objective: str) -> list[str]:
@@ -162,13 +240,12 @@ def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFr
     """Return a trials' table without the columns that take most memory.
 
     file: a Parquet file of the whole table.
-    It has no `trial`; of the hyperparameters only the swept ones; and of the metrics the objective, with its value on
-    the test part if the objective is of the validation part.
+    It has no `trial`, `run_id` and `last_step`; of the hyperparameters only the swept ones; and of the metrics the
+    objective, with its value on the test part if the objective is of the validation part. `outcome` is a categorical.
     """
-    names = main_columns(pa.parquet.read_schema(file).names, swept, (objective, test_metric(objective)))
-    # one column after another, so that none but one is there twice
-    table = pa.parquet.read_table(file, columns=names, use_threads=False, pre_buffer=False)
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-    del table
+    with pa.parquet.ParquetFile(file, read_dictionary=["outcome"]) as source:
+        names = main_columns(source.schema_arrow.names, swept, (objective, test_metric(objective)))
+        # one column after another, so that none but one is there twice
+        columns = {name: source.read([name], use_threads=False).column(name).to_pandas() for name in names}
     pa.default_memory_pool().release_unused()
-    return frame
+    return pd.DataFrame(columns, copy=False)

@@ -50,7 +50,10 @@ def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
     values = table[column].to_numpy(dtype=float)
     finished = np.flatnonzero((table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values))
     values = values[finished] if lower_is_better(metric) else -values[finished]
-    order = np.lexsort((table["number"].to_numpy()[finished], values))  # no copy of the table: it may be large
+    if len(values) > count:  # sort the best alone: a table may be large
+        best = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
+        values, finished = values[best], finished[best]
+    order = np.lexsort((table["number"].to_numpy()[finished], values))
     return table.iloc[finished[order[:count]]]
 
 
@@ -69,7 +72,9 @@ def none_if_missing(value: Any) -> Any:
 
 
 def run_ids(table: pd.DataFrame) -> pd.Series:
-    """Return the run id of each trial; "" if it has no run."""
+    """Return the run id of each trial; "" if it has no run, or if the table has no run ids."""
+    if "run_id" not in table:
+        return pd.Series("", index=table.index, dtype=object)
     return table["run_id"].astype(object).where(table["run_id"].notna(), "")
 
 

@@ -26,9 +26,7 @@ _NAMES = ["number", "trial", "run_id", "params.loss", "params.seed", "outcome", 
 
 
 def test_a_leaderboard_reads_what_it_shows_and_what_conditions_mention() -> None:
-    assert main_columns(_NAMES, ["seed"], ["accuracy"]) == [
-        *("number", "run_id", "params.seed", "outcome", "metrics.accuracy")
-    ]
+    assert main_columns(_NAMES, ["seed"], ["accuracy"]) == [*("number", "params.seed", "outcome", "metrics.accuracy")]
     plain = columns_to_rank(["seed"], "accuracy")(_NAMES)
     assert plain == ["number", "run_id", "params.seed", "outcome", "metrics.accuracy"]
     assert set(columns_to_rank([], "accuracy", ["loss=huber or seed<3"])(_NAMES)) == {

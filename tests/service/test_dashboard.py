@@ -234,7 +234,7 @@ def test_values_with_odd_signs_are_plain_text_in_the_description(recorded: Recor
     table = recorded.result.table.copy()
     odd = "a|b](http://x) <b>*c*_d_ `e` @f :g:"
     table["params.activation"] = odd
-    text = description(plan, "1", table, SweepPages("r", "t", "c", "a"))
+    text = description(plan, "1", table, SweepPages("r", "t", "c", "a"), recorded.result.run_ids)
     rows = [line for line in text.splitlines() if line.startswith("| [")]
     assert len(rows) == 6
     for row in rows:

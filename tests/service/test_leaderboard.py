@@ -3,8 +3,10 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -14,6 +16,7 @@ from experiments.spec import load_spec
 from service.recording.recorded_table import read_table
 from service.recording.store import Store
 from service.results.leaderboard import ranked
+from service.results.trials_table import best_trials
 from service.run import run_sweep
 from tests.service.conftest import SPEC, Recorded, run_command, run_for_json
 from tests.service.observers import Interrupting
@@ -143,6 +146,39 @@ def test_conditions_choose_trials(conditions: list[str], activations: list[str])
 def test_a_wrong_condition_is_refused(condition: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         ranked(_table(), "loss", ["activation"], [condition])
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+@pytest.mark.parametrize("count", [0, 1, 7, 40, 200, 1000])
+def test_the_best_trials_are_those_of_a_whole_sort(metric: str, count: int) -> None:
+    """Values come several times each; some are infinite or missing, and some trials diverged."""
+    rng = np.random.default_rng(0)
+    values = rng.choice([0.25, 0.5, 0.5000001, 1.5, math.inf, -math.inf, math.nan], 400)
+    outcomes = rng.choice(["improving", "diverged"], 400, p=[0.8, 0.2])
+    table = pd.DataFrame({"number": rng.permutation(400), f"metrics.{metric}": values, "outcome": outcomes})
+    sign = 1 if metric == "loss" else -1
+    kept = [
+        (sign * value, number)
+        for number, value, outcome in table.itertuples(index=False)
+        if outcome != "diverged" and not math.isnan(value)
+    ]
+    assert best_trials(table, metric, count)["number"].tolist() == [number for _, number in sorted(kept)[:count]]
+
+
+def test_runs_are_asked_for_those_trials_alone_that_are_shown() -> None:
+    asked: list[int] = []
+
+    def run_ids(numbers: Sequence[int]) -> list[str | None]:
+        asked.extend(numbers)
+        return [f"r{number}" for number in numbers]
+
+    table = _table()
+    expected = ranked(table, "loss", ["activation", "seed"])
+    assert ranked(table.drop(columns="run_id"), "loss", ["activation", "seed"], run_ids=run_ids) == expected
+    asked.clear()
+    best = ranked(table.drop(columns="run_id"), "loss", ["activation", "seed"], count=1, run_ids=run_ids)
+    assert best == expected[:1]
+    assert asked == [0, 4]  # the second entry may share the first's rank
 
 
 def test_an_unknown_metric_is_refused() -> None:

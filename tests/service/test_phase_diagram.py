@@ -36,6 +36,16 @@ def test_a_phase_diagram_counts_outcomes(recorded: Recorded) -> None:
     assert one.trials.tolist() == [[6, 6]]
 
 
+def test_a_table_without_run_ids_has_the_same_diagram(recorded: Recorded) -> None:
+    table = recorded.result.table
+    axes = swept_axes(table, recorded.result.swept)
+    whole, overview = (make_phase_diagram(rows, "test_loss", *axes) for rows in (table, recorded.result.overview))
+    assert (overview.best == "").all()
+    for name in ("median", "calm_median", "onset_step", "trials", "number"):
+        np.testing.assert_array_equal(getattr(overview, name), getattr(whole, name))
+    assert overview.shares.keys() == whole.shares.keys()
+
+
 def test_an_empty_cell_has_nothing() -> None:
     table = pd.DataFrame(
         {

@@ -33,7 +33,9 @@ def test_the_table_holds_every_trial_with_or_without_runs(recorded: Recorded, ur
     assert_same_trials(store.table(sweep), recorded.result.table)
     assert result.recorded == 12
     trials = list(store.trials(sweep))
-    assert len(trials) == count == result.table["run_id"].notna().sum()
+    assert len(trials) == count == result.runs == result.table["run_id"].notna().sum()
+    of_number = dict(zip(result.table["number"], result.table["run_id"], strict=True))
+    assert result.run_ids([7, 0, 3]) == [None if pd.isna(of_number[n]) else of_number[n] for n in (7, 0, 3)]
     best = recorded.result.table[recorded.result.table["outcome"] != "diverged"].sort_values("metrics.test_loss")
     assert {t.tags["gradgrid.trial"] for t in trials} == set(best["trial"].head(count))
     by_trial = {t.tags["gradgrid.trial"]: t for t in recorded.store.trials(recorded.store.find_sweep("small"))}

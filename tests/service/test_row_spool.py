@@ -3,12 +3,14 @@
 from contextlib import closing
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from service.results import row_spool
-from service.results.row_spool import RowSpool, main_metrics, read_overview, read_row
+from service.results.row_spool import RowSpool, count_runs, main_metrics, read_overview, read_row, read_run_ids
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS
 
 
@@ -80,8 +82,49 @@ def test_an_overview_has_only_the_columns_that_summaries_need() -> None:
         overview = read_overview(spool.write(), "validation_loss", ["seed", "absent"])
         assert main_metrics(spool.write(), "grad_norm") == ["loss", "test_loss", "validation_loss", "grad_norm"]
     assert set(overview.columns) == {
-        "number", "run_id", "params.seed", *OUTCOME_COLUMNS, "metrics.validation_loss", "metrics.test_loss"
+        "number", "params.seed", "outcome", "outcome_step", "metrics.validation_loss", "metrics.test_loss"
     }  # fmt: skip
+
+
+def test_an_overview_has_the_values_of_the_table_in_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_spool, "_AT_ONCE", 4)
+    outcomes = ["improving"] * 4 + ["diverged", "dead"] * 3
+    with closing(RowSpool()) as spool:
+        rows = _rows(list(range(10)), **{"params.seed": [3] * 10, "metrics.loss": [*range(9), None]})
+        spool.add(rows.set_column(rows.column_names.index("outcome"), "outcome", [outcomes]))
+        overview, whole = read_overview(spool.write(), "loss", ["seed"]), pd.read_parquet(spool.write())
+    assert overview["outcome"].dtype == "category"
+    assert overview["outcome"].cat.codes.dtype == np.int8
+    plain = overview.assign(outcome=overview["outcome"].astype(whole["outcome"].dtype))
+    pd.testing.assert_frame_equal(plain, whole[list(overview.columns)])
+    for outcome in ("diverged", "exploding"):  # the latter is no category
+        assert ((overview["outcome"] != outcome) == (whole["outcome"] != outcome)).all()
+
+
+@pytest.mark.parametrize("at_once", [50_000, 3, 1])
+def test_run_ids_are_read_for_some_trials(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(row_spool, "_AT_ONCE", at_once)
+    numbers = [0, 1, 4, 5, 6, 9, 12]
+    ids = [None if number == 5 else f"run{number}" for number in numbers]
+    with closing(RowSpool()) as spool:
+        assert count_runs(spool.write()) == 0
+        spool.add(_rows(numbers).set_column(2, "run_id", pa.array(ids, pa.string())))
+        file = spool.write()
+        assert read_run_ids(file, [12, 5, 0]) == ["run12", None, "run0"]
+        assert read_run_ids(file, numbers) == ids
+        assert read_run_ids(file, []) == []
+        assert count_runs(file) == 6
+        with pytest.raises(KeyError):
+            read_run_ids(file, [0, 7])
+
+
+def test_the_files_are_there_as_long_as_the_spool() -> None:
+    closed, dropped = RowSpool(), RowSpool()
+    files = [spool.write() for spool in (closed, dropped)]
+    assert all(file.exists() for file in files)
+    closed.close()
+    del dropped
+    assert not any(file.parent.exists() for file in files)
 
 
 def test_the_table_is_written_again_only_if_something_was_added() -> None:

@@ -1,5 +1,7 @@
 """The main job: the same numbers in every way to run it, and no half-made sweep if it can't run."""
 
+import gc
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ def test_the_result_counts_outcomes_and_names_the_best(recorded: Recorded) -> No
     assert best["metrics"]["test_loss"] == finished["metrics.test_loss"].min()
     assert best["params"]["loss"] == "mean_squared_error"
     assert isinstance(best["metrics"]["loss"], float)
+
+
+def test_the_results_table_is_in_a_file_as_long_as_the_result(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    result = run_sweep(load_spec(SPEC), tracking_uri=uri, inline=True)
+    store = Store(uri)
+    assert len(list(tmp_path.glob("gradgrid-*/trials.parquet"))) == 1
+    pd.testing.assert_frame_equal(result.read_table(), store.table(store.find_sweep(result.sweep)))
+    del result
+    gc.collect()
+    assert not list(tmp_path.glob("gradgrid-*/*"))
 
 
 def test_a_sweep_in_which_all_diverge_has_no_best(uri: str) -> None:
