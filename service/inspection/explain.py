@@ -97,10 +97,11 @@ def explain(store: Store, trial: TrialInfo, step: int | None = None) -> Explanat
 
 def trial_of_number(store: Store, sweep: SweepInfo, number: int) -> TrialInfo:
     """Return the trial at this position in the grid; it may have no run. Raises NotFoundError if there is none."""
-    table = read_table(store, sweep)
-    rows = table[table["number"] == number] if len(table) else table
+    rows = store.table(sweep, numbers=[number]) if sweep.ended else read_table(store, sweep)
+    rows = rows[rows["number"] == number] if len(rows) else rows
     if not len(rows):
-        raise NotFoundError(f"{sweep.spec}/{sweep.sweep} has recorded no trial {number}; it has {len(table):,} trials")
+        trials = len(read_table(store, sweep, lambda names: ["number"]))
+        raise NotFoundError(f"{sweep.spec}/{sweep.sweep} has recorded no trial {number}; it has {trials:,} trials")
     return store.trials_of_rows(sweep, rows)[0]
 
 

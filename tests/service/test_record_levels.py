@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from experiments.errors import SpecError, SweepInterruptedError
+from experiments.errors import NotFoundError, SpecError, SweepInterruptedError
 from experiments.spec import load_spec
 from service.execution.plan import make_plan
+from service.inspection.explain import trial_of_number
 from service.inspection.verify import verify
 from service.recording.artifact_writers import LocalArtifactWriter
 from service.recording.store import Store
@@ -63,6 +64,26 @@ def test_a_sweep_without_every_run_is_resumed_and_verified(recorded: Recorded, u
     assert (verdict.trials, verdict.differences) == (12, ())
     again = run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
     assert (again.recorded, again.trials) == (0, 12)
+
+
+@pytest.mark.parametrize("runs", ["all", "summary"])
+def test_a_trial_is_found_by_its_number_while_a_sweep_runs_and_after_it(uri: str, runs: Any) -> None:
+    resolved = load_spec(_spec(runs=runs))
+    with pytest.raises(SweepInterruptedError):
+        run_sweep(resolved, tracking_uri=uri, inline=True, observer=Interrupting(5), shard_size=1)
+    store = Store(uri)
+    (sweep,) = store.sweeps()
+    early = trial_of_number(store, sweep, 3)
+    with pytest.raises(NotFoundError, match=r"has recorded no trial 7; it has 5 trials"):
+        trial_of_number(store, sweep, 7)
+    run_sweep(resolved, tracking_uri=uri, inline=True, resume=sweep.sweep)
+    sweep = store.find_sweep(sweep.sweep)
+    late = trial_of_number(store, sweep, 3)
+    assert (late.number, late.params) == (3, early.params)
+    assert late.metrics == pytest.approx(early.metrics, rel=0, abs=0, nan_ok=True)
+    assert bool(late.run_id) == (runs == "all")
+    with pytest.raises(NotFoundError, match=r"has recorded no trial 12; it has 12 trials"):
+        trial_of_number(store, sweep, 12)
 
 
 def test_rows_that_were_cut_off_in_the_middle_are_trained_again(recorded: Recorded, uri: str) -> None:
