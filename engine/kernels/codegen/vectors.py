@@ -185,6 +185,15 @@ class Vectors:
         """Return the reals that have these bits."""
         return self._map(f"bitcast {self.type} {{}} to {self.ir.types[REAL]}", result=REAL)
 
+    def masked(self, keep: str) -> Vectors:
+        """Return reals as they are if an i1 is true, else 0."""
+        mask = self.ir.value(f"sext i1 {keep} to {self.ir.integer}")
+        kind = self.ir.types[INTEGER]
+        first = self.ir.value(f"insertelement {kind} poison, {self.ir.integer} {mask}, i64 0")
+        every = f"<{self.ir.lanes} x i32> zeroinitializer"
+        lanes = self.ir.value(f"shufflevector {kind} {first}, {kind} poison, {every}")
+        return (self.bits() & Vectors(self.ir, INTEGER, [lanes] * len(self.names))).real()
+
     def absolute(self) -> Vectors:
         """Return |x|."""
         return self.call("fabs")
