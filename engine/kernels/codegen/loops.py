@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from engine.kernels.codegen.emitter import Emitter, Memory
 from engine.kernels.codegen.layout import Location
 from engine.kernels.codegen.loop_program import DOT, ArrayRef, Operand, Statement
-from engine.kernels.codegen.primitives import OPERATIONS, combined
+from engine.kernels.codegen.primitives import OPERATIONS, all_moderate, combined, divide_root, divides_slowly
 from engine.kernels.codegen.tile import TiledLoop, TiledProgram
 from engine.kernels.codegen.vectors import REAL, Vectors, fma, splat
 from engine.kernels.vector_math.functions import FUNCTIONS
@@ -105,6 +105,7 @@ class _LoopWriter:
         self._samples = tiled.samples
         self._available = available
         self._block = block
+        self._root_division: tuple[Statement, Vectors, Vectors] | None = None
         self._computed = {statement.result.array for statement in tiled.loop.statements if not statement.is_reduction}
         # state of the tile that is being written
         self._tile = _Tile(())
@@ -113,7 +114,29 @@ class _LoopWriter:
         self._loaded: dict[object, str] = {}
 
     def write(self) -> None:
-        """Write the loop: tiles in up to two loops, then the tiles that these leave."""
+        """Write the loop. If it divides roots by one number, write another one, for when that needs no division."""
+        division = self._loop.root_division
+        if division is None or not divides_slowly(self._emitter.ir):
+            self._write_all()
+            return
+        divisor = self._emitter.vectors(self._load_same(division.operand_arrays[1]))
+        moderate = all_moderate(divisor)
+        with self._emitter.if_then(moderate):
+            self._root_division = division, divisor, divisor.like(1.0) / divisor
+            self._write_all()
+            self._root_division = None
+        with self._emitter.if_then(self._emitter.ir.value(f"xor i1 {moderate}, true")):
+            self._write_all()
+
+    def _load_same(self, ref: ArrayRef) -> str:
+        """Load an operand that is the same in every iteration, before the loop."""
+        memory = self._memory[ref.array]
+        return self._emitter.load_element(
+            memory, self._emitter.offset(memory.pointer, ref.elements[0] * memory.element)
+        )
+
+    def _write_all(self) -> None:
+        """Write tiles in up to two loops, then the tiles that these leave."""
         columns_in_all, members = self._tiled.columns_in_all, self._loop.members
         if columns_in_all is None:
             for begin in range(0, members, self._tiled.columns):
@@ -210,16 +233,18 @@ class _LoopWriter:
             if statement.is_reduction:
                 self._reduce(statement)
                 continue
-            if statement.operation == DOT:
-                result = self._dot(statement)
-            else:
-                result = self._apply(statement.operation, [self._operand(operand) for operand in statement.operands])
+            result = self._dot(statement) if statement.operation == DOT else self._apply(statement)
             self._assign(statement, result)
 
-    def _apply(self, operation: str, operands: Sequence[Vectors]) -> Vectors:
-        if operation in FUNCTIONS:
-            return self._emitter.call(operation, operands)
-        return OPERATIONS[operation](*operands)
+    def _apply(self, statement: Statement) -> Vectors:
+        if self._root_division is not None and self._root_division[0] is statement:
+            _, divisor, inverse = self._root_division
+            root = self._operand(statement.operands[0])
+            return divide_root(root, divisor.repeated(root), inverse.repeated(root))
+        operands = [self._operand(operand) for operand in statement.operands]
+        if statement.operation in FUNCTIONS:
+            return self._emitter.call(statement.operation, operands)
+        return OPERATIONS[statement.operation](*operands)
 
     def _assign(self, statement: Statement, result: Vectors) -> None:
         """Keep a statement's result for later statements, and store it if other loops or outputs need it."""
