@@ -32,7 +32,8 @@ class Orders:
         self._samples = samples
         self._kept: dict[tuple[int, range], Indexes] = {}
         self._bytes = 0
-        self._last: tuple[list[int], range, Indexes] | None = None
+        self._blocks: dict[tuple[tuple[int, ...], range], Indexes] = {}
+        self._block_bytes = 0
 
     def epochs(self, epoch: int, count: int, lanes: int) -> range:
         """Return the epochs whose order is computed together with that of an epoch.
@@ -47,12 +48,17 @@ class Orders:
 
     def of(self, trials: Integers, epochs: range) -> Indexes:
         """Return the positions of the samples of some trials in some epochs, (epochs, samples, trials)."""
-        seeds = self._batches.seeds[trials].tolist()
-        if self._last is None or self._last[:2] != (seeds, epochs):
-            self._last = seeds, epochs, self._make(seeds, trials, epochs)
-        return self._last[2]
+        seeds = tuple(self._batches.seeds[trials].tolist())
+        order = self._blocks.get((seeds, epochs))
+        if order is None:
+            order = self._make(seeds, trials, epochs)
+            if self._block_bytes + order.nbytes > _KEPT_ORDER_BYTES:
+                self._blocks, self._block_bytes = {}, 0
+            self._blocks[seeds, epochs] = order
+            self._block_bytes += order.nbytes
+        return order
 
-    def _make(self, seeds: list[int], trials: Integers, epochs: range) -> Indexes:
+    def _make(self, seeds: tuple[int, ...], trials: Integers, epochs: range) -> Indexes:
         position = dict(zip(seeds, trials.tolist(), strict=True))
         missing = [seed for seed in position if (seed, epochs) not in self._kept]
         if missing:

@@ -5,6 +5,7 @@ import pytest
 
 from engine.arrays import Indexes
 from engine.batches import Batches
+from engine.kernels.orders import Orders
 
 
 def _order(seeds: list[int], epochs: range, samples: int) -> Indexes:
@@ -42,3 +43,12 @@ def test_permutations_are_equally_frequent() -> None:
 @pytest.mark.parametrize(("samples", "size", "updates"), [(10, 4, 3), (8, 4, 2), (3, 4, 1), (5, 1, 5)])
 def test_an_epochs_last_batch_has_the_remaining_samples(samples: int, size: int, updates: int) -> None:
     assert Batches(size, np.zeros(1, dtype=np.uint64)).per_epoch(samples) == updates
+
+
+def test_blocks_with_the_same_seeds_share_an_order() -> None:
+    seeds = np.array([3, 4, 5, 6, 3, 4], dtype=np.uint64)
+    orders = Orders(Batches(2, seeds), samples=7)
+    first, second, third = (orders.of(np.array(trials), range(2)) for trials in ([0, 1], [2, 3], [4, 5]))
+    assert first is third
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, Batches(2, seeds).order(np.array([0, 1]), range(2), 7).swapaxes(1, 2))

@@ -105,6 +105,17 @@ def test_fused_multiply_adds_become_one_dot() -> None:
     assert len(reroll(program, Computation((4, 6), sources, {})).loops) == 2
 
 
+def test_the_derivative_of_relu_compares_its_result_so_that_its_input_is_not_stored(trace: Tracer) -> None:
+    program = trace((3, 30, 1), activation="relu")
+    fused = lower(program, _TARGET, _options(program)).fused["sums.samples"]
+    relu, slope = (s for loop in fused.loops for s in loop.statements if s.operation == "select")
+    argument = relu.operands[0]
+    assert isinstance(argument, ArrayRef)
+    assert str(argument) == str(relu.operands[3])
+    assert str(slope.operands[0]) == str(relu.result)
+    assert argument.array not in fused.stored
+
+
 def _chain(*statements: Statement, outputs: tuple[tuple[int, int], ...], members: int = 3) -> LoopProgram:
     return LoopProgram(tuple(Loop(members, (statement,), False) for statement in statements), outputs)
 
@@ -125,16 +136,18 @@ def test_only_arrays_that_are_needed_later_are_stored() -> None:
     assert set(program.stored) == {1, 2}  # a0 passes to a1 in a register
 
 
-@pytest.mark.parametrize(("registers", "rows"), [(16, 2), (32, 4)])
-def test_sums_over_a_matrix_are_tiled_by_rows_and_columns(registers: int, rows: int) -> None:
+@pytest.mark.parametrize(("registers", "rows", "columns"), [(16, 2, 3), (32, 4, 6)])
+def test_sums_over_a_matrix_are_tiled_by_rows_and_columns(registers: int, rows: int, columns: int) -> None:
     products = tuple((row, column) for row in range(8) for column in range(6))
     left = ArrayRef("feature", tuple(column for _, column in products))
     right = ArrayRef("shared", tuple(row for row, _ in products))
     sums = ArrayRef("sums", tuple(range(48)))
     loop = Loop(48, (Statement(Reduction.MEAN, (left, right), sums),), per_sample=True)
-    (tiled,) = tile(LoopProgram((loop,), (("sums", 0),)), samples=8, registers=registers).tiled
-    assert (tiled.columns_in_all, tiled.rows, tiled.columns, tiled.samples) == (6, rows, 4, 8)
-    assert f"tiles of {rows} x 4 from 8 x 6, 8 samples at once" in str(tiled)
+    program = tile(LoopProgram((loop,), (("sums", 0),)), samples=8, registers=registers)
+    (tiled,) = program.tiled
+    assert (tiled.columns_in_all, tiled.rows, tiled.columns, tiled.samples) == (6, rows, columns, 8)
+    assert f"tiles of {rows} x {columns} from 8 x 6, 8 samples at once, after a block of samples" in str(tiled)
+    assert (program.each_tile, program.each_block) == ((), (tiled,))
 
 
 def test_irregular_elements_and_short_loops_are_unrolled() -> None:

@@ -23,7 +23,7 @@ from engine import (
     train,
 )
 from engine.kernels import chunk, compiled, reference
-from engine.kernels.codegen import loops
+from engine.kernels.codegen import loops, primitives
 from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.rolled.lower import lower_rolled
 from engine.kernels.codegen.target import Target, host_target
@@ -69,7 +69,9 @@ def test_some_of_those_trials_diverge_and_some_do_not() -> None:
         ("codegen.options", "_SAMPLES_AT_ONCE", (1, 2, 3, 5, 29)),
         ("codegen.tile", "_UNROLL_LIMIT", (0, 4, 10_000)),
         ("codegen.tile", "_TILE_OF_SUMS", (1, 3)),
+        ("codegen.tile", "_COLUMNS_OF_SUMS", (1, 5)),
         ("codegen.tile", "_TILE_WITHOUT_SAMPLES", (1, 3)),
+        ("codegen.sample_loop", "_BLOCK_TILES", (1, 2, 100)),
         ("codegen.loops", "_UNROLLED_DOT", (0, 2, 10_000)),
         ("codegen.emitter", "_UNROLLED_COPY", (0, 10_000)),
         ("compiled", "_CHUNK_TRIALS", (1, 5)),
@@ -99,6 +101,36 @@ def test_tiles_and_chunks_do_not_change_a_bit(
         monkeypatch.setattr(f"engine.kernels.{module}.{constant}", value)
         for job, history in zip(jobs, expected, strict=True):
             assert same(compiled.train(job), history), (constant, value)
+
+
+@pytest.mark.parametrize("batch_size", [None, 21])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widths", [(11, 7, 1), (2, 9, 6, 1)])
+def test_blocks_of_samples_do_not_change_a_bit(
+    monkeypatch: pytest.MonkeyPatch, uncached: None, widths: tuple[int, ...], dtype: str, batch_size: int | None
+) -> None:
+    """The sums of a matrix wait for a block of samples. 29 samples, or 21 and 8, fill no block and no tile."""
+    job = make_job(widths, "relu", dtype=dtype, batch_size=batch_size)
+    sizes = []
+    for tiles in (8, 1, 2):
+        monkeypatch.setattr("engine.kernels.codegen.sample_loop._BLOCK_TILES", tiles)
+        stages = lower(job.program, host_target(), compiled._options(job))
+        assert any(tiled.each_block for tiled in stages.tiled["sums.samples"])
+        sizes.append((stages.module.scratch_bytes, compiled.train(job)))
+    (large, history), (small, one), (_, two) = sizes
+    assert small < large
+    assert same(history, one)
+    assert same(history, two)
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 9, 16, 23])
+def test_minibatches_of_any_width_have_the_samples_that_the_reference_has(width: int) -> None:
+    job = make_job((width, 3, 1), "tanh", optimizer="sgd", batch_size=6)
+    job = replace(job, columns={**job.columns, "learning_rate": np.geomspace(0.001, 0.1, 19)})
+    ours, theirs = compiled.train(job), reference.train(job)
+    np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-9, atol=1e-12)
+    short = compiled.train(job, _TARGETS["x86-64"])
+    assert same(ours, short)
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -273,7 +305,7 @@ def test_a_wrong_instruction_is_noticed_in_the_compiled_kernel(
 ) -> None:
     activation, loss = _USERS[instruction]
     check_against_parameters("compiled", activation, loss)
-    table: Any = functions.FUNCTIONS if instruction in functions.FUNCTIONS else loops.OPERATIONS
+    table: Any = functions.FUNCTIONS if instruction in functions.FUNCTIONS else primitives.OPERATIONS
     right = table[instruction]
     monkeypatch.setitem(table, instruction, lambda *operands: right(*operands) * (1.0 + 1e-9))
     with pytest.raises(AssertionError):

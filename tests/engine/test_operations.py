@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from engine import ACTIVATIONS, OPERATIONS, Parameter
 from engine.kernels import reference
-from engine.kernels.codegen import loops
+from engine.kernels.codegen import primitives
 from engine.kernels.vector_math.functions import FUNCTIONS
 from engine.operations import PRIMITIVES, Operation, exp, expm1, log1p, logsumexp, maximum, select, sigmoid, softplus
 from engine.program import Reduction
@@ -71,7 +71,7 @@ def test_the_checker_refuses_a_wrong_derivative(factor: float) -> None:
 
 
 def test_every_kernel_knows_every_primitive() -> None:
-    assert set(loops.OPERATIONS) | set(FUNCTIONS) | {"fma"} == set(PRIMITIVES)
+    assert set(primitives.OPERATIONS) | set(FUNCTIONS) | {"fma"} == set(PRIMITIVES)
     assert set(reference._FORWARD) - Reduction.ALL == set(PRIMITIVES)
 
 

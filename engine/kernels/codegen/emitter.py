@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.kernels.codegen.layout import Location
 from engine.kernels.codegen.vectors import REAL, IRText, Vectors, splat, where
@@ -42,6 +42,7 @@ class Memory:
     pointer: name of the address of its first element.
     element: bytes from one element to the next.
     sample: bytes from one sample of an element to the next; 0 if all samples have the same value.
+    tile: bytes from one tile of samples to the next, for arrays that have the samples of several tiles.
     scalar: whether an element is one number for all lanes instead of a vector.
     divisor: vector by which an element is divided when it is read. So sums are read as means.
     factor: vector by which an element is multiplied instead.
@@ -51,10 +52,15 @@ class Memory:
     pointer: str
     element: int
     sample: int = 0
+    tile: int = 0
     scalar: bool = False
     divisor: str | None = None
     factor: str | None = None
     as_flag: bool = False
+
+    def of_tile(self, emitter: Emitter, index: str) -> Memory:
+        """Return the location of one tile of samples. index: its number, a value of the text."""
+        return replace(self, pointer=emitter.advance(self.pointer, index, self.tile)) if self.tile else self
 
 
 @dataclass

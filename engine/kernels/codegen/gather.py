@@ -41,10 +41,17 @@ def write_gather(emitter: Emitter, kind: str, width: int, order: str, samples: i
                 pointers = [
                     emitter.advance(row, loop.index, size) for row in rows[sample * lanes : (sample + 1) * lanes]
                 ]
-                columns = transposed(emitter, [_load_unaligned(emitter, pointer) for pointer in pointers])
-                for column, name in enumerate(columns):
+                for column, name in enumerate(_columns(emitter, pointers)):
                     emitter.store(name, emitter.offset(first, (column * samples + sample) * emitter.vector_bytes))
-    if width > whole:
+    if width > whole > 0:
+        # the last columns that fill a vector, of which some have been copied
+        for sample in range(samples):
+            here = rows[sample * lanes : (sample + 1) * lanes]
+            columns = _columns(emitter, [emitter.offset(row, (width - lanes) * size) for row in here])
+            for column in range(whole, width):
+                place = emitter.offset(target, (column * samples + sample) * emitter.vector_bytes)
+                emitter.store(columns[column - (width - lanes)], place)
+    elif width > whole:
         with emitter.for_range(width - whole) as loop:
             first = emitter.offset(target, whole * samples * emitter.vector_bytes)
             place = emitter.advance(first, loop.index, samples * emitter.vector_bytes)
@@ -65,18 +72,38 @@ def _row(emitter: Emitter, kind: str, width: int, order: str, place: int) -> str
     return ir.value(f"getelementptr i8, ptr %{kind}s, i64 {distance}")
 
 
-def _load_unaligned(emitter: Emitter, pointer: str) -> str:
-    return emitter.ir.value(f"load {emitter.ir.real}, ptr {pointer}, align {emitter.scalar_bytes}")
+def _columns(emitter: Emitter, pointers: Sequence[str]) -> list[str]:
+    """Read as many numbers from each address as there are lanes, and return the columns of this square matrix.
+
+    The first exchange is part of the loads: the halves of two rows are read into one vector.
+    """
+    ir, lanes = emitter.ir, emitter.ir.lanes
+    half = lanes // 2
+    if half < 2:
+        return transposed(emitter, [_load_unaligned(emitter, pointer, ir.real) for pointer in pointers])
+    part, both = f"<{half} x {ir.scalar}>", ", ".join(f"i32 {k}" for k in range(lanes))
+    joined = []
+    for begin in (0, half):
+        halves = [_load_unaligned(emitter, emitter.offset(p, begin * emitter.scalar_bytes), part) for p in pointers]
+        for low, high in zip(halves[:half], halves[half:], strict=True):
+            joined.append(ir.value(f"shufflevector {part} {low}, {part} {high}, <{lanes} x i32> <{both}>"))
+    return transposed(emitter, joined, half // 2)
 
 
-def transposed(emitter: Emitter, rows: Sequence[str]) -> list[str]:
+def _load_unaligned(emitter: Emitter, pointer: str, kind: str) -> str:
+    return emitter.ir.value(f"load {kind}, ptr {pointer}, align {emitter.scalar_bytes}")
+
+
+def transposed(emitter: Emitter, rows: Sequence[str], distance: int = 0) -> list[str]:
     """Return as many vectors as there are lanes, of which vector j has element j of each of these.
+
+    distance: that of the first exchange that is left to do; all are if it is 0.
 
     Each round exchanges blocks of half the size between pairs of vectors (Eklundh, A Fast Computer Method for Matrix
     Transposing, 1972).
     """
     vectors, lanes, real = list(rows), emitter.ir.lanes, emitter.ir.real
-    distance = lanes // 2
+    distance = distance or lanes // 2
     while distance:
         for low in (k for k in range(lanes) if not k & distance):
             high = low + distance

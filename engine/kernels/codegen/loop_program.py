@@ -73,9 +73,14 @@ class Statement:
         return self.operation in Reduction.ALL
 
     @property
+    def operand_arrays(self) -> list[ArrayRef]:
+        """The operands that are not constants."""
+        return [operand for operand in self.operands if isinstance(operand, ArrayRef)]
+
+    @property
     def computed_operands(self) -> Iterator[ArrayRef]:
         """The operands that loops compute."""
-        return (o for o in self.operands if isinstance(o, ArrayRef) and isinstance(o.array, int))
+        return (operand for operand in self.operand_arrays if isinstance(operand.array, int))
 
     def __str__(self) -> str:
         operands = [str(operand) for operand in self.operands]
@@ -103,6 +108,18 @@ class Loop:
     def is_reduction(self) -> bool:
         """Return whether every statement combines samples."""
         return all(statement.is_reduction for statement in self.statements)
+
+    @property
+    def root_division(self) -> Statement | None:
+        """The first division of a root that the loop computes by a number that is the same in every iteration."""
+        operation_of = {statement.result.array: statement.operation for statement in self.statements}
+        for statement in self.statements:
+            if statement.operation == "div" and all(isinstance(operand, ArrayRef) for operand in statement.operands):
+                root, divisor = statement.operand_arrays
+                is_root = operation_of.get(root.array) == "sqrt"
+                if is_root and divisor.array not in operation_of and len({*divisor.elements}) == 1:
+                    return statement
+        return None
 
     def __str__(self) -> str:
         head = f"for i in 0 .. {self.members - 1}{', per sample' if self.per_sample else ''}:"

@@ -18,46 +18,56 @@ store <4 x double> %v2, ptr %out, align 32
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.kernels.codegen.emitter import Emitter, Memory
 from engine.kernels.codegen.layout import Location
 from engine.kernels.codegen.loop_program import DOT, ArrayRef, Operand, Statement
+from engine.kernels.codegen.primitives import OPERATIONS, all_moderate, combined, divide_root, divides_slowly
 from engine.kernels.codegen.tile import TiledLoop, TiledProgram
-from engine.kernels.codegen.vectors import REAL, Vectors, fma, splat, where
+from engine.kernels.codegen.vectors import REAL, Vectors, fma, splat
 from engine.kernels.vector_math.functions import FUNCTIONS
-from engine.program import Reduction
 
 _UNROLLED_DOT = 8
 """Largest number of pairs of a dot that is written without a loop."""
 
-OPERATIONS: dict[str, Callable[..., Vectors]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": lambda a: -a,
-    "absolute": lambda a: a.absolute(),
-    "floor": lambda a: a.call("floor"),
-    "sqrt": lambda a: a.call("sqrt"),
-    "select": lambda a, b, x, y: where(a <= b, x, y),
-    # NaN if either operand is NaN, as in NumPy
-    "maximum": lambda a, b: where((a >= b) | a.is_nan(), a, b),
-    "minimum": lambda a, b: where((a <= b) | a.is_nan(), a, b),
-}
-"""Primitive -> the function that writes its instructions. The other primitives are fma and calls of FUNCTIONS."""
-
 
 def write_loops(emitter: Emitter, program: TiledProgram, memory: Mapping[str | int, Memory]) -> None:
-    """Write the loops. `memory` has the location of each array from outside and of each array that is stored."""
+    """Write the loops, apart from those that wait for the end of a block of samples.
+
+    memory: the location of each array from outside and of each array that is stored.
+    """
     available: dict[Location, list[str]] = {}
     previous = -1
-    for tiled in program.tiled:
+    for tiled in program.each_tile:
         if tiled.group != previous:
             available = {}
         previous = tiled.group
         _LoopWriter(emitter, tiled, memory, available).write()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of samples.
+
+    tiles: number of its tiles, a value of the text.
+    goes_on: an i1 that says whether another block has begun the sums. Otherwise they begin at 0.
+    """
+
+    tiles: str
+    goes_on: str
+
+
+def write_block_loops(
+    emitter: Emitter, program: TiledProgram, memory: Mapping[str | int, Memory], block: Block
+) -> None:
+    """Write the loops that wait for the end of a block of samples. A tile of sums stays in registers meanwhile.
+
+    memory: as for `write_loops`, at the block's first tile of samples.
+    """
+    for tiled in program.each_block:
+        _LoopWriter(emitter, tiled, memory, {}, block).write()
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class _LoopWriter:
     """Writes one loop.
 
     available: location -> registers, one for each sample, of values that this group of unrolled loops has computed.
+    block: the samples of a loop that waits for them.
     """
 
     def __init__(
@@ -85,13 +96,16 @@ class _LoopWriter:
         tiled: TiledLoop,
         memory: Mapping[str | int, Memory],
         available: dict[Location, list[str]],
+        block: Block | None = None,
     ) -> None:
         self._emitter = emitter
         self._tiled = tiled
         self._loop = tiled.loop
-        self._memory = memory
+        self._memory: Mapping[str | int, Memory] = memory
         self._samples = tiled.samples
         self._available = available
+        self._block = block
+        self._root_division: tuple[Statement, Vectors, Vectors] | None = None
         self._computed = {statement.result.array for statement in tiled.loop.statements if not statement.is_reduction}
         # state of the tile that is being written
         self._tile = _Tile(())
@@ -100,7 +114,29 @@ class _LoopWriter:
         self._loaded: dict[object, str] = {}
 
     def write(self) -> None:
-        """Write the loop: tiles in up to two loops, then the tiles that these leave."""
+        """Write the loop. If it divides roots by one number, write another one, for when that needs no division."""
+        division = self._loop.root_division
+        if division is None or not divides_slowly(self._emitter.ir):
+            self._write_all()
+            return
+        divisor = self._emitter.vectors(self._load_same(division.operand_arrays[1]))
+        moderate = all_moderate(divisor)
+        with self._emitter.if_then(moderate):
+            self._root_division = division, divisor, divisor.like(1.0) / divisor
+            self._write_all()
+            self._root_division = None
+        with self._emitter.if_then(self._emitter.ir.value(f"xor i1 {moderate}, true")):
+            self._write_all()
+
+    def _load_same(self, ref: ArrayRef) -> str:
+        """Load an operand that is the same in every iteration, before the loop."""
+        memory = self._memory[ref.array]
+        return self._emitter.load_element(
+            memory, self._emitter.offset(memory.pointer, ref.elements[0] * memory.element)
+        )
+
+    def _write_all(self) -> None:
+        """Write tiles in up to two loops, then the tiles that these leave."""
         columns_in_all, members = self._tiled.columns_in_all, self._loop.members
         if columns_in_all is None:
             for begin in range(0, members, self._tiled.columns):
@@ -197,16 +233,18 @@ class _LoopWriter:
             if statement.is_reduction:
                 self._reduce(statement)
                 continue
-            if statement.operation == DOT:
-                result = self._dot(statement)
-            else:
-                result = self._apply(statement.operation, [self._operand(operand) for operand in statement.operands])
+            result = self._dot(statement) if statement.operation == DOT else self._apply(statement)
             self._assign(statement, result)
 
-    def _apply(self, operation: str, operands: Sequence[Vectors]) -> Vectors:
-        if operation in FUNCTIONS:
-            return self._emitter.call(operation, operands)
-        return OPERATIONS[operation](*operands)
+    def _apply(self, statement: Statement) -> Vectors:
+        if self._root_division is not None and self._root_division[0] is statement:
+            _, divisor, inverse = self._root_division
+            root = self._operand(statement.operands[0])
+            return divide_root(root, divisor.repeated(root), inverse.repeated(root))
+        operands = [self._operand(operand) for operand in statement.operands]
+        if statement.operation in FUNCTIONS:
+            return self._emitter.call(statement.operation, operands)
+        return OPERATIONS[statement.operation](*operands)
 
     def _assign(self, statement: Statement, result: Vectors) -> None:
         """Keep a statement's result for later statements, and store it if other loops or outputs need it."""
@@ -263,13 +301,34 @@ class _LoopWriter:
         """Add each member's samples to its sum, one after another."""
         pointers = [self._pointer(statement.result, member) for member in range(len(self._tile.iterations))]
         totals = [self._emitter.load(pointer) for pointer in pointers]
+        if self._block is None:
+            totals = self._reduce_samples(statement, totals)
+        else:
+            begun = self._emitter.vectors(*totals).masked(self._block.goes_on)
+            totals = self._reduce_block(statement, begun.names, self._block.tiles)
+        for name, pointer in zip(totals, pointers, strict=True):
+            self._emitter.store(name, pointer)
+
+    def _reduce_block(self, statement: Statement, starts: Sequence[str], tiles: str) -> list[str]:
+        """Add the samples of some tiles to sums, and return them."""
+        memory = self._memory
+        arrays = [operand.array for operand in statement.operands if isinstance(operand, ArrayRef)]
+        with self._emitter.for_range(tiles, carried=starts) as loop:
+            self._bases = {}
+            self._memory = {**memory, **{a: memory[a].of_tile(self._emitter, loop.index) for a in arrays}}
+            loop.carry(self._reduce_samples(statement, loop.carried))
+        self._bases, self._memory = {}, memory
+        return loop.carried
+
+    def _reduce_samples(self, statement: Statement, starts: Sequence[str]) -> list[str]:
+        """Add the samples of a tile to sums, and return them."""
+        totals = list(starts)
         for sample in range(self._samples):
             self._loaded = {}
             for member, total in enumerate(totals):
                 values = [self._sample(operand, member, sample) for operand in statement.operands]
-                totals[member] = _combined(statement.operation, self._emitter.vectors(total), values)
-        for name, pointer in zip(totals, pointers, strict=True):
-            self._emitter.store(name, pointer)
+                totals[member] = combined(statement.operation, self._emitter.vectors(total), values)
+        return totals
 
     def _sample(self, operand: Operand, member: int, sample: int) -> Vectors:
         """Return one sample of an operand. From memory, only this sample is loaded."""
@@ -278,13 +337,6 @@ class _LoopWriter:
             if not (self._tiled.unrolled and location in self._available):
                 return self._emitter.vectors(self._load(operand, member, sample))
         return self._emitter.vectors(self._samples_of(operand, member)[sample])
-
-
-def _combined(reduction: str, total: Vectors, values: Sequence[Vectors]) -> str:
-    """Return the sum after one more sample."""
-    if reduction == Reduction.ANY:
-        return (total.bits() | values[0].bits()).real().names[0]
-    return (fma(values[0], values[1], total) if len(values) == 2 else total + values[0]).names[0]
 
 
 def _product(rows: range, columns: range) -> tuple[tuple[int, int], ...]:

@@ -7,7 +7,7 @@ Every function takes the arrays of a block (see `layout.py`) and one or two more
 >>> with module.function("copy", ["ptr %a", "ptr %b"]) as emitter:
 ...     emitter.store(emitter.load("%a"), "%b")
 >>> print(module.text().partition("define")[2])
- internal fastcc void @copy(ptr %a, ptr %b) nounwind noinline {
+ internal fastcc void @copy(ptr %a, ptr %b) nounwind noinline alignstack(16) {
 entry:
 %v1 = load <2 x double>, ptr %a, align 16
 store <2 x double> %v1, ptr %b, align 16
@@ -18,14 +18,15 @@ ret void
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 from engine.kernels.codegen.emitter import Emitter, Memory
-from engine.kernels.codegen.gather import write_gather
 from engine.kernels.codegen.layout import Layout, OutputFunction, ReduceFunction
 from engine.kernels.codegen.loop_program import LoopProgram
 from engine.kernels.codegen.loops import write_loops
+from engine.kernels.codegen.sample_loop import SampleLoop, Scratch
 from engine.kernels.codegen.target import Target
 from engine.kernels.codegen.tile import TiledProgram
 from engine.kernels.codegen.vectors import IRText, splat
@@ -69,7 +70,8 @@ class ModuleBuilder:
         """
         emitter = Emitter(IRText(self.lanes, self.dtype), self.target.calling_convention)
         linkage = "" if exported else "internal fastcc "
-        emitter.ir.line(f"define {linkage}void @{name}({', '.join(arguments)}) nounwind noinline {{")
+        attributes = f"nounwind noinline alignstack({emitter.vector_bytes})"
+        emitter.ir.line(f"define {linkage}void @{name}({', '.join(arguments)}) {attributes} {{")
         emitter.start("entry")
         yield emitter
         emitter.ir.line("ret void")
@@ -98,7 +100,7 @@ def emit_reductions(
     """
     with module.function(function.name, step_arguments("ptr noalias %order", "i64 %count")) as emitter:
         size, reductions = emitter.vector_bytes, len(function.reductions)
-        memory, scratch = _memory(emitter, layout), _Scratch(emitter)
+        memory, scratch = _memory(emitter, layout), Scratch(emitter)
         shared_at = scratch.reserve(sum(len(tiled.loops.outputs) for tiled in shared) * size)
         for tiled in shared:
             _compute(emitter, tiled, memory, scratch, shared_at)
@@ -106,9 +108,9 @@ def emit_reductions(
         if not samples:
             return
         at_once = samples[0].samples
-        with emitter.for_range(reductions) as loop:
-            emitter.store(splat(emitter.ir, 0.0), emitter.advance("%sums", loop.index, size))
-        writer = _SampleLoop(emitter, widths, memory, scratch, function.gathered)
+        waiting = _waiting_sums(samples[0])
+        _write_zeros(emitter, [k for k in range(reductions) if k not in waiting])
+        writer = SampleLoop(emitter, widths, memory, scratch, function.gathered)
         left = emitter.ir.value(f"urem i64 %count, {at_once}")
         evenly = emitter.ir.value(f"sub i64 %count, {left}")
         has_even = emitter.ir.value(f"icmp ne i64 {evenly}, 0")
@@ -121,6 +123,21 @@ def emit_reductions(
         count = emitter.broadcast(emitter.ir.value(f"uitofp i64 %count to {emitter.ir.scalar}"))
         emitter.store(count, emitter.offset("%sums", reductions * size))
         module.scratch_bytes = max(module.scratch_bytes, scratch.size)
+
+
+def _waiting_sums(tiled: TiledProgram) -> set[int]:
+    """Return the sums that are first written at the end of the first block of samples."""
+    return {element for loop in tiled.each_block for s in loop.loop.statements for element in s.result.elements}
+
+
+def _write_zeros(emitter: Emitter, numbers: Sequence[int]) -> None:
+    """Write code that sets some sums to 0."""
+    size, zero = emitter.vector_bytes, splat(emitter.ir, 0.0)
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in run]
+        first = emitter.offset("%sums", members[0] * size)
+        with emitter.for_range(len(members)) as loop:
+            emitter.store(zero, emitter.advance(first, loop.index, size))
 
 
 def emit_outputs(
@@ -137,7 +154,7 @@ def emit_outputs(
     has_exact_inverses: whether each number of samples is a power of two.
     """
     with module.function(function.name, step_arguments("ptr noalias %out")) as emitter:
-        memory, scratch = _memory(emitter, layout), _Scratch(emitter)
+        memory, scratch = _memory(emitter, layout), Scratch(emitter)
         count = emitter.load(emitter.offset("%sums", len(function.reductions) * emitter.vector_bytes))
         divisor, factor = emitter.mean_scale(count, has_exact_inverses)
         memory["mean"] = Memory("%sums", emitter.vector_bytes, divisor=divisor, factor=factor)
@@ -164,7 +181,7 @@ def _memory(emitter: Emitter, layout: Layout) -> dict[str | int, Memory]:
 
 
 def _compute(
-    emitter: Emitter, tiled: TiledProgram, memory: Mapping[str | int, Memory], scratch: _Scratch, target: str
+    emitter: Emitter, tiled: TiledProgram, memory: Mapping[str | int, Memory], scratch: Scratch, target: str
 ) -> None:
     """Write loops that do not run for each sample. Their outputs become successive vectors from `target` on."""
     direct = _direct_destinations(tiled.loops, emitter, target)
@@ -196,71 +213,3 @@ def _direct_destinations(program: LoopProgram, emitter: Emitter, target: str) ->
         if elements == [first + step * element for element in range(len(elements))]:
             direct[array] = Memory(emitter.offset(target, first * size), step * size)
     return direct
-
-
-class _Scratch:
-    """Memory for intermediate values, assigned from its beginning."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self._emitter = emitter
-        self.size = 0
-
-    def reserve(self, count: int) -> str:
-        """Reserve some bytes, and return their address."""
-        pointer = self._emitter.offset("%scratch", self.size)
-        self.size += count
-        return pointer
-
-    def arrays(
-        self, program: LoopProgram, samples: int, elsewhere: Collection[str | int] = ()
-    ) -> dict[str | int, Memory]:
-        """Reserve memory for the stored arrays of loops, except for those that are elsewhere, and return it."""
-        size = self._emitter.vector_bytes
-        memory: dict[str | int, Memory] = {}
-        for array, loop in program.stored.items():
-            if array in elsewhere:
-                continue
-            count = samples if loop.per_sample else 1
-            memory[array] = Memory(self.reserve(loop.members * count * size), count * size, size if count > 1 else 0)
-        return memory
-
-
-class _SampleLoop:
-    """Writes loops over samples, several at once."""
-
-    def __init__(
-        self,
-        emitter: Emitter,
-        widths: tuple[int, int],
-        memory: Mapping[str | int, Memory],
-        scratch: _Scratch,
-        gathered: bool,
-    ) -> None:
-        self._emitter, self._memory = emitter, memory
-        self._widths = {"feature": widths[0], "target": widths[1]}
-        self._scratch, self._gathered = scratch, gathered
-
-    def write(self, begin: str, count: str, tiled: TiledProgram) -> None:
-        """Write the loop over `count` samples from `begin` on. The count is a multiple of `tiled.samples`."""
-        emitter, at_once = self._emitter, tiled.samples
-        stored = self._scratch.arrays(tiled.loops, at_once)
-        with emitter.for_range(count, at_once) as loop:
-            first = loop.index if begin == "0" else emitter.ir.value(f"add i64 {loop.index}, {begin}")
-            samples: dict[str | int, Memory] = {
-                kind: self._gather(kind, width, first, at_once) if self._gathered else self._rows(kind, width, first)
-                for kind, width in self._widths.items()
-            }
-            write_loops(emitter, tiled, {**self._memory, **stored, **samples})
-
-    def _rows(self, kind: str, width: int, first: str) -> Memory:
-        """Return the location of the samples' rows, which all trials share."""
-        size = self._emitter.scalar_bytes
-        return Memory(self._emitter.advance(f"%{kind}s", first, width * size), size, width * size, scalar=True)
-
-    def _gather(self, kind: str, width: int, first: str, at_once: int) -> Memory:
-        """Write code that copies each trial's samples into scratch memory, and return their location."""
-        emitter, vector = self._emitter, self._emitter.vector_bytes
-        target = self._scratch.reserve(width * at_once * vector)
-        order = emitter.advance("%order", first, emitter.ir.lanes * 4)
-        write_gather(emitter, kind, width, order, at_once, target)
-        return Memory(target, at_once * vector, vector)

@@ -59,6 +59,7 @@ class _Reroller:
         self._sources = computation.sources
         self._sums = computation.sums
         self._nodes = self._needed_nodes()
+        self._compare_with_relu()
         self._join_dots()
         self._locations: dict[int, tuple[int, int]] = {}
         self._arrays: list[list[int]] = []
@@ -86,6 +87,23 @@ class _Reroller:
         for value in self._results:
             uses[value] += 1
         return uses
+
+    def _compare_with_relu(self) -> None:
+        """Let comparisons of a with 0 compare relu(a), where the program computes it. Then a need not be stored.
+
+        relu(a) <= 0 if and only if a <= 0, also if a is NaN.
+        """
+        relu = {n.operands[0]: value for value, n in self._nodes.items() if self._is_relu(n)}
+        for value, node in self._nodes.items():
+            result = relu.get(node.operands[0], value) if node.operation == "select" else value
+            if result < value and self._program.constant(node.operands[1]) == 0.0:
+                node.operands[0] = result
+
+    def _is_relu(self, node: _Node) -> bool:
+        if node.operation != "select":
+            return False
+        a, bound, low, high = node.operands
+        return a == high and self._program.constant(bound) == self._program.constant(low) == 0.0
 
     def _join_dots(self) -> None:
         """Join each fma with the product or dot that it adds to, unless another instruction uses that too."""

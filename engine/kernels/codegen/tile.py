@@ -31,6 +31,8 @@ _TILE_WITHOUT_SAMPLES = 4
 """Iterations of a tile in loops that do not run for each sample."""
 _TILE_OF_SUMS = 4
 """Iterations of a tile in loops that only combine samples."""
+_COLUMNS_OF_SUMS = 6
+"""The same for the columns of a matrix whose sums stay in registers for a block of samples, with four rows."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class TiledLoop:
     columns_in_all: iterations of the inner loop; None if the elements are not affine or the loop is unrolled.
     affine: the element numbers of operands and results in memory, unless `columns_in_all` is None.
     rows, columns: iterations of the outer and of the inner loop in a tile.
+    waits: whether the loop waits for the end of a block of samples: it adds them to the sums of a matrix.
     """
 
     loop: Loop
@@ -65,6 +68,7 @@ class TiledLoop:
     affine: Mapping[ArrayRef, Affine]
     rows: int
     columns: int
+    waits: bool = False
 
     def __str__(self) -> str:
         samples = f"{self.samples} sample{'s' if self.samples > 1 else ''} at once"
@@ -75,6 +79,7 @@ class TiledLoop:
         else:
             rows_in_all = self.loop.members // self.columns_in_all
             cut = f"tiles of {self.rows} x {self.columns} from {rows_in_all} x {self.columns_in_all}"
+        samples += ", after a block of samples" if self.waits else ""
         return "\n".join([f"{cut}, {samples}:", *(f"    {statement}" for statement in self.loop.statements)])
 
 
@@ -90,6 +95,16 @@ class TiledProgram:
     loops: LoopProgram
     tiled: tuple[TiledLoop, ...]
     samples: int
+
+    @property
+    def each_tile(self) -> tuple[TiledLoop, ...]:
+        """The loops that run for each tile of samples."""
+        return tuple(tiled for tiled in self.tiled if not tiled.waits)
+
+    @property
+    def each_block(self) -> tuple[TiledLoop, ...]:
+        """The loops that run for each block of samples."""
+        return tuple(tiled for tiled in self.tiled if tiled.waits)
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.tiled), self.loops.last_line])
@@ -131,11 +146,18 @@ def _is_unrolled(loop: Loop) -> bool:
 def _tiled(loop: Loop, samples: int, group: int, stored: frozenset[str | int], registers: int) -> TiledLoop:
     unrolled = _is_unrolled(loop)
     columns_in_all, affine = (None, {}) if unrolled else _affine_columns(loop)
-    rows = 1
+    rows, columns, waits = 1, _columns(loop, samples, registers), False
     if loop.is_reduction and columns_in_all is not None and columns_in_all > 1:
         rows = 4 if registers >= 32 else 2  # the sums in a tile share factors, which are loaded once
-    columns = _columns(loop, samples, registers)
-    return TiledLoop(loop, samples, group, stored, unrolled, columns_in_all, affine, rows, columns)
+        waits = columns_in_all < loop.members
+        if waits:
+            columns = _evenly(columns_in_all, _COLUMNS_OF_SUMS if registers >= 32 else _TILE_OF_SUMS)
+    return TiledLoop(loop, samples, group, stored, unrolled, columns_in_all, affine, rows, columns, waits)
+
+
+def _evenly(count: int, most: int) -> int:
+    """Return the size of tiles that cut a number of columns nearly evenly. most: largest size."""
+    return -(-count // -(-count // most))
 
 
 def _columns(loop: Loop, samples: int, registers: int) -> int:

@@ -18,6 +18,7 @@ of vectors, so their names and types would be formatted here anyway. tinygrad's 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -33,6 +34,9 @@ _SCALARS = {"float64": ("double", "i64", "f64"), "float32": ("float", "i32", "f3
 
 INTRINSICS = {"fma": 3, "fabs": 1, "sqrt": 1, "floor": 1, "copysign": 2}
 """LLVM's functions of vectors that the kernel uses, with their numbers of operands."""
+
+
+_NO_SIGN = (1 << 63) - 1
 
 
 class IRText:
@@ -153,7 +157,7 @@ class Vectors:
     def compare(self, predicate: str, other: VectorOperand) -> Vectors:
         """Return flags that say where one of LLVM's predicates holds.
 
-        predicate: `olt`, `ole`, `ogt`, `oge`, `oeq` or `uno` for reals; `eq`, `slt` or `ult` for integers.
+        predicate: `olt`, `ole`, `ogt`, `oge`, `oeq`, `one` or `uno` for reals; `eq`, `slt` or `ult` for integers.
         """
         return self._map(f"{_PREDICATES[self.kind]} {predicate} {self.type} {{}}, {{}}", other, result=FLAG)
 
@@ -184,6 +188,25 @@ class Vectors:
     def real(self) -> Vectors:
         """Return the reals that have these bits."""
         return self._map(f"bitcast {self.type} {{}} to {self.ir.types[REAL]}", result=REAL)
+
+    def is_constant_number(self) -> bool:
+        """Return whether each vector is one that `splat` makes of a number other than NaN."""
+        constants = [re.fullmatch(r"splat \(\w+ 0x(\w+)\)", name) for name in self.names]
+        infinity = 0x7FF << 52
+        return all(found is not None and int(found[1], 16) & _NO_SIGN <= infinity for found in constants)
+
+    def repeated(self, other: Vectors) -> Vectors:
+        """Return this vector as many times as there are others."""
+        return Vectors(self.ir, self.kind, [*self.names] * len(other.names))
+
+    def masked(self, keep: str) -> Vectors:
+        """Return reals as they are if an i1 is true, else 0."""
+        mask = self.ir.value(f"sext i1 {keep} to {self.ir.integer}")
+        kind = self.ir.types[INTEGER]
+        first = self.ir.value(f"insertelement {kind} poison, {self.ir.integer} {mask}, i64 0")
+        every = f"<{self.ir.lanes} x i32> zeroinitializer"
+        lanes = self.ir.value(f"shufflevector {kind} {first}, {kind} poison, {every}")
+        return (self.bits() & Vectors(self.ir, INTEGER, [lanes] * len(self.names))).real()
 
     def absolute(self) -> Vectors:
         """Return |x|."""

@@ -2,7 +2,7 @@
 
 >>> lines = library([("exp", 1)], lanes=2, convention="fastcc", dtype="float64")
 >>> print(lines[0])
-define internal fastcc <2 x double> @exp.1(<2 x double> %x0) noinline nounwind {
+define internal fastcc <2 x double> @exp.1(<2 x double> %x0) noinline nounwind alignstack(16) {
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def library(called: Iterable[tuple[str, int]], lanes: int, convention: str, dtyp
         operands = [[f"%{letter}{n}" for n in range(count)] for letter in ("xy" if name == "power" else "x")]
         arguments = ", ".join(f"{kind} {operand}" for row in operands for operand in row)
         result = result_type(kind, count)
-        ir.line(f"define internal {convention} {result} @{name}.{count}({arguments}) noinline nounwind {{")
+        # a vector that is spilled across the end of a page costs as much as many instructions
+        attributes = f"noinline nounwind alignstack({8 * lanes})"
+        ir.line(f"define internal {convention} {result} @{name}.{count}({arguments}) {attributes} {{")
         if dtype == "float64":
             _define(ir, name, operands)
         elif name in IN_FLOATS:

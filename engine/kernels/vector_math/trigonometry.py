@@ -89,7 +89,7 @@ def define_reduction(ir: IRText) -> None:
     result = f"{{{integer}, {real}, {real}}}"
     turns = [hex_constant(part) for shift in range(_LARGEST_SHIFT + 1) for part in _two_over_pi_words(shift)]
     ir.line(f"@turns = internal constant [{len(turns)} x double] [{', '.join(f'double {turn}' for turn in turns)}]")
-    ir.line(f"define internal fastcc {result} @reduce_angle({real} %x) noinline nounwind {{")
+    ir.line(f"define internal fastcc {result} @reduce_angle({real} %x) noinline nounwind alignstack({8 * ir.lanes}) {{")
     ir.line("near:")
     x = Vectors(ir, REAL, ["%x"])
     near = _cody_waite(x)

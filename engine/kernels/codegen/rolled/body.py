@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from engine.kernels.codegen.emitter import Emitter
-from engine.kernels.codegen.loops import OPERATIONS
+from engine.kernels.codegen.primitives import OPERATIONS
 from engine.kernels.codegen.vectors import REAL, Vectors, fma, splat, where
 from engine.kernels.vector_math.functions import FUNCTIONS
 from engine.program import Instruction
