@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine import LOSSES, MLP, OPTIMIZERS, UpdateRule, trace_step
 from engine.arrays import Floats
 from engine.kernels import compiled
 from engine.kernels.codegen import loops
 from engine.kernels.codegen.emitter import Emitter
-from engine.kernels.codegen.pipeline import lower
+from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.primitives import OPERATIONS, all_moderate, divide_root
 from engine.kernels.codegen.target import JitModule, host_target
 from engine.kernels.codegen.vectors import IRText, Vectors
@@ -108,6 +109,16 @@ def test_adam_has_the_same_bits_with_and_without_divisions(
         slow = lower(job.program, host_target(), compiled._options(some)).module.text()
         assert host_target().lanes < 4 or text != slow
         assert same(fast, compiled.train(some))
+
+
+def test_a_ratio_of_single_roots_stays_a_division() -> None:
+    """Its loop is unrolled: the next ones use its values. The update ratio of a layer with a drift is such a ratio."""
+    rule = UpdateRule(OPTIMIZERS["sgd"], drifts=("layer2",))
+    program = trace_step(MLP((2, 3, 1)), LOSSES["mean_squared_error"], rule, features=2, targets=1)
+    stages = lower(program, host_target(), Options("float64", (2, 1), (60,)))
+    loops_of_ratios = [tiled for version in stages.tiled["ratios"] for tiled in version.tiled]
+    assert any(tiled.loop.root_division is not None for tiled in loops_of_ratios if tiled.unrolled)
+    JitModule(stages.module.text(), host_target()).address("run")
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum"])

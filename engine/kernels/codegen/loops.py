@@ -115,7 +115,8 @@ class _LoopWriter:
 
     def write(self) -> None:
         """Write the loop. If it divides roots by one number, write another one, for when that needs no division."""
-        division = self._loop.root_division
+        # values of unrolled loops pass on in registers, which a branch would hide
+        division = None if self._tiled.unrolled else self._loop.root_division
         if division is None or not divides_slowly(self._emitter.ir):
             self._write_all()
             return
