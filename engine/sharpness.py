@@ -48,16 +48,23 @@ def sharpness(model: Model, loss: Loss, weights: Floats, samples: Samples) -> Fl
     weights: (points, weights), where to differentiate.
     samples: the data.
 
-    It is NaN where a derivative is not finite. The numbers are the same on every machine. They are exact, up to
-    rounding, for models of at most 32 weights, and for others the largest eigenvalue in the space that 32 products
-    with the Hessian span, from a fixed vector. Raises ValueError for a model with more weights, and TraceError if the
-    model or the loss can't be traced.
+    The numbers are the same on every machine. They are exact, up to rounding, for models of at most 32 weights, and
+    for others the largest eigenvalue in the space that 32 products with the Hessian span, from a fixed vector. They are
+    NaN where a derivative is not finite or above some 1e150, and too small where all are below some 1e-150.
+
+    Raises ValueError for a model with more weights, and TraceError if the model or the loss can't be traced.
     """
-    points, count = weights.shape
+    count = weights.shape[1]
     if count > MOST_WEIGHTS:
         raise ValueError(f"sharpness is computed for at most {MOST_WEIGHTS:,} weights, not {count:,}")
     features, targets = samples.features.shape[1], samples.targets.shape[1]
-    program = _trace_lanczos(model, loss, features=features, targets=targets)
+    program = trace_lanczos(model, loss, features=features, targets=targets)
+    return sharpness_by(program, weights, samples)
+
+
+def sharpness_by(program: Program, weights: Floats, samples: Samples) -> Floats:
+    """Return the sharpness at some points, (points,), as `sharpness` does. program: from `trace_lanczos`."""
+    points, count = weights.shape
     initial = np.concatenate([weights, np.tile(_first_vector(count), (points, 1))], axis=1)
     steps = min(count, LANCZOS_STEPS)
     history = train(program, initial, {}, samples, steps=max(steps - 1, 1), points=max(steps, 2))
@@ -68,8 +75,8 @@ def sharpness(model: Model, loss: Loss, weights: Floats, samples: Samples) -> Fl
     return np.where(np.isfinite(diagonal).all(axis=1) & np.isfinite(beside).all(axis=1), largest, np.nan)
 
 
-def _trace_lanczos(model: Model, loss: Loss, *, features: int, targets: int) -> Program:
-    """Return a step of Lanczos' method as a Program.
+def trace_lanczos(model: Model, loss: Loss, *, features: int, targets: int) -> Program:
+    """Return a step of Lanczos' method as a Program, for `sharpness_by`.
 
     Its weights are those of the model, which stay, and a unit vector v; its state is the vector before and its number
     beside the diagonal. With u = H v - beside * before, the curves are `diagonal`, u . v, and `beside`, the norm of

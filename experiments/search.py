@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from engine.arrays import Array, Floats, Integers, Words
 from experiments.axis import Interval, rounded
 from experiments.data.dataset_spec import Section
+from experiments.search_methods import ASKING
 
 MAX_POINTS = 1_000_000
 """Largest number of points of a search."""
@@ -24,9 +25,6 @@ MOST_WHOLE = 2**31
 _BITS = 32
 COORDINATES: int = 2**_BITS
 """Coordinates are whole numbers below this."""
-
-ASKING = ("tpe", "cmaes", "optuna")
-"""The methods that ask a sampler of Optuna for points."""
 
 
 class SearchSpec(Section):

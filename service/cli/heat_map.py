@@ -14,7 +14,7 @@ from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from service.results.axes import NO_AXIS, Axis, axis_pairs, display_name, format_value, swept_axes
 from service.results.colours import OUTCOME_COLOURS
 from service.results.intervals import in_intervals
-from service.results.map_pixels import CALM, LOST, calm_scale, lost_scale, map_pixels, shades
+from service.results.map_pixels import CALM, LOST, calm_scale, lost_scale, lost_text, map_pixels, shades
 from service.results.metrics import METRICS, lower_is_better
 from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_phase_diagram, scale_of_median
 from service.results.scales import Scale
@@ -98,7 +98,9 @@ def _picture_legend(phase: PhaseDiagram) -> Text:
     ends = (scale.low, scale.high) if scale else (math.nan, math.nan)
     best, worst = ends if lower_is_better(phase.metric) else ends[::-1]
     parts = [(CALM, f"{best:.3g}", f"{worst:.3g}")] if scale else []
-    parts += [(LOST, f"lost at step {of_lost.low:g}", f"{of_lost.high:g}")] if of_lost else []
+    parts += (
+        [(LOST, f"lost at step {lost_text(phase, of_lost.low)}", lost_text(phase, of_lost.high))] if of_lost else []
+    )
     text = Text()
     for colours, first, last in parts:
         text.append(f"{first} ")

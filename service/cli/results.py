@@ -135,7 +135,10 @@ def _top_of_several(store: Store, sweeps: tuple[str, ...], ranking: _Ranking) ->
 )
 @click.option("--by", "metric", metavar="METRIC", help="The metric to show; by default the sweep's objective.")
 @click.option(
-    "--lost-by", metavar="METRIC", default="", help="Colour a map's lost trials by this metric, not by their last step."
+    "--lost-by",
+    metavar="METRIC",
+    default="",
+    help="Colour a map's lost trials by this metric, not by the step at which they failed.",
 )
 @click.option("--dashboard-url", metavar="URL", help="The MLflow server that links lead to; by default the store's.")
 @options.trust_parts
@@ -157,6 +160,8 @@ def report(
     With several SWEEPs the page compares them: one leaderboard, distributions, and trials that are equal in everything
     that two sweeps share.
     """
+    if lost_by and len(sweeps) > 1:
+        raise click.UsageError("--lost-by is for the report of one sweep")
     from pathlib import Path
 
     from service.inspection.compare import compare, find_sweeps
@@ -167,8 +172,6 @@ def report(
     infos = find_sweeps(store, sweeps)
     path = checked_path(Path(output or f"{'-'.join(info.sweep for info in infos)}.html"))
     if len(infos) > 1:
-        if lost_by:
-            raise click.UsageError("--lost-by is for the report of one sweep")
         page = make_comparison(compare(store, infos, metric), store, dashboard=dashboard_url)
         ids: dict[str, object] = {"sweeps": [info.sweep for info in infos]}
     else:

@@ -43,7 +43,7 @@ from service.results.curves import kept_curves
 
 _SHARDS_PER_WORKER = 6  # enough that no worker idles for long at the end
 _SHORTEST, _LONGEST = 0.4, 8.0  # seconds a shard: a task costs milliseconds, and progress should be visible
-_TRAINING_STEPS_A_LANCZOS_STEP = 4
+_TRAINING_STEPS_A_LANCZOS_STEP, _LANCZOS_SECONDS_A_WEIGHT = 4, 1e-3  # to run and to compile it
 _MAX_TRIALS = 2_000  # a shard: a worker and a recorder hold its curves in memory
 
 
@@ -119,7 +119,9 @@ class Plan:
     @cached_property
     def compilation_seconds(self) -> float:
         """The estimated time of compiling each program once, in seconds."""
-        return sum(compilation_seconds(program) for program in dict.fromkeys(self.programs))
+        programs = dict.fromkeys(self.programs)
+        weights = sum(program.weight_count for program in programs) if self.record.sharpness else 0
+        return sum(map(compilation_seconds, programs)) + weights * _LANCZOS_SECONDS_A_WEIGHT
 
     def seconds_in_threads(self, threads: int) -> float:
         """Return the estimated time in threads of this process, in seconds. Programs are compiled one at a time."""

@@ -6,14 +6,17 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from engine import OUTCOMES, History, initial_weights, sharpness, train
+from engine import OUTCOMES, History, Program, initial_weights, train
 from engine.arrays import Array, Floats, Integers
+from engine.losses import weighted
 from engine.outcomes import WILD
 from engine.samples import Samples
+from engine.sharpness import sharpness_by, trace_lanczos
 from experiments.architecture import Architecture
 from experiments.compared_metrics import plain_metric
 from experiments.data.datasets import Dataset
@@ -140,11 +143,20 @@ def _tested(shard: Shard, weights: Floats, training: Samples, test: Samples) -> 
 def _sharpness(history: History, architecture: Architecture, dataset: Dataset, training: Samples) -> Floats:
     """Return the sharpness of the training loss at each recorded point, (trials, points); NaN where there is none."""
     assert history.snapshots is not None
-    model, loss = architecture.model(architecture.widths(dataset)), architecture.loss_of(dataset)
     there = np.isfinite(history.snapshots).all(axis=2)
     curve = np.full(there.shape, np.nan)
-    curve[there] = sharpness(model, loss, history.snapshots[there], training)
+    program = _lanczos(architecture, training.features.shape[1], training.targets.shape[1], dataset.is_weighted)
+    curve[there] = sharpness_by(program, history.snapshots[there], training)
     return curve
+
+
+@lru_cache(maxsize=16)
+def _lanczos(architecture: Architecture, features: int, targets: int, is_weighted: bool) -> Program:
+    """Return the step of Lanczos' method. Shards that share an architecture share it: to trace it takes a second."""
+    loss = architecture.parts.loss(architecture.loss)
+    widths = (features, *architecture.hidden, targets - is_weighted)
+    model = architecture.model(widths)
+    return trace_lanczos(model, weighted(loss) if is_weighted else loss, features=features, targets=targets)
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

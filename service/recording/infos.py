@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.search_methods import ASKING
 from service.recording.tags import Tag
 
 if TYPE_CHECKING:
@@ -76,8 +77,6 @@ class SweepInfo:
 
         A refinement may skip trials, and a sampler may repeat points: then `40 of at most 96`.
         """
-        from experiments.search import ASKING
-
         planned = self.trial_count or 0
         if self.status == "FINISHED" or recorded >= planned:
             return f"{recorded:,}"

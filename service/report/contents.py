@@ -24,12 +24,15 @@ from service.results.importance import Importance, importance
 from service.results.intervals import in_intervals, intervals_note
 from service.results.leaderboard import Entry, check_metric, ranked
 from service.results.metrics import METRICS, outcome_counts, validation_metric
-from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
+from service.results.phase_diagram import MAP_SIDE, PhaseDiagram, make_phase_diagram
 from service.results.quantile_bands import Curves
 from service.results.refined_table import with_untrained_cells
 from service.results.trials_table import shown_params
 
 _PAIRS, _ENTRIES = 6, 20
+_NO_MAP = (
+    f"There is no map, so nothing is coloured by --lost-by: maps have {MAP_SIDE} values or more of two axes of numbers."
+)
 _FURTHER_COLUMNS = ("params.learning_rate", "metrics.dead_units")  # of learned functions, of curves
 
 
@@ -104,7 +107,8 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: s
     choice = choice_sentence(by, has_validation=beside in table)
     missing = [note(store, sweep, table) for note in (missing_trials_note, lost_runs_note)]
     every_note = *missing, intervals_note(drawn), choice
-    notes = [note for note in (*every_note, _targets_note(store.data(sweep))) if note]
+    unused = "" if not lost_by or any(phase.is_map for phase in phases) else _NO_MAP
+    notes = [note for note in (*every_note, unused, _targets_note(store.data(sweep))) if note]
     curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
     return Contents(

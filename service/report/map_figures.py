@@ -45,6 +45,7 @@ from service.results.map_pixels import (
     calm_scale,
     lost_label,
     lost_scale,
+    lost_text,
     map_pixels,
     scale_ticks,
     shades,
@@ -103,7 +104,7 @@ def _map_drawing(phase: PhaseDiagram, sweep: str) -> Drawing:
         plot.add_layout(_colour_bar(scale, CALM if lower_is_better(phase.metric) else CALM[::-1]), "right")
     keys = []
     if of_lost:
-        ends = " to ".join(format_value(end) for end in (of_lost.low, of_lost.high))
+        ends = " to ".join(lost_text(phase, end) for end in (of_lost.low, of_lost.high))
         keys = [Key(f"lost, {lost_label(phase)} from {ends}", mark="lost")]
     if (map_pixels(phase) == NOTHING).all(axis=2).any():
         keys.append(Key("no value", f"#{bytes(NOTHING).hex()}"))

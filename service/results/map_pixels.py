@@ -49,12 +49,14 @@ def lost_label(phase: PhaseDiagram) -> str:
     return f"median {display_name(phase.lost_by)}" if phase.lost_by else "step of failure"
 
 
+def lost_text(phase: PhaseDiagram, value: float) -> str:
+    """Return the text of a value that colours lost cells."""
+    return format_value(value) if phase.lost_by else f"{value:,.0f}"
+
+
 def scale_ticks(scale: RankScale) -> dict[float, str]:
-    """Return the texts of some values along a scale, by their positions from 0 to 1. Equal texts stand once."""
-    texts: dict[str, float] = {}
-    for position in np.linspace(0.0, 1.0, _TICKS).tolist():
-        texts.setdefault(format_value(scale.at(position)), position)
-    return {position: text for text, position in texts.items()}
+    """Return the texts of some values along a scale, by their positions from 0 to 1."""
+    return {position: format_value(value) for position, value in scale.spread(_TICKS).items()}
 
 
 def map_pixels(phase: PhaseDiagram) -> Array:
@@ -69,10 +71,18 @@ def map_pixels(phase: PhaseDiagram) -> Array:
         heights = 1.0 - heights
     pixels = shades(heights, CALM)
     lost = _is_lost(phase)
-    if of_lost is not None:
-        pixels[lost] = shades(of_lost.fractions(phase.lost_values[lost]), LOST)
-    pixels[(phase.trials == 0) | (phase.cells_without_value & ~lost)] = NOTHING
+    values = phase.lost_values[lost]
+    of_infinite = np.where(np.isposinf(values), 1.0, 0.0)
+    pixels[lost] = shades(of_infinite if of_lost is None else of_lost.fractions(values), LOST)
+    pixels[_has_nothing(phase)] = NOTHING
     return pixels
+
+
+def _has_nothing(phase: PhaseDiagram) -> Array:
+    """Return whether a cell has no trials, or no value of what colours it, (rows, columns)."""
+    lost = _is_lost(phase)
+    without = (phase.trials == 0) | (phase.cells_without_value & ~lost) | (lost & np.isnan(phase.lost_values))
+    return np.asarray(without)
 
 
 def _is_lost(phase: PhaseDiagram) -> Array:

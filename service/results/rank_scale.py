@@ -15,31 +15,25 @@ _DIGITS = 3  # significant: values that are closer together are equal, or a flat
 class RankScale:
     """The ranks of some values.
 
-    values: (distinct values,) ascending.
-    heights: (distinct values,) the share of the values that are less, from 0 at the least to 1 at the greatest; equal
-        values share a rank.
+    values: (distinct values,) ascending, to three significant digits.
+    heights: (distinct values,) the middle of the ranks of the values that are equal to it, from 0 at the least to 1 at
+        the greatest.
+    low, high: the least and the greatest value.
     """
 
     values: Floats
     heights: Floats
-
-    @property
-    def low(self) -> float:
-        """The least value."""
-        return float(self.values[0])
-
-    @property
-    def high(self) -> float:
-        """The greatest value."""
-        return float(self.values[-1])
+    low: float
+    high: float
 
     def fractions(self, values: Floats) -> Floats:
         """Return the values' positions on the scale, from 0 to 1; NaN for NaN."""
         return np.asarray(np.interp(_rounded(values), self.values, self.heights))
 
-    def at(self, fraction: float) -> float:
-        """Return the value at a position from 0 to 1."""
-        return float(self.values[min(int(np.searchsorted(self.heights, fraction)), len(self.values) - 1)])
+    def spread(self, count: int) -> dict[float, float]:
+        """Return at most `count` values that stand far apart on the scale, by their positions from 0 to 1."""
+        places = np.abs(self.heights - np.linspace(0.0, 1.0, count)[:, None]).argmin(axis=1)
+        return {float(self.heights[place]): float(self.values[place]) for place in np.unique(places)}
 
 
 def rank_scale(values: Floats) -> RankScale | None:
@@ -50,7 +44,7 @@ def rank_scale(values: Floats) -> RankScale | None:
     distinct, counts = np.unique(_rounded(finite), return_counts=True)
     middles = np.cumsum(counts) - counts / 2
     heights = (middles - middles[0]) / max(middles[-1] - middles[0], 1.0)
-    return RankScale(distinct, heights)
+    return RankScale(distinct, heights, float(finite.min()), float(finite.max()))
 
 
 def _rounded(values: Floats) -> Floats:

@@ -2,13 +2,14 @@
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from engine import LOSSES, MLP, OPTIMIZERS, UpdateRule, trace_step
+from engine import LOSSES, MLP, OPTIMIZERS, Samples, UpdateRule, trace_step, train
 from engine.arrays import Floats
 from engine.kernels import compiled
 from engine.kernels.codegen import loops
@@ -17,6 +18,7 @@ from engine.kernels.codegen.pipeline import Options, lower
 from engine.kernels.codegen.primitives import OPERATIONS, all_moderate, divide_root
 from engine.kernels.codegen.target import JitModule, host_target
 from engine.kernels.codegen.vectors import IRText, Vectors
+from engine.operations import sqrt, total
 from tests.engine.populations import make_job, same
 
 _LANES = 4
@@ -135,3 +137,39 @@ def test_limits_have_the_bits_of_comparisons(name: str, bound: float) -> None:
 def test_a_limit_that_is_nan_gives_nan(number: float) -> None:
     result = _apply(lambda _, a, b: OPERATIONS["maximum"](a, a.like(number)), np.ones(4), np.ones(4))
     assert np.isnan(result).all()
+
+
+@pytest.mark.parametrize("divisor", ["target", "prediction", "both"])
+def test_roots_of_each_sample_are_divided_by_the_numbers_of_that_sample(divisor: str) -> None:
+    """The loss of each output is a root divided by a number that all outputs of a sample share."""
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.standard_normal((20, 2)), 2 + rng.random((20, 3)))
+
+    def loss(outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        shared = {"target": targets[0], "prediction": 2 + outputs[0] * outputs[0], "both": targets[0] + outputs[0]}
+        return total([sqrt(1 + (p - t) ** 2) / shared[divisor] for p, t in zip(outputs, targets, strict=True)])
+
+    program = trace_step(MLP((2, 3)), loss, OPTIMIZERS["sgd"], features=2, targets=3)
+    weights = rng.uniform(-0.3, 0.3, (11, 9))
+    rates = {"learning_rate": np.full(11, 0.01)}
+    found, expected = (
+        train(program, weights, rates, samples, steps=5, points=6, kernel=kernel)
+        for kernel in ("compiled", "reference")
+    )
+    np.testing.assert_allclose(found.curves["loss"], expected.curves["loss"], rtol=1e-12)
+    np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("widths", [(1, 3, 1), (1, 4, 1), (1, 2, 2, 1), (3, 1), (2, 9, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_programs_with_rates_and_drifts_of_layers_compile(widths: tuple[int, ...], bias: bool, optimizer: str) -> None:
+    """LLVM ends the process if a value does not dominate its uses."""
+    layers = [f"layer{k}" for k in range(1, len(widths))]
+    model, loss = MLP(widths, "relu", bias=bias), LOSSES["mean_squared_error"]
+    for own, drifts in ((tuple(layers), ()), ((), tuple(layers)), ((layers[-1],), (layers[0],))):
+        rule = UpdateRule(OPTIMIZERS[optimizer], own_rates=own, drifts=drifts)
+        program = trace_step(model, loss, rule, features=widths[0], targets=1)
+        for dtype in ("float64", "float32"):
+            stages = lower(program, host_target(), Options(dtype, (widths[0], 1), (60,)))
+            JitModule(stages.module.text(), host_target()).address("run")

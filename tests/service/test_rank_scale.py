@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from service.api import load_sweep
 from service.results.axes import Axis
 from service.results.map_pixels import calm_scale, lost_label, lost_scale, map_pixels, scale_ticks
 from service.results.phase_diagram import PhaseDiagram, make_phase_diagram
@@ -22,8 +23,8 @@ def test_values_stand_at_their_ranks_whatever_their_distances() -> None:
     np.testing.assert_allclose(scale.fractions(values)[:4], [0, 1 / 3, 2 / 3, 1])
     assert np.isnan(scale.fractions(values)[4])
     assert scale.fractions(values)[5] == 1.0
-    assert (scale.low, scale.high) == pytest.approx((1e-300, 1e200))
-    assert [scale.at(share) for share in (0.0, 0.5, 1.0)] == pytest.approx([1e-300, 3.0, 1e200])
+    assert (scale.low, scale.high) == (1e-300, 1e200)
+    assert list(scale.spread(2).values()) == pytest.approx([1e-300, 1e200])
 
 
 def test_equal_values_share_a_rank_and_nearly_equal_ones_do_too() -> None:
@@ -42,13 +43,23 @@ def test_one_value_or_none() -> None:
     assert scale_ticks(scale) == {0.0: "3"}
 
 
-def _phase(lost_by: str) -> PhaseDiagram:
+@pytest.mark.parametrize("more", [[40.0] * 10, np.linspace(4.0, 39.0, 40), [500.0] * 60, np.linspace(4.0, 900.0, 997)])
+def test_a_tick_stands_where_its_value_does(more: list[float]) -> None:
+    scale = rank_scale(np.array([3.0] * 10 + [8.5] * 70 + list(more)))
+    assert scale is not None
+    ticks = scale_ticks(scale)
+    assert {0.0, 1.0} <= ticks.keys()
+    for position, text in ticks.items():
+        assert scale.fractions(np.array([float(text)]))[0] == position
+
+
+def _phase(lost_by: str, delay: tuple[float, float] = (7.0, 2.0)) -> PhaseDiagram:
     """Return a diagram of 2 x 2 cells, of which those of the upper row are lost, all at the same step."""
     table = pd.DataFrame(
         {
             "params.a": [1, 2, 1, 2], "params.b": [1, 1, 2, 2], "outcome_step": 9, "run_id": None, "number": range(4),
             "outcome": ["improving", "improving", "exploding", "diverged"],
-            "metrics.loss": [0.1, 0.2, 5.0, math.nan], "metrics.delay": [3.0, 4.0, 7.0, 2.0],
+            "metrics.loss": [0.1, 0.2, 5.0, math.nan], "metrics.delay": [3.0, 4.0, *delay],
         }
     )  # fmt: skip
     return make_phase_diagram(table, "loss", Axis("a", (1, 2)), Axis("b", (1, 2)), lost_by=lost_by)
@@ -64,6 +75,19 @@ def test_lost_cells_have_the_colours_of_the_step_or_of_a_metric() -> None:
     assert of_lost is not None
     assert calm is not None
     assert (of_lost.low, of_lost.high, calm.high) == (2.0, 7.0, 0.2)
+
+
+def test_lost_cells_without_a_value_are_grey_and_infinite_ones_have_the_last_colour() -> None:
+    nothing, last = [128, 128, 128], [248, 220, 192]
+    assert map_pixels(_phase("delay", (math.nan, math.nan)))[1].tolist() == [nothing, nothing]
+    assert map_pixels(_phase("delay", (math.inf, math.nan)))[1].tolist() == [last, nothing]
+    assert map_pixels(_phase("delay", (math.inf, 2.0)))[1, 0].tolist() != map_pixels(_phase("delay"))[0, 0].tolist()
+
+
+def test_a_sweep_without_a_map_says_so(recorded: Recorded) -> None:
+    sweep = load_sweep("small", tracking_uri=recorded.uri)
+    assert "There is no map" in sweep.report(lost_by="test_loss", keep=False).page
+    assert "There is no map" not in sweep.report(keep=False).page
 
 
 def test_a_metric_that_no_trial_has_is_refused(recorded: Recorded) -> None:

@@ -102,7 +102,7 @@ class Emitter:
     def for_range(self, count: str | int, step: int = 1, carried: Sequence[str] = ()) -> Iterator[LoopState]:
         """Write a loop over 0, step, 2 step, ... below `count`. A `with` block writes the body.
 
-        count: a multiple of `step`. It is at least `step`: the body always runs once.
+        count: at least 1: the body always runs once.
         step: difference of the variable from iteration to iteration.
         carried: values for the start of the first iteration.
         """

@@ -111,7 +111,12 @@ class Loop:
 
     @property
     def root_division(self) -> Statement | None:
-        """The first division of a root that the loop computes by a number that is the same in every iteration."""
+        """The first division of a root that the loop computes by a number that is the same in every iteration.
+
+        There is none in a loop that runs for each sample: there the number may differ.
+        """
+        if self.per_sample:
+            return None
         operation_of = {statement.result.array: statement.operation for statement in self.statements}
         for statement in self.statements:
             if statement.operation == "div" and all(isinstance(operand, ArrayRef) for operand in statement.operands):
