@@ -16,7 +16,7 @@ from service.results.colours import OUTCOME_COLOURS
 from service.results.intervals import in_intervals
 from service.results.map_pixels import CALM, LOST, calm_scale, lost_scale, lost_text, map_pixels, shades
 from service.results.metrics import METRICS, lower_is_better
-from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_phase_diagram, scale_of_median
+from service.results.phase_diagram import FAILURE_OUTCOMES, PhaseDiagram, make_picture_diagram, scale_of_median
 from service.results.scales import Scale
 
 _SHADES = "█▓▒░·"  # from the best to the worst
@@ -42,7 +42,7 @@ def sweep_map(table: pd.DataFrame, metric: str, swept: Sequence[str], width: int
         return None
     shown, _ = in_intervals(table, swept)
     axes = swept_axes(shown, swept)
-    return heat_map(make_phase_diagram(shown, metric, *axis_pairs(axes)[0]), width) if axes else None
+    return heat_map(make_picture_diagram(shown, metric, *axis_pairs(axes)[0]), width) if axes else None
 
 
 def sweep_picture(
@@ -59,7 +59,7 @@ def sweep_picture(
     columns, rows = axis_pairs(axes)[0] if axes else (NO_AXIS, NO_AXIS)
     if not rows.is_numeric or not columns.is_numeric or min(len(rows.values), len(columns.values)) <= _MAX_ROWS:
         return None
-    return half_blocks(make_phase_diagram(table, metric, columns, rows), width, height)
+    return half_blocks(make_picture_diagram(table, metric, columns, rows), width, height)
 
 
 def half_blocks(phase: PhaseDiagram, width: int = 80, height: int = 24) -> Text:

@@ -16,7 +16,7 @@ from service.results.axes import axis_pairs, display_name, short_value, swept_ax
 from service.results.colours import OUTCOME_COLOURS
 from service.results.intervals import in_intervals
 from service.results.metrics import METRICS, lower_is_better
-from service.results.phase_diagram import PhaseDiagram, make_phase_diagram, scale_of_median
+from service.results.phase_diagram import PhaseDiagram, make_picture_diagram, scale_of_median
 from service.results.refined_table import with_untrained_cells
 from service.results.scales import Scale
 
@@ -43,7 +43,7 @@ def heat_map(plan: Plan, table: pd.DataFrame) -> Mapping[str, bytes]:
     axes = swept_axes(table, plan.swept)
     if len(axes) < 2 or not table[METRICS + plan.objective].notna().any():
         return {}
-    phase = make_phase_diagram(table, plan.objective, *axis_pairs(axes)[0])
+    phase = make_picture_diagram(table, plan.objective, *axis_pairs(axes)[0])
     if phase.is_map:
         return {"heat_map.png": as_png(map_figure(phase, plan.name))}
     figure = make_figure(*_size(phase))

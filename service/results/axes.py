@@ -78,7 +78,7 @@ def swept_axes(table: pd.DataFrame, swept: Sequence[str]) -> list[Axis]:
 
 
 def _axis(table: pd.DataFrame, name: str) -> Axis:
-    values = table[PARAMS + name].dropna().drop_duplicates().tolist()
+    values = pd.Series(table[PARAMS + name].unique()).dropna().tolist()
     numeric = all(isinstance(value, (int, float)) for value in values)
     return Axis(name, tuple(sorted(values) if numeric else values))
 

@@ -10,6 +10,7 @@ import pandas as pd
 from engine.arrays import Floats
 from experiments.hyperparameters import REPEATS
 from service.results.axes import Axis, swept_axes
+from service.results.combinations import count_combinations
 from service.results.metrics import PARAMS
 from service.results.trials_table import shown_params
 
@@ -30,7 +31,7 @@ def in_intervals(table: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFram
     if len(axes) < 2:
         return table, []
     names = [PARAMS + name for name in shown_params(table.columns, swept) if name not in REPEATS]
-    configurations = len(table[names].drop_duplicates())
+    configurations = count_combinations(table, names)
     drawn = [a for a in axes if a.is_numeric and len(a.values) > max(_FEW, configurations / 2)]
     if not drawn:
         return table, []

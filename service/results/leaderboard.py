@@ -23,8 +23,9 @@ from engine.arrays import Array, Flags, Floats, Integers
 from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean_metric
 from experiments.hyperparameters import REPEATS
+from service.results.combinations import count_combinations
 from service.results.metrics import METRICS, PARAMS, lower_is_better, test_metric
-from service.results.trials_table import none_if_missing
+from service.results.trials_table import best_positions, none_if_missing
 
 _LEVEL = 0.95
 _SHORT_ID = 8
@@ -88,19 +89,49 @@ def ranked(
     run_ids: returns the runs of trials by their numbers; None if the table has them.
     Raises NotFoundError if no trial has the metric, UserError for a condition that no trial can meet.
     """
-    column = METRICS + metric
     if not len(table):
         return []
     check_metric(table, metric)
     table = matching(table, where)
     names = [name for name in swept if not (over_seeds and name in REPEATS) and PARAMS + name in table]
-    sign = 1 if lower_is_better(metric) else -1
+    if count is not None and count_combinations(table, [PARAMS + name for name in names]) == len(table):
+        groups = _single_trials(table, metric, names, count)
+    else:
+        groups = _groups(table, metric, names)
+    listed = groups if count is None else groups[: count + 1]
+    best = table.iloc[[row for *_, row, _ in listed]]
+    runs = list(map(none_if_missing, best["run_id"])) if run_ids is None else run_ids(best["number"].tolist())
+    return _entries(listed, runs)[:count]
+
+
+_Group = tuple[dict[str, Any], int, Array, int, float | None]
+"""Params, number of trials, values of the finished, row of the best trial, mean on the test part."""
+
+
+def _single_trials(table: pd.DataFrame, metric: str, names: Sequence[str], count: int) -> list[_Group]:
+    """Return the best trials as groups of one trial each, one more than `count`."""
+    positions, beside = best_positions(table, metric, count + 1), METRICS + test_metric(metric)
+    return [
+        (
+            {name: none_if_missing(row[PARAMS + name]) for name in names},
+            1,
+            np.array([float(row[METRICS + metric])]),
+            position,
+            float(row[beside]) if beside in table else None,
+        )
+        for position, row in zip(positions.tolist(), table.iloc[positions].to_dict("records"), strict=True)
+    ]
+
+
+def _groups(table: pd.DataFrame, metric: str, names: Sequence[str]) -> list[_Group]:
+    """Return the groups of trials that share these hyperparameters and of which one has finished, the best first."""
+    sign, column = 1 if lower_is_better(metric) else -1, METRICS + metric
     values = table[column].to_numpy(dtype=float)
     order = np.lexsort((table["number"].to_numpy(), sign * values))  # NaN last; no copy of the table: it may be large
     finished = (table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values)
     beside = test_metric(metric)
     tested = table[METRICS + beside].to_numpy(dtype=float) if beside and METRICS + beside in table else None
-    groups = []
+    groups: list[_Group] = []
     for key, rows in _grouped(table, names, order):
         finished_rows = rows[finished[rows]]
         if len(finished_rows):
@@ -108,10 +139,7 @@ def ranked(
             test = None if tested is None else _mean(tested[finished_rows])
             groups.append((params, len(rows), values[finished_rows], finished_rows[0], test))
     groups.sort(key=lambda g: (-len(g[2]) / g[1], sign * _mean(g[2])))
-    listed = groups if count is None else groups[: count + 1]
-    best = table.iloc[[row for *_, row, _ in listed]]
-    runs = list(map(none_if_missing, best["run_id"])) if run_ids is None else run_ids(best["number"].tolist())
-    return _entries(listed, runs)[:count]
+    return groups
 
 
 def matching(table: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
@@ -143,12 +171,9 @@ def _grouped(table: pd.DataFrame, names: Sequence[str], order: Integers) -> list
     return [(firsts[k], groups[k]) for k in by_first.tolist()]
 
 
-def _entries(
-    groups: Sequence[tuple[dict[str, Any], int, Array, int, float | None]], runs: Sequence[str | None]
-) -> list[Entry]:
+def _entries(groups: Sequence[_Group], runs: Sequence[str | None]) -> list[Entry]:
     """Return the entries of groups, which are ordered.
 
-    groups: params, number of trials, values of the finished, row of the best trial, mean on the test part.
     runs: the best trial's run of each.
     """
     ranks: list[int] = []

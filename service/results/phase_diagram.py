@@ -12,7 +12,7 @@ from engine.arrays import Array, Flags, Floats, Integers
 from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
 from experiments.stopping import TRIAL_OUTCOMES
 from service.results.axes import Axis, cell_indices
-from service.results.metrics import METRICS, lower_is_better
+from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
 
@@ -20,6 +20,8 @@ FAILURE_OUTCOMES = (VANISHING, EXPLODING, DEAD, DIVERGED)
 """The outcomes whose onset the diagram shows."""
 MAP_SIDE = 32
 """The number of values of both axes from which a phase diagram is drawn as a map."""
+MOST_DRAWN = 1024
+"""The largest number of values of an axis that a picture has a row or a column for."""
 _FAR_APART = 3.0  # ratio of the largest to the smallest median from which colours are logarithmic
 _NEEDED = ("number", "run_id", "outcome", "outcome_step")
 _WORTH_A_MAP = 0.25  # least share of an outcome in some cell
@@ -172,6 +174,20 @@ def make_phase_diagram(
         lost_by=lost_by,
         lost_median=_grid(trials[METRICS + lost_by].astype(float).groupby(cells).median(), shape) if lost_by else None,
     )
+
+
+def make_picture_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: Axis) -> PhaseDiagram:
+    """Return the phase diagram for a picture: of at most MOST_DRAWN values of each axis, evenly spread.
+
+    table, metric, columns, rows: as for `make_phase_diagram`.
+    """
+    axes, shown = [], np.ones(len(table), dtype=bool)
+    for axis in (columns, rows):
+        kept = Axis(axis.name, tuple(axis.values[k] for k in axis.spread_indices(MOST_DRAWN)))
+        if len(kept.values) < len(axis.values):
+            shown &= table[PARAMS + axis.name].isin(kept.values).to_numpy()
+        axes.append(kept)
+    return make_phase_diagram(table if shown.all() else table[shown], metric, *axes)
 
 
 def _cells(table: pd.DataFrame, columns: Axis, rows: Axis) -> tuple[pd.Series, Flags]:

@@ -36,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 from engine import DIVERGED
+from engine.arrays import Integers
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 
 FIRST_COLUMNS = ["number", "trial", "run_id"]
@@ -44,9 +45,14 @@ OUTCOME_COLUMNS = ["outcome", "outcome_step", "last_step"]
 
 def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
     """Return the rows of the best finished trials, at most `count`, best first, and equal ones by number."""
+    return table.iloc[best_positions(table, metric, count)]
+
+
+def best_positions(table: pd.DataFrame, metric: str, count: int) -> Integers:
+    """Return the positions of these rows in the table."""
     column = METRICS + metric
     if column not in table:
-        return table.iloc[:0]
+        return np.zeros(0, dtype=np.int64)
     values = table[column].to_numpy(dtype=float)
     finished = np.flatnonzero((table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values))
     values = values[finished] if lower_is_better(metric) else -values[finished]
@@ -54,7 +60,7 @@ def best_trials(table: pd.DataFrame, metric: str, count: int) -> pd.DataFrame:
         best = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
         values, finished = values[best], finished[best]
     order = np.lexsort((table["number"].to_numpy()[finished], values))
-    return table.iloc[finished[order[:count]]]
+    return np.asarray(finished[order[:count]])
 
 
 def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
