@@ -39,6 +39,8 @@ from engine import DIVERGED
 from engine.arrays import Integers
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 
+_AT_ONCE = 1 << 20  # rows
+
 FIRST_COLUMNS = ["number", "trial", "run_id"]
 OUTCOME_COLUMNS = ["outcome", "outcome_step", "last_step"]
 
@@ -53,14 +55,18 @@ def best_positions(table: pd.DataFrame, metric: str, count: int) -> Integers:
     column = METRICS + metric
     if column not in table:
         return np.zeros(0, dtype=np.int64)
-    values = table[column].to_numpy(dtype=float)
-    finished = np.flatnonzero((table["outcome"] != DIVERGED).to_numpy() & ~np.isnan(values))
-    values = values[finished] if lower_is_better(metric) else -values[finished]
-    if len(values) > count:  # sort the best alone: a table may be large
-        best = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
-        values, finished = values[best], finished[best]
-    order = np.lexsort((table["number"].to_numpy()[finished], values))
-    return np.asarray(finished[order[:count]])
+    values, numbers = table[column].to_numpy(dtype=float), table["number"].to_numpy()
+    finished = (table["outcome"] != DIVERGED).to_numpy()
+    sign, best = 1 if lower_is_better(metric) else -1, np.zeros(0, dtype=np.int64)
+    for first in range(0, len(table), _AT_ONCE):  # a table may be large, and a copy of a column with it
+        part = slice(first, first + _AT_ONCE)
+        found = first + np.flatnonzero(finished[part] & ~np.isnan(values[part]))
+        found = np.concatenate([best, found])
+        keys = sign * values[found]
+        if len(keys) > count:
+            found = found[keys <= np.partition(keys, count - 1)[count - 1]]
+        best = found[np.lexsort((numbers[found], sign * values[found]))[:count]]
+    return np.asarray(best)
 
 
 def row_values(row: pd.Series, prefix: str) -> dict[str, Any]:
