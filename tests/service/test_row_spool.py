@@ -96,7 +96,8 @@ def test_an_overview_has_the_values_of_the_table_in_less_memory(monkeypatch: pyt
     assert overview["outcome"].dtype == "category"
     assert overview["outcome"].cat.codes.dtype == np.int8
     plain = overview.assign(outcome=overview["outcome"].astype(whole["outcome"].dtype))
-    pd.testing.assert_frame_equal(plain, whole[list(overview.columns)])
+    pd.testing.assert_frame_equal(plain, whole[list(overview.columns)], check_dtype=False)
+    assert {plain[name].dtype for name in ("number", "params.seed", "outcome_step")} == {np.dtype(np.int32)}
     for outcome in ("diverged", "exploding"):  # the latter is no category
         assert ((overview["outcome"] != outcome) == (whole["outcome"] != outcome)).all()
 
@@ -138,3 +139,11 @@ def test_the_table_is_written_again_only_if_something_was_added() -> None:
         assert pa.parquet.read_table(spool.write()).num_rows == 2
         spool.add_run(1, "run1")
         assert pa.parquet.read_table(spool.write()).column("run_id").to_pylist() == [None, "run1"]
+
+
+def test_whole_numbers_that_need_more_bits_keep_them() -> None:
+    with closing(RowSpool()) as spool:
+        spool.add(_rows([0, 1], **{"params.seed": [2**40, -1]}))
+        overview = read_overview(spool.write(), "loss", ["seed"])
+    assert overview["params.seed"].tolist() == [2**40, -1]
+    assert overview["number"].dtype == np.int32
