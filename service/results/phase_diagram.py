@@ -183,10 +183,10 @@ def make_picture_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: 
     """
     axes, shown = [], np.ones(len(table), dtype=bool)
     for axis in (columns, rows):
-        kept = Axis(axis.name, tuple(axis.values[k] for k in axis.spread_indices(MOST_DRAWN)))
-        if len(kept.values) < len(axis.values):
-            shown &= table[PARAMS + axis.name].isin(kept.values).to_numpy()
-        axes.append(kept)
+        if len(axis.values) > MOST_DRAWN:
+            axis = Axis(axis.name, tuple(axis.values[k] for k in axis.spread_indices(MOST_DRAWN)))
+            shown &= table[PARAMS + axis.name].isin(axis.values).to_numpy()
+        axes.append(axis)
     return make_phase_diagram(table if shown.all() else table[shown], metric, *axes)
 
 

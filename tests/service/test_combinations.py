@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from service.results import combinations
-from service.results.axes import Axis
+from service.results.axes import NO_AXIS, Axis
 from service.results.combinations import count_combinations
 from service.results.leaderboard import ranked
 from service.results.phase_diagram import MOST_DRAWN, make_phase_diagram, make_picture_diagram
@@ -61,3 +61,14 @@ def test_a_picture_draws_some_values_of_a_large_map_evenly_spread() -> None:
     assert picture.columns.values[0] == 0
     assert picture.columns.values[-1] == side - 1
     np.testing.assert_array_equal(picture.median, whole.median[:, list(picture.columns.values)])
+
+
+def test_a_picture_of_one_axis_is_its_diagram() -> None:
+    table = pd.DataFrame(
+        {
+            "number": [0, 1], "run_id": None, "params.a": [1.0, 2.0], "outcome": "improving", "outcome_step": 3,
+            "metrics.loss": [0.5, 0.25],
+        }
+    )  # fmt: skip
+    picture = make_picture_diagram(table, "loss", Axis("a", (1.0, 2.0)), NO_AXIS)
+    assert picture.median.tolist() == [[0.5, 0.25]]
