@@ -20,7 +20,7 @@ from engine import (
     trace_step,
 )
 from engine.losses import Loss, weighted
-from engine.sharpness import MOST_WEIGHTS
+from engine.sharpness import MOST_WEIGHTS, trace_lanczos
 from engine.step import ALL_LAYERS
 from engine.tensors import layer_tensors
 from experiments.blocks import Block
@@ -152,6 +152,15 @@ class Architecture:
             features=dataset.feature_count,
             targets=dataset.output_count + dataset.is_weighted,
             threshold=threshold,
+        )
+
+    def trace_lanczos(self, dataset: Dataset) -> Program:
+        """Return the program of one step of the method that computes the sharpness on this data set."""
+        return trace_lanczos(
+            self.model(self.widths(dataset)),
+            self.loss_of(dataset),
+            features=dataset.feature_count,
+            targets=dataset.output_count + dataset.is_weighted,
         )
 
 

@@ -189,9 +189,7 @@ def _search(method: Any, given: Mapping[str, Any], data: Mapping[str, Any]) -> d
 
     given: its other keys, which may be those of other tools.
     """
-    own = own_value(
-        "method", method, dict.fromkeys(("grid", "random", "sobol", "halving", "hyperband", "tpe", "cmaes"))
-    )
+    own = own_value("method", method, _METHODS)
     if not own:
         return {}
     section: dict[str, Any] = {"method": own}

@@ -98,9 +98,9 @@ def _picture_legend(phase: PhaseDiagram) -> Text:
     ends = (scale.low, scale.high) if scale else (math.nan, math.nan)
     best, worst = ends if lower_is_better(phase.metric) else ends[::-1]
     parts = [(CALM, f"{best:.3g}", f"{worst:.3g}")] if scale else []
-    parts += (
-        [(LOST, f"lost at step {lost_text(phase, of_lost.low)}", lost_text(phase, of_lost.high))] if of_lost else []
-    )
+    if of_lost:
+        first, last = (lost_text(phase, end) for end in (of_lost.low, of_lost.high))
+        parts.append((LOST, f"lost at step {first}", last))
     text = Text()
     for colours, first, last in parts:
         text.append(f"{first} ")

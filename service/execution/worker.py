@@ -6,17 +6,15 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from engine import OUTCOMES, History, Program, initial_weights, train
 from engine.arrays import Array, Floats, Integers
-from engine.losses import weighted
 from engine.outcomes import WILD
 from engine.samples import Samples
-from engine.sharpness import sharpness_by, trace_lanczos
+from engine.sharpness import sharpness_by
 from experiments.architecture import Architecture
 from experiments.compared_metrics import plain_metric
 from experiments.data.datasets import Dataset
@@ -30,6 +28,8 @@ from service.results.metrics import lower_is_better
 
 _TEST = "test_"
 _NOT_COLUMNS = ("seed", "initializer", "init_scale", "init_shift", "init_bias", "batch_seed")
+_MOST_TRACED = 16
+_traced: dict[tuple[Architecture, int, int, bool], Program] = {}
 _OF_WEIGHTS = (("init_scale", 1.0), ("init_shift", 0.0), ("drift", 0.0))
 
 
@@ -145,18 +145,18 @@ def _sharpness(history: History, architecture: Architecture, dataset: Dataset, t
     assert history.snapshots is not None
     there = np.isfinite(history.snapshots).all(axis=2)
     curve = np.full(there.shape, np.nan)
-    program = _lanczos(architecture, training.features.shape[1], training.targets.shape[1], dataset.is_weighted)
-    curve[there] = sharpness_by(program, history.snapshots[there], training)
+    curve[there] = sharpness_by(_lanczos(architecture, dataset), history.snapshots[there], training)
     return curve
 
 
-@lru_cache(maxsize=16)
-def _lanczos(architecture: Architecture, features: int, targets: int, is_weighted: bool) -> Program:
-    """Return the step of Lanczos' method. Shards that share an architecture share it: to trace it takes a second."""
-    loss = architecture.parts.loss(architecture.loss)
-    widths = (features, *architecture.hidden, targets - is_weighted)
-    model = architecture.model(widths)
-    return trace_lanczos(model, weighted(loss) if is_weighted else loss, features=features, targets=targets)
+def _lanczos(architecture: Architecture, dataset: Dataset) -> Program:
+    """Return the program that computes the sharpness. Shards share it: to trace it may take a second."""
+    key = (architecture, dataset.feature_count, dataset.output_count, dataset.is_weighted)
+    if key not in _traced:
+        if len(_traced) >= _MOST_TRACED:
+            _traced.clear()
+        _traced[key] = architecture.trace_lanczos(dataset)
+    return _traced[key]
 
 
 def program_columns(columns: Mapping[str, Array]) -> dict[str, Array]:

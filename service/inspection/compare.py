@@ -21,11 +21,10 @@ from service.results.comparison import (
     differing_names,
     given_names,
     joined,
-    metric_names,
 )
 from service.results.leaderboard import Entry, matching, ranked
 from service.results.matching import Matching, match
-from service.results.metrics import PARAMS, validation_metric
+from service.results.metrics import PARAMS, metric_names, validation_metric
 from service.results.trials_table import best_trials
 
 MOST_SWEEPS = 8
@@ -145,7 +144,7 @@ def compare(
     by = metric or _common_objective(sweeps)
     specs = [store.spec(sweep) for sweep in sweeps]
     compared = [_compared(store, *pair) for pair in zip(sweeps, specs, strict=True)]
-    metrics = {c.name: metric_names(c.table) for c in compared}
+    metrics = {c.name: metric_names(c.table.columns) for c in compared}
     check_metric(metrics, by)
     same_data = len({sweep.tags.get(Tag.FINGERPRINT) for sweep in sweeps}) == 1 and not any(
         map(_has_data_axis, compared)

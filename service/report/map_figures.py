@@ -43,6 +43,7 @@ from service.results.map_pixels import (
     CALM,
     NOTHING,
     calm_scale,
+    cells_without_colour,
     lost_label,
     lost_scale,
     lost_text,
@@ -106,7 +107,7 @@ def _map_drawing(phase: PhaseDiagram, sweep: str) -> Drawing:
     if of_lost:
         ends = " to ".join(lost_text(phase, end) for end in (of_lost.low, of_lost.high))
         keys = [Key(f"lost, {lost_label(phase)} from {ends}", mark="lost")]
-    if (map_pixels(phase) == NOTHING).all(axis=2).any():
+    if cells_without_colour(phase).any():
         keys.append(Key("no value", f"#{bytes(NOTHING).hex()}"))
     return Drawing(plot, f"Median {display_name(phase.metric)}, and {lost_label(phase)} of lost trials", keys=keys)
 
@@ -118,15 +119,16 @@ def _images(phase: PhaseDiagram, rows: Sequence[int], columns: Sequence[int]) ->
     pixels[..., :3] = map_pixels(phase)[some]
     names = list(phase.shares)
     codes = np.array([names.index(name) if name in names else 255 for name in phase.modal_outcome.ravel()])
-    lost = {} if phase.lost_median is None else {"lost": phase.lost_median[some]}
-    return {
+    images = {
         "pixels": [pixels.view(np.uint32)[..., 0]],
         "median": [as_float32(np.nan_to_num(phase.median[some], nan=np.inf))],
         "onset": [as_float32(np.nan_to_num(phase.onset_step[some], nan=-1.0))],
-        **{name: [as_float32(np.nan_to_num(values, nan=np.inf))] for name, values in lost.items()},
         "outcome": [codes.reshape(phase.median.shape)[some].astype(np.uint8)],
         "number": [phase.number[some].astype(np.int32)],
     }
+    if phase.lost_median is not None:
+        images["lost"] = [as_float32(np.nan_to_num(phase.lost_median[some], nan=np.inf))]
+    return images
 
 
 def _set_ticks(side: Any, axis: Axis, values: Sequence[float]) -> None:
@@ -151,8 +153,8 @@ def _add_tools(plot: Any, picture: Any, phase: PhaseDiagram, values: Sequence[Se
         ("failing from step", "@onset{custom}"), ("trial", "@number"),
     ]  # fmt: skip
     if phase.lost_by:
-        tooltips.insert(3, (f"median {display_name(phase.lost_by)}", "@lost{custom}"))
-    formatters = {"@lost": median, "$x": at[0], "$y": at[1], "@median": median, "@outcome": outcome, "@onset": onset}
+        tooltips.append((f"median {display_name(phase.lost_by)}", "@lost{custom}"))
+    formatters = {"$x": at[0], "$y": at[1], "@median": median, "@outcome": outcome, "@onset": onset, "@lost": median}
     hover = HoverTool(tooltips=tooltips, formatters=formatters, renderers=[picture], point_policy="follow_mouse")
     box, wheel = BoxSelectTool(), WheelZoomTool()
     plot.add_tools(PanTool(), wheel, box, ResetTool(), hover)

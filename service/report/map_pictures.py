@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from service.report.picture_canvas import make_figure
 from service.report.picture_text import literal
 from service.results.axes import Axis, display_name, format_value
-from service.results.map_pixels import CALM, LOST, calm_scale, lost_label, lost_scale, map_pixels, scale_ticks
+from service.results.map_pixels import (
+    CALM,
+    LOST,
+    calm_scale,
+    cells_without_colour,
+    lost_label,
+    lost_scale,
+    map_pixels,
+    scale_ticks,
+)
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import PhaseDiagram
 from service.results.rank_scale import RankScale
@@ -35,7 +44,7 @@ def map_figure(phase: PhaseDiagram, title: str) -> Figure:
         _colour_bar(figure, axes, of_lost, LOST, f"{lost_label(phase)} where trials were lost")
     if scale:
         colours = CALM if lower_is_better(phase.metric) else CALM[::-1]
-        grey = "; grey has no value" if phase.cells_without_value.any() else ""
+        grey = "; grey has no value" if cells_without_colour(phase).any() else ""
         _colour_bar(figure, axes, scale, colours, f"median {display_name(phase.metric)}{grey}")
     return figure
 

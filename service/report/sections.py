@@ -20,6 +20,7 @@ from service.report.surface_figures import surface_drawing
 from service.report.trial_figures import trials_drawing
 from service.results.axes import NO_AXIS, display_name
 from service.results.colours import line_colour
+from service.results.map_pixels import lost_label
 from service.results.phase_diagram import PhaseDiagram
 
 MAX_POINTS = 10_000
@@ -49,9 +50,10 @@ def make_sections(contents: Contents) -> Iterator[Section]:
 def _phase_section(contents: Contents) -> Section:
     tabs = [Tab(_pair_name(p), _phase_tab(p, contents)) for p in contents.phases]
     if all(phase.is_map for phase in contents.phases):
+        metric, of_lost = display_name(contents.metric), lost_label(contents.phases[0])
         words = (
-            f"Each pixel is the median {display_name(contents.metric)} of the trials with its two values, or, where "
-            "most exploded or diverged, the step at which they did."
+            "Each pixel stands for the trials with its two values. Its colour is the rank of their median "
+            f"{metric} or, where most exploded or diverged, of their {of_lost}."
         )
         return Section("phase", "Phase diagram", words, tabs)
     single = contents.pair[1] is NO_AXIS

@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.errors import NotFoundError, did_you_mean
 from experiments.hyperparameters import in_order
-from service.results.metrics import METRICS, PARAMS
+from service.results.metrics import PARAMS
 
 SWEEP = "sweep"
 """The column of the sweep's id, which stands among the hyperparameters: `params.sweep`."""
@@ -75,11 +75,6 @@ def differing_names(table: pd.DataFrame, given: Collection[str]) -> list[str]:
         for name, column in columns.items()
         if column.nunique() > 1 or (name in given and column.isna().any() and column.notna().any())
     ]
-
-
-def metric_names(table: pd.DataFrame) -> list[str]:
-    """Return the metrics of a table of trials."""
-    return [column.removeprefix(METRICS) for column in table.columns if column.startswith(METRICS)]
 
 
 def check_metric(metrics: Mapping[str, Collection[str]], metric: str) -> None:

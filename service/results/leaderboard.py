@@ -24,7 +24,7 @@ from experiments.conditions import Trials, parse_condition, without_blanks
 from experiments.errors import NotFoundError, UserError, did_you_mean_metric
 from experiments.hyperparameters import REPEATS
 from service.results.combinations import count_combinations
-from service.results.metrics import METRICS, PARAMS, lower_is_better, test_metric
+from service.results.metrics import METRICS, PARAMS, lower_is_better, metric_names, test_metric
 from service.results.trials_table import best_positions, none_if_missing
 
 _LEVEL = 0.95
@@ -64,8 +64,8 @@ class Entry:
 def check_metric(table: pd.DataFrame, metric: str) -> None:
     """Raise NotFoundError if no trial of a table has a metric. metric: without prefix."""
     if METRICS + metric not in table:
-        metrics = [name.removeprefix(METRICS) for name in table.columns if name.startswith(METRICS)]
-        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean_metric(metric, metrics)}")
+        names = metric_names(table.columns)
+        raise NotFoundError(f"no trial has the metric {metric!r}{did_you_mean_metric(metric, names)}")
 
 
 def ranked(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.arrays import Array, Floats
+from engine.arrays import Array, Flags, Floats
 from engine.outcomes import WILD
 from service.results.axes import display_name, format_value
 from service.results.metrics import lower_is_better
@@ -74,15 +74,14 @@ def map_pixels(phase: PhaseDiagram) -> Array:
     values = phase.lost_values[lost]
     of_infinite = np.where(np.isposinf(values), 1.0, 0.0)
     pixels[lost] = shades(of_infinite if of_lost is None else of_lost.fractions(values), LOST)
-    pixels[_has_nothing(phase)] = NOTHING
+    pixels[cells_without_colour(phase)] = NOTHING
     return pixels
 
 
-def _has_nothing(phase: PhaseDiagram) -> Array:
-    """Return whether a cell has no trials, or no value of what colours it, (rows, columns)."""
-    lost = _is_lost(phase)
-    without = (phase.trials == 0) | (phase.cells_without_value & ~lost) | (lost & np.isnan(phase.lost_values))
-    return np.asarray(without)
+def cells_without_colour(phase: PhaseDiagram) -> Flags:
+    """Return the cells that have no trials, or no value of what colours them, (rows, columns)."""
+    without = np.where(_is_lost(phase), np.isnan(phase.lost_values), phase.cells_without_value)
+    return np.asarray((phase.trials == 0) | without)
 
 
 def _is_lost(phase: PhaseDiagram) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ PARAMS, METRICS = "params.", "metrics."
 
 _VALIDATION = "validation_"
 _HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "r2")
+
+
+def metric_names(columns: Iterable[str]) -> list[str]:
+    """Return the metrics of a trials' table, without prefix. columns: the table's."""
+    return [column.removeprefix(METRICS) for column in columns if column.startswith(METRICS)]
 
 
 def lower_is_better(metric: str) -> bool:
