@@ -36,10 +36,12 @@ class Range:
         """Return the range around `centre` that is `by` times shorter.
 
         points: its number of values; by default the same.
-        Raises UserError if the values would be too close for floating point, or the centre has no logarithm.
+        Raises UserError if the centre is outside of the range, or the values would be too close for floating point.
         """
-        if self.logarithmic and centre <= 0:
-            raise UserError(f"--at: {self.name} is on a logarithmic axis, so it should be above 0, not {centre:g}")
+        if not self.first <= centre <= self.last:
+            raise UserError(
+                f"--at: {self.name} goes from {self.first!r} to {self.last!r} here, so {centre!r} is outside of the map"
+            )
         count = self.points if points is None else points
         if self.logarithmic:
             half = math.log(self.last / self.first) / (2 * by)

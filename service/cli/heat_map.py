@@ -111,8 +111,11 @@ def _picture_legend(phase: PhaseDiagram) -> Text:
 
 
 def heat_map(phase: PhaseDiagram, width: int = 80) -> Text:
-    """Return the heat map of a phase diagram: a fuller shade is a better median, a letter a failure."""
-    rows = phase.rows.spread_indices(_MAX_ROWS)
+    """Return the heat map of a phase diagram: a fuller shade is a better median, a letter a failure.
+
+    The largest value of the rows' axis is on top if the diagram is a map, as in its pictures; else the first is.
+    """
+    rows = phase.rows.spread_indices(_MAX_ROWS)[:: -1 if phase.is_map else 1]
     labels = ["" if phase.rows is NO_AXIS else format_value(phase.rows.values[k])[: _LABEL - 2] for k in rows]
     margin = max(len(label) for label in labels) + 2
     columns = phase.columns.spread_indices(max(width - margin - 1, 4))
@@ -121,7 +124,8 @@ def heat_map(phase: PhaseDiagram, width: int = 80) -> Text:
     outcomes = phase.modal_outcome
     text = Text(no_wrap=True)
     text.append(f"median {display_name(phase.metric)}", style="bold")
-    text.append(f" by {phase.columns.label}{'' if phase.rows is NO_AXIS else f' and {phase.rows.label}'}\n")
+    upwards = "upwards, " if phase.is_map else ""
+    text.append(f" by {phase.columns.label}{'' if phase.rows is NO_AXIS else f' and {upwards}{phase.rows.label}'}\n")
     for label, row in zip(labels, rows, strict=True):
         text.append(f"{label:>{margin - 2}}  ")
         for column in columns:

@@ -88,8 +88,8 @@ def _print_edge(sweep: SweepInfo, edge: Edge, nudged: Nudged | None) -> None:
         for k, (size, count, line) in enumerate(zip(edge.sizes.tolist(), edge.counts.tolist(), fitted, strict=True))
     ]
     if edge.pixels:
-        print_rows(rows, title="Squares with a part of the edge, by their side in cells")
-        line = f"{edge.dimension:.3f} ± {edge.error:.3f} by the line"
+        print_rows(rows, title="Squares that the edge partly fills, by their side in cells")
+        line = f"{edge.dimension:.3f} ± {edge.error:.3f} by the line through {edge.fitted_sizes} counts"
         click.echo(f"dimension {line}; {edge.median_slope:.3f} by the median slope")
     if nudged is not None:
         share = f" ({nudged.flipped / nudged.trials:.2%})" if nudged.trials else ""
@@ -107,6 +107,15 @@ def _print_edge(sweep: SweepInfo, edge: Edge, nudged: Nudged | None) -> None:
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the frames as an animated .gif, and their table as .csv beside it."
 )
+@click.option(
+    "--colour-by", "metric", metavar="METRIC", help="Colour the frames by this metric; by default SWEEP's objective."
+)
+@click.option(
+    "--lost-by",
+    default="",
+    metavar="METRIC",
+    help="Colour the frames' lost trials by this metric; by default by the step at which they failed.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the new ranges and the time they need; run nothing.")
 @options.trust_parts
 @options.run_options
@@ -119,6 +128,8 @@ def zoom(
     frames: int,
     points: int | None,
     output: str | None,
+    metric: str | None,
+    lost_by: str,
     dry_run: bool,
     trust_parts: bool,
     tracking_uri: str | None,
@@ -129,18 +140,21 @@ def zoom(
 
     With --frames each frame is closer than the one before by the same factor.
     """
-    from service.inspection.zoom import first_zoom
+    from service.inspection.zoom import first_zoom, map_table
     from service.recording.store import Store
 
     path = _film_path(output)
     store = Store(tracking_uri, trust=options.trust(trust_parts))
-    closer = first_zoom(store, store.find_sweep(sweep), _position(at), by, points)
+    info = store.find_sweep(sweep)
+    closer = first_zoom(store, info, _position(at), by, points)
+    colours = metric or info.objective, lost_by
+    map_table(store, info, *colours)  # a metric that no trial has is refused before anything is trained
     if dry_run:
         _print_zoom_plan(closer, tracking_uri, as_json, **run_options)
         return
     done: list[Frame] = []
     for _ in range(frames):
-        done.append(_run_zoom(store, closer, tracking_uri, run_options))
+        done.append(_run_zoom(store, closer, colours, tracking_uri, run_options))
         closer = closer.closer(by) if len(done) < frames else closer
     files = _write_film(done, path) if path else []
     options.emit(as_json, lambda: {"frames": [f.row for f in done], "files": files}, lambda: _print_frames(done, files))
@@ -176,16 +190,19 @@ def _print_zoom_plan(closer: Zoom, tracking_uri: str | None, as_json: bool, **ru
             click.echo(f"{name}  {first!r} to {last!r}")
 
 
-def _run_zoom(store: Store, closer: Zoom, tracking_uri: str | None, run_options: dict[str, Any]) -> Frame:
+def _run_zoom(
+    store: Store, closer: Zoom, colours: tuple[str, str], tracking_uri: str | None, run_options: dict[str, Any]
+) -> Frame:
     """Run a zoom as a sweep, link it to the sweep that it comes from, and return its frame."""
     from service.cli.progress import make_progress
-    from service.inspection.zoom import make_frame
+    from service.inspection.zoom import make_frame, map_table
     from service.recording.tags import Tag
     from service.run import run_sweep
 
     result = run_sweep(closer.spec, tracking_uri=tracking_uri, observer=make_progress(), **run_options)
-    store.tag(store.find_sweep(result.sweep), {Tag.ZOOM_OF: closer.sweep.sweep})
-    return make_frame(closer, result.overview, result.objective, result.sweep, result.seconds)
+    info = store.find_sweep(result.sweep)
+    store.tag(info, {Tag.ZOOM_OF: closer.sweep.sweep})
+    return make_frame(closer, map_table(store, info, *colours), *colours, result.sweep, result.seconds)
 
 
 def _write_film(frames: Sequence[Frame], path: Path) -> list[str]:

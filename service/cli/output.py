@@ -135,6 +135,7 @@ def sweep_json(sweep: SweepInfo) -> dict[str, Any]:
         "status": shown_status(sweep),
         "start_time": sweep.start_time,
         "planned": sweep.trial_count,
+        "zoom_of": sweep.zoom_of,
         "params": dict(sweep.params),
         "metrics": dict(sweep.metrics),
     }
@@ -188,6 +189,7 @@ def print_page(store: Store, sweep: SweepInfo) -> None:
 def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
     """Print the store's sweeps."""
     rows = []
+    zooms = any(sweep.zoom_of for sweep in sweeps)
     for sweep in sweeps:
         best = next(((name, value) for name, value in sweep.metrics.items() if name.startswith("best_")), None)
         counts = {name: int(sweep.metrics[name]) if name in sweep.metrics else "" for name in ("trials", "diverged")}
@@ -195,7 +197,8 @@ def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
             counts["trials"] = text
         best_text = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
         row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
-        rows.append({**row, "best trial": best_text, "begun": _local_time(sweep.start_time)})
+        row |= {"best trial": best_text, "begun": _local_time(sweep.start_time)}
+        rows.append(row | ({"zoom of": sweep.zoom_of or ""} if zooms else {}))
     if rows:
         print_rows(rows)
     else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from engine.arrays import Array
 from experiments.errors import UserError
@@ -16,15 +18,20 @@ from service.inspection.files import write_file
 from service.recording.infos import SweepInfo
 from service.recording.recorded_table import read_table
 from service.recording.store import Store
-from service.results.axes import Axis, axis_pairs, swept_axes
+from service.results.axes import Axis, axis_pairs, display_name, swept_axes
 from service.results.columns import columns_to_rank
 from service.results.edge import LEAST_SIDE, Edge, lost_cells, measure_edge
+from service.results.leaderboard import check_metric
 from service.results.map_pixels import map_pixels
 from service.results.phase_diagram import make_phase_diagram
 from service.results.refined_table import with_untrained_cells
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _FRAME_SIDE = 512  # pixels of a film's frame, at least
 _FRAME_MILLISECONDS, _LAST_MILLISECONDS = 500, 2500
+_LETTER, _LINE, _MARGIN = 14, 20, 8  # pixels: of the text below a frame
 
 
 @dataclass(frozen=True)
@@ -131,32 +138,59 @@ def _ends(window: Range) -> Iterator[tuple[str, float]]:
     yield "last", window.last
 
 
-def make_frame(zoom: Zoom, table: Any, objective: str, sweep: str, seconds: float) -> Frame:
+def map_table(store: Store, sweep: SweepInfo, metric: str, lost_by: str = "") -> pd.DataFrame:
+    """Return the trials of a map with the metrics that colour it.
+
+    metric: of the trials that were not lost. lost_by: of the lost ones; empty for the step at which they failed.
+    Raises NotFoundError if no trial has one of them.
+    """
+    table = read_table(store, sweep, columns_to_rank(sweep.swept, metric, also=lost_by))
+    for name in filter(None, (metric, lost_by)):
+        check_metric(table, name)
+    return table
+
+
+def make_frame(zoom: Zoom, table: pd.DataFrame, metric: str, lost_by: str, sweep: str, seconds: float) -> Frame:
     """Return the frame of a zoom that was run.
 
-    table: its trials (see `service.results.trials_table`). objective: the metric of the picture.
+    table: its trials. metric, lost_by: what colours its picture. For all three see `map_table`.
+    sweep: its sweep's id.
+    seconds: the time that it took.
     """
     table = with_untrained_cells(table, zoom.spec.source.data)
     by_name = {axis.name: axis for axis in swept_axes(table, (zoom.columns.name, zoom.rows.name))}
     columns, rows = by_name[zoom.columns.name], by_name[zoom.rows.name]
     lost = lost_cells(table, columns, rows)
     edge = measure_edge(lost) if min(lost.shape) >= LEAST_SIDE else None
-    pixels = map_pixels(make_phase_diagram(table, objective, columns, rows))[::-1]
+    pixels = map_pixels(make_phase_diagram(table, metric, columns, rows, lost_by=lost_by))[::-1]
     return Frame(zoom, sweep, seconds, edge, pixels)
 
 
 def write_film(frames: Sequence[Frame], path: Path) -> None:
-    """Write the frames' pictures as an animated GIF. Raises GradgridError if the file can't be written."""
-    from PIL import Image
+    """Write the frames as an animated GIF: pictures, each above the ranges of its axes.
 
-    images = []
-    for frame in frames:
-        rows, columns = frame.pixels.shape[:2]
-        scale = max(1, -(-_FRAME_SIDE // max(rows, columns)))
-        images.append(Image.fromarray(frame.pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
+    Raises GradgridError if the file can't be written.
+    """
+    images = [_image(frame) for frame in frames]
     times = [*[_FRAME_MILLISECONDS] * (len(images) - 1), _LAST_MILLISECONDS]
     first, rest = images[0], images[1:]
     write_file(
         path,
         lambda partial: first.save(partial, format="GIF", save_all=True, append_images=rest, duration=times, loop=0),
     )
+
+
+def _image(frame: Frame) -> Image:
+    """Return a frame's picture with the ranges of its axes below it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rows, columns = frame.pixels.shape[:2]
+    scale = max(1, -(-_FRAME_SIDE // max(rows, columns)))
+    picture = Image.fromarray(frame.pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+    image = Image.new("RGB", (picture.width, picture.height + 2 * _LINE + _MARGIN), "white")
+    image.paste(picture)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(_LETTER)
+    for k, (direction, window) in enumerate((("right", frame.zoom.columns), ("up", frame.zoom.rows))):
+        text = f"{direction}: {display_name(window.name)}, from {window.first:.8g} to {window.last:.8g}"
+        pen.text((_MARGIN, picture.height + _MARGIN // 2 + k * _LINE), text, fill="black", font=font)
+    return image

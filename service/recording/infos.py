@@ -72,6 +72,11 @@ class SweepInfo:
         """The number of trials; None for a sweep of an early version, which did not record it."""
         return int(self.tags[Tag.TRIALS]) if Tag.TRIALS in self.tags else None
 
+    @property
+    def zoom_of(self) -> str | None:
+        """The id of the sweep that it is a zoom of; None if it is no zoom."""
+        return self.tags.get(Tag.ZOOM_OF)
+
     def count_text(self, recorded: int) -> str:
         """Return how many trials are recorded: `40 of 96`; `96` if it has finished or has all of them.
 

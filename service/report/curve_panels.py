@@ -129,7 +129,7 @@ def _panels(bands: Bands, frames: Sequence[Frame], columns: Axis, rows: Axis) ->
             bands.steps,
             tuple(
                 Line(
-                    format_value(rows.values[row]), row, bands.middle[i, j], bands.low[i, j], bands.high[i, j],
+                    format_value(rows.values[row]), i, bands.middle[i, j], bands.low[i, j], bands.high[i, j],
                     _finite_part(bands.calm[:, i, j]),
                 )
                 for i, row in enumerate(bands.rows)

@@ -194,7 +194,7 @@ def _edge_drawing(edge: Edge) -> Drawing:
         y_range=Range1d(start=max(counts.min() / 1.5, 0.5), end=counts.max() * 1.5),
     )
     plot.xaxis[0].axis_label = "side of a square, in cells"
-    plot.yaxis[0].axis_label = "squares that a part of the edge is in"
+    plot.yaxis[0].axis_label = "squares that the edge partly fills"
     plot.xaxis[0].formatter = plot.yaxis[0].formatter = number_formatter()
     if not math.isnan(edge.dimension):
         plot.line(sizes, edge.fitted(sizes), line_color=line_colour(1), line_width=2)

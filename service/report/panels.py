@@ -24,7 +24,7 @@ class Line:
     """A curve of a panel. Arrays have one value per step.
 
     label: its name in the legend.
-    index: the index of its axis value, which gives its colour.
+    index: its place among the lines of all panels, which gives its colour.
     middle: the median; infinite at steps at which most trials have diverged.
     low, high: the first and the third quartile; None for a line without a band.
     calm: the values that the frame's scale is chosen from, those of the trials that neither exploded nor diverged,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 120
+_TITLE_LINE = 0.16  # inches
 
 
 def make_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
@@ -30,15 +31,17 @@ def as_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def make_frames(rows: int, columns: int, width: float, height: float, apart: float) -> Any:
+def make_frames(rows: int, columns: int, width: float, height: float, apart: float, title_lines: int = 2) -> Any:
     """Return frames of equal size in one figure, with room for titles, labels and a legend below.
 
     rows, columns: the number of frames.
     width, height: of a frame with its labels, in inches.
     apart: additional space between columns for labels, in inches.
+    title_lines: the most lines of a frame's title.
     The positions are computed here, because Matplotlib's layout takes longer than the drawing.
     """
-    left, below, above, between = 0.55, 0.85, 0.65, 0.45
+    more = _TITLE_LINE * max(title_lines - 2, 0)
+    left, below, above, between, height = 0.55, 0.85, 0.65 + more, 0.45 + more, height + more
     wide, high = columns * width + left + 0.15, rows * height + below + above - between
     figure = make_figure(wide, high, layout=None)
     figure.subplots_adjust(

@@ -51,7 +51,8 @@ def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
     columns = even_columns(len(panels), frames.columns)
     rows = math.ceil(len(panels) / columns)
     shared = are_shared(scales)
-    axes = make_frames(rows, columns, 3.2, 2.2, apart=0.0 if shared else 0.3)
+    title_lines = 1 + max(_title(panel).count("\n") for panel in panels)
+    axes = make_frames(rows, columns, 3.2, 2.2, apart=0.0 if shared else 0.3, title_lines=title_lines)
     figure = axes[0].figure
     for frame, panel, scale in zip(axes, panels, scales, strict=False):
         _draw_panel(frame, panel, scale)
@@ -83,13 +84,20 @@ def _draw_panel(frame: Axes, panel: Panel, scale: Scale) -> None:
     frame.set_ylim(scale.low, scale.high)
     set_ticks(frame.yaxis, scale, 5)
     frame.set_xlim(panel.steps[0], panel.steps[-1] or 1)
-    title = literal(panel.title)
-    if panel.reasons:
-        reasons = f"({', '.join(panel.reasons[:2])})"
-        title += f"{' ' if len(title) + len(reasons) < _WIDEST_TITLE else chr(10)}{reasons}"
-    frame.set_title(title, fontsize=9)
+    frame.set_title(literal(_title(panel)), fontsize=9)
     frame.grid(color="#e6e6e6", linewidth=0.6)
     frame.tick_params(labelsize=8)
+
+
+def _title(panel: Panel) -> str:
+    """Return a frame's title and the reasons for showing it, in lines of the frame's width."""
+    lines = [panel.title] if len(panel.title) <= _WIDEST_TITLE else panel.title.replace(", ", ",\n").split("\n")
+    reasons = f"({', '.join(panel.reasons[:2])})" if panel.reasons else ""
+    if reasons and len(lines[-1]) + len(reasons) < _WIDEST_TITLE:
+        lines[-1] += f" {reasons}"
+    elif reasons:
+        lines.append(reasons)
+    return "\n".join(lines)
 
 
 def _importance_picture(shares: Sequence[Importance], metric: str) -> bytes:

@@ -57,11 +57,10 @@ def test_other_values_are_rounded_to_ten_digits_as_before() -> None:
     assert all(float(f"{v:.10g}") == v for v in _values({"logspace": [0.001, 1e6], "points": 4096}))
 
 
-def test_a_logarithmic_range_has_no_centre_below_zero() -> None:
-    with pytest.raises(
-        UserError, match="--at: learning_rate is on a logarithmic axis, so it should be above 0, not -1"
-    ):
-        range_of("learning_rate", [0.1, 1.0], logarithmic=True).zoomed(-1.0, 2.0)
+@pytest.mark.parametrize("centre", [-1.0, 0.05, 1.1, float("nan")])
+def test_the_centre_is_inside_the_range(centre: float) -> None:
+    with pytest.raises(UserError, match=r"learning_rate goes from 0\.1 to 1\.0 here, so .* is outside of the map"):
+        range_of("learning_rate", [0.1, 1.0], logarithmic=True).zoomed(centre, 2.0)
 
 
 def test_a_spec_keeps_all_but_its_ranges() -> None:

@@ -39,7 +39,8 @@ def test_the_edge_is_between_lost_and_other_trials(found: RecordedSweep) -> None
     assert 0.5 < value["dimension"] < 1.6
     text = run_command("edge", found.id, "--tracking-uri", _uri(found)).stdout
     assert f"{value['pixels']} of 437 blocks of 2 x 2 cells are on the edge" in text
-    assert f"dimension {value['dimension']:.3f} ± {value['error']:.3f} by the line; " in text
+    dimension = f"{value['dimension']:.3f} ± {value['error']:.3f}"
+    assert f"dimension {dimension} by the line through {value['fitted_sizes']} counts; " in text
 
 
 def test_conditions_say_which_trials_are_lost(found: RecordedSweep) -> None:
@@ -75,7 +76,8 @@ def test_a_sweep_without_a_map_has_no_edge(recorded: Recorded) -> None:
 def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: RecordedSweep, tmp_path: Path) -> None:
     film = tmp_path / "film.gif"
     arguments = ["zoom", found.id, "--at", "2,300", "--by", "3", "--frames", "2", "--points", "17", "--inline"]
-    value = run_for_json(*arguments, "-o", str(film), "--tracking-uri", _uri(found))
+    colours = ["--colour-by", "fit", "--lost-by", "delay"]
+    value = run_for_json(*arguments, *colours, "-o", str(film), "--tracking-uri", _uri(found))
     assert value["files"] == [str(film), str(tmp_path / "film.csv")]
     first, second = value["frames"]
     for axis, centre in (("learning_rate.layer1", 2), ("learning_rate.layer2", 300)):
@@ -87,6 +89,9 @@ def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: Reco
     assert closer.info.spec == "point"
     run = Store(_uri(found))._client.get_run(closer.info.run_id)
     assert run.data.tags["gradgrid.zoom_of"] == found.id
+    listed = run_for_json("list", "--tracking-uri", _uri(found))["sweeps"]
+    assert [entry["zoom_of"] for entry in listed] == [found.id, found.id, None]
+    assert f"  {found.id}" in run_command("list", "--tracking-uri", _uri(found)).stdout.splitlines()[3]
     with Image.open(film) as image:
         assert getattr(image, "n_frames", 1) == 2
         assert min(image.size) >= 512
@@ -101,7 +106,9 @@ def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: Reco
     ("arguments", "message"),
     [
         (["--at", "1"], "write two numbers, such as 3.5,0.01, not '1'"),
-        (["--at", "-1,2"], "on a logarithmic axis, so it should be above 0, not -1"),
+        (["--at", "-1,2"], "so -1.0 is outside of the map"),
+        (["--at", "1,2", "--colour-by", "lates"], "no trial has the metric 'lates'; did you mean 'late'?"),
+        (["--at", "1,2", "--lost-by", "dela"], "no trial has the metric 'dela'; did you mean 'delay'?"),
         (["--at", "1,2", "--by", "1e15"], "too close for floating point; zoom less"),
         (["--at", "1,2", "-o", "film.mp4"], "end 'film.mp4' in .gif"),
     ],
