@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from service.recording.sqlite_reader import StoredRun
 
 _NO_LAYERS = "[]"
-_HIDDEN, _LOSS, _ACTIVATION, _OUTPUT = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
+_HIDDEN, _LOSS, ACTIVATION, _OUTPUT = (PARAMS + name for name in ("hidden", "loss", "activation", "output"))
 
 
 def trial_as_written(run: Run | StoredRun, sweep: SweepInfo) -> TrialInfo:
@@ -50,7 +50,7 @@ def columns_to_rename(names: Collection[str], sweep: SweepInfo) -> list[str]:
     from experiments.architecture import is_neuron
 
     may_be_old = is_neuron("", None, sweep.given)
-    return [name for name in (_HIDDEN, _LOSS, _ACTIVATION, _OUTPUT) if name in names] if may_be_old else []
+    return [name for name in (_HIDDEN, _LOSS, ACTIVATION, _OUTPUT) if name in names] if may_be_old else []
 
 
 def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
@@ -60,11 +60,11 @@ def table_as_written(table: pd.DataFrame, sweep: SweepInfo) -> pd.DataFrame:
     import pandas as pd
 
     output = table[_OUTPUT]
-    activation = table[_ACTIVATION] if _ACTIVATION in table else pd.Series(None, index=table.index, dtype=output.dtype)
+    activation = table[ACTIVATION] if ACTIVATION in table else pd.Series(None, index=table.index, dtype=output.dtype)
     is_old = activation.isna() & _are_neurons(table, sweep)
     if not is_old.any():
         return table
-    renamed = table.assign(**{_ACTIVATION: activation.where(~is_old, output), _OUTPUT: output.mask(is_old)})
+    renamed = table.assign(**{ACTIVATION: activation.where(~is_old, output), _OUTPUT: output.mask(is_old)})
     return renamed.drop(columns=_OUTPUT) if renamed[_OUTPUT].isna().all() else renamed
 
 

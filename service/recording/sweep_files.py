@@ -132,7 +132,7 @@ class SweepFiles(Finder):
         """Return the sweep's trials.parquet.
 
         choose: chooses the columns; None for all.
-        numbers: of the trials to return, in any order; None for all.
+        numbers: of the trials to return, in any order; None for all. Not with `choose`.
         Raises NotFoundError if the sweep is running or was killed.
         """
         with self._table_file(sweep) as path:

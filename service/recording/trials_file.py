@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.recording.infos import SweepInfo
-from service.recording.old_names import columns_to_rename, table_as_written
+from service.recording.old_names import ACTIVATION, columns_to_rename, table_as_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,18 +23,28 @@ def read_frame(
 ) -> pd.DataFrame:
     """Return the table with the names of the sweep file.
 
-    choose: chooses the columns; None for all.
-    numbers: of the trials, in any order; None for all.
+    choose: chooses the columns, which then have the types of `read_columns`; None for all.
+    numbers: of the trials, in any order; None for all. Not with `choose`.
     """
     import pandas as pd
     import pyarrow.parquet
 
+    from service.results.parquet_columns import read_columns
+
+    if choose is None:
+        filters = None if numbers is None else [("number", "in", list(numbers))]
+        return table_as_written(pd.read_parquet(path, filters=filters), sweep)
     names = pyarrow.parquet.read_schema(path).names
-    chosen = names if choose is None else choose(names)
-    needed = {*chosen, *columns_to_rename(names, sweep)}
-    filters = None if numbers is None else [("number", "in", list(numbers))]
-    table = pd.read_parquet(path, columns=[name for name in names if name in needed], filters=filters)
-    return table_as_written(table, sweep)
+    needed = {*choose(names), *_columns_to_rename(path, names, sweep)}
+    return table_as_written(read_columns(path, [name for name in names if name in needed]), sweep)
+
+
+def _columns_to_rename(path: Path, names: Sequence[str], sweep: SweepInfo) -> list[str]:
+    """Return `columns_to_rename`, or none if every trial has an activation: then there is nothing to rename."""
+    from service.results.parquet_columns import is_complete
+
+    needed = columns_to_rename(names, sweep)
+    return needed if needed and not is_complete(path, ACTIVATION) else []
 
 
 def _is_renamed(path: Path, sweep: SweepInfo) -> bool:
@@ -42,7 +52,7 @@ def _is_renamed(path: Path, sweep: SweepInfo) -> bool:
     import pandas as pd
     import pyarrow.parquet
 
-    needed = columns_to_rename(pyarrow.parquet.read_schema(path).names, sweep)
+    needed = _columns_to_rename(path, pyarrow.parquet.read_schema(path).names, sweep)
     table = pd.read_parquet(path, columns=needed) if needed else None
     return table is not None and table_as_written(table, sweep) is not table
 

@@ -167,4 +167,4 @@ def _curves(
         notes.append("There are no curves: the sweep was recorded without them (record: {curves: none}).")
         return {}, None
     curves = Curves(points, table)
-    return make_curve_frames(curves, table, phase), make_gradient_frames(curves, table, phase)
+    return make_curve_frames(curves, table, phase, sweep.params), make_gradient_frames(curves, table, phase)

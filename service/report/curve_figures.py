@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, MultiLine, Patches, Range1d, Scatter
+from bokeh.models import ColumnDataSource, MultiLine, Patches, Range1d, Scatter, Span
 
 from engine.arrays import Floats
 from service.report.layout import Drawing
 from service.report.legend import Key
 from service.report.panels import Panel, exits
 from service.report.style import as_float32, hover, make_figure, range_of, set_scale
-from service.results.colours import line_colour
+from service.results.colours import LEVEL_COLOUR, line_colour
 from service.results.scales import Scale
 
 _EDGE = 0.025  # distance of a mark from the frame's edge, as a share of the frame
@@ -57,6 +57,8 @@ def _panel(panel: Panel, metric: str, scale: Scale) -> Any:
         }
     )
     renderer = plot.add_glyph(lines, MultiLine(xs="xs", ys="ys", line_color="colour", line_width=2, line_join="round"))
+    if (level := panel.level_on(scale)) is not None:
+        plot.add_layout(Span(location=level, line_color=LEVEL_COLOUR, line_dash="dashed", line_width=1.5))
     _mark_exits(plot, panel, scale)
     plot.add_tools(hover([("", "@label"), (metric, "$y{%.3g}"), ("step", "$x{%.0f}")], [renderer]))
     return plot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ _CURVES = (
 )
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
+_NOT_PLAIN = {"batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
 _LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small
 
 
@@ -41,12 +42,14 @@ class CurveFrames:
     scales: the scale of each panel.
     columns: the number of panels in a row.
     choice: a sentence on the choice of panels; empty if all are shown.
+    level: what the panels' horizontal lines are; empty if none has one.
     """
 
     panels: Sequence[Panel]
     scales: Sequence[Scale]
     columns: int
     choice: str
+    level: str = ""
 
     @property
     def has_bands(self) -> bool:
@@ -62,10 +65,13 @@ class CurveFrames:
         return f"{self.choice} {scale}".strip()
 
 
-def make_curve_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> dict[str, CurveFrames]:
+def make_curve_frames(
+    curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None, params: Mapping[str, str]
+) -> dict[str, CurveFrames]:
     """Return metric -> panels: one for each chosen column of the phase diagram, with a line for each row.
 
     curves: the sweep's curves. table: see `service.results.trials_table`. phase: the phase diagram; None without axes.
+    params: of the sweep's run (see `SweepInfo`).
     """
     columns, rows = _axes(phase)
     cells = cell_indices(table, columns, rows)
@@ -77,8 +83,32 @@ def make_curve_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram |
             bands = curves.bands(metric, cells, rows.spread_indices(_LINES), [frame.column for frame in frames])
             panels = _panels(bands, frames, columns, rows)
             scales = panel_scales(panels, _rule(metric))
-            by_metric[metric] = CurveFrames(panels, scales, 3, choice)
+            level = ""
+            if metric == SHARPNESS:
+                limits = [stability_limit(params, columns, frame.column) for frame in frames]
+                panels = [replace(panel, level=limit) for panel, limit in zip(panels, limits, strict=True)]
+                seen = any(panel.level_on(scale) for panel, scale in zip(panels, scales, strict=True))
+                level = "2 / learning rate" if seen else ""
+            by_metric[metric] = CurveFrames(panels, scales, 3, choice, level)
     return by_metric
+
+
+def stability_limit(params: Mapping[str, str], columns: Axis, index: int) -> float | None:
+    """Return the sharpness above which gradient descent diverges on a quadratic, 2 / learning rate.
+
+    Source: Cohen et al., Gradient descent on neural networks typically occurs at the edge of stability, 2021.
+
+    params: of the sweep's run (see `SweepInfo`).
+    columns, index: an axis, and the index of its value.
+    None if the trials are not trained by plain gradient descent on all samples, or not with one learning rate.
+    """
+    given = {name.removeprefix("grid.") for name in params}
+    by_layer = any(name.startswith("learning_rate.") for name in given)
+    if params.get("optimizer", "sgd") != "sgd" or "grid.optimizer" in params or given & _NOT_PLAIN or by_layer:
+        return None
+    if columns.name == "learning_rate":
+        return 2 / float(columns.values[index])
+    return 2 / float(params["learning_rate"]) if "learning_rate" in params else None
 
 
 def make_gradient_frames(curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None) -> CurveFrames | None:

@@ -24,7 +24,6 @@ from bokeh.models import (
 )
 
 from engine.arrays import Array
-from engine.outcomes import WILD
 from service.report.layout import Block, Drawing
 from service.report.legend import Key
 from service.report.style import (
@@ -65,7 +64,7 @@ def map_block(phase: PhaseDiagram, sweep: str) -> Block:
 
     phase: the phase diagram. sweep: the sweep's id, for the commands that a click and a drag give.
     """
-    lost = np.isin(phase.modal_outcome.astype(str), WILD)
+    lost = phase.lost_cells
     drawings = [_map_drawing(phase, sweep)]
     if min(lost.shape) >= LEAST_SIDE and (edge := measure_edge(lost)).pixels:
         drawings.append(_edge_drawing(edge))
@@ -117,13 +116,11 @@ def _images(phase: PhaseDiagram, rows: Sequence[int], columns: Sequence[int]) ->
     some = np.ix_(rows, columns)
     pixels = np.full((len(rows), len(columns), 4), 255, dtype=np.uint8)
     pixels[..., :3] = map_pixels(phase)[some]
-    names = list(phase.shares)
-    codes = np.array([names.index(name) if name in names else 255 for name in phase.modal_outcome.ravel()])
     images = {
         "pixels": [pixels.view(np.uint32)[..., 0]],
         "median": [as_float32(np.nan_to_num(phase.median[some], nan=np.inf))],
         "onset": [as_float32(np.nan_to_num(phase.onset_step[some], nan=-1.0))],
-        "outcome": [codes.reshape(phase.median.shape)[some].astype(np.uint8)],
+        "outcome": [phase.modal_codes[some]],
         "number": [phase.number[some].astype(np.int32)],
     }
     if phase.lost_median is not None:

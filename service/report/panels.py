@@ -47,12 +47,18 @@ class Panel:
     steps: the steps of all curves.
     lines: the curves.
     reasons: the reasons for showing this frame.
+    level: the height of a horizontal line for comparison; None for none. The frame's scale does not depend on it.
     """
 
     title: str
     steps: tuple[int, ...]
     lines: tuple[Line, ...]
     reasons: tuple[str, ...] = ()
+    level: float | None = None
+
+    def level_on(self, scale: Scale) -> float | None:
+        """Return the level if it lies within a scale, else None."""
+        return self.level if self.level is not None and scale.low < self.level < scale.high else None
 
 
 @dataclass(frozen=True)

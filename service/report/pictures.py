@@ -13,7 +13,7 @@ from service.report.phase_pictures import phase_picture
 from service.report.picture_canvas import as_png, make_figure, make_frames, set_ticks
 from service.report.picture_text import literal, readable_fonts
 from service.results.axes import display_name
-from service.results.colours import line_colour
+from service.results.colours import LEVEL_COLOUR, line_colour
 from service.results.scales import Scale
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def make_pictures(contents: Contents) -> Mapping[str, bytes]:
 
 
 def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
+    from matplotlib.lines import Line2D
+
     panels, scales = frames.panels, frames.scales
     columns = even_columns(len(panels), frames.columns)
     rows = math.ceil(len(panels) / columns)
@@ -64,6 +66,9 @@ def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
     bands = " (line) and middle half (band)" if frames.has_bands else ""
     figure.suptitle(literal(f"{title}: {metric}, median of the trials{bands}"), fontsize=11)
     handles, labels = axes[0].get_legend_handles_labels()
+    if frames.level:
+        handles.append(Line2D([], [], color=LEVEL_COLOUR, linestyle="--"))
+        labels.append(frames.level)
     if len(labels) > 1:
         figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9)
     return as_png(figure)
@@ -80,6 +85,8 @@ def _draw_panel(frame: Axes, panel: Panel, scale: Scale) -> None:
         for exit_ in exits(line, panel.steps, scale):
             edge, marker = (0.97, "^") if exit_.above else (0.03, "v")
             frame.plot(exit_.step, scale.at(edge), marker, color=colour, markersize=5)
+    if (level := panel.level_on(scale)) is not None:
+        frame.axhline(level, color=LEVEL_COLOUR, linestyle="--", linewidth=1.2)
     frame.set_yscale("log" if scale.logarithmic else "linear")
     frame.set_ylim(scale.low, scale.high)
     set_ticks(frame.yaxis, scale, 5)

@@ -19,7 +19,7 @@ from service.report.phase_figures import phase_blocks
 from service.report.surface_figures import surface_drawing
 from service.report.trial_figures import trials_drawing
 from service.results.axes import NO_AXIS, display_name
-from service.results.colours import line_colour
+from service.results.colours import LEVEL_COLOUR, line_colour
 from service.results.map_pixels import lost_label
 from service.results.phase_diagram import PhaseDiagram
 
@@ -96,6 +96,7 @@ def _gradients_section(frames: CurveFrames) -> Section:
 
 def _frames_tab(heading: str, metric: str, frames: CurveFrames) -> Tab:
     keys = [Key(line.label, line_colour(line.index), "line") for line in frames.panels[0].lines if line.label]
+    keys += [Key(frames.level, LEVEL_COLOUR, "line")] if frames.level else []
     keys += exit_keys(frames.panels, frames.scales)
     drawings = panel_drawings(frames.panels, frames.scales, metric)
     block = Block(drawings, keys=keys, columns=even_columns(len(drawings), frames.columns))

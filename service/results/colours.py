@@ -18,6 +18,9 @@ OUTCOME_COLOURS = {
 LINES = ("#3f8fd2", "#e8743b", "#057657", "#b08fc0", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
 """The colours of lines, by the index of the axis value that a line belongs to."""
 
+LEVEL_COLOUR = "#8a929c"
+"""The colour of a horizontal line that curves are compared with."""
+
 FIRST_CLASS, SECOND_CLASS = "#3f8fd2", "#e8743b"
 """The colours of the two classes of a binary classification."""
 

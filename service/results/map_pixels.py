@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Array, Flags, Floats
-from engine.outcomes import WILD
 from service.results.axes import display_name, format_value
 from service.results.metrics import lower_is_better
 from service.results.phase_diagram import PhaseDiagram
@@ -36,12 +35,12 @@ def shades(heights: Floats, colours: Sequence[str]) -> Array:
 
 def calm_scale(phase: PhaseDiagram) -> RankScale | None:
     """Return the scale of the medians of cells that are not lost; None if there is none."""
-    return rank_scale(phase.median[~_is_lost(phase)])
+    return rank_scale(phase.median[~phase.lost_cells])
 
 
 def lost_scale(phase: PhaseDiagram) -> RankScale | None:
     """Return the scale of the values that colour lost cells (see `PhaseDiagram.lost_by`); None without such cells."""
-    return rank_scale(phase.lost_values[_is_lost(phase)])
+    return rank_scale(phase.lost_values[phase.lost_cells])
 
 
 def lost_label(phase: PhaseDiagram) -> str:
@@ -70,7 +69,7 @@ def map_pixels(phase: PhaseDiagram) -> Array:
     if not lower_is_better(phase.metric):
         heights = 1.0 - heights
     pixels = shades(heights, CALM)
-    lost = _is_lost(phase)
+    lost = phase.lost_cells
     values = phase.lost_values[lost]
     of_infinite = np.where(np.isposinf(values), 1.0, 0.0)
     pixels[lost] = shades(of_infinite if of_lost is None else of_lost.fractions(values), LOST)
@@ -80,9 +79,5 @@ def map_pixels(phase: PhaseDiagram) -> Array:
 
 def cells_without_colour(phase: PhaseDiagram) -> Flags:
     """Return the cells that have no trials, or no value of what colours them, (rows, columns)."""
-    without = np.where(_is_lost(phase), np.isnan(phase.lost_values), phase.cells_without_value)
+    without = np.where(phase.lost_cells, np.isnan(phase.lost_values), phase.cells_without_value)
     return np.asarray((phase.trials == 0) | without)
-
-
-def _is_lost(phase: PhaseDiagram) -> Array:
-    return np.isin(phase.modal_outcome.astype(str), WILD)

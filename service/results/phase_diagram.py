@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from engine.arrays import Array, Flags, Floats, Integers
-from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING
+from engine.outcomes import DEAD, DIVERGED, EXPLODING, VANISHING, WILD
 from experiments.stopping import TRIAL_OUTCOMES
 from service.results.axes import Axis, cell_indices
+from service.results.grid_cells import GridCells
 from service.results.metrics import METRICS, PARAMS, lower_is_better
 from service.results.scales import Scale, is_calm, scale_of, without_outliers
 from service.results.trials_table import run_ids
@@ -63,18 +64,34 @@ class PhaseDiagram:
         return self.onset_step if self.lost_median is None else self.lost_median
 
     @property
+    def outcome_names(self) -> tuple[str, ...]:
+        """The outcomes that some trial has, and "" for cells without trials."""
+        return (*self.shares, "")
+
+    @property
+    def modal_codes(self) -> Array:
+        """The most frequent outcome of each cell, as its index in `outcome_names`, uint8."""
+        codes = np.full(self.trials.shape, len(self.shares), dtype=np.uint8)
+        greatest = np.zeros(self.trials.shape)
+        for code, share in enumerate(self.shares.values()):
+            codes[share > greatest] = code  # a cell without trials has NaN, which is not greater
+            np.fmax(greatest, share, out=greatest)
+        return codes
+
+    @property
     def modal_outcome(self) -> Array:
         """The most frequent outcome of each cell; "" if it has no trials."""
-        names = np.array(list(self.shares), dtype=object)
-        stacked = np.stack([self.shares[name] for name in names])
-        outcomes: Array = names[np.nan_to_num(stacked, nan=-1.0).argmax(axis=0)]
-        outcomes[self.trials == 0] = ""
-        return outcomes
+        return np.asarray(np.array(self.outcome_names, dtype=object)[self.modal_codes])
+
+    @property
+    def lost_cells(self) -> Flags:
+        """The cells whose most frequent outcome is exploding or diverged."""
+        return np.isin(self.outcome_names, WILD)[self.modal_codes]
 
     @property
     def modal_share(self) -> Floats:
-        """The share of the most frequent outcome in each cell."""
-        return np.asarray(np.nan_to_num(np.stack(list(self.shares.values()))).max(axis=0))
+        """The share of the most frequent outcome in each cell; 0 without trials."""
+        return np.asarray(np.nan_to_num(np.fmax.reduce(list(self.shares.values()))))
 
     @property
     def diverged_cells(self) -> Flags:
@@ -146,33 +163,34 @@ def make_phase_diagram(
     columns, rows: two axes of the sweep; `rows` may be NO_AXIS.
     lost_by: the metric that colours the lost cells of a map, without prefix; empty for the step at which they failed.
     """
-    shape = (len(rows.values), len(columns.values))
-    cells, inside = _cells(table, columns, rows)
+    inside, cells = _cells(table, columns, rows)
     names = [name for name in dict.fromkeys((METRICS + metric, METRICS + lost_by, *_NEEDED)) if name in table]
-    trials = (table[names] if inside.all() else table.loc[inside, names]).reset_index(drop=True)
-    values = trials[METRICS + metric].where(trials["outcome"] != DIVERGED).astype(float)
-    missing = values.isna().groupby(cells).mean()
-    failed = trials["outcome"].isin(FAILURE_OUTCOMES)
-    best_cells, best_rows = _best(values.to_numpy(), cells.to_numpy(), lower=lower_is_better(metric))
-    ids = np.full(shape[0] * shape[1], "", dtype=object)
-    ids[best_cells] = run_ids(trials.iloc[best_rows]).to_numpy()
-    numbers = np.full(shape[0] * shape[1], -1)
+    trials = table[names] if inside.all() else table.loc[inside, names]
+    outcome = trials["outcome"]
+    values = trials[METRICS + metric].to_numpy(dtype=float, copy=True)
+    values[outcome == DIVERGED] = np.nan
+    calm_values = np.where(is_calm(outcome), values, np.nan)
+    failed_steps = np.where(outcome.isin(FAILURE_OUTCOMES), trials["outcome_step"], np.nan)
+    best_cells, best_rows = cells.best(values, lower=lower_is_better(metric))
+    ids = np.full(cells.size, "", dtype=object)
+    ids[best_cells] = run_ids(trials).to_numpy()[best_rows]
+    numbers = np.full(cells.size, -1)
     of_trials = trials["number"].to_numpy() if "number" in trials else np.arange(len(trials))
-    for found, at in (np.unique(cells, return_index=True), (best_cells, best_rows)):
+    for found, at in (cells.first(), (best_cells, best_rows)):
         numbers[found] = of_trials[at]
     return PhaseDiagram(
         columns=columns,
         rows=rows,
         metric=metric,
-        median=_grid(values.groupby(cells).median().where(missing <= 0.5), shape),
-        calm_median=_grid(values.where(is_calm(trials["outcome"])).groupby(cells).median(), shape),
-        shares=_shares(trials["outcome"], cells.to_numpy(), shape),
-        onset_step=_grid(trials["outcome_step"][failed].groupby(cells[failed]).median(), shape),
-        trials=np.nan_to_num(_grid(cells.value_counts(), shape)).astype(np.int64),
-        best=ids.reshape(shape),
-        number=numbers.reshape(shape),
+        median=np.where(cells.share(np.isnan(values)) <= 0.5, cells.median(values), np.nan),
+        calm_median=cells.median(calm_values),
+        shares={name: cells.share(flags) for name in TRIAL_OUTCOMES if (flags := np.asarray(outcome == name)).any()},
+        onset_step=cells.median(failed_steps),
+        trials=cells.trials,
+        best=ids.reshape(cells.shape),
+        number=numbers.reshape(cells.shape),
         lost_by=lost_by,
-        lost_median=_grid(trials[METRICS + lost_by].astype(float).groupby(cells).median(), shape) if lost_by else None,
+        lost_median=cells.median(trials[METRICS + lost_by].to_numpy(dtype=float)) if lost_by else None,
     )
 
 
@@ -190,37 +208,10 @@ def make_picture_diagram(table: pd.DataFrame, metric: str, columns: Axis, rows: 
     return make_phase_diagram(table if shown.all() else table[shown], metric, *axes)
 
 
-def _cells(table: pd.DataFrame, columns: Axis, rows: Axis) -> tuple[pd.Series, Flags]:
-    """Return the index of the cell of each trial that has one, and for each trial whether it has one, (trials,)."""
+def _cells(table: pd.DataFrame, columns: Axis, rows: Axis) -> tuple[Flags, GridCells]:
+    """Return for each trial whether it has a cell, (trials,), and the cells of those that have one."""
     row, column = cell_indices(table, columns, rows)
     inside = (row >= 0) & (column >= 0)
     row *= len(columns.values)  # in place: a table may be large
     row += column
-    return pd.Series(row if inside.all() else row[inside]), inside
-
-
-def _best(values: Floats, cells: Integers, *, lower: bool) -> tuple[Integers, Integers]:
-    """Return the cells that have a value, ascending, and the position of the best trial of each.
-
-    values: (trials,), NaN where there is none. cells: (trials,).
-    """
-    order = np.argsort(values if lower else -values, kind="stable")  # NaN last
-    order = order[: np.count_nonzero(~np.isnan(values))]
-    found, firsts = np.unique(cells[order], return_index=True)
-    return found, order[firsts]
-
-
-def _shares(outcomes: pd.Series, cells: Integers, shape: tuple[int, int]) -> dict[str, Floats]:
-    """Return the share of each outcome that some trial has in the trials of each cell; NaN in a cell without trials."""
-    size = shape[0] * shape[1]
-    counts = {name: np.bincount(cells[(outcomes == name).to_numpy()], minlength=size) for name in TRIAL_OUTCOMES}
-    trials = np.bincount(cells, minlength=size)
-    trials = np.where(trials > 0, trials, np.nan)
-    return {name: (count / trials).reshape(shape) for name, count in counts.items() if count.any()}
-
-
-def _grid(by_cell: pd.Series, shape: tuple[int, int]) -> Floats:
-    """Return values by the cell's index as an array of this shape; NaN for a cell without a value."""
-    grid = np.full(shape[0] * shape[1], np.nan)
-    grid[by_cell.index.to_numpy(dtype=int)] = by_cell.to_numpy(dtype=float)
-    return grid.reshape(shape)
+    return inside, GridCells(row if inside.all() else row[inside], (len(rows.values), len(columns.values)))

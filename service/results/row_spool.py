@@ -18,6 +18,7 @@ import pyarrow.parquet
 from experiments.hyperparameters import in_order
 from service.results.columns import main_columns
 from service.results.metrics import METRICS, PARAMS, test_metric
+from service.results.parquet_columns import read_columns
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
 _IN_MEMORY = 20_000  # rows
@@ -236,26 +237,13 @@ def main_metrics(file: Path, objective: str) -> list[str]:
     return [name.removeprefix(METRICS) for name in pa.parquet.read_schema(file).names if name in main]
 
 
-def _narrow(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column of whole numbers as int32 if they fit, another one as it is."""
-    if column.type != pa.int64() or not len(column):
-        return column
-    ends = pa.compute.min_max(column).as_py()
-    fits = all(end is not None and -(2**31) <= end < 2**31 for end in ends.values())
-    return column.cast(pa.int32()) if fits else column
-
-
 def read_overview(file: Path, objective: str, swept: Sequence[str]) -> pd.DataFrame:
     """Return a trials' table without the columns that take most memory.
 
     file: a Parquet file of the whole table.
     It has no `trial`, `run_id` and `last_step`; of the hyperparameters only the swept ones; and of the metrics the
-    objective, with its value on the test part if the objective is of the validation part. `outcome` is a categorical,
-    and `number` and `outcome_step` are int32.
+    objective, with its value on the test part if the objective is of the validation part. For its types see
+    `read_columns`.
     """
-    with pa.parquet.ParquetFile(file, read_dictionary=["outcome"]) as source:
-        names = main_columns(source.schema_arrow.names, swept, (objective, test_metric(objective)))
-        # one column after another, so that none but one is there twice
-        columns = {name: _narrow(source.read([name], use_threads=False).column(name)).to_pandas() for name in names}
-    pa.default_memory_pool().release_unused()
-    return pd.DataFrame(columns, copy=False)
+    names = pa.parquet.read_schema(file).names
+    return read_columns(file, main_columns(names, swept, (objective, test_metric(objective))))

@@ -46,6 +46,19 @@ def test_a_table_without_run_ids_has_the_same_diagram(recorded: Recorded) -> Non
     assert overview.shares.keys() == whole.shares.keys()
 
 
+def test_cells_of_one_trial_are_as_those_of_three_equal_ones(recorded: Recorded) -> None:
+    """A map of one trial for each cell is made without sorting."""
+    of_one_seed = recorded.result.table[recorded.result.table["params.seed"] == 0]
+    axes = swept_axes(of_one_seed, recorded.result.swept)
+    tables = (of_one_seed, pd.concat([of_one_seed] * 3, ignore_index=True))
+    once, thrice = (make_phase_diagram(table, "test_loss", *axes) for table in tables)
+    assert (once.trials == 1).all()
+    assert (thrice.trials == 3).all()
+    for name in ("median", "calm_median", "onset_step", "number", "best", "modal_outcome", "modal_share"):
+        np.testing.assert_array_equal(getattr(once, name), getattr(thrice, name))
+    assert {once.modal_outcome[i, j] for i, j in np.argwhere(once.lost_cells)} == {"diverged"}
+
+
 def test_an_empty_cell_has_nothing() -> None:
     table = pd.DataFrame(
         {

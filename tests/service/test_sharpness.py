@@ -14,6 +14,8 @@ from experiments.errors import SpecError
 from experiments.spec import load_spec
 from service.api import load_sweep
 from service.execution.plan import make_plan
+from service.report.curve_panels import stability_limit
+from service.results.axes import NO_AXIS, Axis
 from service.run import run_sweep
 from tests.service.conftest import run_command, run_for_json
 
@@ -69,6 +71,24 @@ def test_the_report_has_a_frame_of_it(uri: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert run_command("report", sweep.sweep, "--tracking-uri", uri, "-o", str(page)).exit_code == 0
     assert ">sharpness</" in page.read_text()
+    assert "2 / learning rate" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("params", "axis", "expected"),
+    [
+        ({"grid.learning_rate": "[0.25, 0.5]"}, Axis("learning_rate", (0.25, 0.5)), 4.0),
+        ({"learning_rate": "0.1", "grid.activation": "[tanh, relu]"}, Axis("activation", ("tanh", "relu")), 20.0),
+        ({"optimizer": "adam", "learning_rate": "0.1"}, NO_AXIS, None),
+        ({"batch_size": "8", "learning_rate": "0.1"}, NO_AXIS, None),
+        ({"learning_rate": "0.1", "learning_rate.layer1": "0.2"}, NO_AXIS, None),
+        ({"grid.activation": "[tanh, relu]"}, Axis("activation", ("tanh", "relu")), None),
+    ],
+)
+def test_plain_gradient_descent_has_a_limit_of_stability(
+    params: dict[str, str], axis: Axis, expected: float | None
+) -> None:
+    assert stability_limit(params, axis, len(axis.values) - 1) == expected
 
 
 def test_a_stopped_trial_has_it_too(uri: str) -> None:

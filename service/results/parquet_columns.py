@@ -1,0 +1,42 @@
+"""Read a large trials' table without copies of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+
+def read_columns(file: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a Parquet file of trials (see `service.results.trials_table`).
+
+    `outcome` is a categorical, and whole numbers are int32 if they fit.
+    """
+    with pa.parquet.ParquetFile(file, read_dictionary=["outcome"]) as source:
+        # one column after another, so that none but one is there twice
+        columns = {name: _narrow(source.read([name], use_threads=False).column(name)).to_pandas() for name in names}
+    pa.default_memory_pool().release_unused()
+    return pd.DataFrame(columns, copy=False)
+
+
+def is_complete(file: Path, name: str) -> bool:
+    """Return whether a Parquet file has a column without missing values."""
+    metadata = pa.parquet.read_metadata(file)
+    if name not in metadata.schema.names:
+        return False
+    place = metadata.schema.names.index(name)
+    found = (metadata.row_group(k).column(place).statistics for k in range(metadata.num_row_groups))
+    return all(statistics is not None and statistics.null_count == 0 for statistics in found)
+
+
+def _narrow(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of whole numbers as int32 if they fit, another one as it is."""
+    if column.type != pa.int64() or not len(column):
+        return column
+    ends = pa.compute.min_max(column).as_py()
+    fits = all(end is not None and -(2**31) <= end < 2**31 for end in ends.values())
+    return column.cast(pa.int32()) if fits else column
