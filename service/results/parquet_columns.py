@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +16,16 @@ def read_columns(file: Path, names: Sequence[str]) -> pd.DataFrame:
 
     `outcome` is a categorical, and whole numbers are int32 if they fit.
     """
-    with pa.parquet.ParquetFile(file, read_dictionary=["outcome"]) as source:
-        # one column after another, so that none but one is there twice
-        columns = {name: _narrow(source.read([name], use_threads=False).column(name)).to_pandas() for name in names}
-    pa.default_memory_pool().release_unused()
+    columns = dict(_columns(file, names))
+    pa.default_memory_pool().release_unused()  # also what the reader took, which is gone by now
     return pd.DataFrame(columns, copy=False)
+
+
+def _columns(file: Path, names: Sequence[str]) -> Iterator[tuple[str, pd.Series]]:
+    """Yield one column after another, so that none but one is there twice."""
+    with pa.parquet.ParquetFile(file, read_dictionary=["outcome"]) as source:
+        for name in names:
+            yield name, _narrow(source.read([name], use_threads=False).column(name)).to_pandas()
 
 
 def is_complete(file: Path, name: str) -> bool:
