@@ -18,7 +18,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -30,6 +29,7 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
+from benchmarks.folders import new_folder  # noqa: E402
 from benchmarks.resources import (  # noqa: E402
     DATABASE,
     DRIVER,
@@ -84,8 +84,8 @@ def _round(store: Store) -> tuple[dict[str, float], float]:
     """Return CPU milliseconds a trial by role, and the wall seconds of the large sweep."""
     used = []
     for seeds in (_SMALL, _LARGE):
-        with tempfile.TemporaryDirectory() as folder, store() as (uri, services):
-            used.append(_measure(seeds, uri, folder, services))
+        with store() as (uri, services):
+            used.append(_measure(seeds, uri, new_folder(), services))
     small, large = used
     more = TRIALS_A_SEED * (_LARGE - _SMALL)
     return {role: 1000 * (large.cpu[role] - small.cpu.get(role, 0.0)) / more for role in large.cpu}, large.wall
@@ -94,18 +94,18 @@ def _round(store: Store) -> tuple[dict[str, float], float]:
 @contextmanager
 def _store(kind: str, postgres: Postgres | None) -> Iterator[tuple[str, Services]]:
     """Yield a new store of a kind."""
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "SQLite":
-            yield f"sqlite:///{folder}/mlflow.db", {}
-            return
-        assert postgres is not None, "PostgreSQL is not installed"
-        uri, services = database_of(postgres)
-        if kind == "PostgreSQL":
-            yield uri, services
-            return
-        with running_server(Path(folder), store=uri, app=True, workers=2) as server:
-            assert server.process is not None
-            yield server.uri, {**services, server.process.pid: SERVER}
+    folder = new_folder()
+    if kind == "SQLite":
+        yield f"sqlite:///{folder}/mlflow.db", {}
+        return
+    assert postgres is not None, "PostgreSQL is not installed"
+    uri, services = database_of(postgres)
+    if kind == "PostgreSQL":
+        yield uri, services
+        return
+    with running_server(Path(folder), store=uri, app=True, workers=2) as server:
+        assert server.process is not None
+        yield server.uri, {**services, server.process.pid: SERVER}
 
 
 def _bounds(shares: Mapping[str, float], cores: int, recorders: int) -> dict[str, float]:

@@ -13,7 +13,6 @@ import argparse
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +23,7 @@ sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
 
+from benchmarks.folders import new_folder  # noqa: E402
 from benchmarks.resources import Services, Usage, database_of, usage  # noqa: E402
 from tests.service.postgres import Postgres, binaries, running_postgres  # noqa: E402
 
@@ -49,12 +49,12 @@ def _spec(trials: int, points: int, runs: str) -> dict[str, Any]:
 @contextmanager
 def _store(kind: str, postgres: Postgres | None) -> Iterator[tuple[str, str, Services]]:
     """Yield a working folder, a new store, and the services that it needs."""
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "PostgreSQL":
-            assert postgres is not None, "PostgreSQL is not installed"
-            yield folder, *database_of(postgres)
-        else:
-            yield folder, f"sqlite:///{folder}/mlflow.db", {}
+    folder = new_folder()
+    if kind == "PostgreSQL":
+        assert postgres is not None, "PostgreSQL is not installed"
+        yield folder, *database_of(postgres)
+    else:
+        yield folder, f"sqlite:///{folder}/mlflow.db", {}
 
 
 def _measure(kind: str, trials: int, points: int, postgres: Postgres | None) -> Usage:

@@ -17,7 +17,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ sys.path[0] = str(Path(__file__).absolute().parent.parent)  # else engine.py of 
 import numpy as np  # noqa: E402
 import requests  # noqa: E402
 
+from benchmarks.folders import new_folder  # noqa: E402
 from engine.tensors import Tensor  # noqa: E402
 from service.recording.connection import sqlite_path  # noqa: E402
 from service.recording.run_table import RunTable  # noqa: E402
@@ -179,26 +179,23 @@ def _through(server: TrackingServer) -> Way:
 
 @contextmanager
 def _sqlite() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        yield f"sqlite:///{folder}/mlflow.db"
-        os.chdir("/")
+    folder = new_folder()
+    os.chdir(folder)
+    yield f"sqlite:///{folder}/mlflow.db"
+    os.chdir("/")
 
 
 @contextmanager
 def _postgres(address: str) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:  # for artifacts
-        os.chdir(folder)
-        yield new_database(address)
-        os.chdir("/")
+    os.chdir(new_folder())  # for artifacts
+    yield new_database(address)
+    os.chdir("/")
 
 
 @contextmanager
 def _app_server(address: str) -> Iterator[TrackingServer]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_server(Path(folder), store=new_database(address), app=True, workers=2) as server,
-    ):
+    folder, store = Path(new_folder()), new_database(address)
+    with running_server(folder, store=store, app=True, workers=2) as server:
         yield server
 
 
@@ -243,7 +240,7 @@ def main() -> None:
             }
             _measure("PostgreSQL", ways, lambda: _postgres(postgres.address), arguments.rounds)
     if "HTTP" in wanted:
-        with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
+        with running_server(Path(new_folder())) as server:
             _measure("HTTP", _server_ways(server), lambda: _same(server.uri), arguments.rounds)
 
 

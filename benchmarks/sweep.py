@@ -16,7 +16,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -26,6 +25,8 @@ _ROOT = Path(__file__).absolute().parent.parent
 sys.path[0] = str(_ROOT)  # else engine.py of this folder would hide the engine
 
 import yaml  # noqa: E402
+
+from benchmarks.folders import new_folder  # noqa: E402
 
 _SHARED = 20  # trials that every program runs: the first of the grid
 _STEPS, _POINTS = 200, 25
@@ -153,16 +154,15 @@ def _first_losses() -> list[float]:
 
 
 def _measure(name: str, command: Callable[[int], list[str]], count: int) -> tuple[float, list[float]]:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-        arguments = command(count)
-        began = time.perf_counter()
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - began
-        assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
-        losses = _first_losses() if count <= 10_000 else []
-        os.chdir("/")
+    os.chdir(new_folder())
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    arguments = command(count)
+    began = time.perf_counter()
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
+    losses = _first_losses() if count <= 10_000 else []
+    os.chdir("/")
     return seconds, losses
 
 
