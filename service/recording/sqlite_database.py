@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.recording.checkpoints import Checkpoints
 from service.recording.databases import (
     COLUMNS,
     insert_runs,
@@ -27,7 +28,6 @@ from service.recording.run_table import RunTable
 
 _BUSY_SECONDS = 60  # how long a writer waits for another's transaction
 _CACHE_KIBIBYTES = 262_144  # the indexes of a long sweep don't fit into SQLite's default of 2 MiB
-_LOG_BYTES = 40_960_000  # to move pages from the log into the file rarely writes each less often
 _COLUMNS_AT_ONCE = 16
 
 
@@ -37,11 +37,14 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._checkpoints: Checkpoints | None = None
 
     def write(
         self, runs: RunTable, experiment_id: int, artifact_location: str, before_commit: Callable[[], object] = nothing
     ) -> None:
         connection = self._connect()
+        self._checkpoints = self._checkpoints or Checkpoints(self._path)
+        self._checkpoints.catch_up()
         connection.execute("BEGIN IMMEDIATE")
         try:
             new = insert_runs(connection.execute, runs, experiment_id, artifact_location, "?")
@@ -54,6 +57,7 @@ class SqliteDatabase:
             if connection.in_transaction:  # a full disk ends the transaction by itself
                 connection.execute("ROLLBACK")
             raise
+        self._checkpoints.begin()
 
     def experiment_name(self, experiment_id: int) -> str | None:
         statement = "SELECT name FROM experiments WHERE experiment_id = ?"
@@ -65,6 +69,9 @@ class SqliteDatabase:
         self._connect().execute("ANALYZE")
 
     def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+            self._checkpoints = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -78,8 +85,7 @@ class SqliteDatabase:
                 connection.execute("PRAGMA journal_mode = WAL")  # fails at once if another process does the same
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
-                (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // page_bytes}")
+                connection.execute("PRAGMA wal_autocheckpoint = 0")  # see Checkpoints
                 connection.execute("ATTACH ':memory:' AS shard")
             except sqlite3.Error:
                 connection.close()

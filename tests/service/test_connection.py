@@ -29,8 +29,7 @@ def test_only_a_store_that_gradgrid_makes_has_large_pages(tmp_path: Path, made_b
     page_bytes = PAGE_BYTES if made_by == "gradgrid" else 4096
     assert _pragma(path, "page_size") == page_bytes
     with closing(SqliteDatabase(path)) as database:
-        (pages,) = database._connect().execute("PRAGMA wal_autocheckpoint").fetchone()
-        assert pages * page_bytes == 40_960_000
+        assert database._connect().execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert _pragma(path, "page_size") == page_bytes
 
 
