@@ -32,6 +32,13 @@ class Range:
         """The axis as a sweep file has it."""
         return {"logspace" if self.logarithmic else "linspace": [self.first, self.last], "points": self.points}
 
+    @property
+    def ends(self) -> str:
+        """Both ends as text, with as many digits as tell them and the values between them apart."""
+        apart = abs(self.last - self.first) / max(abs(self.first), abs(self.last))
+        digits = min(17, max(3, math.ceil(-math.log10(apart)) + 4)) if apart else 17
+        return f"from {self.first:.{digits}g} to {self.last:.{digits}g}"
+
     def zoomed(self, centre: float, by: float, points: int | None = None) -> Range:
         """Return the range around `centre` that is `by` times shorter.
 

@@ -146,9 +146,10 @@ def zoom(
     path = _film_path(output)
     store = Store(tracking_uri, trust=options.trust(trust_parts))
     info = store.find_sweep(sweep)
-    closer = first_zoom(store, info, _position(at), by, points)
     colours = metric or info.objective, lost_by
-    map_table(store, info, *colours)  # a metric that no trial has is refused before anything is trained
+    table = map_table(store, info, *colours)  # a metric that no trial has is refused before anything is trained
+    closer = first_zoom(store, info, table, _position(at), by, points)
+    del table  # it may be large
     if dry_run:
         _print_zoom_plan(closer, tracking_uri, as_json, **run_options)
         return
@@ -200,9 +201,10 @@ def _run_zoom(
     from service.run import run_sweep
 
     result = run_sweep(closer.spec, tracking_uri=tracking_uri, observer=make_progress(), **run_options)
-    info = store.find_sweep(result.sweep)
+    info, seconds = store.find_sweep(result.sweep), result.seconds
+    del result  # its table may be large
     store.tag(info, {Tag.ZOOM_OF: closer.sweep.sweep})
-    return make_frame(closer, map_table(store, info, *colours), *colours, result.sweep, result.seconds)
+    return make_frame(closer, map_table(store, info, *colours), *colours, info.sweep, seconds)
 
 
 def _write_film(frames: Sequence[Frame], path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,15 +79,17 @@ def make_zoom(
     return Zoom(sweep, columns, rows, at, check_spec(replace(spec.source, data=data, locations={}, origin="the zoom")))
 
 
-def first_zoom(store: Store, sweep: SweepInfo, at: tuple[float, float], by: float, points: int | None = None) -> Zoom:
+def first_zoom(
+    store: Store, sweep: SweepInfo, table: pd.DataFrame, at: tuple[float, float], by: float, points: int | None = None
+) -> Zoom:
     """Return the zoom of a recorded map.
 
     store: where the sweep is recorded.
     sweep: the sweep.
+    table: its trials (see `map_table`).
     at, by, points: as in `make_zoom`.
     Raises UserError if the sweep has no two axes of numbers, or can't be zoomed there.
     """
-    table = read_table(store, sweep, columns_to_rank(sweep.swept, sweep.objective))
     table = with_untrained_cells(table, store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     if len(axes) < 2:
@@ -187,10 +190,13 @@ def _image(frame: Frame) -> Image:
     rows, columns = frame.pixels.shape[:2]
     scale = max(1, -(-_FRAME_SIDE // max(rows, columns)))
     picture = Image.fromarray(frame.pixels.repeat(scale, axis=0).repeat(scale, axis=1))
-    image = Image.new("RGB", (picture.width, picture.height + 2 * _LINE + _MARGIN), "white")
+    font = ImageFont.load_default(_LETTER)
+    axes = (("right", frame.zoom.columns), ("up", frame.zoom.rows))
+    lines = [f"{direction}: {display_name(window.name)}, {window.ends}" for direction, window in axes]
+    width = max(picture.width, *(math.ceil(font.getlength(line)) + 2 * _MARGIN for line in lines))
+    image = Image.new("RGB", (width, picture.height + 2 * _LINE + _MARGIN), "white")
     image.paste(picture)
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(_LETTER)
-    for k, (direction, window) in enumerate((("right", frame.zoom.columns), ("up", frame.zoom.rows))):
-        text = f"{direction}: {display_name(window.name)}, from {window.first:.8g} to {window.last:.8g}"
-        pen.text((_MARGIN, picture.height + _MARGIN // 2 + k * _LINE), text, fill="black", font=font)
+    pen = ImageDraw.Draw(image)
+    for k, line in enumerate(lines):
+        pen.text((_MARGIN, picture.height + _MARGIN // 2 + k * _LINE), line, fill="black", font=font)
     return image

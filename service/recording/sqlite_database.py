@@ -47,17 +47,18 @@ class SqliteDatabase:
         self._checkpoints.catch_up()
         connection.execute("BEGIN IMMEDIATE")
         try:
+            self._checkpoints.begin()
             new = insert_runs(connection.execute, runs, experiment_id, artifact_location, "?")
             if not all(new):
                 restore_runs(connection.execute, runs.select([not is_new for is_new in new]), experiment_id, "?")
             _insert_dependent_rows(connection, runs if all(new) else runs.select(new))
             before_commit()
+            self._checkpoints.wait()
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk ends the transaction by itself
                 connection.execute("ROLLBACK")
             raise
-        self._checkpoints.begin()
 
     def experiment_name(self, experiment_id: int) -> str | None:
         statement = "SELECT name FROM experiments WHERE experiment_id = ?"

@@ -34,9 +34,13 @@ def read_frame(
     if choose is None:
         filters = None if numbers is None else [("number", "in", list(numbers))]
         return table_as_written(pd.read_parquet(path, filters=filters), sweep)
+    if numbers is not None:
+        raise ValueError("choose columns or trials, not both")
     names = pyarrow.parquet.read_schema(path).names
-    needed = {*choose(names), *_columns_to_rename(path, names, sweep)}
-    return table_as_written(read_columns(path, [name for name in names if name in needed]), sweep)
+    to_rename = _columns_to_rename(path, names, sweep)
+    needed = {*choose(names), *to_rename}
+    table = read_columns(path, [name for name in names if name in needed])
+    return table_as_written(table, sweep) if to_rename else table
 
 
 def _columns_to_rename(path: Path, names: Sequence[str], sweep: SweepInfo) -> list[str]:

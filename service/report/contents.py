@@ -109,7 +109,7 @@ def gather(store: Store, sweep: SweepInfo, metric: str | None = None, lost_by: s
     every_note = *missing, intervals_note(drawn), choice
     unused = "" if not lost_by or any(phase.is_map for phase in phases) else _NO_MAP
     notes = [note for note in (*every_note, unused, _targets_note(store.data(sweep))) if note]
-    curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, notes)
+    curves, gradients = _curves(store, sweep, shown, phases[0] if phases else None, drawn, notes)
     rows = phases[0].rows if phases and phases[0].rows.name not in drawn else NO_AXIS
     return Contents(
         sweep=sweep,
@@ -159,7 +159,12 @@ def _surfaces(store: Store, sweep: SweepInfo, table: pd.DataFrame, rows: Axis, n
 
 
 def _curves(
-    store: Store, sweep: SweepInfo, table: pd.DataFrame, phase: PhaseDiagram | None, notes: list[str]
+    store: Store,
+    sweep: SweepInfo,
+    table: pd.DataFrame,
+    phase: PhaseDiagram | None,
+    drawn: Sequence[str],
+    notes: list[str],
 ) -> tuple[dict[str, CurveFrames], CurveFrames | None]:
     """Return the frames of each metric and of the gradients. If no curves were recorded, add a note."""
     points = store.curves(sweep)
@@ -167,4 +172,4 @@ def _curves(
         notes.append("There are no curves: the sweep was recorded without them (record: {curves: none}).")
         return {}, None
     curves = Curves(points, table)
-    return make_curve_frames(curves, table, phase, sweep.params), make_gradient_frames(curves, table, phase)
+    return make_curve_frames(curves, table, phase, sweep.params, drawn), make_gradient_frames(curves, table, phase)

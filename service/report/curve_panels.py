@@ -30,7 +30,8 @@ _CURVES = (
 )
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
-_NOT_PLAIN = {"batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
+_SGD = "sgd"
+_NOT_PLAIN = {"optimizer", "batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
 _LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small
 
 
@@ -66,12 +67,13 @@ class CurveFrames:
 
 
 def make_curve_frames(
-    curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None, params: Mapping[str, str]
+    curves: Curves, table: pd.DataFrame, phase: PhaseDiagram | None, params: Mapping[str, str], drawn: Sequence[str]
 ) -> dict[str, CurveFrames]:
     """Return metric -> panels: one for each chosen column of the phase diagram, with a line for each row.
 
     curves: the sweep's curves. table: see `service.results.trials_table`. phase: the phase diagram; None without axes.
     params: of the sweep's run (see `SweepInfo`).
+    drawn: the axes whose values are the middles of intervals (see `in_intervals`).
     """
     columns, rows = _axes(phase)
     cells = cell_indices(table, columns, rows)
@@ -85,7 +87,8 @@ def make_curve_frames(
             scales = panel_scales(panels, _rule(metric))
             level = ""
             if metric == SHARPNESS:
-                limits = [stability_limit(params, columns, frame.column) for frame in frames]
+                of_values = columns.name not in drawn  # else its values are middles of intervals
+                limits = [stability_limit(params, columns, frame.column) if of_values else None for frame in frames]
                 panels = [replace(panel, level=limit) for panel, limit in zip(panels, limits, strict=True)]
                 seen = any(panel.level_on(scale) for panel, scale in zip(panels, scales, strict=True))
                 level = "2 / learning rate" if seen else ""
@@ -102,9 +105,9 @@ def stability_limit(params: Mapping[str, str], columns: Axis, index: int) -> flo
     columns, index: an axis, and the index of its value.
     None if the trials are not trained by plain gradient descent on all samples, or not with one learning rate.
     """
-    given = {name.removeprefix("grid.") for name in params}
-    by_layer = any(name.startswith("learning_rate.") for name in given)
-    if params.get("optimizer", "sgd") != "sgd" or "grid.optimizer" in params or given & _NOT_PLAIN or by_layer:
+    others = {name.removeprefix("grid.").partition(".layer")[0] for name, value in params.items() if value != _SGD}
+    by_layer = any(name.removeprefix("grid.").startswith("learning_rate.") for name in params)
+    if others & _NOT_PLAIN or by_layer:
         return None
     if columns.name == "learning_rate":
         return 2 / float(columns.values[index])

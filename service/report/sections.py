@@ -96,7 +96,7 @@ def _gradients_section(frames: CurveFrames) -> Section:
 
 def _frames_tab(heading: str, metric: str, frames: CurveFrames) -> Tab:
     keys = [Key(line.label, line_colour(line.index), "line") for line in frames.panels[0].lines if line.label]
-    keys += [Key(frames.level, LEVEL_COLOUR, "line")] if frames.level else []
+    keys += [Key(frames.level, LEVEL_COLOUR, "dashed")] if frames.level else []
     keys += exit_keys(frames.panels, frames.scales)
     drawings = panel_drawings(frames.panels, frames.scales, metric)
     block = Block(drawings, keys=keys, columns=even_columns(len(drawings), frames.columns))

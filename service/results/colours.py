@@ -16,7 +16,7 @@ OUTCOME_COLOURS = {
 """Outcome -> colour; "" is a cell without trials."""
 
 LINES = ("#3f8fd2", "#e8743b", "#057657", "#b08fc0", "#e8a000", "#a3283f", "#4a55b5", "#7a9480")
-"""The colours of lines, by the index of the axis value that a line belongs to."""
+"""The colours of lines and of the axis values that they belong to, in order; of more than eight some are shown."""
 
 LEVEL_COLOUR = "#8a929c"
 """The colour of a horizontal line that curves are compared with."""
@@ -26,5 +26,5 @@ FIRST_CLASS, SECOND_CLASS = "#3f8fd2", "#e8743b"
 
 
 def line_colour(index: int) -> str:
-    """Return the colour of the axis value at this index. Colours repeat after eight."""
+    """Return the colour of the shown axis value at this index. Colours repeat after eight."""
     return LINES[index % len(LINES)]

@@ -21,6 +21,9 @@ Names are those of `mlflow.search_runs`: `params.loss` is the name of the loss f
 Units: a loss has the unit of its loss function, accuracies and `dead_units` are shares from 0 to 1, `update_ratio` is
 the norm of an update divided by the norm of the weights (docs/outcomes.md).
 
+A table of chosen columns may be narrower: `outcome` is a categorical, and whole numbers are int32 if they fit. Its
+columns may be read-only.
+
 While a sweep is running that has a run for each trial, its table is read from the runs. Then rows and columns may come
 in another order, and a column of hyperparameters is one of numbers if each of its values is a number.
 

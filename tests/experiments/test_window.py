@@ -57,6 +57,16 @@ def test_other_values_are_rounded_to_ten_digits_as_before() -> None:
     assert all(float(f"{v:.10g}") == v for v in _values({"logspace": [0.001, 1e6], "points": 4096}))
 
 
+def test_the_text_of_a_range_tells_its_ends_apart() -> None:
+    window = range_of("learning_rate", [0.001, 1e6], logarithmic=True)
+    assert window.ends == "from 0.001 to 1e+06"
+    for _ in range(40):
+        window = window.zoomed(68.78, 2.0)
+        low, high = window.ends.removeprefix("from ").split(" to ")
+        assert float(high) - float(low) == pytest.approx(window.last - window.first, rel=0.01)
+    assert window.ends.startswith("from 68.779999999")
+
+
 @pytest.mark.parametrize("centre", [-1.0, 0.05, 1.1, float("nan")])
 def test_the_centre_is_inside_the_range(centre: float) -> None:
     with pytest.raises(UserError, match=r"learning_rate goes from 0\.1 to 1\.0 here, so .* is outside of the map"):

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.arrays import Array
 from service import RecordedSweep, load_sweep, sweep
 from service.inspection.edge import sweep_map
 from service.recording.store import Store
+from service.results.axes import axis_pairs, swept_axes
 from service.results.edge import edge_cells
+from service.results.map_pixels import map_pixels
+from service.results.phase_diagram import make_phase_diagram
 from tests.service.conftest import Recorded, run_command, run_for_json
 
 
@@ -94,12 +98,28 @@ def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: Reco
     assert f"  {found.id}" in run_command("list", "--tracking-uri", _uri(found)).stdout.splitlines()[3]
     with Image.open(film) as image:
         assert getattr(image, "n_frames", 1) == 2
-        assert min(image.size) >= 512
+        pixels = np.asarray(image.convert("RGB"))
+    _check_frame(pixels, closer=load_sweep(first["sweep"], tracking_uri=_uri(found)))
     with film.with_suffix(".csv").open() as file:
         assert [row["sweep"] for row in csv.DictReader(file)] == [first["sweep"], second["sweep"]]
     again = run_for_json("zoom", second["sweep"], "--at", "2,300", "--dry-run", "--tracking-uri", _uri(found))
     assert np.log10(np.divide(*again["ranges"]["learning_rate.layer1"][::-1])) == pytest.approx(0.5)
     assert again["trials"] == 17 * 17
+
+
+def _check_frame(pixels: Array, closer: RecordedSweep) -> None:
+    """Check the colours of a frame's cells, and that there is text below them."""
+    axes = swept_axes(closer.trials, closer.info.swept)
+    of_scores = map_pixels(make_phase_diagram(closer.trials, "fit", *axis_pairs(axes)[0], lost_by="delay"))[::-1]
+    by_default = map_pixels(make_phase_diagram(closer.trials, "loss", *axis_pairs(axes)[0]))[::-1]
+    assert (of_scores != by_default).any()
+    scale = -(-512 // 17)
+    shown = pixels[scale // 2 : 17 * scale : scale, scale // 2 : 17 * scale : scale]
+    assert np.abs(shown.astype(int) - of_scores).max() <= 8  # of a palette
+    below = pixels[17 * scale :]
+    assert len(below) == 48
+    for line in (below[:24], below[24:]):
+        assert (line.min(axis=(0, 2)) < 100).sum() > 100  # columns with some black
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ def test_the_report_has_a_frame_of_it(uri: str, tmp_path: Path) -> None:
         ({"optimizer": "adam", "learning_rate": "0.1"}, NO_AXIS, None),
         ({"batch_size": "8", "learning_rate": "0.1"}, NO_AXIS, None),
         ({"learning_rate": "0.1", "learning_rate.layer1": "0.2"}, NO_AXIS, None),
+        ({"learning_rate": "0.1", "drift.layer1": "0.2"}, NO_AXIS, None),
+        ({"learning_rate": "0.1", "optimizer": "sgd", "model.hidden": "[4]"}, NO_AXIS, 20.0),
+        ({"grid.optimizer": "[sgd, adam]", "learning_rate": "0.1"}, NO_AXIS, None),
         ({"grid.activation": "[tanh, relu]"}, Axis("activation", ("tanh", "relu")), None),
     ],
 )
