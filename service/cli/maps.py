@@ -144,14 +144,20 @@ def zoom(
     from service.recording.store import Store
 
     path = _film_path(output)
+    if path is None and (metric or lost_by):
+        options.print_note("--colour-by and --lost-by are for the film: name a file with -o")
     store = Store(tracking_uri, trust=options.trust(trust_parts))
     info = store.find_sweep(sweep)
     colours = metric or info.objective, lost_by
     table = map_table(store, info, *colours)  # a metric that no trial has is refused before anything is trained
     closer = first_zoom(store, info, table, _position(at), by, points)
     del table  # it may be large
+    of = f", itself a zoom of {info.zoom_of}" if info.zoom_of else ""
+    options.print_note(f"zooms into {info.spec}/{info.sweep}{of}")
     if dry_run:
         _print_zoom_plan(closer, tracking_uri, as_json, **run_options)
+        if frames > 1:
+            options.print_note(f"this is the first of {frames} frames")
         return
     done: list[Frame] = []
     for _ in range(frames):
@@ -174,6 +180,8 @@ def _film_path(output: str | None) -> Path | None:
 
     if output is not None and Path(output).suffix.lower() != ".gif":
         raise click.BadParameter(f"the film is an animated GIF; end {output!r} in .gif", param_hint="'--output'")
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder for {output!r}", param_hint="'--output'")
     return None if output is None else Path(output)
 
 

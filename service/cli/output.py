@@ -157,7 +157,8 @@ def print_sweep(sweep: SweepInfo, store: Store) -> None:
     from service.results.rungs import rung_rows
     from service.results.trials_table import shown_params
 
-    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}")
+    zoom = f", a zoom of {sweep.zoom_of}" if sweep.zoom_of else ""
+    click.echo(f"{sweep.spec}/{sweep.sweep}: {_status(sweep)}, begun {_local_time(sweep.start_time)}{zoom}")
     spec = store.spec(sweep)
     own = settings(spec)
     given = {key: value for key, value in sweep.params.items() if f"{key}.method" not in own and f"{key}.to" not in own}
@@ -198,7 +199,7 @@ def print_sweeps(sweeps: Sequence[SweepInfo]) -> None:
         best_text = f"{best[0].removeprefix('best_')} {best[1]:.4g}" if best else ""
         row = {"sweep": sweep.sweep, "spec": sweep.spec, "status": _status(sweep), **counts}
         row |= {"best trial": best_text, "begun": _local_time(sweep.start_time)}
-        rows.append(row | ({"zoom of": sweep.zoom_of or ""} if zooms else {}))
+        rows.append(row | ({"zoom of": (sweep.zoom_of or "").rpartition("-")[2]} if zooms else {}))
     if rows:
         print_rows(rows)
     else:

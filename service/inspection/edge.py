@@ -75,6 +75,7 @@ def sweep_map(store: Store, sweep: SweepInfo, where: Sequence[str] = ()) -> Swee
     columns, rows = axis_pairs(axes)[0] if len(axes) > 1 else (None, None)
     if columns is None or rows is None or min(len(columns.values), len(rows.values)) < LEAST_SIDE:
         shape = " x ".join(f"{len(axis.values)} values of {axis.label}" for axis in axes) or "no axis of numbers"
+        shape += " alone" if len(axes) == 1 else ""
         raise UserError(
             f"{sweep.spec}/{sweep.sweep} has no edge to measure: a map needs two axes of numbers with at least "
             f"{LEAST_SIDE} values each; it has {shape}"

@@ -93,7 +93,8 @@ def first_zoom(
     table = with_untrained_cells(table, store.spec(sweep))
     axes = [axis for axis in swept_axes(table, sweep.swept) if axis.is_numeric]
     if len(axes) < 2:
-        raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: it is no map over two axes of numbers")
+        has = f"only one, {axes[0].label}" if axes else "none"
+        raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: a map needs two axes of numbers; it has {has}")
     spec = recorded_spec(store, sweep)
     if not isinstance(spec.spec.grid, Mapping) or not all(axis.name in spec.spec.grid for axis in axes):
         raise UserError(f"{sweep.spec}/{sweep.sweep} can't be zoomed: its grid should be one block, without zip")
@@ -117,6 +118,7 @@ class Frame:
     sweep: its sweep's id.
     seconds: the time that it took.
     edge: the measures of its edge; None if it is too small.
+    colours: what its colours are, for readers.
     pixels: its picture, (rows, columns, 3), the largest value of the rows' axis on top.
     """
 
@@ -125,6 +127,7 @@ class Frame:
     seconds: float
     edge: Edge | None
     pixels: Array
+    colours: str
 
     @property
     def row(self) -> dict[str, Any]:
@@ -166,7 +169,9 @@ def make_frame(zoom: Zoom, table: pd.DataFrame, metric: str, lost_by: str, sweep
     lost = lost_cells(table, columns, rows)
     edge = measure_edge(lost) if min(lost.shape) >= LEAST_SIDE else None
     pixels = map_pixels(make_phase_diagram(table, metric, columns, rows, lost_by=lost_by))[::-1]
-    return Frame(zoom, sweep, seconds, edge, pixels)
+    best = f"yellow: best {display_name(metric)}"
+    colours = f"{best}; red: lost, pale if {f'{display_name(lost_by)} is large' if lost_by else 'late'}"
+    return Frame(zoom, sweep, seconds, edge, pixels, colours)
 
 
 def write_film(frames: Sequence[Frame], path: Path) -> None:
@@ -193,8 +198,9 @@ def _image(frame: Frame) -> Image:
     font = ImageFont.load_default(_LETTER)
     axes = (("right", frame.zoom.columns), ("up", frame.zoom.rows))
     lines = [f"{direction}: {display_name(window.name)}, {window.ends}" for direction, window in axes]
+    lines.append(frame.colours)
     width = max(picture.width, *(math.ceil(font.getlength(line)) + 2 * _MARGIN for line in lines))
-    image = Image.new("RGB", (width, picture.height + 2 * _LINE + _MARGIN), "white")
+    image = Image.new("RGB", (width, picture.height + len(lines) * _LINE + _MARGIN), "white")
     image.paste(picture)
     pen = ImageDraw.Draw(image)
     for k, line in enumerate(lines):

@@ -31,6 +31,7 @@ _CURVES = (
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
 _SGD = "sgd"
+_LIMIT = "The dashed line is 2 / learning rate: above it, gradient descent on a quadratic diverges."
 _NOT_PLAIN = {"optimizer", "batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
 _LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small
 
@@ -61,9 +62,9 @@ class CurveFrames:
     def words(self) -> str:
         """Sentences on the choice of panels and on their scales."""
         if len(self.panels) < 2:
-            return self.choice
+            return f"{self.choice} {_LIMIT if self.level else ''}".strip()
         scale = "All frames have one scale." if are_shared(self.scales) else "Each frame has its own scale."
-        return f"{self.choice} {scale}".strip()
+        return f"{self.choice} {scale} {_LIMIT if self.level else ''}".strip()
 
 
 def make_curve_frames(
@@ -84,15 +85,12 @@ def make_curve_frames(
         if metric and (metric != "dead_units" or (table[METRICS + metric] > 0).any()):
             bands = curves.bands(metric, cells, rows.spread_indices(_LINES), [frame.column for frame in frames])
             panels = _panels(bands, frames, columns, rows)
-            scales = panel_scales(panels, _rule(metric))
-            level = ""
-            if metric == SHARPNESS:
-                of_values = columns.name not in drawn  # else its values are middles of intervals
-                limits = [stability_limit(params, columns, frame.column) if of_values else None for frame in frames]
+            if metric == SHARPNESS and columns.name not in drawn:  # else its values are middles of intervals
+                limits = [stability_limit(params, columns, frame.column) for frame in frames]
                 panels = [replace(panel, level=limit) for panel, limit in zip(panels, limits, strict=True)]
-                seen = any(panel.level_on(scale) for panel, scale in zip(panels, scales, strict=True))
-                level = "2 / learning rate" if seen else ""
-            by_metric[metric] = CurveFrames(panels, scales, 3, choice, level)
+            scales = panel_scales(panels, _rule(metric))
+            seen = any(panel.level_on(scale) is not None for panel, scale in zip(panels, scales, strict=True))
+            by_metric[metric] = CurveFrames(panels, scales, 3, choice, "2 / learning rate" if seen else "")
     return by_metric
 
 

@@ -16,6 +16,7 @@ MARGIN = 0.06
 
 _LEAST_FILL = 1 / 3  # share of the frame that curves should fill
 _MOST_STRETCH = 2.5
+_NEAR = 1.5  # greatest ratio of a level to the nearest value for which a frame is stretched
 _RISE = 100.0  # upper end of the scale of curves that all diverge, as a multiple of their start
 
 
@@ -47,7 +48,7 @@ class Panel:
     steps: the steps of all curves.
     lines: the curves.
     reasons: the reasons for showing this frame.
-    level: the height of a horizontal line for comparison; None for none. The frame's scale does not depend on it.
+    level: the height of a horizontal line for comparison; None for none. The frame's scale has it if it is near.
     """
 
     title: str
@@ -137,7 +138,10 @@ def _calm_values(panel: Panel) -> Floats:
     """Return the values that a panel's scale is chosen from: those of the calm trials, and the start of each line."""
     by_line = [np.append(line.calm, line.middle[0]) for line in panel.lines if line.calm is not None]
     values = np.concatenate([*by_line, np.empty(0)])
-    return np.asarray(values[np.isfinite(values)])
+    values = values[np.isfinite(values)]
+    if panel.level is not None and values.size and values.min() / _NEAR <= panel.level <= values.max() * _NEAR:
+        values = np.append(values, panel.level)
+    return np.asarray(values)
 
 
 def _fill(scale: Scale, values: Floats) -> float:

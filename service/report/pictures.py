@@ -69,7 +69,7 @@ def _frames_picture(frames: CurveFrames, metric: str, title: str) -> bytes:
     if frames.level:
         handles.append(Line2D([], [], color=LEVEL_COLOUR, linestyle="--"))
         labels.append(frames.level)
-    if len(labels) > 1:
+    if len(labels) > 1 or frames.level:
         figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9)
     return as_png(figure)
 
@@ -136,7 +136,7 @@ def _surfaces_picture(surfaces: Sequence[Surface], title: str) -> bytes:
     for frame in frames[len(surfaces) :]:
         frame.set_visible(False)
     _draw_key(figure, surfaces[0])
-    figure.suptitle(f"{title}: the functions that the best networks learned", fontsize=11)
+    figure.suptitle(literal(f"{title}: the functions that the best networks learned"), fontsize=11, wrap=True)
     return as_png(figure)
 
 

@@ -95,7 +95,10 @@ def test_a_zoom_is_a_sweep_of_its_own_that_knows_where_it_comes_from(found: Reco
     assert run.data.tags["gradgrid.zoom_of"] == found.id
     listed = run_for_json("list", "--tracking-uri", _uri(found))["sweeps"]
     assert [entry["zoom_of"] for entry in listed] == [found.id, found.id, None]
-    assert f"  {found.id}" in run_command("list", "--tracking-uri", _uri(found)).stdout.splitlines()[3]
+    ending = found.id.rpartition("-")[2]
+    assert run_command("list", "--tracking-uri", _uri(found)).stdout.splitlines()[3].split()[-1] == ending
+    shown = run_command("show", second["sweep"], "--tracking-uri", _uri(found)).stdout
+    assert shown.splitlines()[0].endswith(f", a zoom of {found.id}")
     with Image.open(film) as image:
         assert getattr(image, "n_frames", 1) == 2
         pixels = np.asarray(image.convert("RGB"))
@@ -117,8 +120,8 @@ def _check_frame(pixels: Array, closer: RecordedSweep) -> None:
     shown = pixels[scale // 2 : 17 * scale : scale, scale // 2 : 17 * scale : scale]
     assert np.abs(shown.astype(int) - of_scores).max() <= 8  # of a palette
     below = pixels[17 * scale :]
-    assert len(below) == 48
-    for line in (below[:24], below[24:]):
+    assert len(below) == 68
+    for line in (below[:24], below[24:44], below[44:]):
         assert (line.min(axis=(0, 2)) < 100).sum() > 100  # columns with some black
 
 
@@ -131,6 +134,7 @@ def _check_frame(pixels: Array, closer: RecordedSweep) -> None:
         (["--at", "1,2", "--lost-by", "dela"], "no trial has the metric 'dela'; did you mean 'delay'?"),
         (["--at", "1,2", "--by", "1e15"], "too close for floating point; zoom less"),
         (["--at", "1,2", "-o", "film.mp4"], "end 'film.mp4' in .gif"),
+        (["--at", "1,2", "-o", "nowhere/film.gif"], "there is no folder for 'nowhere/film.gif'"),
     ],
 )
 def test_a_wrong_zoom_is_refused(found: RecordedSweep, arguments: list[str], message: str) -> None:
