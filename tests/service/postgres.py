@@ -48,7 +48,8 @@ class Postgres:
 
     def start(self) -> None:
         place = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        options = f"-p {self.port} {place} -c fsync=off"
+        # MLflow keeps connections to every database that a process has used
+        options = f"-p {self.port} {place} -c fsync=off -c max_connections=1000"
         self.run("pg_ctl", "-o", options, "-l", f"{self.folder}/log", "-w", "start")
 
     def ask_for(self, password: str) -> None:
