@@ -34,7 +34,7 @@ class Range:
 
     @property
     def ends(self) -> str:
-        """Both ends as text, with as many digits as tell them and the values between them apart."""
+        """Both ends as text, with enough digits to show how far apart they are."""
         apart = abs(self.last - self.first) / max(abs(self.first), abs(self.last))
         digits = min(17, max(3, math.ceil(-math.log10(apart)) + 4)) if apart else 17
         return f"from {self.first:.{digits}g} to {self.last:.{digits}g}"

@@ -175,7 +175,7 @@ def make_frame(zoom: Zoom, table: pd.DataFrame, metric: str, lost_by: str, sweep
 
 
 def write_film(frames: Sequence[Frame], path: Path) -> None:
-    """Write the frames as an animated GIF: pictures, each above the ranges of its axes.
+    """Write the frames as an animated GIF: pictures, each with lines of text below it.
 
     Raises GradgridError if the file can't be written.
     """
@@ -189,7 +189,7 @@ def write_film(frames: Sequence[Frame], path: Path) -> None:
 
 
 def _image(frame: Frame) -> Image:
-    """Return a frame's picture with the ranges of its axes below it."""
+    """Return a frame's picture, with the ranges of its axes and what its colours are below it."""
     from PIL import Image, ImageDraw, ImageFont
 
     rows, columns = frame.pixels.shape[:2]

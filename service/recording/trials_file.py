@@ -45,10 +45,10 @@ def read_frame(
 
 def _columns_to_rename(path: Path, names: Sequence[str], sweep: SweepInfo) -> list[str]:
     """Return `columns_to_rename`, or none if every trial has an activation: then there is nothing to rename."""
-    from service.results.parquet_columns import is_complete
+    from service.results.parquet_columns import count_missing
 
     needed = columns_to_rename(names, sweep)
-    return needed if needed and not is_complete(path, ACTIVATION) else []
+    return needed if needed and count_missing(path, ACTIVATION) else []
 
 
 def _is_renamed(path: Path, sweep: SweepInfo) -> bool:

@@ -30,9 +30,8 @@ _CURVES = (
 )
 _SHARES = ("accuracy", "dead_units")
 _BY_TENSOR = "grad_norm."
-_SGD = "sgd"
 _LIMIT = "The dashed line is 2 / learning rate: above it, gradient descent on a quadratic diverges."
-_NOT_PLAIN = {"optimizer", "batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
+_NOT_PLAIN = {"batch_size", "schedule", "weight_decay", "clip_value", "clip_norm", "warmup_steps", "drift"}
 _LAYERS = ScaleRule(deepest=1e-6, least_decades=2.0)  # so that a small difference between layers looks small
 
 
@@ -61,10 +60,9 @@ class CurveFrames:
     @property
     def words(self) -> str:
         """Sentences on the choice of panels and on their scales."""
-        if len(self.panels) < 2:
-            return f"{self.choice} {_LIMIT if self.level else ''}".strip()
         scale = "All frames have one scale." if are_shared(self.scales) else "Each frame has its own scale."
-        return f"{self.choice} {scale} {_LIMIT if self.level else ''}".strip()
+        sentences = (self.choice, scale if len(self.panels) > 1 else "", _LIMIT if self.level else "")
+        return " ".join(filter(None, sentences))
 
 
 def make_curve_frames(
@@ -103,9 +101,10 @@ def stability_limit(params: Mapping[str, str], columns: Axis, index: int) -> flo
     columns, index: an axis, and the index of its value.
     None if the trials are not trained by plain gradient descent on all samples, or not with one learning rate.
     """
-    others = {name.removeprefix("grid.").partition(".layer")[0] for name, value in params.items() if value != _SGD}
-    by_layer = any(name.removeprefix("grid.").startswith("learning_rate.") for name in params)
-    if others & _NOT_PLAIN or by_layer:
+    given = {name.removeprefix("grid.") for name in params}
+    by_layer = any(name.startswith("learning_rate.") for name in given)
+    is_sgd = params.get("optimizer", "sgd") == "sgd" and "grid.optimizer" not in params
+    if not is_sgd or by_layer or {name.partition(".layer")[0] for name in given} & _NOT_PLAIN:
         return None
     if columns.name == "learning_rate":
         return 2 / float(columns.values[index])

@@ -28,14 +28,19 @@ def _columns(file: Path, names: Sequence[str]) -> Iterator[tuple[str, pd.Series]
             yield name, _narrow(source.read([name], use_threads=False).column(name)).to_pandas()
 
 
-def is_complete(file: Path, name: str) -> bool:
-    """Return whether a Parquet file has a column without missing values."""
+def count_missing(file: Path, name: str) -> int:
+    """Return how many rows of a Parquet file have no value in a column; all of them if there is no such column.
+
+    It is read from the file's statistics. Rows of a group without statistics count as missing.
+    """
     metadata = pa.parquet.read_metadata(file)
     if name not in metadata.schema.names:
-        return False
-    place = metadata.schema.names.index(name)
-    found = (metadata.row_group(k).column(place).statistics for k in range(metadata.num_row_groups))
-    return all(statistics is not None and statistics.null_count == 0 for statistics in found)
+        return int(metadata.num_rows)
+    place, missing = metadata.schema.names.index(name), 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        statistics = group.column(place).statistics
+        missing += group.num_rows if statistics is None else statistics.null_count
+    return missing
 
 
 def _narrow(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ class PhaseDiagram:
         """The outcomes that some trial has, and "" for cells without trials."""
         return (*self.shares, "")
 
-    @property
+    @cached_property
     def modal_codes(self) -> Array:
         """The most frequent outcome of each cell, as its index in `outcome_names`, uint8."""
         codes = np.full(self.trials.shape, len(self.shares), dtype=np.uint8)

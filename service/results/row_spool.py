@@ -18,7 +18,7 @@ import pyarrow.parquet
 from experiments.hyperparameters import in_order
 from service.results.columns import main_columns
 from service.results.metrics import METRICS, PARAMS, test_metric
-from service.results.parquet_columns import read_columns
+from service.results.parquet_columns import count_missing, read_columns
 from service.results.trials_table import FIRST_COLUMNS, OUTCOME_COLUMNS, metric_order
 
 _IN_MEMORY = 20_000  # rows
@@ -222,10 +222,7 @@ def _read_groups(
 
 def count_runs(file: Path) -> int:
     """Return the number of trials that have a run. file: a Parquet file of the whole table."""
-    metadata = pa.parquet.read_metadata(file)
-    place = metadata.schema.names.index("run_id")
-    groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
-    return sum(group.num_rows - int(group.column(place).statistics.null_count) for group in groups)
+    return int(pa.parquet.read_metadata(file).num_rows) - count_missing(file, "run_id")
 
 
 def main_metrics(file: Path, objective: str) -> list[str]:

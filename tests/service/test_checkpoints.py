@@ -25,6 +25,12 @@ def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@pytest.fixture
+def five_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of five transactions is large."""
+    monkeypatch.setattr(checkpoints, "_LARGE_LOG", 5 * _BLOB)
+
+
 def _write(writer: sqlite3.Connection, beside: Checkpoints, count: int) -> None:
     for _ in range(count):
         beside.catch_up()
@@ -39,10 +45,8 @@ def _log_bytes(folder: Path) -> int:
     return (folder / "file.db-wal").stat().st_size
 
 
-def test_the_log_begins_anew_when_it_is_large(
-    writer: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoints, "_LARGE_LOG", 5 * _BLOB)
+@pytest.mark.usefixtures("five_are_large")
+def test_the_log_begins_anew_when_it_is_large(writer: sqlite3.Connection, tmp_path: Path) -> None:
     with closing(Checkpoints(tmp_path / "file.db")) as beside:
         _write(writer, beside, 60)
     assert _log_bytes(tmp_path) < 10 * _BLOB
@@ -56,10 +60,10 @@ def test_what_is_moved_is_in_the_file(writer: sqlite3.Connection, tmp_path: Path
         assert copy.execute("SELECT count(*), sum(length(content)) FROM blobs").fetchone() == (4, 4 * _BLOB)
 
 
+@pytest.mark.usefixtures("five_are_large")
 def test_a_reader_keeps_what_it_sees_and_the_log_begins_anew_after_it(
-    writer: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(checkpoints, "_LARGE_LOG", 5 * _BLOB)
     with closing(Checkpoints(tmp_path / "file.db")) as beside:
         _write(writer, beside, 2)
         with closing(sqlite3.connect(tmp_path / "file.db", isolation_level=None)) as reader:
